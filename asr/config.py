@@ -1,0 +1,94 @@
+"""Configuration: frozen dataclasses filled from YAML files, dictionaries and `key=value` words."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+from asr.errors import InputError
+from asr.files import read_text
+
+T = TypeVar("T")
+
+
+def from_dict(cls: type[T], values: Mapping[str, Any], *, where: str | Path) -> T:
+    """An instance of dataclass `cls` from plain values, as they stand in a file.
+
+    Raises:
+        InputError: An unknown key (the right one is suggested), a wrong type or a value the dataclass refuses.
+    """
+    from omegaconf import OmegaConf
+    from omegaconf.errors import OmegaConfBaseException
+
+    try:
+        merged = OmegaConf.merge(OmegaConf.structured(cls), OmegaConf.create(dict(values)))
+        made = OmegaConf.to_object(merged)
+    except OmegaConfBaseException as e:
+        raise InputError(_reason(e), where=where) from e
+    except InputError as e:
+        raise InputError(str(e), where=where) from e
+    except (ValueError, TypeError) as e:
+        raise InputError(str(e).splitlines()[0], where=where) from e
+    assert isinstance(made, cls)
+    return made
+
+
+def read_config(cls: type[T], path: str | Path, overrides: Sequence[str] = ()) -> T:
+    """An instance of `cls` from one's own YAML file; `key.sub=value` words win over the file.
+
+    Interpolations (`${...}`) are resolved: never use this on a file from a stranger.
+    """
+    from omegaconf import OmegaConf
+    from omegaconf.errors import OmegaConfBaseException
+    from yaml import YAMLError
+
+    for word in overrides:
+        if "=" not in word or word.startswith("="):
+            raise InputError(f"{word!r} is not of the form key=value", where="command line")
+    try:
+        loaded = OmegaConf.create(read_text(path, limit=1 << 20) or "{}")
+        if not OmegaConf.is_dict(loaded):
+            raise InputError("is not a mapping of keys to values", where=path)
+        words = OmegaConf.from_dotlist(list(overrides))
+        values = OmegaConf.to_container(OmegaConf.merge(loaded, words), resolve=True)
+    except YAMLError as e:
+        raise InputError(f"is not valid YAML ({_one_line(e)})", where=path) from e
+    except OmegaConfBaseException as e:
+        raise InputError(_reason(e), where=path) from e
+    assert isinstance(values, dict)
+    where = f"{path} with {' '.join(overrides)}" if overrides else path
+    return from_dict(cls, {str(key): value for key, value in values.items()}, where=where)
+
+
+def to_dict(config: Any) -> dict[str, Any]:
+    """A dataclass as plain values that YAML and JSON hold (tuples become lists)."""
+
+    def plain(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {key: plain(v) for key, v in value.items()}
+        if isinstance(value, list | tuple):
+            return [plain(v) for v in value]
+        return value
+
+    result = plain(dataclasses.asdict(config))
+    assert isinstance(result, dict)
+    return result
+
+
+def check(condition: bool, what: str) -> None:
+    """Raises an InputError with `what` unless the condition holds: for the checks of a dataclass."""
+    if not condition:
+        raise InputError(what)
+
+
+def _reason(error: Exception) -> str:
+    """OmegaConf's first line with the key in full: 'Key 'dropuot' not in 'EncoderConfig'. Did you mean: ...'."""
+    lines = str(error).splitlines()
+    key = next((line.split(":", 1)[1].strip() for line in lines if line.strip().startswith("full_key:")), "")
+    return f"{key}: {lines[0]}" if key else lines[0]
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())

@@ -1,0 +1,236 @@
+"""Lhotse cuts -> batches of samples and tokens. B batch, N samples, U tokens.
+
+Manifests may come from strangers: Lhotse would run the shell command of a `command` source and fetch a `url`.
+Only sources of type `file` are taken, and audio is read by `asr.audio`, never by Lhotse.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import random
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from asr.audio import read_audio
+from asr.errors import InputError
+from asr.text import TextNormalizer
+from asr.tokenizer import CharTokenizer
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Utterance:
+    """A stretch of an audio file and what is said in it, as the publisher wrote it."""
+
+    id: str
+    audio: str
+    text: str
+    duration: float  # seconds
+    start: float = 0.0  # seconds into the file
+    whole: bool = True  # the whole file, so that one that is cut short is noticed
+    channel: int | None = None
+    speaker: str = ""
+
+    def samples(self, sample_rate: int) -> np.ndarray:
+        """Its samples (N,), as read_audio gives them."""
+        if self.whole:
+            return read_audio(self.audio, sample_rate, channel=self.channel)
+        return read_audio(self.audio, sample_rate, start=self.start, duration=self.duration, channel=self.channel)
+
+
+@dataclass
+class Batch:
+    """Utterances side by side. `seeds` (B,) are for what is drawn at random for each of them."""
+
+    ids: list[str]
+    texts: list[str]  # normalised
+    samples: Tensor  # (B, N) float32
+    sample_lens: Tensor  # (B,)
+    tokens: Tensor  # (B, U)
+    token_lens: Tensor  # (B,)
+    seeds: Tensor  # (B,), stays on the CPU
+    seconds: float  # of real audio, padding apart
+
+    def to(self, device: torch.device) -> Batch:
+        moved = {name: getattr(self, name).to(device) for name in ("samples", "sample_lens", "tokens", "token_lens")}
+        return replace(self, **moved)
+
+
+def read_cuts(path: str | Path) -> list[Utterance]:
+    """Utterances of a cut manifest (`cuts_*.jsonl.gz` or `.jsonl`).
+
+    Raises:
+        InputError: Names the file and the cut where it is not audio from a plain file with one text.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise InputError("no such file", where=path, remedy="make it with `asr prepare`")
+    if not path.name.endswith((".jsonl", ".jsonl.gz")):
+        raise InputError("is not a cut manifest (*.jsonl or *.jsonl.gz)", where=path)
+    from lhotse import CutSet
+
+    utterances = []
+    seen: set[str] = set()
+    number = 0
+    try:
+        for number, cut in enumerate(CutSet.from_jsonl_lazy(path), 1):
+            utterance = _utterance(cut, f"{path}, line {number}")
+            if utterance.id in seen:
+                raise InputError(f"the id {utterance.id!r} stands there twice", where=f"{path}, line {number}")
+            seen.add(utterance.id)
+            utterances.append(utterance)
+    except InputError:
+        raise
+    except Exception as e:  # Lhotse raises whatever a malformed line leads to
+        raise InputError(f"is not a cut ({type(e).__name__}: {e})", where=f"{path}, line {number + 1}") from e
+    if not utterances:
+        raise InputError("holds no utterance", where=path)
+    return utterances
+
+
+def _utterance(cut: object, where: str) -> Utterance:
+    from lhotse import MonoCut, MultiCut
+
+    if not isinstance(cut, MonoCut | MultiCut):
+        raise InputError(f"a {type(cut).__name__} cannot be used, only plain cuts of recordings", where=where)
+    where = f"{where} ({cut.id})"
+    recording = cut.recording
+    if recording is None:
+        raise InputError("has no recording", where=where)
+    if len(recording.sources) != 1 or recording.sources[0].type != "file":
+        kinds = ", ".join(sorted({str(source.type) for source in recording.sources}))
+        raise InputError(
+            f"its audio is of type {kinds or 'none'}, only a single `file` is read",
+            where=where,
+            remedy="save the audio to files: a manifest must not run commands or fetch addresses",
+        )
+    if recording.transforms:
+        raise InputError("its recording has transforms, which are not applied", where=where)
+    if len(cut.supervisions) != 1:
+        raise InputError(
+            f"has {len(cut.supervisions)} supervisions, not one", where=where, remedy="use trim_to_supervisions()"
+        )
+    supervision = cut.supervisions[0]
+    everything = list(range(len(recording.channel_ids or [0])))
+    wanted = [cut.channel] if isinstance(cut.channel, int) else list(cut.channel)
+    if len(wanted) > 1 and sorted(wanted) != everything:
+        raise InputError(f"takes channels {wanted} of {everything}: one or all can be read", where=where)
+    if not 0 < cut.duration < float("inf"):
+        raise InputError(f"lasts {cut.duration} s", where=where)
+    return Utterance(
+        id=str(cut.id),
+        audio=str(recording.sources[0].source),
+        text=supervision.text or "",
+        start=float(cut.start),
+        duration=float(cut.duration),
+        whole=cut.start == 0 and abs(cut.duration - recording.duration) < 1e-3,
+        channel=wanted[0] if len(wanted) < len(everything) else None,
+        speaker=supervision.speaker or "",
+    )
+
+
+def plan_batches(
+    durations: Sequence[float], batch_seconds: float, *, seed: int = 0, epoch: int = 0, shuffle: bool = True
+) -> list[list[int]]:
+    """Which utterances go together: each batch, its padding included, lasts at most `batch_seconds`.
+
+    Similar durations go together: sorted, with a tenth of chance where shuffled, so that batches differ from epoch to
+    epoch. An utterance longer than the budget is a batch of its own. The plan follows from the arguments alone.
+
+    Returns:
+        Indices into `durations`. Without shuffle the longest come first.
+    """
+    chance = random.Random(utterance_seed(seed, epoch, "order"))
+    keys = [d * (chance.uniform(0.9, 1.1) if shuffle else 1.0) for d in durations]
+    order = sorted(range(len(durations)), key=lambda i: (-keys[i], i))
+    batches: list[list[int]] = []
+    longest = 0.0
+    for i in order:
+        longest = max(longest, durations[i])
+        if batches and (len(batches[-1]) + 1) * longest <= batch_seconds:
+            batches[-1].append(i)
+        else:
+            batches.append([i])
+            longest = durations[i]
+    if shuffle:
+        chance.shuffle(batches)
+    return batches
+
+
+def utterance_seed(seed: int, epoch: int, utterance_id: str) -> int:
+    """A 63-bit seed for what is drawn for an utterance in an epoch, on any machine, in any process."""
+    digest = hashlib.blake2b(f"{seed} {epoch} {utterance_id}".encode(), digest_size=8).digest()
+    return int.from_bytes(digest, "big") >> 1
+
+
+def load_batches(
+    utterances: Sequence[Utterance],
+    tokenizer: CharTokenizer,
+    normalizer: TextNormalizer,
+    *,
+    sample_rate: int,
+    batch_seconds: float,
+    seed: int = 0,
+    epoch: int = 0,
+    shuffle: bool = False,
+    num_workers: int = 0,
+) -> Iterator[Batch]:
+    """Batches of utterances, each read as it is needed; characters unknown to the tokenizer are left out of `tokens`.
+
+    Raises:
+        InputError: An audio file cannot be read.
+    """
+    plan = plan_batches([u.duration for u in utterances], batch_seconds, seed=seed, epoch=epoch, shuffle=shuffle)
+    dataset = _BatchDataset(utterances, tokenizer, normalizer, sample_rate, seed, epoch, plan)
+    loader = DataLoader(dataset, batch_size=None, num_workers=num_workers)
+    for item in loader:
+        if isinstance(item, str):
+            raise InputError(item)
+        yield item
+
+
+class _BatchDataset(Dataset["Batch | str"]):
+    """Item i is the plan's batch i, or the words of an InputError: those of a worker would come as a traceback."""
+
+    def __init__(
+        self,
+        utterances: Sequence[Utterance],
+        tokenizer: CharTokenizer,
+        normalizer: TextNormalizer,
+        sample_rate: int,
+        seed: int,
+        epoch: int,
+        plan: list[list[int]],
+    ) -> None:
+        self.utterances, self.tokenizer, self.normalizer = utterances, tokenizer, normalizer
+        self.sample_rate, self.seed, self.epoch, self.plan = sample_rate, seed, epoch, plan
+
+    def __len__(self) -> int:
+        return len(self.plan)
+
+    def __getitem__(self, index: int) -> Batch | str:
+        chosen = [self.utterances[i] for i in self.plan[index]]
+        try:
+            samples = [torch.from_numpy(u.samples(self.sample_rate)) for u in chosen]
+        except InputError as e:
+            return str(e)
+        texts = [self.normalizer(u.text) for u in chosen]
+        tokens = [torch.tensor(self.tokenizer.encode_known(text)[0], dtype=torch.long) for text in texts]
+        return Batch(
+            ids=[u.id for u in chosen],
+            texts=texts,
+            samples=torch.nn.utils.rnn.pad_sequence(samples, batch_first=True),
+            sample_lens=torch.tensor([len(s) for s in samples]),
+            tokens=torch.nn.utils.rnn.pad_sequence(tokens, batch_first=True),
+            token_lens=torch.tensor([len(t) for t in tokens]),
+            seeds=torch.tensor([utterance_seed(self.seed, self.epoch, u.id) for u in chosen]),
+            seconds=sum(map(len, samples)) / self.sample_rate,
+        )

@@ -1,0 +1,66 @@
+"""Greedy CTC decoding: the best token of each frame. B batch, T frames, V vocabulary."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import groupby
+
+import numpy as np
+from torch import Tensor
+
+from asr.tokenizer import BLANK_ID, SPACE
+from asr.transcript import Hypothesis, Word
+
+
+def greedy_search(
+    log_probs: Tensor, lens: Tensor, tokens: Sequence[str], *, frame_seconds: float, words: bool = True
+) -> list[Hypothesis]:
+    """The most probable path of each utterance, repetitions merged, blanks dropped.
+
+    A token lasts as long as its run of frames and is as sure as the best of them; a word is as sure as the least
+    sure of its tokens.
+
+    Args:
+        log_probs: (B, T, V), natural logarithms.
+        lens: (B,), real frames.
+        tokens: The V tokens, blank first.
+        frame_seconds: Seconds from frame to frame.
+        words: Whether spaces separate words; else each token is a word of its own, and nothing joins them.
+    """
+    best, path = log_probs.max(dim=2)  # (B, T)
+    scores, ids = best.cpu().numpy(), path.cpu().numpy()
+    return [
+        _hypothesis(scores[i, :n], ids[i, :n], tokens, frame_seconds, words) for i, n in enumerate(lens.tolist())
+    ]
+
+
+def _hypothesis(
+    scores: np.ndarray, ids: np.ndarray, tokens: Sequence[str], frame_seconds: float, words: bool
+) -> Hypothesis:
+    units: list[Word] = []
+    frame = 0
+    for token_id, run in groupby(ids.tolist()):
+        begin, frame = frame, frame + len(list(run))
+        if token_id != BLANK_ID:
+            confidence = float(np.exp(scores[begin:frame].max()))
+            units.append(Word(tokens[token_id], begin * frame_seconds, frame * frame_seconds, min(confidence, 1.0)))
+    joined = join_words(units) if words else [unit for unit in units if unit.text != SPACE]
+    text = (" " if words else "").join(word.text for word in joined)
+    return Hypothesis(text, tuple(joined), float(scores.sum()))
+
+
+def join_words(units: Sequence[Word]) -> list[Word]:
+    """Tokens with their times -> words: what stands between two spaces."""
+    joined = []
+    for is_space, group in groupby(units, key=lambda unit: unit.text == SPACE):
+        if not is_space:
+            parts = list(group)
+            joined.append(
+                Word(
+                    "".join(part.text for part in parts),
+                    parts[0].start,
+                    parts[-1].end,
+                    min(part.confidence for part in parts),
+                )
+            )
+    return joined

@@ -1,0 +1,24 @@
+"""The one exception that speaks to the user."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+
+class InputError(ValueError):
+    """Something the user can mend: it names the file, the value and the remedy.
+
+    The command line prints it as one line and exits with code 2 (1 where other inputs were done).
+
+    Args:
+        what: What is wrong, with the value that was found.
+        where: The file, option or utterance it was found in; stands first in the message.
+        remedy: What to do about it.
+    """
+
+    def __init__(self, what: str, *, where: str | Path | None = None, remedy: str = "") -> None:
+        message = f"{where}: {what}" if where is not None else what
+        if remedy:
+            message = f"{message}; {remedy}"
+        # File names and contents come from strangers: one line, no terminal control characters.
+        super().__init__("".join(c if c.isprintable() else "\ufffd" for c in message))

@@ -1,0 +1,163 @@
+"""A model over a set of utterances: hypotheses, scores, a results folder."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from asr.data import Utterance, load_batches, read_cuts
+from asr.decode.greedy import greedy_search
+from asr.files import make_folder, write_json, write_jsonl
+from asr.model_folder import Model
+from asr.provenance import provenance
+from asr.score import Score, score
+from asr.transcript import Hypothesis
+
+log = logging.getLogger(__name__)
+
+SCORES_FORMAT = 1  # of scores.json and hypotheses.jsonl
+
+
+@dataclass(frozen=True)
+class Recognized:
+    """An utterance, what it should say (normalised), what was heard, its loss and its number of tokens."""
+
+    utterance: Utterance
+    reference: str
+    hypothesis: Hypothesis
+    loss: float
+    tokens: int
+    left_out: bool  # of the loss: more tokens than CTC can fit into its frames
+
+
+def recognize(
+    model: Model, utterances: Sequence[Utterance], *, batch_seconds: float = 120.0, num_workers: int = 0
+) -> Iterator[Recognized]:
+    """Recognises utterances in batches, the longest first. The model is left in evaluation mode."""
+    recognizer = model.recognizer.eval()
+    device = next(recognizer.parameters()).device
+    by_id = {utterance.id: utterance for utterance in utterances}
+    batches = load_batches(
+        utterances,
+        model.tokenizer,
+        model.normalizer(),
+        sample_rate=recognizer.sample_rate,
+        batch_seconds=batch_seconds,
+        num_workers=num_workers,
+    )
+    for batch in batches:
+        batch = batch.to(device)
+        with torch.inference_mode():
+            log_probs, lens = recognizer.log_probs(batch.samples, batch.sample_lens)
+            loss = recognizer.loss(log_probs, lens, batch)
+        hypotheses = decode(model, log_probs, lens)
+        for i, key in enumerate(batch.ids):
+            yield Recognized(
+                utterance=by_id[key],
+                reference=batch.texts[i],
+                hypothesis=hypotheses[i],
+                loss=float(loss.per_item[i]),
+                tokens=int(batch.token_lens[i]),
+                left_out=bool(loss.left_out[i]),
+            )
+
+
+def decode(model: Model, log_probs: torch.Tensor, lens: torch.Tensor) -> list[Hypothesis]:
+    """The best hypothesis of each utterance: log_probs (B, T, V), lens (B,)."""
+    return greedy_search(
+        log_probs,
+        lens,
+        model.tokenizer.tokens,
+        frame_seconds=model.recognizer.frame_seconds,
+        words=model.has_words,
+    )
+
+
+def evaluate(
+    model: Model,
+    cuts: str | Path,
+    out_dir: str | Path | None = None,
+    *,
+    batch_seconds: float = 120.0,
+    num_workers: int = 0,
+) -> Score:
+    """Decodes the utterances of a cut manifest and scores them.
+
+    Args:
+        out_dir: Where `hypotheses.jsonl` and `scores.json` go, if anywhere.
+    """
+    utterances = read_cuts(cuts)
+    unknown = unknown_characters(model, utterances)
+    if unknown:
+        named = ", ".join(f"{character!r} ({n})" for character, n in unknown.most_common(10))
+        log.warning("%s: characters the model has never seen, each an error: %s", cuts, named)
+    started = time.perf_counter()
+    results = {r.utterance.id: r for r in recognize(model, utterances, batch_seconds=batch_seconds, num_workers=num_workers)}
+    elapsed = time.perf_counter() - started
+    ordered = [results[utterance.id] for utterance in utterances]
+    result = score([r.reference for r in ordered], [r.hypothesis.text for r in ordered])
+    if out_dir is not None:
+        out_dir = make_folder(out_dir)
+        seconds = sum(utterance.duration for utterance in utterances)
+        write_jsonl(out_dir / "hypotheses.jsonl", [_row(r) for r in ordered])
+        write_json(
+            out_dir / "scores.json",
+            {
+                "format": SCORES_FORMAT,
+                **result.as_dict(),
+                "headline": "wer" if model.has_words else "cer",
+                "audio_seconds": round(seconds, 3),
+                "wall_seconds": round(elapsed, 3),
+                "real_time_factor": round(elapsed / seconds, 5),
+                "model": model.name,
+                "data": str(cuts),
+                "decoding": {"search": "greedy"},
+                "unknown_characters": dict(unknown),
+                **provenance(),
+            },
+        )
+    return result
+
+
+def headline(result: Score, model: Model) -> str:
+    """The error rate that counts for the model's language, in words."""
+    if model.has_words:
+        return f"WER {100 * result.words.rate:.2f} %"
+    return f"CER {100 * result.characters.rate:.2f} %"
+
+
+def unknown_characters(model: Model, utterances: Sequence[Utterance]) -> Counter[str]:
+    """Characters of the normalised references that the model's tokens lack."""
+    normalizer = model.normalizer()
+    found: Counter[str] = Counter()
+    for utterance in utterances:
+        found.update(model.tokenizer.encode_known(normalizer(utterance.text))[1])
+    return found
+
+
+def _row(result: Recognized) -> dict[str, Any]:
+    utterance, hypothesis = result.utterance, result.hypothesis
+    return {
+        "id": utterance.id,
+        "text": hypothesis.text,
+        "reference": result.reference,
+        "speaker": utterance.speaker,
+        "duration": round(utterance.duration, 3),
+        "loss": None if result.left_out else round(result.loss, 4),
+        "words": [
+            {
+                "text": word.text,
+                "start": round(word.start, 3),
+                "end": round(word.end, 3),
+                "confidence": round(word.confidence, 4),
+            }
+            for word in hypothesis.words
+        ],
+    }

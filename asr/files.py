@@ -1,0 +1,228 @@
+"""Files that are whole or not there: atomic writes, checked downloads, safe extraction."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import json
+import logging
+import os
+import shutil
+import tarfile
+import tempfile
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from asr.errors import InputError
+
+log = logging.getLogger(__name__)
+
+
+def data_home() -> Path:
+    """Where corpora are looked for: $ASR_DATA, else ~/.cache/asr/data."""
+    return Path(os.environ.get("ASR_DATA") or Path.home() / ".cache" / "asr" / "data").expanduser()
+
+
+@contextmanager
+def atomic_path(path: str | Path) -> Iterator[Path]:
+    """A temporary path beside `path` (a file or a folder), renamed to it when the block ends well.
+
+    On an error nothing is left behind. An existing file or folder at `path` is replaced.
+    """
+    path = Path(path)
+    make_folder(path.parent)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        yield temporary
+        if temporary.is_dir() and path.exists():  # os.replace cannot replace a folder that has files
+            old = path.with_name(f".{path.name}.{os.getpid()}.old")
+            os.replace(path, old)
+            os.replace(temporary, path)
+            shutil.rmtree(old)
+        else:
+            if temporary.is_file():
+                with open(temporary, "rb") as f:
+                    os.fsync(f.fileno())
+            os.replace(temporary, path)
+    except OSError as e:
+        raise InputError(f"cannot be written ({e.strerror or e})", where=path) from e
+    finally:
+        if temporary.is_dir():
+            shutil.rmtree(temporary, ignore_errors=True)
+        else:
+            temporary.unlink(missing_ok=True)
+
+
+def make_folder(path: str | Path) -> Path:
+    """Makes a folder with its parents; an InputError where that cannot be."""
+    path = Path(path)
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as e:
+        raise InputError(f"the folder cannot be made ({e.strerror or e})", where=path) from e
+    return path
+
+
+def write_text(path: str | Path, text: str) -> None:
+    """Writes a UTF-8 file atomically."""
+    with atomic_path(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def write_json(path: str | Path, value: Any) -> None:
+    """Writes one JSON document atomically, indented, characters as they are."""
+    write_text(path, json.dumps(value, ensure_ascii=False, indent=2, allow_nan=False) + "\n")
+
+
+def write_jsonl(path: str | Path, rows: Iterable[Any]) -> None:
+    """Writes one JSON value a line, atomically; gzipped (reproducibly) where the name ends in .gz."""
+    text = "".join(json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n" for row in rows)
+    data = text.encode("utf-8")
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(gzip.compress(data, mtime=0) if str(path).endswith(".gz") else data)
+
+
+def read_text(path: str | Path, *, limit: int = 1 << 30) -> str:
+    """Reads a UTF-8 file (a byte order mark is dropped) of at most `limit` bytes.
+
+    Raises:
+        InputError: The file is missing, a folder, unreadable, too large or not UTF-8.
+    """
+    path = Path(path)
+    try:
+        with open(path, "rb") as f:
+            data = f.read(limit + 1)
+    except FileNotFoundError:
+        raise InputError("no such file", where=path) from None
+    except OSError as e:
+        raise InputError(f"cannot be read ({e.strerror or e})", where=path) from e
+    if len(data) > limit:
+        raise InputError(f"is larger than {limit:,} bytes, which such a file never is", where=path)
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as e:
+        line = data.count(b"\n", 0, e.start) + 1
+        raise InputError(
+            f"line {line} is not UTF-8", where=path, remedy="convert it, e.g. with `iconv -f latin1 -t utf-8`"
+        ) from e
+
+
+def download(
+    url: str,
+    path: str | Path,
+    *,
+    sha256: str | None = None,
+    progress: Callable[[int, int | None], None] | None = None,
+    timeout: float = 20.0,
+) -> Path:
+    """Fetches `url` to `path`; a part that an earlier try left is continued.
+
+    Args:
+        url: An http(s) address.
+        path: The file to write; the unfinished part lies beside it as `<name>.part`.
+        sha256: What the whole file must hash to.
+        progress: Called with bytes done and bytes in all (None where the server does not say).
+        timeout: Seconds without an answer after which to give up.
+
+    Raises:
+        InputError: The network or the server fails (the part is kept), or the checksum differs (it is removed).
+    """
+    path = Path(path)
+    if path.exists() and (sha256 is None or file_sha256(path) == sha256):
+        return path
+    make_folder(path.parent)
+    part = path.with_name(path.name + ".part")
+    done = part.stat().st_size if part.exists() else 0
+    request = urllib.request.Request(url, headers={"Range": f"bytes={done}-"} if done else {})
+    try:
+        with urllib.request.urlopen(request, timeout=timeout) as response:
+            if response.status != 206:  # the server starts from the beginning
+                done = 0
+            length = response.headers.get("Content-Length")
+            total = done + int(length) if length else None
+            with open(part, "ab" if done else "wb") as out:
+                while chunk := response.read(1 << 18):
+                    out.write(chunk)
+                    done += len(chunk)
+                    if progress:
+                        progress(done, total)
+        if total is not None and done < total:
+            raise OSError(f"the connection ended after {done:,} of {total:,} bytes")
+    except urllib.error.HTTPError as e:
+        if e.code == 416:  # the part is not a prefix of what the server has now
+            part.unlink(missing_ok=True)
+        raise InputError(f"the download failed (HTTP {e.code} {e.reason})", where=url) from e
+    except (OSError, ValueError) as e:
+        reason = getattr(e, "reason", None) or e
+        raise InputError(f"the download failed ({reason})", where=url, remedy="try again: it continues") from e
+    if sha256 is not None and (got := file_sha256(part)) != sha256:
+        part.unlink()
+        raise InputError(
+            f"the download has checksum {got[:16]}..., expected {sha256[:16]}...", where=url, remedy="try again"
+        )
+    os.replace(part, path)
+    return path
+
+
+def file_sha256(path: str | Path) -> str:
+    """The SHA-256 of a file's bytes, in hexadecimal."""
+    digest = hashlib.sha256()
+    with open(path, "rb") as f:
+        while chunk := f.read(1 << 20):
+            digest.update(chunk)
+    return digest.hexdigest()
+
+
+def files_sha256(paths: Iterable[Path]) -> str:
+    """One SHA-256 over several files' names and contents, in the order of their names.
+
+    It says whether a corpus is the one meant however it was packed: archives that a host makes on the fly
+    change their bytes from time to time.
+    """
+    digest = hashlib.sha256()
+    for path in sorted(paths, key=lambda p: p.name):
+        digest.update(f"{path.name} {file_sha256(path)}\n".encode())
+    return digest.hexdigest()
+
+
+def extract(archive: str | Path, folder: str | Path, *, limit: int = 20 << 30) -> None:
+    """Unpacks a tar archive (gz, xz, bz2 or plain) into `folder`, all of it or nothing.
+
+    Only regular files and folders are taken; a name that leads out of the folder, a link, a device or
+    more than `limit` bytes in all is an InputError.
+    """
+    archive, folder = Path(archive), Path(folder)
+    make_folder(folder.parent)
+    staging = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
+    try:
+        total = 0
+        with tarfile.open(archive) as tar:
+            for member in tar:
+                target = (staging / member.name).resolve()
+                if not target.is_relative_to(staging.resolve()) or not (member.isfile() or member.isdir()):
+                    raise InputError(f"holds {member.name!r}, which is not a plain file inside it", where=archive)
+                total += member.size
+                if total > limit:
+                    raise InputError(f"unpacks to more than {limit:,} bytes", where=archive)
+                if member.isdir():
+                    target.mkdir(parents=True, exist_ok=True)
+                    continue
+                target.parent.mkdir(parents=True, exist_ok=True)
+                source = tar.extractfile(member)
+                assert source is not None
+                with source, open(target, "wb") as out:
+                    shutil.copyfileobj(source, out)
+        if folder.is_dir():
+            with suppress(OSError):
+                folder.rmdir()  # an empty folder may stand in the way
+        os.replace(staging, folder)
+    except (tarfile.TarError, EOFError, OSError, ValueError) as e:
+        if isinstance(e, InputError):
+            raise
+        raise InputError(f"cannot be unpacked ({e})", where=archive, remedy="remove it and fetch it again") from e
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)

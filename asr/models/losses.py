@@ -1,0 +1,54 @@
+"""Losses per utterance, never infinite and never NaN. B batch, T frames, U target tokens, V vocabulary."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+
+class Loss(NamedTuple):
+    """What `forward(batch)` of anything trainable returns; the mean is sum / count."""
+
+    sum: Tensor  # (), in nats, over the utterances that count
+    count: Tensor  # (), target tokens of those utterances
+    per_item: Tensor  # (B,), 0 where an utterance was left out
+    left_out: Tensor  # (B,), True where the tokens do not fit the frames
+
+
+def ctc_loss(log_probs: Tensor, lens: Tensor, tokens: Tensor, token_lens: Tensor, *, blank_id: int = 0) -> Loss:
+    """Connectionist temporal classification (Graves et al. 2006).
+
+    CTC needs a frame for each token and a blank between equal neighbours; an utterance with fewer frames than that
+    has no alignment: it is left out and marked.
+
+    Args:
+        log_probs: (B, T, V), natural logarithms.
+        lens: (B,), real frames.
+        tokens: (B, U), padded with anything.
+        token_lens: (B,).
+    """
+    left_out = frames_needed(tokens, token_lens) > lens  # (B,)
+    fits = (~left_out & (lens > 0)).nonzero()[:, 0]
+    per_item = log_probs.new_zeros(len(lens))
+    if len(fits):
+        losses = torch.nn.functional.ctc_loss(
+            log_probs[fits].transpose(0, 1),
+            tokens[fits],
+            lens[fits],
+            token_lens[fits],
+            blank=blank_id,
+            reduction="none",
+            zero_infinity=True,
+        )
+        per_item = per_item.index_put((fits,), losses)
+    count = token_lens[fits].sum().clamp(min=1)
+    return Loss(per_item.sum(), count, per_item, left_out)
+
+
+def frames_needed(tokens: Tensor, token_lens: Tensor) -> Tensor:
+    """(B,): the fewest frames that CTC can spell the tokens in, one each and one between equal neighbours."""
+    equal = tokens[:, 1:] == tokens[:, :-1]  # (B, U - 1)
+    at = torch.arange(1, max(tokens.shape[1], 1), device=tokens.device)
+    return token_lens + (equal & (at < token_lens[:, None])).sum(1)

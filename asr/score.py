@@ -1,0 +1,162 @@
+"""Word and character error rates of texts against references (through jiwer), and files of them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from asr.errors import InputError
+from asr.files import read_text
+from asr.text import graphemes
+
+
+@dataclass(frozen=True)
+class ErrorCounts:
+    """Errors of hypotheses against references, in words or characters."""
+
+    substitutions: int
+    deletions: int
+    insertions: int
+    length: int  # of the references
+
+    @property
+    def errors(self) -> int:
+        return self.substitutions + self.deletions + self.insertions
+
+    @property
+    def rate(self) -> float:
+        """Errors for each unit of reference; 0 where there is neither reference nor error, infinite where only errors."""
+        if self.length:
+            return self.errors / self.length
+        return float("inf") if self.errors else 0.0
+
+    def as_dict(self) -> dict[str, Any]:
+        """For JSON: the counts, and the rate (None where there is no reference)."""
+        return {
+            "rate": self.rate if self.length else None,
+            "errors": self.errors,
+            "substitutions": self.substitutions,
+            "deletions": self.deletions,
+            "insertions": self.insertions,
+            "length": self.length,
+        }
+
+
+@dataclass(frozen=True)
+class Score:
+    """WER and CER over a set of utterances. CER counts perceived characters, spaces included."""
+
+    words: ErrorCounts
+    characters: ErrorCounts
+    utterances: int
+    wrong_utterances: int
+
+    def __str__(self) -> str:
+        w, c = self.words, self.characters
+        return (
+            f"WER {100 * w.rate:.2f} % ({w.errors} of {w.length} words: {w.substitutions} substituted,"
+            f" {w.deletions} deleted, {w.insertions} inserted), CER {100 * c.rate:.2f} % ({c.errors} of {c.length}),"
+            f" {self.wrong_utterances} of {self.utterances} utterances wrong"
+        )
+
+    def as_dict(self) -> dict[str, Any]:
+        return {
+            "wer": self.words.as_dict(),
+            "cer": self.characters.as_dict(),
+            "utterances": self.utterances,
+            "wrong_utterances": self.wrong_utterances,
+        }
+
+
+def score(references: Sequence[str], hypotheses: Sequence[str]) -> Score:
+    """Scores hypotheses against references, one by one in order.
+
+    Texts are compared as they are, but for white space: normalise them first.
+    """
+    if len(references) != len(hypotheses):
+        raise InputError(f"{len(references)} references and {len(hypotheses)} hypotheses cannot be compared")
+    if not references:
+        raise InputError("there is nothing to score")
+    references = [" ".join(text.split()) for text in references]
+    hypotheses = [" ".join(text.split()) for text in hypotheses]
+    wrong = sum(r != h for r, h in zip(references, hypotheses, strict=True))
+    return Score(
+        words=_count([text.split() for text in references], [text.split() for text in hypotheses]),
+        characters=_count([graphemes(text) for text in references], [graphemes(text) for text in hypotheses]),
+        utterances=len(references),
+        wrong_utterances=wrong,
+    )
+
+
+def _count(references: list[list[str]], hypotheses: list[list[str]]) -> ErrorCounts:
+    """Edit operations between lists of units: jiwer aligns words, so each unit becomes a word."""
+    import jiwer
+
+    identity = jiwer.Compose([])
+    out = jiwer.process_words(
+        references, hypotheses, reference_transform=identity, hypothesis_transform=identity  # type: ignore[arg-type]
+    )
+    return ErrorCounts(out.substitutions, out.deletions, out.insertions, sum(map(len, references)))
+
+
+def read_texts(path: str | Path) -> dict[str, str]:
+    """Texts by utterance id: `id text` a line as Kaldi's, or JSONL with `id` and `text`.
+
+    Raises:
+        InputError: Names the file and the line of an id that stands there twice or a line that cannot be read.
+    """
+    path = Path(path)
+    texts: dict[str, str] = {}
+    lines = read_text(path).splitlines()
+    as_json = next((line for line in lines if line.strip()), "").lstrip().startswith("{")
+    for number, line in enumerate(lines, 1):
+        if not line.strip():
+            continue
+        if as_json:
+            key, text = _json_line(line, f"{path}, line {number}")
+        else:
+            key, _, text = line.strip().partition(" ")
+            if "\t" in key:
+                key, _, text = line.strip().partition("\t")
+        if key in texts:
+            raise InputError(f"the id {key!r} stands there twice", where=f"{path}, line {number}")
+        texts[key] = text.strip()
+    if not texts:
+        raise InputError("holds no text", where=path)
+    return texts
+
+
+def read_lines(path: str | Path) -> dict[str, str]:
+    """Plain lines in order, the line's number as the id; an empty line is an empty text."""
+    lines = read_text(path).splitlines()
+    if not any(line.strip() for line in lines):
+        raise InputError("holds no text", where=path)
+    return {str(number): line.strip() for number, line in enumerate(lines, 1)}
+
+
+def pair(references: Mapping[str, str], hypotheses: Mapping[str, str]) -> tuple[list[str], list[str], list[str]]:
+    """References and hypotheses by id: (references, hypotheses, what has to be said of ids that lack a partner).
+
+    A missing hypothesis counts as an empty one, so its words as deletions; a superfluous one is left out.
+    """
+    missing = [key for key in references if key not in hypotheses]
+    extra = [key for key in hypotheses if key not in references]
+    notes = []
+    if missing:
+        notes.append(f"{len(missing)} references have no hypothesis and count as deletions (first: {missing[0]})")
+    if extra:
+        notes.append(f"{len(extra)} hypotheses have no reference and are left out (first: {extra[0]})")
+    return list(references.values()), [hypotheses.get(key, "") for key in references], notes
+
+
+def _json_line(line: str, where: str) -> tuple[str, str]:
+    try:
+        row = json.loads(line)
+    except json.JSONDecodeError as e:
+        raise InputError(f"is not JSON ({e})", where=where) from e
+    if not isinstance(row, dict) or "id" not in row or not isinstance(row.get("text"), str):
+        raise InputError("is not a JSON object with `id` and `text`", where=where)
+    return str(row["id"]), row["text"]

@@ -1,0 +1,96 @@
+"""Normalisation of transcripts and perceived characters: the same at training and in scoring.
+
+Manifests keep the publisher's text; the normaliser belongs to the model's configuration.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Literal
+
+import regex
+
+from asr.config import check
+
+# Scripts that are written without spaces between words.
+_SPACELESS = regex.compile(r"[\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}]")
+# Apostrophes and hyphens between letters are part of a word ("don't", "well-known"); elsewhere they are punctuation.
+_WORD_MARKS = "'\u2019\u02bc-"
+_PUNCTUATION = regex.compile(rf"(?<![\p{{L}}\p{{M}}\p{{N}}])[{_WORD_MARKS}]|[{_WORD_MARKS}](?![\p{{L}}\p{{M}}\p{{N}}])|[\p{{P}}\p{{S}}--[{_WORD_MARKS}]]", regex.V1)
+_GRAPHEME = regex.compile(r"\X")
+_SPACE = regex.compile(r"\s+")
+_CONTROL = regex.compile(r"[\p{Cc}\p{Cf}\p{Co}\p{Cs}--[\t\n\r\u200c\u200d]]", regex.V1)  # joiners shape letters
+
+
+@dataclass(frozen=True, kw_only=True)
+class TextConfig:
+    """How transcripts are normalised. Unicode NFC and single spaces always."""
+
+    # lower | upper | keep
+    case: Literal["lower", "upper", "keep"] = "lower"
+    # remove: punctuation and symbols become spaces, but for apostrophes and hyphens within words; keep: left as it is
+    punctuation: Literal["remove", "keep"] = "remove"
+    # pieces of text and what replaces them, first of all: {"&": " and ", "\u2019": "'"}
+    replace: dict[str, str] = field(default_factory=dict)
+    # whether words are separated by spaces; auto: as the script of the training text has it.
+    # none: all spaces are dropped, and the error rate is the CER
+    words: Literal["auto", "spaces", "none"] = "auto"
+
+    def __post_init__(self) -> None:
+        check("" not in self.replace, "replace: an empty text cannot be replaced")
+
+
+class TextNormalizer:
+    """Callable: a transcript -> its normal form. `changes` counts what was changed and dropped, to be shown."""
+
+    def __init__(self, config: TextConfig | None = None) -> None:
+        self.config = config or TextConfig()
+        self.changes: Counter[str] = Counter()
+
+    def __call__(self, text: str) -> str:
+        config, count = self.config, self.changes
+        for old, new in config.replace.items():
+            if found := text.count(old):
+                count[f"replaced {old!r} by {new!r}"] += found
+                text = text.replace(old, new)
+        composed = unicodedata.normalize("NFC", text)
+        count["composed (NFC)"] += composed != text
+        for dropped in _CONTROL.findall(composed):
+            count[f"dropped {_name(dropped)}"] += 1
+        text = _CONTROL.sub("", composed)
+        if config.punctuation == "remove":
+            for dropped in _PUNCTUATION.findall(text):
+                count[f"dropped {dropped!r}"] += 1
+            text = _PUNCTUATION.sub(" ", text)
+        if config.case != "keep":
+            cased = text.lower() if config.case == "lower" else text.upper()
+            # Case mapping can decompose (Turkish dotted I): compose again.
+            cased = unicodedata.normalize("NFC", cased)
+            count[f"{config.case}-cased"] += cased != text
+            text = cased
+        return _SPACE.sub("" if config.words == "none" else " ", text).strip()
+
+    def report(self) -> list[str]:
+        """What was changed and dropped so far, most frequent first: 'dropped ',': 214'."""
+        return [f"{what}: {n}" for what, n in self.changes.most_common() if n]
+
+
+def graphemes(text: str) -> list[str]:
+    """Perceived characters: Unicode's extended grapheme clusters (UAX 29), a letter with all its marks."""
+    return _GRAPHEME.findall(text)
+
+
+def has_word_spaces(texts: Iterable[str]) -> bool:
+    """Whether the script of the texts separates words by spaces: not Chinese, Japanese, Thai, Lao, Khmer, Burmese."""
+    letters = spaceless = 0
+    for text in texts:
+        letters += sum(map(str.isalpha, text))
+        spaceless += len(_SPACELESS.findall(text))
+    return spaceless <= letters / 2
+
+
+def _name(character: str) -> str:
+    return f"U+{ord(character):04X} {unicodedata.name(character, 'control character')}"

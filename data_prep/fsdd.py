@@ -1,0 +1,89 @@
+"""Free Spoken Digit Dataset: 3,000 English digits by six speakers, 8 kHz (Jakobovski et al.; CC BY-SA 4.0).
+
+Files are `{digit}_{speaker}_{index}.wav`. Index 0-4 is the publisher's test split; dev is index 5-9, train the rest.
+Texts are the digits' names. All six speakers are in each split: `leave_out` makes the harder split.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+from asr.errors import InputError
+from asr.files import data_home, download as fetch, extract, files_sha256
+from data_prep.manifest import Progress, Source, Summary, already_prepared, write_corpus
+
+WORDS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
+URL = "https://github.com/Jakobovski/free-spoken-digit-dataset/archive/refs/tags/v1.0.10.tar.gz"
+# Over the 3,000 recordings' names and contents: the host packs the archive on demand, so its own bytes may change.
+RECORDINGS_SHA256 = "dbd573d7cafe79c4b49f65718115e1304e24e067fa39eff18a660dc6cb9c360f"
+_NAME = re.compile(r"(\d)_([A-Za-z]+)_(\d+)")
+
+
+def download(
+    folder: str | Path | None = None, *, progress: Callable[[int, int | None], None] | None = None
+) -> Path:
+    """The corpus's folder, $ASR_DATA/fsdd unless told otherwise; fetched from its publisher where it is not there."""
+    folder = Path(folder) if folder else data_home() / "fsdd"
+    if _recordings(folder):
+        return folder
+    archive = fetch(URL, folder.parent / "downloads" / "fsdd-1.0.10.tar.gz", progress=progress)
+    unpacked = folder.parent / "downloads" / "fsdd-1.0.10"
+    shutil.rmtree(unpacked, ignore_errors=True)
+    extract(archive, unpacked)
+    found = _recordings(unpacked)
+    if files_sha256(found) != RECORDINGS_SHA256:
+        archive.unlink()
+        shutil.rmtree(unpacked)
+        raise InputError(f"its {len(found)} recordings are not those expected", where=URL, remedy="try again")
+    folder.mkdir(parents=True, exist_ok=True)
+    found[0].parent.rename(folder / "recordings")
+    shutil.rmtree(unpacked)
+    archive.unlink()
+    return folder
+
+
+def prepare(
+    corpus_dir: str | Path | None,
+    out_dir: str | Path,
+    *,
+    leave_out: str | None = None,
+    progress: Progress | None = None,
+) -> Summary:
+    """Writes cuts of train, dev and test.
+
+    Args:
+        corpus_dir: The folder with the recordings, at any depth; $ASR_DATA/fsdd or the publisher's where None.
+        out_dir: The folder to make.
+        leave_out: A speaker who is then the whole test split (index 0-49) and in neither train nor dev.
+    """
+    corpus_dir = Path(corpus_dir) if corpus_dir else download()
+    settings = {"corpus": "fsdd", "folder": str(corpus_dir.resolve()), "leave_out": leave_out}
+    if done := already_prepared(out_dir, settings):
+        return done
+    files = _recordings(corpus_dir)
+    if not files:
+        raise InputError("holds no file named like 7_jackson_32.wav", where=corpus_dir, remedy="name FSDD's folder")
+    splits: dict[str, list[Source]] = {"train": [], "dev": [], "test": []}
+    speakers = set()
+    for path in files:
+        match = _NAME.fullmatch(path.stem)
+        assert match
+        digit, speaker, index = int(match[1]), match[2], int(match[3])
+        speakers.add(speaker)
+        split = "test" if index < 5 else "dev" if index < 10 else "train"
+        if leave_out:
+            if speaker == leave_out:
+                split = "test"
+            elif split == "test":
+                continue
+        splits[split].append(Source(path.stem, path, WORDS[digit], speaker))
+    if leave_out and leave_out not in speakers:
+        raise InputError(f"speaker {leave_out!r} is none of {', '.join(sorted(speakers))}", where="leave_out")
+    return write_corpus(out_dir, splits, settings, progress=progress)
+
+
+def _recordings(folder: Path) -> list[Path]:
+    return sorted(p for p in folder.rglob("*.wav") if _NAME.fullmatch(p.stem)) if folder.is_dir() else []
