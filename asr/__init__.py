@@ -1,0 +1,33 @@
+"""Kikitori: speech recognition that people train themselves.
+
+import asr
+
+recognizer = asr.load("digits-en")
+print(recognizer.transcribe("seven.wav").text)
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from asr.audio import AudioSource
+    from asr.transcribe import Transcriber
+    from asr.transcript import Transcript
+
+__version__ = "0.1.0"
+__all__ = ["load", "transcribe"]
+
+
+def load(model: str | Path) -> Transcriber:
+    """A recogniser from a model folder, or by the name of one that comes with the package."""
+    from asr.transcribe import Transcriber
+
+    return Transcriber.load(model)
+
+
+def transcribe(audio: AudioSource, model: str | Path) -> Transcript:
+    """Transcribes one file; to transcribe several, `load` the model once."""
+    return load(model).transcribe(audio)

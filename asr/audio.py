@@ -1,9 +1,10 @@
 """Any audio file, stream or array -> mono float32 samples at one rate.
 
 libsndfile (soundfile) reads WAV, FLAC, Ogg, Opus, AIFF, AU, CAF and SPHERE; PyAV reads MP3 (libsndfile's decoder
-writes its complaints to standard error) and what else there is: M4A/MP4, WebM/Matroska, AAC, AMR, WMA. Decoding goes in pieces, so memory follows the audio that is there and
-never a number in a header; FFmpeg gets an open file and the name of one container format, so a file cannot make
-it open another file or address.
+writes its complaints to standard error) and what else there is: M4A/MP4, WebM/Matroska, AAC, AMR, WMA.
+
+Decoding goes in pieces, so memory follows the audio that is there and never a number in a header; FFmpeg gets an open
+file and the name of one container format, so a file cannot make it open another file or address.
 """
 
 from __future__ import annotations
@@ -29,7 +30,27 @@ AudioSource: TypeAlias = "str | Path | bytes | BinaryIO | tuple[npt.ArrayLike, i
 
 # What folders are searched for.
 SUFFIXES = frozenset(
-    ".wav .flac .ogg .oga .opus .mp3 .m4a .mp4 .aac .webm .mka .mkv .amr .wma .aif .aiff .au .caf .sph".split()
+    [
+        ".wav",
+        ".flac",
+        ".ogg",
+        ".oga",
+        ".opus",
+        ".mp3",
+        ".m4a",
+        ".mp4",
+        ".aac",
+        ".webm",
+        ".mka",
+        ".mkv",
+        ".amr",
+        ".wma",
+        ".aif",
+        ".aiff",
+        ".au",
+        ".caf",
+        ".sph",
+    ]
 )
 MIN_RATE, MAX_RATE = 1_000, 768_000  # Hz; beyond lies no recording of speech, only a damaged header
 _BLOCK_SAMPLES = 1 << 18  # decoded at a time, over all channels
@@ -87,9 +108,7 @@ def read_audio(
         InputError: The source is missing, a folder, no audio, empty, cut short, holds NaN, or a segment lies
             outside it.
     """
-    pieces = list(
-        _mono_pieces(source, sample_rate, start=start, duration=duration, channel=channel, name=name)
-    )
+    pieces = list(_mono_pieces(source, sample_rate, start=start, duration=duration, channel=channel, name=name))
     return pieces[0] if len(pieces) == 1 else np.concatenate(pieces)
 
 
@@ -212,7 +231,7 @@ class _AvStream(_Stream):
             for frame in self.container.decode(self.track):
                 for part in resampler.resample(frame):
                     # The array may be longer than the frame: only `samples` of it are audio.
-                    block = part.to_ndarray().reshape(-1, self.channels)[: part.samples]
+                    block = part.to_ndarray().astype(np.float32).reshape(-1, self.channels)[: part.samples]
                     if first >= len(block):
                         first -= len(block)
                         continue
@@ -433,7 +452,9 @@ def _mono_pieces(
             else:
                 mono = block.mean(axis=1, dtype=np.float32)
             if not np.isfinite(mono).all():
-                raise InputError("holds samples that are not numbers (NaN or infinite)", where=label, remedy="export it again")
+                raise InputError(
+                    "holds samples that are not numbers (NaN or infinite)", where=label, remedy="export it again"
+                )
             piece = convert.resample_chunk(mono) if convert else mono
             made += len(piece)
             if len(piece):
@@ -461,7 +482,9 @@ def _check_complete(stream: _Stream, name: str, first: int, got: int, wanted: in
             )
         return
     if first and got == 0:
-        raise InputError(f"ends before {first / rate:.2f} s, where the segment begins", where=name, remedy="check the times")
+        raise InputError(
+            f"ends before {first / rate:.2f} s, where the segment begins", where=name, remedy="check the times"
+        )
     if stream.frames is not None and first + got < stream.frames - max(stream.tolerance * rate, 1):
         raise _cut_short(name, (first + got) / rate, stream.frames / rate)
     if got == 0:

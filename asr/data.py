@@ -13,12 +13,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import numpy as np
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from asr.audio import read_audio
+from asr.audio import Samples, read_audio
 from asr.errors import InputError
 from asr.text import TextNormalizer
 from asr.tokenizer import CharTokenizer
@@ -39,7 +38,7 @@ class Utterance:
     channel: int | None = None
     speaker: str = ""
 
-    def samples(self, sample_rate: int) -> np.ndarray:
+    def samples(self, sample_rate: int) -> Samples:
         """Its samples (N,), as read_audio gives them."""
         if self.whole:
             return read_audio(self.audio, sample_rate, channel=self.channel)

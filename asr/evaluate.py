@@ -99,7 +99,9 @@ def evaluate(
         named = ", ".join(f"{character!r} ({n})" for character, n in unknown.most_common(10))
         log.warning("%s: characters the model has never seen, each an error: %s", cuts, named)
     started = time.perf_counter()
-    results = {r.utterance.id: r for r in recognize(model, utterances, batch_seconds=batch_seconds, num_workers=num_workers)}
+    results = {
+        r.utterance.id: r for r in recognize(model, utterances, batch_seconds=batch_seconds, num_workers=num_workers)
+    }
     elapsed = time.perf_counter() - started
     ordered = [results[utterance.id] for utterance in utterances]
     result = score([r.reference for r in ordered], [r.hypothesis.text for r in ordered])

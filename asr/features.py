@@ -24,6 +24,7 @@ from asr.config import check
 from asr.errors import InputError
 from asr.masks import length_mask
 
+
 @dataclass(frozen=True, kw_only=True)
 class FeatureConfig:
     """Which features a model hears."""
@@ -219,7 +220,7 @@ class Fbank(nn.Module):
                 result.clamp_(min=_DB_FLOOR).log10_().mul_(10)
 
     def _scratch(self, count: int, device: torch.device) -> _Scratch:
-        """Buffers for a chunk of frames. On the CPU each thread keeps its own: fresh memory costs as much as the FFT."""
+        """Buffers for a chunk of frames. Each thread keeps its own: fresh memory costs as much as the FFT."""
         if device.type != "cpu":
             return _Scratch(self, count, device)
         kept: dict[Any, _Scratch] = _local.__dict__.setdefault("scratch", {})
@@ -504,9 +505,7 @@ def _to_mel(hertz: Tensor, scale: str) -> Tensor:
     if scale == "htk":
         return 1127 * torch.log1p(hertz / 700)
     # Slaney's Auditory Toolbox: 200/3 Hz a mel up to 1 kHz, above it 27 steps for a factor of 6.4
-    return torch.where(
-        hertz < 1000, hertz * 3 / 200, 15 + torch.log(hertz.clamp(min=1e-9) / 1000) * 27 / math.log(6.4)
-    )
+    return torch.where(hertz < 1000, hertz * 3 / 200, 15 + torch.log(hertz.clamp(min=1e-9) / 1000) * 27 / math.log(6.4))
 
 
 def _slaney_to_hertz(mel: Tensor) -> Tensor:
@@ -516,4 +515,3 @@ def _slaney_to_hertz(mel: Tensor) -> Tensor:
 def _require(condition: bool, what: str) -> None:
     if not condition:
         raise InputError(what, where="features")
-

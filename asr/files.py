@@ -38,16 +38,16 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
     temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         yield temporary
-        if temporary.is_dir() and path.exists():  # os.replace cannot replace a folder that has files
+        if temporary.is_dir() and path.exists():  # a rename cannot replace a folder that has files
             old = path.with_name(f".{path.name}.{os.getpid()}.old")
-            os.replace(path, old)
-            os.replace(temporary, path)
+            path.replace(old)
+            temporary.replace(path)
             shutil.rmtree(old)
         else:
             if temporary.is_file():
                 with open(temporary, "rb") as f:
                     os.fsync(f.fileno())
-            os.replace(temporary, path)
+            temporary.replace(path)
     except OSError as e:
         raise InputError(f"cannot be written ({e.strerror or e})", where=path) from e
     finally:
@@ -164,7 +164,7 @@ def download(
         raise InputError(
             f"the download has checksum {got[:16]}..., expected {sha256[:16]}...", where=url, remedy="try again"
         )
-    os.replace(part, path)
+    part.replace(path)
     return path
 
 
@@ -219,7 +219,7 @@ def extract(archive: str | Path, folder: str | Path, *, limit: int = 20 << 30) -
         if folder.is_dir():
             with suppress(OSError):
                 folder.rmdir()  # an empty folder may stand in the way
-        os.replace(staging, folder)
+        staging.replace(folder)
     except (tarfile.TarError, EOFError, OSError, ValueError) as e:
         if isinstance(e, InputError):
             raise

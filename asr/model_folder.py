@@ -12,7 +12,6 @@ checked against the configuration before memory is taken.
 from __future__ import annotations
 
 import json
-
 import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -125,7 +124,9 @@ def _read_config(path: Path) -> ModelConfig:
         raise InputError("is not a model's configuration: it names no format", where=path)
     version = values.pop("format")
     if not 1 <= version <= FORMAT:
-        raise InputError(f"has format {version}, this version reads 1 to {FORMAT}", where=path, remedy="update kikitori")
+        raise InputError(
+            f"has format {version}, this version reads 1 to {FORMAT}", where=path, remedy="update kikitori"
+        )
     return from_dict(ModelConfig, values, where=path)
 
 
@@ -179,5 +180,3 @@ def _read_header(path: Path) -> Mapping[str, Any]:
     if not all(isinstance(entry, dict) for entry in header.values()):
         raise InputError("is not a safetensors file", where=path)
     return header
-
-

@@ -19,7 +19,10 @@ from asr.config import check
 _SPACELESS = regex.compile(r"[\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}]")
 # Apostrophes and hyphens between letters are part of a word ("don't", "well-known"); elsewhere they are punctuation.
 _WORD_MARKS = "'\u2019\u02bc-"
-_PUNCTUATION = regex.compile(rf"(?<![\p{{L}}\p{{M}}\p{{N}}])[{_WORD_MARKS}]|[{_WORD_MARKS}](?![\p{{L}}\p{{M}}\p{{N}}])|[\p{{P}}\p{{S}}--[{_WORD_MARKS}]]", regex.V1)
+_PUNCTUATION = regex.compile(
+    rf"(?<![\p{{L}}\p{{M}}\p{{N}}])[{_WORD_MARKS}]|[{_WORD_MARKS}](?![\p{{L}}\p{{M}}\p{{N}}])|[\p{{P}}\p{{S}}--[{_WORD_MARKS}]]",
+    regex.V1,
+)
 _GRAPHEME = regex.compile(r"\X")
 _SPACE = regex.compile(r"\s+")
 _CONTROL = regex.compile(r"[\p{Cc}\p{Cf}\p{Co}\p{Cs}--[\t\n\r\u200c\u200d]]", regex.V1)  # joiners shape letters
@@ -71,7 +74,7 @@ class TextNormalizer:
             cased = unicodedata.normalize("NFC", cased)
             count[f"{config.case}-cased"] += cased != text
             text = cased
-        return _SPACE.sub("" if config.words == "none" else " ", text).strip()
+        return str(_SPACE.sub("" if config.words == "none" else " ", text)).strip()
 
     def report(self) -> list[str]:
         """What was changed and dropped so far, most frequent first: 'dropped ',': 214'."""
@@ -80,7 +83,7 @@ class TextNormalizer:
 
 def graphemes(text: str) -> list[str]:
     """Perceived characters: Unicode's extended grapheme clusters (UAX 29), a letter with all its marks."""
-    return _GRAPHEME.findall(text)
+    return list(_GRAPHEME.findall(text))
 
 
 def has_word_spaces(texts: Iterable[str]) -> bool:

@@ -173,7 +173,8 @@ def train(
             loss = runner(batch)
             mean = loss.sum / loss.count
             fabric.backward(mean)
-            norm = float(fabric.clip_gradients(runner, optimizer, max_norm=config.clip, error_if_nonfinite=False))
+            clipped: Any = fabric.clip_gradients(runner, optimizer, max_norm=config.clip, error_if_nonfinite=False)
+            norm = float(clipped)
             if math.isfinite(norm):
                 optimizer.step()
             else:
@@ -183,7 +184,7 @@ def train(
             new = [key for key, out in zip(batch.ids, loss.left_out.tolist(), strict=True) if out]
             left_out.update(dict.fromkeys(new))
 
-            value = float(mean)
+            value = float(mean.detach())
             smoothed = value if step == 1 else 0.95 * smoothed + 0.05 * value
             audio += batch.seconds
             elapsed = time.perf_counter() - started

@@ -22,9 +22,7 @@ RECORDINGS_SHA256 = "dbd573d7cafe79c4b49f65718115e1304e24e067fa39eff18a660dc6cb9
 _NAME = re.compile(r"(\d)_([A-Za-z]+)_(\d+)")
 
 
-def download(
-    folder: str | Path | None = None, *, progress: Callable[[int, int | None], None] | None = None
-) -> Path:
+def download(folder: str | Path | None = None, *, progress: Callable[[int, int | None], None] | None = None) -> Path:
     """The corpus's folder, $ASR_DATA/fsdd unless told otherwise; fetched from its publisher where it is not there."""
     folder = Path(folder) if folder else data_home() / "fsdd"
     if _recordings(folder):

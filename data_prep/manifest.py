@@ -61,11 +61,15 @@ def already_prepared(out_dir: str | Path, settings: Mapping[str, Any]) -> Summar
         return None
     marker = out_dir / "corpus.json"
     if not marker.is_file():
-        raise InputError("is there already and was not made by `asr prepare`", where=out_dir, remedy="choose another --out")
+        raise InputError(
+            "is there already and was not made by `asr prepare`", where=out_dir, remedy="choose another --out"
+        )
     done = json.loads(read_text(marker))
     if done.get("format") != FORMAT or done.get("settings") != dict(settings):
         raise InputError(
-            f"holds {done.get('settings')}, not {dict(settings)}", where=out_dir, remedy="choose another --out or remove it"
+            f"holds {done.get('settings')}, not {dict(settings)}",
+            where=out_dir,
+            remedy="choose another --out or remove it",
         )
     return Summary(out_dir, done["utterances"], done["seconds"], done["left_out"], already_done=True)
 
@@ -165,7 +169,8 @@ def _cut(source: Source, info: AudioInfo | InputError) -> dict[str, Any]:
     end = info.duration if source.duration is None else source.start + source.duration
     if not 0 <= source.start < end <= info.duration + 0.02:
         raise InputError(
-            f"{source.id} is at {source.start:.2f}-{end:.2f} s, the audio is {info.duration:.2f} s long", where=source.audio
+            f"{source.id} is at {source.start:.2f}-{end:.2f} s, the audio is {info.duration:.2f} s long",
+            where=source.audio,
         )
     duration = min(end, info.duration) - source.start
     path = source.audio.resolve()
@@ -190,6 +195,11 @@ def _cut(source: Source, info: AudioInfo | InputError) -> dict[str, Any]:
     )
     make = MonoCut if info.channels == 1 else MultiCut
     cut = make(
-        id=source.id, start=source.start, duration=duration, channel=channel, supervisions=[supervision], recording=recording
+        id=source.id,
+        start=source.start,
+        duration=duration,
+        channel=channel,
+        supervisions=[supervision],
+        recording=recording,
     )
     return dict(cut.to_dict())

@@ -19,9 +19,7 @@ SHA256 = "30301975fd8c5cac4040c261c0852f57cfa8adbbad2ce78e77e4986957445f27"
 _NAME = re.compile(r"[01](_[01]){7}")
 
 
-def download(
-    folder: str | Path | None = None, *, progress: Callable[[int, int | None], None] | None = None
-) -> Path:
+def download(folder: str | Path | None = None, *, progress: Callable[[int, int | None], None] | None = None) -> Path:
     """The corpus's folder, $ASR_DATA/yesno unless told otherwise; fetched from OpenSLR where it is not there."""
     folder = Path(folder) if folder else data_home() / "yesno"
     if not _recordings(folder):

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from itertools import groupby
 
 import numpy as np
+import numpy.typing as npt
 from torch import Tensor
 
 from asr.tokenizer import BLANK_ID, SPACE
@@ -29,13 +30,15 @@ def greedy_search(
     """
     best, path = log_probs.max(dim=2)  # (B, T)
     scores, ids = best.cpu().numpy(), path.cpu().numpy()
-    return [
-        _hypothesis(scores[i, :n], ids[i, :n], tokens, frame_seconds, words) for i, n in enumerate(lens.tolist())
-    ]
+    return [_hypothesis(scores[i, :n], ids[i, :n], tokens, frame_seconds, words) for i, n in enumerate(lens.tolist())]
 
 
 def _hypothesis(
-    scores: np.ndarray, ids: np.ndarray, tokens: Sequence[str], frame_seconds: float, words: bool
+    scores: npt.NDArray[np.float32],
+    ids: npt.NDArray[np.int64],
+    tokens: Sequence[str],
+    frame_seconds: float,
+    words: bool,
 ) -> Hypothesis:
     units: list[Word] = []
     frame = 0

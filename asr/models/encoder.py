@@ -109,8 +109,8 @@ class RnnLayer(nn.Module):
             "lstm": lambda: nn.LSTM(input_dim, hidden, batch_first=True),
             "gru": lambda: nn.GRU(input_dim, hidden, batch_first=True),
         }[kind]
-        self.forwards = make()
-        self.backwards = make() if bidirectional else None
+        self.forwards: nn.Module = make()
+        self.backwards: nn.Module | None = make() if bidirectional else None
         width = hidden * (2 if bidirectional else 1)
         self.projection = nn.Linear(width, projection) if projection else None
         self.output_dim = projection or width
@@ -127,13 +127,15 @@ class RnnLayer(nn.Module):
                     parameter[hidden : 2 * hidden].fill_(1.0)
 
     def forward(self, x: Tensor, reverse: Tensor) -> Tensor:
-        y, _ = self.forwards(x)  # (B, T, H)
+        y: Tensor = self.forwards(x)[0]  # (B, T, H)
         if self.backwards is not None:
-            backward, _ = self.backwards(_reorder(x, reverse))
+            backward: Tensor = self.backwards(_reorder(x, reverse))[0]
             y = torch.cat([y, _reorder(backward, reverse)], dim=2)  # (B, T, 2H)
         if self.projection is not None:
             y = self.projection(y)
-        return y if self.norm is None else self.norm(y)
+        if self.norm is not None:
+            y = self.norm(y)
+        return y
 
 
 class StackFrames(nn.Module):

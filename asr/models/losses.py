@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 
-class Loss(NamedTuple):
+@dataclass
+class Loss:
     """What `forward(batch)` of anything trainable returns; the mean is sum / count."""
 
     sum: Tensor  # (), in nats, over the utterances that count

@@ -1,0 +1,93 @@
+"""The `asr` command: a module a verb, each thin. Nothing heavy is imported before a verb runs.
+
+Options default to None and only those given are passed on: a default stands with its owner alone.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+import traceback
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from asr.cli import evaluate, prepare, quickstart, score, train, transcribe
+from asr.errors import InputError
+
+# Typer brings its own copy of click or uses the installed one, by version: its own exceptions tell which.
+_UsageError: Any = next(cls for cls in typer.BadParameter.__mro__ if cls.__name__ == "ClickException")
+
+
+class _Commands(TyperGroup):
+    """Turns exceptions into a line on standard error and an exit code."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except InputError as e:
+            _say(ctx, f"asr: error: {e}")
+            raise typer.Exit(2) from e
+        except KeyboardInterrupt as e:
+            _say(ctx, "asr: stopped by Ctrl-C")
+            raise typer.Exit(130) from e
+        except BrokenPipeError as e:  # the reader of our output has gone: `asr ... | head`
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            raise typer.Exit(0) from e
+        except (typer.Exit, typer.Abort, _UsageError):
+            raise
+        except Exception as e:
+            _say(ctx, f"asr: internal error: {type(e).__name__}: {' '.join(str(e).split())}")
+            print("asr: this is a fault of ours: please report it with the output of --verbose", file=sys.stderr)
+            raise typer.Exit(70) from e
+
+
+def _say(ctx: Any, line: str) -> None:
+    if ctx.params.get("verbose"):
+        traceback.print_exc()
+    print(line, file=sys.stderr)
+
+
+app = typer.Typer(
+    cls=_Commands,
+    help="Kikitori: speech recognition that people train themselves.",
+    epilog="Start with: asr quickstart",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+app.command("quickstart")(quickstart.quickstart)
+app.command("prepare")(prepare.prepare)
+app.command("train")(train.train)
+app.command("evaluate")(evaluate.evaluate)
+app.command("score")(score.score)
+app.command("transcribe")(transcribe.transcribe)
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        from asr import __version__
+
+        print(f"kikitori {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    verbose: Annotated[bool, typer.Option("--verbose", help="More messages; a traceback with an error.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", help="Only errors and results.")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Say the version.")
+    ] = False,
+) -> None:
+    level = logging.DEBUG if verbose else logging.ERROR if quiet else logging.INFO
+    logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format="asr: %(message)s")
+    logging.getLogger("asr").setLevel(level)
+
+
+def main() -> None:
+    """The entry point of the `asr` command."""
+    app()

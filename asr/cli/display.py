@@ -1,0 +1,129 @@
+"""How training looks on a terminal: live where there is one, plain lines elsewhere."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from asr.cli.common import is_quiet, say
+
+if TYPE_CHECKING:
+    from rich.console import Group
+    from rich.text import Text
+
+    from asr.train import Monitor, Progress, Validation
+
+
+@contextmanager
+def training_monitor() -> Iterator[Monitor]:
+    """A monitor for `train_recognizer`, live on a terminal."""
+    if is_quiet() or not sys.stderr.isatty():
+        yield PlainMonitor()
+        return
+    from rich.console import Console
+    from rich.live import Live
+
+    with Live(console=Console(stderr=True), refresh_per_second=4, redirect_stdout=False) as live:
+        monitor = LiveMonitor()
+        monitor.refresh = lambda: live.update(monitor.picture())
+        monitor.print = live.console.print
+        yield monitor
+
+
+class PlainMonitor:
+    """A line an epoch, and one half a minute within long epochs."""
+
+    def __init__(self) -> None:
+        self.said = time.monotonic()
+
+    def step(self, progress: Progress) -> None:
+        if time.monotonic() - self.said > 30:
+            self.said = time.monotonic()
+            batch = f"batch {progress.batch}/{progress.batches}"
+            say(f"epoch {progress.epoch}/{progress.epochs}, {batch}: {_facts(progress)}")
+
+    def epoch(self, progress: Progress, validation: Validation, best: bool) -> None:
+        self.said = time.monotonic()
+        reference, hypothesis = validation.example
+        say(
+            f"epoch {progress.epoch}/{progress.epochs}: {_facts(progress)}; dev loss {validation.loss:.3f},"
+            f" dev {validation.summary}{' (best)' if best else ''}; {reference!r} heard as {hypothesis!r}"
+        )
+
+    def note(self, text: str) -> None:
+        say(f"note: {text}")
+
+
+class LiveMonitor:
+    """The last epochs as a table, the current one as a bar, and an utterance with what is heard in it."""
+
+    def __init__(self) -> None:
+        self.rows: list[tuple[str, ...]] = []
+        self.progress: Progress | None = None
+        self.example = ("", "")
+        self.refresh: Callable[[], None] = lambda: None
+        self.print: Callable[[Text], None] = lambda text: None
+
+    def step(self, progress: Progress) -> None:
+        self.progress = progress
+        self.refresh()
+
+    def epoch(self, progress: Progress, validation: Validation, best: bool) -> None:
+        self.example = validation.example
+        metrics = [f"{100 * validation.metrics[name]:.2f}" for name in ("wer", "cer")]
+        mark = "best" if best else ""
+        self.rows.append(
+            (
+                str(progress.epoch),
+                f"{progress.loss:.3f}",
+                f"{validation.loss:.3f}",
+                *metrics,
+                f"{progress.audio_rate:.0f}",
+                mark,
+            )
+        )
+        self.refresh()
+
+    def note(self, text: str) -> None:
+        from rich.text import Text
+
+        self.print(Text(f"note: {text}"))
+
+    def picture(self) -> Group:
+        from rich.console import Group
+        from rich.progress_bar import ProgressBar
+        from rich.table import Table
+        from rich.text import Text
+
+        table = Table(box=None, header_style="bold")
+        for name in ("epoch", "loss", "dev loss", "WER %", "CER %", "audio s/s", ""):
+            table.add_column(name, justify="right")
+        for row in self.rows[-12:]:
+            table.add_row(*row)
+        parts: list[Table | Text | ProgressBar] = [table]
+        if self.progress is not None:
+            p = self.progress
+            parts.append(Text(f"epoch {p.epoch}/{p.epochs}, batch {p.batch}/{p.batches}: {_facts(p)}"))
+            parts.append(
+                ProgressBar(total=p.epochs * p.batches, completed=(p.epoch - 1) * p.batches + p.batch, width=60)
+            )
+        if any(self.example):
+            parts.append(Text(f"said:  {self.example[0]}\nheard: {self.example[1]}"))
+        return Group(*parts)
+
+
+def _facts(p: Progress) -> str:
+    return (
+        f"loss {p.loss:.3f}, gradient {p.gradient_norm:.2f}, {p.audio_rate:.0f} audio s/s,"
+        f" {_duration(p.seconds_left)} left"
+    )
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60:02d} min"

@@ -1,0 +1,39 @@
+"""asr train"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def train(
+    config: Annotated[Path, typer.Argument(metavar="CONFIG", help="A YAML file of settings (docs/training.md).")],
+    settings: Annotated[
+        list[str] | None, typer.Argument(metavar="[KEY=VALUE] ...", help="Settings that win over the file's.")
+    ] = None,
+    data: Annotated[Path, typer.Option("--data", help="A folder made by `asr prepare`.")] = ...,  # type: ignore[assignment]
+    out: Annotated[Path, typer.Option("--out", help="Folder for the run, e.g. exp/fsdd.")] = ...,  # type: ignore[assignment]
+) -> None:
+    """Train a recogniser.
+
+    The best model so far lies in OUT/model, also after Ctrl-C.
+    """
+    from asr.cli.common import ready_torch, say
+
+    ready_torch()
+    from asr.cli.display import training_monitor
+    from asr.config import read_config
+    from asr.train import TrainConfig, train_recognizer
+
+    wanted = read_config(TrainConfig, config, settings or [])
+    try:
+        with training_monitor() as monitor:
+            result = train_recognizer(wanted, data, out, monitor=monitor)
+    except KeyboardInterrupt:
+        if (out / "model").is_dir():
+            say(f"asr: the best model so far is {out}/model")
+        raise
+    print(f"{out}/model: dev {result.best.summary} after epoch {result.best_epoch}, {result.wall_seconds:.0f} s")
+    say(f"asr: next: asr evaluate {out}/model {data}/cuts_test.jsonl.gz --out {out}/results/test")

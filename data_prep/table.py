@@ -1,0 +1,250 @@
+"""One's own recordings, listed in a table: CSV, TSV or JSONL with a line an utterance.
+
+Columns: `path` (relative to the table, or absolute) and `text`; where they are there, `id`, `speaker`, `start` and
+`end` (seconds into the file) and `split` (train, dev, test). Other columns are ignored.
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import io
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from asr.errors import InputError
+from asr.files import files_sha256, read_text
+from data_prep.manifest import Progress, Source, Summary, already_prepared, write_corpus
+
+_SPLITS = ("train", "dev", "test")
+_SPLIT_BY = ("auto", "column", "speaker", "random")
+
+
+def prepare(
+    table: str | Path | None,
+    out_dir: str | Path,
+    *,
+    split_by: str = "auto",
+    dev: float = 0.1,
+    test: float = 0.1,
+    seed: int = 1,
+    progress: Progress | None = None,
+) -> Summary:
+    """Writes cuts of train, dev and test. Rows that cannot be used are listed in the summary, the rest is done.
+
+    Args:
+        table: The CSV, TSV or JSONL file.
+        out_dir: The folder to make.
+        split_by: `column`: as the split column says; `speaker`: whole speakers, so that none is on both sides;
+            `random`: utterance by utterance. `auto` takes the column where there is one (and refuses it if a speaker is
+            on both sides: `column` takes it as it is), else splits by speaker where the table names speakers, else at
+            random.
+        dev: Share of the utterances for dev, where the split is made here.
+        test: The same for test.
+        seed: Of the split made here.
+
+    Raises:
+        InputError: The table cannot be read, or not split as asked.
+    """
+    if table is None:
+        raise InputError(
+            "table needs a CSV, TSV or JSONL file", where="FOLDER", remedy="asr prepare table FILE --out data/X"
+        )
+    table = Path(table)
+    if split_by not in _SPLIT_BY:
+        raise InputError(f"{split_by!r} is none of {', '.join(_SPLIT_BY)}", where="split_by")
+    if not (0 < dev < 1 and 0 < test < 1 and dev + test < 1):
+        raise InputError(f"shares of {dev} and {test} leave nothing for training", where="dev and test")
+    rows = list(_rows(table))
+    settings = {
+        "corpus": "table",
+        "table": str(table.resolve()),
+        "sha256": files_sha256([table]),
+        **{"split_by": split_by, "dev": dev, "test": test, "seed": seed},
+    }
+    if done := already_prepared(out_dir, settings):
+        return done
+    sources: list[Source] = []
+    labels: list[str] = []
+    problems: list[str] = []
+    for number, row in rows:
+        origin = f"{table.name}, row {number}"
+        try:
+            sources.append(_source(row, table.parent, number, origin))
+            labels.append(str(row.get("split") or "").strip().lower())
+        except InputError as e:
+            problems.append(f"{origin}: {e}")
+    if not sources:
+        raise InputError(f"no row can be used: {problems[0] if problems else 'there is none'}", where=table)
+    splits = _split(sources, labels, split_by, dev, test, seed, table)
+    return write_corpus(out_dir, splits, settings, left_out=problems, progress=progress)
+
+
+def _rows(table: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Rows with their line numbers, column names in lower case."""
+    text = read_text(table)
+    suffix = table.suffix.lower()
+    if suffix in (".jsonl", ".json"):
+        for number, line in enumerate(text.splitlines(), 1):
+            if line.strip():
+                try:
+                    row = json.loads(line)
+                except json.JSONDecodeError as e:
+                    raise InputError(f"is not JSON ({e})", where=f"{table}, line {number}") from e
+                if not isinstance(row, dict):
+                    raise InputError("is not a JSON object", where=f"{table}, line {number}")
+                if number == 1:
+                    _check_columns(set(row), table)
+                yield number, row
+        return
+    if suffix not in (".csv", ".tsv", ".txt"):
+        raise InputError("is not a table", where=table, remedy="name a .csv, .tsv or .jsonl file")
+    # Tabs separate fields of a TSV, and quotes in it are quotes.
+    dialect: dict[str, Any] = {"delimiter": "\t", "quoting": csv.QUOTE_NONE} if suffix != ".csv" else {}
+    reader = csv.reader(io.StringIO(text, newline=""), strict=True, **dialect)
+    try:
+        header = [name.strip().lower() for name in next(reader, [])]
+        _check_columns(set(header), table)
+        for fields in reader:
+            if any(field.strip() for field in fields):
+                if len(fields) > len(header):
+                    raise InputError(
+                        f"has {len(fields)} fields, the header {len(header)}",
+                        where=f"{table}, line {reader.line_num}",
+                        remedy="quote texts that hold the separator",
+                    )
+                yield reader.line_num, dict(zip(header, fields, strict=False))
+    except csv.Error as e:
+        raise InputError(f"cannot be read as a table ({e})", where=f"{table}, line {reader.line_num}") from e
+
+
+def _check_columns(columns: set[str], table: Path) -> None:
+    for name in ("path", "text"):
+        if name not in columns:
+            raise InputError(
+                f"has no column {name!r}, only {', '.join(sorted(columns)) or 'none'}",
+                where=table,
+                remedy="name the columns in the first line: path, text, and if there: id, speaker, start, end, split",
+            )
+
+
+def _source(row: dict[str, Any], folder: Path, number: int, origin: str) -> Source:
+    path, text = str(row.get("path") or "").strip(), str(row.get("text") or "").strip()
+    if not path:
+        raise InputError("has no path")
+    if not text:
+        raise InputError("has no text")
+    start, end = _seconds(row, "start"), _seconds(row, "end")
+    segment = start is not None or end is not None
+    if end is not None and end <= (start or 0.0):
+        raise InputError(f"ends at {end} s, before it begins at {start or 0.0} s")
+    if segment and end is None:
+        raise InputError("has a start, but no end")
+    name = str(row.get("id") or "").strip()
+    return Source(
+        id=name
+        or (f"{Path(path).stem}-{number}" if segment else Path(path).with_suffix("").as_posix().replace("/", "-")),
+        audio=folder / path,
+        text=text,
+        speaker=str(row.get("speaker") or "").strip(),
+        start=start or 0.0,
+        duration=None if end is None else end - (start or 0.0),
+        origin=origin,
+    )
+
+
+def _seconds(row: dict[str, Any], name: str) -> float | None:
+    value = row.get(name)
+    if value is None or str(value).strip() == "":
+        return None
+    try:
+        seconds = float(value)
+    except ValueError:
+        raise InputError(f"{name} {value!r} is not a number of seconds") from None
+    if not 0 <= seconds < float("inf"):
+        raise InputError(f"{name} {value!r} is not a time in a file")
+    return seconds
+
+
+def _split(
+    sources: list[Source], labels: list[str], split_by: str, dev: float, test: float, seed: int, table: Path
+) -> dict[str, list[Source]]:
+    speakers = {source.speaker for source in sources if source.speaker}
+    unnamed = sum(not source.speaker for source in sources)
+    by = split_by
+    if by == "auto":
+        by = "column" if any(labels) else "speaker" if speakers else "random"
+    splits: dict[str, list[Source]] = {name: [] for name in _SPLITS}
+    if by == "column":
+        for source, label in zip(sources, labels, strict=True):
+            if label not in splits:
+                raise InputError(f"split {label!r} is none of {', '.join(_SPLITS)}", where=source.origin)
+            splits[label].append(source)
+        if split_by == "auto":
+            _check_speakers(splits, table)
+        return {name: found for name, found in splits.items() if found or name != "test"}
+    if by == "speaker":
+        if unnamed:
+            raise InputError(
+                f"{unnamed} rows name no speaker", where=table, remedy="name them, or use --split-by random"
+            )
+        if len(speakers) < 3:
+            raise InputError(
+                f"{len(speakers)} speakers cannot be split into train, dev and test",
+                where=table,
+                remedy="--split-by random puts the same speakers on all sides; say so where you state a result",
+            )
+        owner = _assign_speakers(sources, dev, test, seed)
+        for source in sources:
+            splits[owner[source.speaker]].append(source)
+        return splits
+    order = sorted(sources, key=lambda source: _draw(seed, source.id))
+    if len(order) < 3:
+        raise InputError(f"{len(order)} utterances cannot be split into train, dev and test", where=table)
+    tests = max(1, round(test * len(order)))
+    devs = max(1, round(dev * len(order)))
+    owner = {s.id: "test" if i < tests else "dev" if i < tests + devs else "train" for i, s in enumerate(order)}
+    for source in sources:
+        splits[owner[source.id]].append(source)
+    return splits
+
+
+def _assign_speakers(sources: list[Source], dev: float, test: float, seed: int) -> dict[str, str]:
+    """Speaker -> split: in an order drawn by the seed, speakers go to test, then to dev, until their shares are
+    nearly full; one at least to each, and the one with most utterances to train."""
+    counts: dict[str, int] = {}
+    for source in sources:
+        counts[source.speaker] = counts.get(source.speaker, 0) + 1
+    largest = max(sorted(counts), key=lambda speaker: counts[speaker])
+    waiting = sorted((s for s in counts if s != largest), key=lambda speaker: _draw(seed, speaker))
+    owner = dict.fromkeys(counts, "train")
+    for name, share in (("test", test), ("dev", dev)):
+        taken = 0
+        reserve = 1 if name == "test" else 0  # a speaker must be left for dev
+        for speaker in list(waiting):
+            enough = taken + counts[speaker] / 2 > share * len(sources)
+            if (taken and enough) or len(waiting) <= reserve:
+                continue
+            owner[speaker] = name
+            waiting.remove(speaker)
+            taken += counts[speaker]
+    return owner
+
+
+def _check_speakers(splits: dict[str, list[Source]], table: Path) -> None:
+    seen: dict[str, str] = {}
+    for name, sources in splits.items():
+        for speaker in sorted({source.speaker for source in sources if source.speaker}):
+            if speaker in seen:
+                raise InputError(
+                    f"speaker {speaker!r} is in {seen[speaker]} and in {name}: errors would look smaller than they are",
+                    where=table,
+                    remedy="if that is meant, say --split-by column; else --split-by speaker",
+                )
+            seen[speaker] = name
+
+
+def _draw(seed: int, name: str) -> str:
+    return hashlib.blake2b(f"{seed} {name}".encode(), digest_size=8).hexdigest()
