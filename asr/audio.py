@@ -53,8 +53,11 @@ SUFFIXES = frozenset(
     ]
 )
 MIN_RATE, MAX_RATE = 1_000, 768_000  # Hz; beyond lies no recording of speech, only a damaged header
-_BLOCK_SAMPLES = 1 << 18  # decoded at a time, over all channels
+_MAX_SECONDS = 1e9
+_MAX_SAMPLE = 1e12  # beyond it a resampler or a spectrum overflows
+_BLOCK_SAMPLES = 1 << 14  # decoded at a time, over all channels; what stands before a damaged place is got in blocks
 _UNKNOWN_SIZE = 0xFFFFFFFF  # a WAV that was written to a pipe does not know its own length
+_PAST_END = 39  # libsndfile's error at the end of a FLAC whose header has no length
 _STREAMED_SIZE = 0x7FFF0000  # ... and some recorders then write about 2 GiB
 
 # First bytes -> (FFmpeg's container format, whether libsndfile reads it too)
@@ -168,18 +171,24 @@ class _Stream:
 
 class _ArrayStream(_Stream):
     def __init__(self, array: Any, rate: int, name: str) -> None:
-        data = np.asarray(array)
-        if data.ndim == 2:
+        remedy = "give numbers of shape (samples,) or (samples, channels)"
+        try:
+            data = np.asarray(array)
+        except ValueError as e:  # rows of different lengths
+            raise InputError(f"is no array ({e})", where=name, remedy=remedy) from e
+        if data.ndim == 1:
+            data = data[:, None]
+        elif data.ndim == 2 and min(data.shape) > 0:
             data = data.T if data.shape[0] < data.shape[1] else data
-        elif data.ndim != 1:
-            raise InputError(f"an array of {data.ndim} dimensions is not audio", where=name)
+        else:
+            raise InputError(f"an array of shape {data.shape} is not audio", where=name, remedy=remedy)
         if np.issubdtype(data.dtype, np.integer):
             limits = np.iinfo(data.dtype)
             zero, scale = (0.0, -float(limits.min)) if limits.min < 0 else ((limits.max + 1) / 2, (limits.max + 1) / 2)
             data = (data.astype(np.float64) - zero) / scale
         elif not np.issubdtype(data.dtype, np.floating):
-            raise InputError(f"an array of {data.dtype} is not audio", where=name)
-        self.data = data.astype(np.float32, copy=False).reshape(len(data), -1)
+            raise InputError(f"an array of {data.dtype} is not audio", where=name, remedy=remedy)
+        self.data = data.astype(np.float32, copy=False)
         self.rate, self.channels, self.frames, self.format = int(rate), self.data.shape[1], len(data), "array"
 
     def blocks(self, first: int) -> Iterator[npt.NDArray[np.float32]]:
@@ -198,22 +207,43 @@ class _SoundfileStream(_Stream):
     def blocks(self, first: int) -> Iterator[npt.NDArray[np.float32]]:
         import soundfile
 
-        size = max(1, _BLOCK_SAMPLES // self.channels)
-        try:
-            if first:
+        skip = 0
+        if self.frames is None:  # a FLAC that was written to a pipe: there is no seeking in it
+            skip = first
+        elif first:
+            try:
                 self.sound.seek(first)
-            while len(block := self.sound.read(size, dtype="float32", always_2d=True)):
-                yield block
-        except soundfile.LibsndfileError:
-            return  # damaged from here on; the caller compares what came with what the header claims
+            except soundfile.LibsndfileError:
+                return
+        while True:
+            error = None
+            block: npt.NDArray[np.float32] = np.full(
+                (max(1, _BLOCK_SAMPLES // self.channels), self.channels), np.nan, np.float32
+            )
+            try:
+                block = self.sound.read(out=block)
+            except soundfile.LibsndfileError as e:
+                # libsndfile does not say how far it came; what it did not reach is NaN still.
+                error = e
+                untouched = np.isnan(block).any(axis=1)
+                block = block[: untouched.argmax()] if untouched.any() else block
+            if len(block) > skip:
+                yield block[skip:]
+            skip = max(0, skip - len(block))
+            if self.frames is None and error is not None and error.code != _PAST_END:
+                raise InputError(f"is damaged or cut short ({error})", where=self.name, remedy="copy it again")
+            if error is not None or not len(block):
+                return  # the caller compares what came with what the header claims
 
 
 class _AvStream(_Stream):
     def __init__(self, container: Any, name: str, exact: bool) -> None:
         self.container, self.name = container, name
         if not container.streams.audio:
-            raise InputError("holds no audio track", where=name)
+            raise InputError("holds no audio track", where=name, remedy="choose another file")
         self.track = container.streams.audio[0]
+        if self.track.codec_context is None:
+            raise InputError("is of a codec that is not known", where=name, remedy="convert it to WAV or FLAC")
         self.rate, self.channels = self.track.codec_context.sample_rate, self.track.codec_context.channels
         self.format = f"{container.format.name.split(',')[0]}/{self.track.codec_context.name}"
         seconds = container.duration / 1_000_000 if container.duration else None
@@ -279,10 +309,11 @@ def _open_path(path: Path, name: str) -> BinaryIO:
     except PermissionError:
         raise InputError("may not be read", where=name, remedy=f"allow it with `chmod u+r {name}`") from None
     except (OSError, ValueError) as e:
-        raise InputError(f"cannot be opened ({getattr(e, 'strerror', None) or e})", where=name) from e
+        reason = getattr(e, "strerror", None) or e
+        raise InputError(f"cannot be opened ({reason})", where=name, remedy="check the path") from e
     if stat.S_ISDIR(mode):
         raise InputError("is a folder, not an audio file", where=name, remedy="name the files in it")
-    raise InputError("is a device, not an audio file", where=name)
+    raise InputError("is a device, not an audio file", where=name, remedy="record from it to a file first")
 
 
 class _QuietFile:
@@ -435,10 +466,16 @@ def _mono_pieces(
     if not MIN_RATE <= sample_rate <= MAX_RATE:
         raise InputError(f"a sample rate of {sample_rate} Hz cannot be asked for", remedy="8000 and 16000 are usual")
     with _open(source, name) as (stream, label):
-        if not 0 <= start < float("inf") or not (duration is None or 0 < duration < float("inf")):
-            raise InputError(f"segment from {start} s, {duration} s long, is not a stretch of time", where=label)
+        if not 0 <= start < _MAX_SECONDS or not (duration is None or 0 < duration < _MAX_SECONDS):
+            raise InputError(
+                f"segment from {start} s, {duration} s long, is not a stretch of time",
+                where=label,
+                remedy="check the times",
+            )
         if channel is not None and not 0 <= channel < stream.channels:
-            raise InputError(f"has no channel {channel}, only {stream.channels}", where=label)
+            raise InputError(
+                f"has no channel {channel}, only {stream.channels}", where=label, remedy="channels count from 0"
+            )
         first = round(start * stream.rate)
         wanted = None if duration is None else round(duration * stream.rate)
         convert = soxr.ResampleStream(stream.rate, sample_rate, 1, "float32") if stream.rate != sample_rate else None
@@ -451,7 +488,7 @@ def _mono_pieces(
                 mono = block[:, channel or 0]
             else:
                 mono = block.mean(axis=1, dtype=np.float32)
-            if not np.isfinite(mono).all():
+            if not (np.abs(mono) < _MAX_SAMPLE).all():  # so that NaN is caught, too
                 raise InputError(
                     "holds samples that are not numbers (NaN or infinite)", where=label, remedy="export it again"
                 )
@@ -472,6 +509,10 @@ def _mono_pieces(
 def _check_complete(stream: _Stream, name: str, first: int, got: int, wanted: int | None) -> None:
     """Whether as much was decoded as was asked for, or as the header claims."""
     rate = stream.rate
+    if first and got == 0:
+        raise InputError(
+            f"ends before {first / rate:.2f} s, where the segment begins", where=name, remedy="check the times"
+        )
     if wanted is not None:
         if got < wanted - 0.02 * rate:  # annotations may end a few samples after the audio
             raise InputError(
@@ -481,10 +522,6 @@ def _check_complete(stream: _Stream, name: str, first: int, got: int, wanted: in
                 remedy="check the times",
             )
         return
-    if first and got == 0:
-        raise InputError(
-            f"ends before {first / rate:.2f} s, where the segment begins", where=name, remedy="check the times"
-        )
     if stream.frames is not None and first + got < stream.frames - max(stream.tolerance * rate, 1):
         raise _cut_short(name, (first + got) / rate, stream.frames / rate)
     if got == 0:

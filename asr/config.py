@@ -11,17 +11,20 @@ from asr.errors import InputError
 from asr.files import read_text
 
 T = TypeVar("T")
+_MOST_VALUES = 100_000
 
 
 def from_dict(cls: type[T], values: Mapping[str, Any], *, where: str | Path) -> T:
     """An instance of dataclass `cls` from plain values, as they stand in a file.
 
     Raises:
-        InputError: An unknown key (the right one is suggested), a wrong type or a value the dataclass refuses.
+        InputError: An unknown key (the right one is suggested), a wrong type or a value the dataclass refuses;
+            an interpolation, which OmegaConf would resolve (the values may be a stranger's).
     """
     from omegaconf import OmegaConf
     from omegaconf.errors import OmegaConfBaseException
 
+    _refuse_traps(values, where)
     try:
         merged = OmegaConf.merge(OmegaConf.structured(cls), OmegaConf.create(dict(values)))
         made = OmegaConf.to_object(merged)
@@ -29,7 +32,7 @@ def from_dict(cls: type[T], values: Mapping[str, Any], *, where: str | Path) -> 
         raise InputError(_reason(e), where=where) from e
     except InputError as e:
         raise InputError(str(e), where=where) from e
-    except (ValueError, TypeError) as e:
+    except (ValueError, TypeError, RecursionError) as e:
         raise InputError(str(e).splitlines()[0], where=where) from e
     assert isinstance(made, cls)
     return made
@@ -47,8 +50,15 @@ def read_config(cls: type[T], path: str | Path, overrides: Sequence[str] = ()) -
     for word in overrides:
         if "=" not in word or word.startswith("="):
             raise InputError(f"{word!r} is not of the form key=value", where="command line")
+        try:
+            OmegaConf.from_dotlist([word])
+        except (YAMLError, OmegaConfBaseException, IndexError) as e:
+            raise InputError(f"{word!r} cannot be read ({_one_line(e)})", where="command line") from e
     try:
-        loaded = OmegaConf.create(read_text(path, limit=1 << 20) or "{}")
+        try:
+            loaded = OmegaConf.create(read_text(path, limit=1 << 20) or "{}")
+        except AssertionError:  # OmegaConf's answer to a lone number
+            loaded = None
         if not OmegaConf.is_dict(loaded):
             raise InputError("is not a mapping of keys to values", where=path)
         words = OmegaConf.from_dotlist(list(overrides))
@@ -81,6 +91,23 @@ def check(condition: bool, what: str) -> None:
     """Raises an InputError with `what` unless the condition holds: for the checks of a dataclass."""
     if not condition:
         raise InputError(what)
+
+
+def _refuse_traps(values: Mapping[str, Any], where: str | Path) -> None:
+    """Refuses interpolations, however they were spelt in the file, and aliases that make a few lines endless."""
+    left: list[Any] = [values]
+    seen = 0
+    while left:
+        value = left.pop()
+        if isinstance(value, Mapping):
+            left += [*value.keys(), *value.values()]
+        elif isinstance(value, list | tuple):
+            left += value
+        elif isinstance(value, str) and "${" in value:
+            raise InputError("holds an interpolation (${...}), which may not stand here", where=where)
+        seen += 1
+        if seen + len(left) > _MOST_VALUES:
+            raise InputError(f"holds more than {_MOST_VALUES:,} values, as no configuration does", where=where)
 
 
 def _reason(error: Exception) -> str:

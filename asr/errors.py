@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from pathlib import Path
 
 
@@ -21,4 +22,9 @@ class InputError(ValueError):
         if remedy:
             message = f"{message}; {remedy}"
         # File names and contents come from strangers: one line, no terminal control characters.
-        super().__init__("".join(c if c.isprintable() else "\ufffd" for c in message))
+        # Spaces (of Japanese names) and joiners (of Persian and Indic words) are no danger.
+        super().__init__("".join(c if c.isprintable() or _is_harmless(c) else "\ufffd" for c in message))
+
+
+def _is_harmless(character: str) -> bool:
+    return character in "\u200c\u200d" or unicodedata.category(character) == "Zs"

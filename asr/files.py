@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import http.client
 import json
 import logging
+import lzma
 import os
 import shutil
 import tarfile
-import tempfile
 import urllib.error
 import urllib.request
+import zlib
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -31,30 +33,34 @@ def data_home() -> Path:
 def atomic_path(path: str | Path) -> Iterator[Path]:
     """A temporary path beside `path` (a file or a folder), renamed to it when the block ends well.
 
-    On an error nothing is left behind. An existing file or folder at `path` is replaced.
+    On an error nothing is left behind. What stands at `path` is replaced, but a folder never by a file.
     """
     path = Path(path)
     make_folder(path.parent)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         yield temporary
-        if temporary.is_dir() and path.exists():  # a rename cannot replace a folder that has files
+        if temporary.is_file():
+            with open(temporary, "rb") as f:
+                os.fsync(f.fileno())
+        if temporary.is_dir() and path.exists():  # a rename replaces neither a folder that has files nor a file
             old = path.with_name(f".{path.name}.{os.getpid()}.old")
             path.replace(old)
             temporary.replace(path)
-            shutil.rmtree(old)
+            _remove(old)
         else:
-            if temporary.is_file():
-                with open(temporary, "rb") as f:
-                    os.fsync(f.fileno())
             temporary.replace(path)
     except OSError as e:
         raise InputError(f"cannot be written ({e.strerror or e})", where=path) from e
     finally:
-        if temporary.is_dir():
-            shutil.rmtree(temporary, ignore_errors=True)
-        else:
-            temporary.unlink(missing_ok=True)
+        _remove(temporary)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def make_folder(path: str | Path) -> Path:
@@ -156,7 +162,7 @@ def download(
         if e.code == 416:  # the part is not a prefix of what the server has now
             part.unlink(missing_ok=True)
         raise InputError(f"the download failed (HTTP {e.code} {e.reason})", where=url) from e
-    except (OSError, ValueError) as e:
+    except (OSError, ValueError, http.client.HTTPException) as e:
         reason = getattr(e, "reason", None) or e
         raise InputError(f"the download failed ({reason})", where=url, remedy="try again: it continues") from e
     if sha256 is not None and (got := file_sha256(part)) != sha256:
@@ -197,8 +203,9 @@ def extract(archive: str | Path, folder: str | Path, *, limit: int = 20 << 30) -
     """
     archive, folder = Path(archive), Path(folder)
     make_folder(folder.parent)
-    staging = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
+    staging = folder.with_name(f".{folder.name}.{os.getpid()}.part")
     try:
+        staging.mkdir()
         total = 0
         with tarfile.open(archive) as tar:
             for member in tar:
@@ -216,11 +223,13 @@ def extract(archive: str | Path, folder: str | Path, *, limit: int = 20 << 30) -
                 assert source is not None
                 with source, open(target, "wb") as out:
                     shutil.copyfileobj(source, out)
+            while tar.fileobj is not None and tar.fileobj.read(1 << 20):
+                pass  # gzip's checksum stands at its end, beyond the last member
         if folder.is_dir():
             with suppress(OSError):
                 folder.rmdir()  # an empty folder may stand in the way
         staging.replace(folder)
-    except (tarfile.TarError, EOFError, OSError, ValueError) as e:
+    except (tarfile.TarError, zlib.error, lzma.LZMAError, EOFError, OSError, ValueError) as e:
         if isinstance(e, InputError):
             raise
         raise InputError(f"cannot be unpacked ({e})", where=archive, remedy="remove it and fetch it again") from e

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -109,7 +110,7 @@ def read_texts(path: str | Path) -> dict[str, str]:
     """
     path = Path(path)
     texts: dict[str, str] = {}
-    lines = read_text(path).splitlines()
+    lines = _lines(path)
     as_json = next((line for line in lines if line.strip()), "").lstrip().startswith("{")
     for number, line in enumerate(lines, 1):
         if not line.strip():
@@ -130,7 +131,7 @@ def read_texts(path: str | Path) -> dict[str, str]:
 
 def read_lines(path: str | Path) -> dict[str, str]:
     """Plain lines in order, the line's number as the id; an empty line is an empty text."""
-    lines = read_text(path).splitlines()
+    lines = _lines(path)
     if not any(line.strip() for line in lines):
         raise InputError("holds no text", where=path)
     return {str(number): line.strip() for number, line in enumerate(lines, 1)}
@@ -151,10 +152,15 @@ def pair(references: Mapping[str, str], hypotheses: Mapping[str, str]) -> tuple[
     return list(references.values()), [hypotheses.get(key, "") for key in references], notes
 
 
+def _lines(path: str | Path) -> list[str]:
+    """Lines as every editor counts them: `str.splitlines` would also split at characters such as U+2028 in a text."""
+    return io.StringIO(read_text(path), newline=None).read().removesuffix("\n").split("\n")
+
+
 def _json_line(line: str, where: str) -> tuple[str, str]:
     try:
         row = json.loads(line)
-    except json.JSONDecodeError as e:
+    except (ValueError, RecursionError) as e:
         raise InputError(f"is not JSON ({e})", where=where) from e
     if not isinstance(row, dict) or "id" not in row or not isinstance(row.get("text"), str):
         raise InputError("is not a JSON object with `id` and `text`", where=where)

@@ -19,13 +19,18 @@ from asr.config import check
 _SPACELESS = regex.compile(r"[\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}]")
 # Apostrophes and hyphens between letters are part of a word ("don't", "well-known"); elsewhere they are punctuation.
 _WORD_MARKS = "'\u2019\u02bc-"
+# What is attached to punctuation goes with it: marks (an emoji's variation selector), joiners, further word marks.
 _PUNCTUATION = regex.compile(
-    rf"(?<![\p{{L}}\p{{M}}\p{{N}}])[{_WORD_MARKS}]|[{_WORD_MARKS}](?![\p{{L}}\p{{M}}\p{{N}}])|[\p{{P}}\p{{S}}--[{_WORD_MARKS}]]",
+    rf"(?:(?<![\p{{L}}\p{{M}}\p{{N}}])[{_WORD_MARKS}]|[{_WORD_MARKS}](?![\p{{L}}\p{{M}}\p{{N}}])|[\p{{P}}\p{{S}}--[{_WORD_MARKS}]])"
+    rf"[\p{{M}}\u200c\u200d{_WORD_MARKS}]*",
     regex.V1,
 )
 _GRAPHEME = regex.compile(r"\X")
 _SPACE = regex.compile(r"\s+")
-_CONTROL = regex.compile(r"[\p{Cc}\p{Cf}\p{Co}\p{Cs}--[\t\n\r\u200c\u200d]]", regex.V1)  # joiners shape letters
+# Joiners shape the letter (or emoji) they follow; elsewhere they are nothing.
+_CONTROL = regex.compile(
+    r"[\p{Cc}\p{Cf}\p{Co}\p{Cs}--[\s\u200c\u200d]]|(?<![\p{L}\p{M}\p{N}\p{S}])[\u200c\u200d]", regex.V1
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,7 +41,7 @@ class TextConfig:
     case: Literal["lower", "upper", "keep"] = "lower"
     # remove: punctuation and symbols become spaces, but for apostrophes and hyphens within words; keep: left as it is
     punctuation: Literal["remove", "keep"] = "remove"
-    # pieces of text and what replaces them, first of all: {"&": " and ", "\u2019": "'"}
+    # pieces of text and what replaces them, first of all (after NFC): {"&": " and ", "\u2019": "'"}
     replace: dict[str, str] = field(default_factory=dict)
     # whether words are separated by spaces; auto: as the script of the training text has it.
     # none: all spaces are dropped, and the error rate is the CER
@@ -55,26 +60,28 @@ class TextNormalizer:
 
     def __call__(self, text: str) -> str:
         config, count = self.config, self.changes
+        composed = unicodedata.normalize("NFC", text)
+        count["composed (NFC)"] += composed != text
+        text = composed
         for old, new in config.replace.items():
+            old = unicodedata.normalize("NFC", old)
             if found := text.count(old):
                 count[f"replaced {old!r} by {new!r}"] += found
                 text = text.replace(old, new)
-        composed = unicodedata.normalize("NFC", text)
-        count["composed (NFC)"] += composed != text
-        for dropped in _CONTROL.findall(composed):
+        for dropped in _CONTROL.findall(text):
             count[f"dropped {_name(dropped)}"] += 1
-        text = _CONTROL.sub("", composed)
-        if config.punctuation == "remove":
-            for dropped in _PUNCTUATION.findall(text):
-                count[f"dropped {dropped!r}"] += 1
-            text = _PUNCTUATION.sub(" ", text)
-        if config.case != "keep":
+        text = _CONTROL.sub("", text)
+        if config.case != "keep":  # before punctuation: the upper case of \u0149 starts with an apostrophe
             cased = text.lower() if config.case == "lower" else text.upper()
-            # Case mapping can decompose (Turkish dotted I): compose again.
-            cased = unicodedata.normalize("NFC", cased)
             count[f"{config.case}-cased"] += cased != text
             text = cased
-        return str(_SPACE.sub("" if config.words == "none" else " ", text)).strip()
+        if config.punctuation == "remove":
+            for dropped in "".join(_PUNCTUATION.findall(text)):
+                count[f"dropped {dropped!r}"] += 1
+            text = _PUNCTUATION.sub(" ", text)
+        text = str(_SPACE.sub("" if config.words == "none" else " ", text)).strip()
+        # Case mapping decomposes some letters, and dropping brings letters and marks together: compose again.
+        return unicodedata.normalize("NFC", text)
 
     def report(self) -> list[str]:
         """What was changed and dropped so far, most frequent first: 'dropped ',': 214'."""

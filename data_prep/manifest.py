@@ -64,7 +64,10 @@ def already_prepared(out_dir: str | Path, settings: Mapping[str, Any]) -> Summar
         raise InputError(
             "is there already and was not made by `asr prepare`", where=out_dir, remedy="choose another --out"
         )
-    done = json.loads(read_text(marker))
+    try:
+        done = dict(json.loads(read_text(marker)))
+    except (ValueError, TypeError) as e:
+        raise InputError(f"is damaged ({e})", where=marker, remedy=f"remove {out_dir} and prepare again") from e
     if done.get("format") != FORMAT or done.get("settings") != dict(settings):
         raise InputError(
             f"holds {done.get('settings')}, not {dict(settings)}",
@@ -167,7 +170,7 @@ def _cut(source: Source, info: AudioInfo | InputError) -> dict[str, Any]:
     if not source.text.strip():
         raise InputError(f"{source.id} has no text", where=source.audio)
     end = info.duration if source.duration is None else source.start + source.duration
-    if not 0 <= source.start < end <= info.duration + 0.02:
+    if not (0 <= source.start < min(end, info.duration) and end <= info.duration + 0.02):
         raise InputError(
             f"{source.id} is at {source.start:.2f}-{end:.2f} s, the audio is {info.duration:.2f} s long",
             where=source.audio,

@@ -50,8 +50,12 @@ def speak(text: str, *, voice: str = "en-us", rate: int = 175, pitch: int = 50) 
     """
     library = _load()
     _pieces.clear()
-    if library.espeak_SetVoiceByName(voice.encode()) != 0:
-        raise InputError(f"eSpeak NG has no voice {voice!r}", where="voice")
+    _, plus, timbre = voice.partition("+")
+    known = not plus or (_data_path() / "voices" / "!v" / timbre).is_file()  # eSpeak NG itself ignores an unknown one
+    if not known or library.espeak_SetVoiceByName(voice.encode()) != 0:
+        raise InputError(
+            f"eSpeak NG has no voice {voice!r}", where="voice", remedy="name another, such as en-us or en-us+f3"
+        )
     library.espeak_SetParameter(1, rate, 0)
     library.espeak_SetParameter(3, pitch, 0)
     data = text.encode("utf-8") + b"\0"
@@ -133,11 +137,18 @@ def _load() -> Any:
         ) from None
     library = ctypes.CDLL(espeakng_loader.get_library_path())
     retrieval = 1
-    if library.espeak_Initialize(retrieval, 0, espeakng_loader.get_data_path().encode(), 0) != RATE:
-        raise InputError("eSpeak NG does not start", where=espeakng_loader.get_data_path())
+    if library.espeak_Initialize(retrieval, 0, str(_data_path()).encode(), 0) != RATE:
+        raise InputError("eSpeak NG does not start", where=_data_path())
+    library.espeak_ng_SetRandSeed(ctypes.c_long(_SEED))  # of breath and flutter: each process draws the same
     library.espeak_SetSynthCallback(_callback)
     _library = library
     return library
+
+
+def _data_path() -> Path:
+    import espeakng_loader
+
+    return Path(espeakng_loader.get_data_path())
 
 
 def _collect(samples: Any, count: int, events: Any) -> int:

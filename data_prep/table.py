@@ -73,7 +73,7 @@ def prepare(
         origin = f"{table.name}, row {number}"
         try:
             sources.append(_source(row, table.parent, number, origin))
-            labels.append(str(row.get("split") or "").strip().lower())
+            labels.append(_string(row, "split").lower())
         except InputError as e:
             problems.append(f"{origin}: {e}")
     if not sources:
@@ -87,11 +87,11 @@ def _rows(table: Path) -> Iterator[tuple[int, dict[str, Any]]]:
     text = read_text(table)
     suffix = table.suffix.lower()
     if suffix in (".jsonl", ".json"):
-        for number, line in enumerate(text.splitlines(), 1):
+        for number, line in enumerate(text.split("\n"), 1):  # U+2028 and its like may stand in a JSON string
             if line.strip():
                 try:
                     row = json.loads(line)
-                except json.JSONDecodeError as e:
+                except (ValueError, RecursionError) as e:
                     raise InputError(f"is not JSON ({e})", where=f"{table}, line {number}") from e
                 if not isinstance(row, dict):
                     raise InputError("is not a JSON object", where=f"{table}, line {number}")
@@ -131,8 +131,8 @@ def _check_columns(columns: set[str], table: Path) -> None:
 
 
 def _source(row: dict[str, Any], folder: Path, number: int, origin: str) -> Source:
-    path, text = str(row.get("path") or "").strip(), str(row.get("text") or "").strip()
-    if not path:
+    path, text, name, speaker = (_string(row, column) for column in ("path", "text", "id", "speaker"))
+    if not path or not Path(path).name:
         raise InputError("has no path")
     if not text:
         raise InputError("has no text")
@@ -142,17 +142,21 @@ def _source(row: dict[str, Any], folder: Path, number: int, origin: str) -> Sour
         raise InputError(f"ends at {end} s, before it begins at {start or 0.0} s")
     if segment and end is None:
         raise InputError("has a start, but no end")
-    name = str(row.get("id") or "").strip()
     return Source(
         id=name
         or (f"{Path(path).stem}-{number}" if segment else Path(path).with_suffix("").as_posix().replace("/", "-")),
         audio=folder / path,
         text=text,
-        speaker=str(row.get("speaker") or "").strip(),
+        speaker=speaker,
         start=start or 0.0,
         duration=None if end is None else end - (start or 0.0),
         origin=origin,
     )
+
+
+def _string(row: dict[str, Any], name: str) -> str:
+    value = row.get(name)
+    return "" if value is None else str(value).strip()  # JSON has numbers, too: speaker 0
 
 
 def _seconds(row: dict[str, Any], name: str) -> float | None:
@@ -161,7 +165,7 @@ def _seconds(row: dict[str, Any], name: str) -> float | None:
         return None
     try:
         seconds = float(value)
-    except ValueError:
+    except (TypeError, ValueError, OverflowError):
         raise InputError(f"{name} {value!r} is not a number of seconds") from None
     if not 0 <= seconds < float("inf"):
         raise InputError(f"{name} {value!r} is not a time in a file")

@@ -10,6 +10,7 @@ denormal numbers; `train()` has the processor flush them.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -103,14 +104,14 @@ class RnnLayer(nn.Module):
         self, input_dim: int, hidden: int, kind: RnnKind, bidirectional: bool, projection: int, layer_norm: bool
     ) -> None:
         super().__init__()
-        make = {
+        make: Callable[[], nn.Module] = {
             "rnn": lambda: nn.RNN(input_dim, hidden, batch_first=True),
             "rnn-relu": lambda: nn.RNN(input_dim, hidden, nonlinearity="relu", batch_first=True),
             "lstm": lambda: nn.LSTM(input_dim, hidden, batch_first=True),
             "gru": lambda: nn.GRU(input_dim, hidden, batch_first=True),
         }[kind]
-        self.forwards: nn.Module = make()
-        self.backwards: nn.Module | None = make() if bidirectional else None
+        self.forwards = make()
+        self.backwards = make() if bidirectional else None
         width = hidden * (2 if bidirectional else 1)
         self.projection = nn.Linear(width, projection) if projection else None
         self.output_dim = projection or width

@@ -32,7 +32,8 @@ def ctc_loss(log_probs: Tensor, lens: Tensor, tokens: Tensor, token_lens: Tensor
     """
     left_out = frames_needed(tokens, token_lens) > lens  # (B,)
     fits = (~left_out & (lens > 0)).nonzero()[:, 0]
-    per_item = log_probs.new_zeros(len(lens))
+    # Zeros that hang on log_probs, so that a batch of which nothing fits still has a (zero) gradient.
+    per_item = log_probs[:, 0, 0].masked_fill(torch.ones_like(left_out), 0.0)
     if len(fits):
         losses = torch.nn.functional.ctc_loss(
             log_probs[fits].transpose(0, 1),
