@@ -77,7 +77,7 @@ def test_no_such_model_names_those_there_are(tmp_path: Path) -> None:
         load_model(tmp_path / "nowhere")
     for name in pretrained_names():
         assert name in str(error.value)
-    with pytest.raises(InputError, match="no config.yaml"):
+    with pytest.raises(InputError, match=r"no config\.yaml"):
         load_model(tmp_path)
 
 

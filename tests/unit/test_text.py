@@ -3,7 +3,7 @@ from __future__ import annotations
 import unicodedata
 
 import pytest
-from hypothesis import given, strategies as st
+from hypothesis import example, given, strategies as st
 
 from asr.errors import InputError
 from asr.text import TextConfig, TextNormalizer, graphemes, has_word_spaces
@@ -26,6 +26,10 @@ def normalize(text: str, **config: object) -> str:
 
 
 @given(st.text(st.one_of(st.sampled_from(TRICKY), st.characters(exclude_categories=["Cs"])), max_size=12))
+@example("e\u00ad\u0301")
+@example("か \u3099")
+@example("'ŉ")
+@example("a.\u0301'b")
 def test_normalising_twice_changes_nothing(text: str) -> None:
     for config in CONFIGS:
         once = TextNormalizer(config)(text)
