@@ -18,7 +18,7 @@ from asr.config import check
 # Scripts that are written without spaces between words.
 _SPACELESS = regex.compile(r"[\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}]")
 # Apostrophes and hyphens between letters are part of a word ("don't", "well-known"); elsewhere they are punctuation.
-_WORD_MARKS = "'\u2019\u02bc-"
+_WORD_MARKS = "'\u2019\u05f3\u05f4-"
 # What is attached to punctuation goes with it: marks (an emoji's variation selector), joiners, further word marks.
 _PUNCTUATION = regex.compile(
     rf"(?:(?<![\p{{L}}\p{{M}}\p{{N}}])[{_WORD_MARKS}]|[{_WORD_MARKS}](?![\p{{L}}\p{{M}}\p{{N}}])|[\p{{P}}\p{{S}}--[{_WORD_MARKS}]])"

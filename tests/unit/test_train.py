@@ -1,0 +1,151 @@
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from helpers import tone_table
+from torch import Tensor, nn
+
+from asr.augment import SpecAugmentConfig
+from asr.data import Batch
+from asr.errors import InputError
+from asr.features import FeatureConfig
+from asr.model_folder import load_model
+from asr.models.encoder import EncoderConfig
+from asr.models.losses import Loss
+from asr.models.recognizer import ModelConfig
+from asr.train import LogMonitor, TrainConfig, Validation, learning_rate, train, train_recognizer
+from data_prep import table
+
+SMALL = TrainConfig(
+    model=ModelConfig(
+        features=FeatureConfig(sample_rate=8000, num_mel_bins=20, normalize="global"),
+        encoder=EncoderConfig(hidden=32, layers=1, factor=3, dropout=0.0),
+    ),
+    spec_augment=SpecAugmentConfig(frequency_masks=0, time_masks_per_second=0),
+    epochs=20,
+    batch_seconds=6,
+    learning_rate=2e-2,
+    warmup_steps=10,
+    patience=0,
+)
+
+
+def test_the_rate_rises_holds_and_falls() -> None:
+    config = TrainConfig(learning_rate=1e-2, warmup_steps=10, hold=0.4, final_rate=0.1)
+    assert learning_rate(config, 1, 0.01) == pytest.approx(1e-3)
+    assert learning_rate(config, 10, 0.1) == pytest.approx(1e-2)
+    assert learning_rate(config, 500, 0.4) == pytest.approx(1e-2)
+    assert learning_rate(config, 700, 0.7) == pytest.approx(5.5e-3)  # half way down the cosine
+    assert learning_rate(config, 1000, 1.0) == pytest.approx(1e-3)
+
+
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("tones")
+    return table.prepare(tone_table(folder / "audio", 60), folder / "data").folder
+
+
+def test_a_small_model_learns_two_words_and_keeps_the_best(prepared: Path, tmp_path: Path) -> None:
+    result = train_recognizer(SMALL, prepared, tmp_path / "exp")
+    assert result.best.error < 0.1
+    rows = [json.loads(line) for line in (tmp_path / "exp" / "log.jsonl").read_text().splitlines()]
+    epochs = [row for row in rows if row["kind"] == "epoch"]
+    assert len(epochs) == 20
+    assert epochs[-1]["loss"] < 0.3 * epochs[0]["loss"]
+    best = min(epochs, key=lambda row: (row["dev_wer"], row["dev_loss"]))
+    assert best["epoch"] == result.best_epoch
+    model = load_model(tmp_path / "exp" / "model")
+    assert model.tokenizer.tokens == ["<blank>", "<space>", *"ghilow"]
+    assert model.config.text.words == "spaces"  # `auto` is resolved
+    assert "dev" in (tmp_path / "exp" / "model" / "README.md").read_text().lower()
+    with pytest.raises(InputError, match="holds a run already"):
+        train_recognizer(SMALL, prepared, tmp_path / "exp")
+
+
+def test_the_same_seed_gives_the_same_weights(prepared: Path, tmp_path: Path) -> None:
+    def weights(name: str, **changes: object) -> dict[str, Tensor]:
+        config = replace(SMALL, epochs=2, **changes)
+        config = replace(config, spec_augment=SpecAugmentConfig(frequency_width=4))
+        train_recognizer(config, prepared, tmp_path / name)
+        return load_model(tmp_path / name / "model").recognizer.state_dict()
+
+    first, again, workers, other = weights("a"), weights("b"), weights("c", num_workers=2), weights("d", seed=2)
+    assert all(torch.equal(first[name], again[name]) for name in first)
+    assert all(torch.equal(first[name], workers[name]) for name in first)
+    assert not all(torch.equal(first[name], other[name]) for name in first)
+
+
+class Toy(nn.Module):
+    """Anything with `forward(batch) -> Loss` can be trained: this one fits a number to 3."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.value = nn.Parameter(torch.zeros(1))
+        self.poison = 0
+
+    def forward(self, batch: Batch) -> Loss:
+        loss = (self.value - 3).square().expand(2)
+        if self.poison and len(batch.ids):
+            self.poison -= 1
+            loss = loss * float("nan")
+        return Loss(loss.sum(), torch.tensor(2), loss, torch.tensor([False, True]))
+
+
+class Notes(LogMonitor):
+    def __init__(self) -> None:
+        self.notes: list[str] = []
+
+    def note(self, text: str) -> None:
+        self.notes.append(text)
+
+
+def run_toy(tmp_path: Path, errors: list[float], model: Toy, patience: int = 0) -> tuple[object, list[int], list[str]]:
+    batch = Batch(["a", "b"], ["", ""], *[torch.zeros(2, 1)] * 5, seconds=1.0)
+    saved: list[int] = []
+    values = iter(errors)
+    monitor = Notes()
+    result = train(
+        model,
+        lambda epoch: (3, [batch] * 3),
+        lambda: Validation(error=next(values), loss=1.0, summary="", only_blanks=True),
+        lambda validation, epoch: saved.append(epoch),
+        TrainConfig(epochs=len(errors), learning_rate=0.3, warmup_steps=0, weight_decay=0, patience=patience),
+        tmp_path / "log.jsonl",
+        monitor,
+    )
+    return result, saved, monitor.notes
+
+
+def test_the_loop_trains_anything_that_gives_a_loss(tmp_path: Path) -> None:
+    model = Toy()
+    result, saved, notes = run_toy(tmp_path, [0.9, 0.5, 0.7, 0.5, 0.3, 0.4, *[0.6] * 10], model)
+    assert float(model.value.detach()) == pytest.approx(3, abs=0.2)
+    assert saved == [1, 2, 5]
+    assert result.best_epoch == 5
+    assert any("more tokens than frames" in note and "b" in note for note in notes)
+    assert any("blank" in note for note in notes)  # the plateau is explained
+
+
+def test_early_stopping(tmp_path: Path) -> None:
+    result, saved, notes = run_toy(tmp_path, [0.5, 0.4, 0.6, 0.6, 0.6, 0.1], Toy(), patience=3)
+    assert saved == [1, 2]
+    assert result.steps == 15
+    assert any("stopped early" in note for note in notes)
+
+
+def test_a_gradient_that_is_not_finite_changes_nothing(tmp_path: Path) -> None:
+    model = Toy()
+    model.poison = 2
+    _, _, notes = run_toy(tmp_path, [0.5] * 8, model)
+    assert float(model.value.detach()) == pytest.approx(3, abs=1)
+    assert sum("not finite" in note for note in notes) == 2
+
+
+@pytest.mark.parametrize("change", [{"epochs": 0}, {"learning_rate": 0.0}, {"clip": 0.0}, {"batch_seconds": -1.0}])
+def test_settings_that_cannot_be(change: dict) -> None:
+    with pytest.raises(InputError, match=next(iter(change))):
+        TrainConfig(**change)
