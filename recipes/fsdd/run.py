@@ -31,7 +31,10 @@ def run(config_path: Path, data: Path, out: Path, leave_out: str | None = None) 
         evaluate(load_model(out / "model"), data / "cuts_test.jsonl.gz", results)
     scores = json.loads((results / "scores.json").read_text())
     wer = scores["wer"]
-    print(f"{leave_out or 'official split'}: WER {100 * wer['rate']:.2f} % ({wer['errors']} of {wer['length']})", flush=True)
+    print(
+        f"{leave_out or 'official split'}: WER {100 * wer['rate']:.2f} % ({wer['errors']} of {wer['length']})",
+        flush=True,
+    )
     return float(wer["rate"])
 
 
@@ -50,7 +53,9 @@ def main() -> None:
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     run(args.config, args.data / "official", out)
     if args.leave_out_each:
-        rates = [run(args.config, args.data / f"without-{s}", out.with_name(f"{out.name}-without-{s}"), s) for s in SPEAKERS]
+        rates = [
+            run(args.config, args.data / f"without-{s}", out.with_name(f"{out.name}-without-{s}"), s) for s in SPEAKERS
+        ]
         print(f"speakers never heard: mean WER {100 * sum(rates) / len(rates):.2f} %, worst {100 * max(rates):.2f} %")
 
 

@@ -93,7 +93,9 @@ def test_a_misspelt_setting_suggests_the_right_one(tmp_path: Path) -> None:
     result = runner.invoke(app, ["train", str(tmp_path / "c.yaml"), "--data", "d", "--out", str(tmp_path / "e")])
     assert result.exit_code == 2
     assert "Did you mean: 'dropout'" in result.stderr
-    result = runner.invoke(app, ["train", str(tmp_path / "c.yaml"), "epoch=3", "--data", "d", "--out", str(tmp_path / "e")])
+    result = runner.invoke(
+        app, ["train", str(tmp_path / "c.yaml"), "epoch=3", "--data", "d", "--out", str(tmp_path / "e")]
+    )
     assert result.exit_code == 2
 
 

@@ -1,0 +1,155 @@
+"""From a table of recordings to a used recogniser, by the commands a user types. The words are tones, so that no corpus
+is needed and a minute is enough."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+from helpers import tone_table, tone_words
+
+CONFIG = """
+model:
+  features: {sample_rate: 8000, num_mel_bins: 20, normalize: global}
+  encoder: {hidden: 32, layers: 1, factor: 3, dropout: 0.0}
+spec_augment: {frequency_masks: 0, time_masks_per_second: 0}
+epochs: 25
+batch_seconds: 6
+learning_rate: 2.0e-2
+warmup_steps: 10
+"""
+
+
+def asr(*arguments: object, stdin: bytes | None = None) -> subprocess.CompletedProcess[bytes]:
+    command = [sys.executable, "-c", "from asr.cli import main; main()", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, input=stdin, timeout=300, check=False)
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with audio/, data/ and exp/, as the commands leave them."""
+    folder = tmp_path_factory.mktemp("run")
+    done = asr("prepare", "table", tone_table(folder / "audio", 80), "--out", folder / "data")
+    assert done.returncode == 0, done.stderr
+    assert b"train 64" in done.stdout
+    (folder / "c.yaml").write_text(CONFIG)
+    done = asr("train", folder / "c.yaml", "seed=3", "--data", folder / "data", "--out", folder / "exp")
+    assert done.returncode == 0, done.stderr
+    assert b"Traceback" not in done.stderr
+    return folder
+
+
+@pytest.fixture(scope="module")
+def model(run: Path) -> Path:
+    return run / "exp" / "model"
+
+
+def test_evaluate(run: Path, model: Path) -> None:
+    done = asr("evaluate", model, run / "data" / "cuts_test.jsonl.gz", "--out", run / "results")
+    assert done.returncode == 0, done.stderr
+    scores = json.loads((run / "results" / "scores.json").read_text())
+    assert scores["format"] == 1
+    assert scores["utterances"] == 8
+    assert scores["wer"]["rate"] < 0.1
+    rows = [json.loads(line) for line in (run / "results" / "hypotheses.jsonl").read_text().splitlines()]
+    assert len(rows) == 8
+    assert all(set(row["reference"].split()) <= {"low", "high"} for row in rows)
+    # `asr score` agrees with what `asr evaluate` counted.
+    (run / "ref").write_text("".join(f"{row['id']} {row['reference']}\n" for row in rows))
+    scored = asr("score", run / "ref", run / "results" / "hypotheses.jsonl", "--json")
+    assert json.loads(scored.stdout)["wer"] == scores["wer"]
+
+
+def test_transcribe_words_with_times(model: Path, tmp_path: Path) -> None:
+    samples = tone_words(["high", "low", "low"], seed=99)
+    soundfile.write(tmp_path / "a.wav", samples, 8000)
+    done = asr("transcribe", tmp_path / "a.wav", "--model", model, "--format", "json")
+    assert done.returncode == 0, done.stderr
+    transcript = json.loads(done.stdout)
+    assert transcript["text"] == "high low low"
+    assert transcript["duration"] == pytest.approx(len(samples) / 8000, abs=0.001)
+    assert transcript["model"] == "model"
+    for word, begin in zip(transcript["words"], (0.1, 0.55, 1.0), strict=True):
+        assert begin - 0.1 < word["start"] < word["end"] < begin + 0.55
+        assert 0 <= word["confidence"] <= 1
+
+
+def test_standard_input_folders_and_formats(model: Path, tmp_path: Path) -> None:
+    inputs = tmp_path / "in" / "deep"
+    inputs.mkdir(parents=True)
+    high, low = tone_words(["high"], rate=16000, seed=1), tone_words(["low"], rate=16000, seed=2)
+    soundfile.write(inputs / "a.flac", np.stack([high, high], 1), 16000)
+    soundfile.write(tmp_path / "in" / "a.ogg", low, 16000)
+    soundfile.write(tmp_path / "in" / "a.wav", low, 16000)
+    done = asr("transcribe", "-", "--model", model, stdin=(tmp_path / "in" / "a.wav").read_bytes())
+    assert (done.returncode, done.stdout) == (0, b"low\n"), done.stderr
+    done = asr("transcribe", tmp_path / "in", "--model", model, "--output-dir", tmp_path / "out")
+    assert done.returncode == 0, done.stderr
+    written = {str(p.relative_to(tmp_path / "out")): p.read_text() for p in (tmp_path / "out").rglob("*.txt")}
+    assert written == {"a.ogg.txt": "low\n", "a.wav.txt": "low\n", "deep/a.txt": "high\n"}
+    (tmp_path / "out" / "a.ogg.txt").write_text("mine\n")
+    done = asr("transcribe", tmp_path / "in", "--model", model, "--output-dir", tmp_path / "out", "--skip-existing")
+    assert done.returncode == 0
+    assert (tmp_path / "out" / "a.ogg.txt").read_text() == "mine\n"
+
+
+def test_one_broken_file_among_good_ones(model: Path, tmp_path: Path) -> None:
+    soundfile.write(tmp_path / "good.wav", tone_words(["low"], seed=4), 8000)
+    shutil.copy(tmp_path / "good.wav", tmp_path / "also.wav")
+    (tmp_path / "broken.wav").write_bytes((tmp_path / "good.wav").read_bytes()[:900])
+    files = [tmp_path / "good.wav", tmp_path / "broken.wav", tmp_path / "nowhere.wav", tmp_path / "also.wav"]
+    done = asr("transcribe", *files, "--model", model)
+    assert done.returncode == 1
+    assert done.stdout.decode().splitlines() == [f"{files[0]}\tlow", f"{files[3]}\tlow"]
+    errors = [line for line in done.stderr.decode().splitlines() if line.startswith("asr: error:")]
+    assert len(errors) == 2
+    assert "broken.wav" in errors[0]
+    assert "nowhere.wav" in errors[1]
+    assert asr("transcribe", files[1], files[2], "--model", model).returncode == 2
+
+
+def test_silence_and_less_than_a_frame_are_no_error(model: Path, tmp_path: Path) -> None:
+    soundfile.write(tmp_path / "silence.wav", np.zeros(8000), 8000)
+    soundfile.write(tmp_path / "short.wav", np.full(10, 0.1), 8000)
+    done = asr("transcribe", tmp_path / "silence.wav", tmp_path / "short.wav", "--model", model)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.decode().splitlines()[1] == f"{tmp_path / 'short.wav'}\t"
+
+
+def test_python_api_leaves_the_process_as_it_was(model: Path, tmp_path: Path) -> None:
+    import asr as library
+
+    state = torch.get_rng_state()
+    before = (torch.get_num_threads(), torch.is_grad_enabled(), torch.get_default_dtype())
+    tiny = torch.tensor(1e-310, dtype=torch.float64)
+    recognizer = library.load(model)
+    transcript = recognizer.transcribe(tone_words(["low", "high"], rate=22050, seed=7), 22050)
+    assert transcript.text == "low high"
+    soundfile.write(tmp_path / "a.wav", tone_words(["low", "high"], seed=7), 8000)
+    assert library.transcribe(tmp_path / "a.wav", model).text == "low high"
+    assert before == (torch.get_num_threads(), torch.is_grad_enabled(), torch.get_default_dtype())
+    assert torch.equal(torch.get_rng_state(), state)
+    assert float(tiny / 2) != 0  # denormal numbers are not flushed
+
+
+def test_a_batch_gives_what_a_file_alone_gives(model: Path) -> None:
+    import asr as library
+
+    recognizer = library.load(model)
+    sources = [((tone_words(["low"] * (1 + i % 3), seed=i), 8000), f"u{i}") for i in range(7)]
+    together = list(recognizer.transcribe_all(sources, batch_seconds=4))
+    assert [t.audio for t in together] == [name for _, name in sources]
+    for (source, name), result in zip(sources, together, strict=True):
+        alone = recognizer.transcribe(source, name=name)
+        assert (alone.text, alone.words[0].start, alone.words[0].end) == (
+            result.text,
+            result.words[0].start,
+            result.words[0].end,
+        )
