@@ -1,77 +1,24 @@
-"""Any audio file, stream or array -> mono float32 samples at one rate.
-
-libsndfile (soundfile) reads WAV, FLAC, Ogg, Opus, AIFF, AU, CAF and SPHERE; PyAV reads MP3 (libsndfile's decoder
-writes its complaints to standard error) and what else there is: M4A/MP4, WebM/Matroska, AAC, AMR, WMA.
-
-Decoding goes in pieces, so memory follows the audio that is there and never a number in a header; FFmpeg gets an open
-file and the name of one container format, so a file cannot make it open another file or address.
-"""
+"""Any audio file, stream or array -> mono float32 samples at one rate; durations."""
 
 from __future__ import annotations
 
-import io
-import os
-import stat
-import struct
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO, TypeAlias
 
 import numpy as np
-import numpy.typing as npt
 
+from asr.audio_streams import MAX_RATE, MIN_RATE, AudioSource, Samples, Stream, cut_short, no_samples, open_stream
 from asr.errors import InputError
 
-Samples: TypeAlias = npt.NDArray[np.float32]
-# A path, an open binary file, the bytes of a file, or an array with its sample rate.
-AudioSource: TypeAlias = "str | Path | bytes | BinaryIO | tuple[npt.ArrayLike, int]"
+__all__ = ["AudioInfo", "AudioSource", "Samples", "audio_info", "find_audio", "read_audio", "read_blocks"]
 
 # What folders are searched for.
 SUFFIXES = frozenset(
-    [
-        ".wav",
-        ".flac",
-        ".ogg",
-        ".oga",
-        ".opus",
-        ".mp3",
-        ".m4a",
-        ".mp4",
-        ".aac",
-        ".webm",
-        ".mka",
-        ".mkv",
-        ".amr",
-        ".wma",
-        ".aif",
-        ".aiff",
-        ".au",
-        ".caf",
-        ".sph",
-    ]
+    ".wav .flac .ogg .oga .opus .mp3 .m4a .mp4 .aac .webm .mka .mkv .amr .wma .aif .aiff .au .caf .sph".split()  # noqa: SIM905
 )
-MIN_RATE, MAX_RATE = 1_000, 768_000  # Hz; beyond lies no recording of speech, only a damaged header
 _MAX_SECONDS = 1e9
 _MAX_SAMPLE = 1e12  # beyond it a resampler or a spectrum overflows
-_BLOCK_SAMPLES = 1 << 14  # decoded at a time, over all channels; what stands before a damaged place is got in blocks
-_UNKNOWN_SIZE = 0xFFFFFFFF  # a WAV that was written to a pipe does not know its own length
-_PAST_END = 39  # libsndfile's error at the end of a FLAC whose header has no length
-_STREAMED_SIZE = 0x7FFF0000  # ... and some recorders then write about 2 GiB
-
-# First bytes -> (FFmpeg's container format, whether libsndfile reads it too)
-_CONTAINERS = {
-    b"RIFF": ("wav", True),
-    b"RIFX": ("wav", True),
-    b"RF64": ("wav", True),
-    b"fLaC": ("flac", True),
-    b"OggS": ("ogg", True),
-    b"ID3": ("mp3", False),
-    b"\x1a\x45\xdf\xa3": ("matroska", False),
-    b"\x30\x26\xb2\x75": ("asf", False),
-    b"#!AMR": ("amr", False),
-}
 
 
 @dataclass(frozen=True)
@@ -136,13 +83,13 @@ def read_blocks(
 
 def audio_info(source: AudioSource, *, name: str | None = None) -> AudioInfo:
     """Duration, rate and channels from the header; the audio is decoded only where the header has no length."""
-    with _open(source, name) as (stream, label):
+    with open_stream(source, name) as (stream, label):
         if stream.frames is None:
             frames = sum(len(block) for block in stream.blocks(0))
         else:
             frames = stream.frames
         if frames == 0:
-            raise _no_samples(label)
+            raise no_samples(label)
         return AudioInfo(frames / stream.rate, stream.rate, stream.channels, stream.format)
 
 
@@ -151,304 +98,6 @@ def find_audio(folder: str | Path) -> list[Path]:
     folder = Path(folder)
     paths = (p for p in folder.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file())
     return sorted(p for p in paths if not any(part.startswith(".") for part in p.relative_to(folder).parts))
-
-
-# ---------------------------------------------------------------------------------------------------------------
-
-
-class _Stream:
-    """Decoded audio: `blocks(first_frame)` yields float32 arrays of shape (n, channels)."""
-
-    rate: int
-    channels: int
-    frames: int | None  # as the header says; None where it does not
-    format: str
-    tolerance: float = 0.0  # seconds by which a codec's header may differ from what it decodes to
-
-    def blocks(self, first: int) -> Iterator[npt.NDArray[np.float32]]:
-        raise NotImplementedError
-
-
-class _ArrayStream(_Stream):
-    def __init__(self, array: Any, rate: int, name: str) -> None:
-        remedy = "give numbers of shape (samples,) or (samples, channels)"
-        try:
-            data = np.asarray(array)
-        except ValueError as e:  # rows of different lengths
-            raise InputError(f"is no array ({e})", where=name, remedy=remedy) from e
-        if data.ndim == 1:
-            data = data[:, None]
-        elif data.ndim == 2 and min(data.shape) > 0:
-            data = data.T if data.shape[0] < data.shape[1] else data
-        else:
-            raise InputError(f"an array of shape {data.shape} is not audio", where=name, remedy=remedy)
-        if np.issubdtype(data.dtype, np.integer):
-            limits = np.iinfo(data.dtype)
-            zero, scale = (0.0, -float(limits.min)) if limits.min < 0 else ((limits.max + 1) / 2, (limits.max + 1) / 2)
-            data = (data.astype(np.float64) - zero) / scale
-        elif not np.issubdtype(data.dtype, np.floating):
-            raise InputError(f"an array of {data.dtype} is not audio", where=name, remedy=remedy)
-        self.data = data.astype(np.float32, copy=False)
-        self.rate, self.channels, self.frames, self.format = int(rate), self.data.shape[1], len(data), "array"
-
-    def blocks(self, first: int) -> Iterator[npt.NDArray[np.float32]]:
-        if first < len(self.data):
-            yield self.data[first:]
-
-
-class _SoundfileStream(_Stream):
-    def __init__(self, sound: Any, name: str) -> None:
-        self.sound, self.name = sound, name
-        self.rate, self.channels = sound.samplerate, sound.channels
-        self.format = f"{sound.format}/{sound.subtype}"
-        # libsndfile gives a length of 2**63 - 1 where a format has none.
-        self.frames = sound.frames if 0 <= sound.frames < 1 << 48 else None
-
-    def blocks(self, first: int) -> Iterator[npt.NDArray[np.float32]]:
-        import soundfile
-
-        skip = 0
-        if self.frames is None:  # a FLAC that was written to a pipe: there is no seeking in it
-            skip = first
-        elif first:
-            try:
-                self.sound.seek(first)
-            except soundfile.LibsndfileError:
-                return
-        while True:
-            error = None
-            block: npt.NDArray[np.float32] = np.full(
-                (max(1, _BLOCK_SAMPLES // self.channels), self.channels), np.nan, np.float32
-            )
-            try:
-                block = self.sound.read(out=block)
-            except soundfile.LibsndfileError as e:
-                # libsndfile does not say how far it came; what it did not reach is NaN still.
-                error = e
-                untouched = np.isnan(block).any(axis=1)
-                block = block[: untouched.argmax()] if untouched.any() else block
-            if len(block) > skip:
-                yield block[skip:]
-            skip = max(0, skip - len(block))
-            if self.frames is None and error is not None and error.code != _PAST_END:
-                raise InputError(f"is damaged or cut short ({error})", where=self.name, remedy="copy it again")
-            if error is not None or not len(block):
-                return  # the caller compares what came with what the header claims
-
-
-class _AvStream(_Stream):
-    def __init__(self, container: Any, name: str, exact: bool) -> None:
-        self.container, self.name = container, name
-        if not container.streams.audio:
-            raise InputError("holds no audio track", where=name, remedy="choose another file")
-        self.track = container.streams.audio[0]
-        if self.track.codec_context is None:
-            raise InputError("is of a codec that is not known", where=name, remedy="convert it to WAV or FLAC")
-        self.rate, self.channels = self.track.codec_context.sample_rate, self.track.codec_context.channels
-        self.format = f"{container.format.name.split(',')[0]}/{self.track.codec_context.name}"
-        seconds = container.duration / 1_000_000 if container.duration else None
-        if seconds is None and self.track.duration and self.track.time_base:
-            seconds = float(self.track.duration * self.track.time_base)
-        # Raw streams (AAC, AMR, MP3 without a Xing header) do not know their length: FFmpeg guesses from the bit rate.
-        self.frames = round(seconds * self.rate) if seconds and exact and self.rate else None
-        self.tolerance = 0.25  # a container's length includes the encoder's padding
-
-    def blocks(self, first: int) -> Iterator[npt.NDArray[np.float32]]:
-        import av
-
-        resampler = av.AudioResampler(format="flt", layout=self.track.codec_context.layout)
-        try:
-            for frame in self.container.decode(self.track):
-                for part in resampler.resample(frame):
-                    # The array may be longer than the frame: only `samples` of it are audio.
-                    block = part.to_ndarray().astype(np.float32).reshape(-1, self.channels)[: part.samples]
-                    if first >= len(block):
-                        first -= len(block)
-                        continue
-                    yield block[first:]
-                    first = 0
-        except (av.error.FFmpegError, ValueError):
-            return
-
-
-@contextmanager
-def _open(source: AudioSource, name: str | None) -> Iterator[tuple[_Stream, str]]:
-    """Opens a source; what cannot be audio at all is an InputError here."""
-    if isinstance(source, tuple):
-        label = name or "array"
-        stream: _Stream = _ArrayStream(source[0], source[1], label)
-        _check_rate(stream.rate, label)
-        yield stream, label
-        return
-    if isinstance(source, str | Path):
-        label = name or str(source)
-        file: BinaryIO = _open_path(Path(source), label)
-    elif isinstance(source, bytes):
-        label, file = name or "bytes", io.BytesIO(source)
-    else:
-        label, file = name or str(getattr(source, "name", "stream")), source
-    with file if isinstance(source, str | Path) else _left_open(file) as f:
-        streamed = isinstance(source, bytes) or not f.seekable()
-        if not f.seekable():  # a pipe: libsndfile and FFmpeg want to move about
-            f = io.BytesIO(f.read())
-        yield _decoder(f, label, streamed), label
-
-
-@contextmanager
-def _left_open(file: BinaryIO) -> Iterator[BinaryIO]:
-    yield file
-
-
-def _open_path(path: Path, name: str) -> BinaryIO:
-    try:
-        mode = path.stat().st_mode
-        if stat.S_ISREG(mode) or stat.S_ISFIFO(mode):
-            return open(path, "rb")
-    except FileNotFoundError:
-        raise InputError("no such file", where=name, remedy="check the path") from None
-    except PermissionError:
-        raise InputError("may not be read", where=name, remedy=f"allow it with `chmod u+r {name}`") from None
-    except (OSError, ValueError) as e:
-        reason = getattr(e, "strerror", None) or e
-        raise InputError(f"cannot be opened ({reason})", where=name, remedy="check the path") from e
-    if stat.S_ISDIR(mode):
-        raise InputError("is a folder, not an audio file", where=name, remedy="name the files in it")
-    raise InputError("is a device, not an audio file", where=name, remedy="record from it to a file first")
-
-
-class _QuietFile:
-    """A file in which a damaged header's impossible jump goes nowhere, where soundfile would print a traceback."""
-
-    def __init__(self, file: BinaryIO) -> None:
-        self.file, self.read, self.tell = file, file.read, file.tell
-
-    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
-        try:
-            return self.file.seek(offset, whence)
-        except (OSError, ValueError):
-            return self.file.tell()
-
-    def write(self, data: bytes) -> int:
-        raise io.UnsupportedOperation("read only")
-
-
-def _decoder(f: BinaryIO, name: str, streamed: bool) -> _Stream:
-    import soundfile
-
-    begin = f.tell()
-    head = f.read(16)
-    size = f.seek(0, os.SEEK_END) - begin
-    f.seek(begin)
-    if size == 0:
-        raise InputError("is empty (0 bytes)", where=name, remedy="record or copy it again")
-    container, known_to_soundfile = _container(head)
-    if container == "wav":
-        _check_wav(f, size, name, streamed)
-    elif container == "ogg":
-        _check_ogg(f, size, name)
-    if known_to_soundfile:
-        try:
-            sound = soundfile.SoundFile(_QuietFile(f))
-            _check_rate(sound.samplerate, name)
-            return _SoundfileStream(sound, name)
-        except (soundfile.LibsndfileError, RuntimeError, TypeError):
-            f.seek(begin)
-    if container:
-        import av
-
-        try:
-            exact = container not in {"aac", "amr"} and (container != "mp3" or _has_xing(f))
-            stream = _AvStream(av.open(f, format=container, metadata_errors="ignore"), name, exact)
-            _check_rate(stream.rate, name)
-            return stream
-        except (av.error.FFmpegError, ValueError, OSError) as e:
-            if isinstance(e, InputError):
-                raise
-    looks = f"it begins like {container}, but is damaged" if container else "no known format"
-    raise InputError(
-        f"is not audio that can be read ({looks})",
-        where=name,
-        remedy="convert it, e.g. with `ffmpeg -i FILE new.wav`, or copy it again if it is damaged",
-    )
-
-
-def _container(head: bytes) -> tuple[str, bool]:
-    """FFmpeg's name of the container ('' for one it is not trusted with), and whether libsndfile comes first."""
-    for magic, answer in _CONTAINERS.items():
-        if head.startswith(magic):
-            return answer
-    if head[4:8] in (b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip"):
-        return "mp4", False
-    if len(head) > 1 and head[0] == 0xFF and head[1] & 0xE0 == 0xE0:  # MPEG audio: ADTS where the layer is 0
-        return ("aac" if head[1] & 0x06 == 0 else "mp3"), False
-    return "", True
-
-
-def _check_rate(rate: int, name: str) -> None:
-    if not MIN_RATE <= rate <= MAX_RATE:
-        raise InputError(
-            f"has a sample rate of {rate} Hz", where=name, remedy="its header is damaged or it is no recording"
-        )
-
-
-def _check_wav(f: BinaryIO, size: int, name: str, streamed: bool) -> None:
-    """Compares the length that a WAV's header claims with what is there; looks for a rate of 0."""
-    begin = f.tell()
-    order = ">" if f.read(4) == b"RIFX" else "<"
-    f.seek(begin)
-    at, long_data = 12, 0
-    bytes_per_second = 0
-    while at + 8 <= size:
-        f.seek(begin + at)
-        tag, length = struct.unpack(f"{order}4sI", f.read(8))
-        body = f.read(32) if tag in (b"fmt ", b"ds64") else b""
-        if tag == b"ds64" and len(body) >= 16:
-            long_data = struct.unpack("<Q", body[8:16])[0]
-        if tag == b"fmt " and len(body) >= 12:
-            rate, bytes_per_second = struct.unpack(f"{order}II", body[4:12])
-            _check_rate(rate, name)
-        if tag == b"data":
-            claimed = long_data if length == _UNKNOWN_SIZE and long_data else length
-            there = size - at - 8
-            unknown = claimed == _UNKNOWN_SIZE or (streamed and claimed >= _STREAMED_SIZE)
-            if claimed > there and not unknown:
-                per_second = bytes_per_second or 1
-                raise _cut_short(name, there / per_second, claimed / per_second)
-            break
-        at += 8 + length + (length & 1)
-    f.seek(begin)
-
-
-def _check_ogg(f: BinaryIO, size: int, name: str) -> None:
-    """The last page of an Ogg file must be whole: its length is in its header (RFC 3533, section 6)."""
-    begin = f.tell()
-    tail_at = max(0, size - 66_000)  # a page has at most 65,307 bytes
-    f.seek(begin + tail_at)
-    tail = f.read()
-    f.seek(begin)
-    page = tail.rfind(b"OggS")
-    header = tail[page : page + 27] if page >= 0 else b""
-    segments = tail[page + 27 : page + 27 + header[26]] if len(header) == 27 else b""
-    whole = len(header) == 27 and len(segments) == header[26] and page + 27 + header[26] + sum(segments) <= len(tail)
-    if not whole:
-        raise InputError(
-            "is cut short: its last page is not whole",
-            where=name,
-            remedy="copy it again, or keep what is there with `ffmpeg -i FILE new.wav`",
-        )
-
-
-def _has_xing(f: BinaryIO) -> bool:
-    """Whether an MP3's first frame, after its ID3v2 tag, says how many frames follow (a Xing or Info header)."""
-    begin = f.tell()
-    head = f.read(10)
-    if head.startswith(b"ID3") and len(head) == 10:  # the tag's size is four groups of seven bits
-        f.seek(begin + 10 + sum((byte & 0x7F) << 7 * (3 - i) for i, byte in enumerate(head[6:10])))
-    else:
-        f.seek(begin)
-    frame = f.read(256)
-    f.seek(begin)
-    return b"Xing" in frame or b"Info" in frame
 
 
 def _mono_pieces(
@@ -465,7 +114,7 @@ def _mono_pieces(
 
     if not MIN_RATE <= sample_rate <= MAX_RATE:
         raise InputError(f"a sample rate of {sample_rate} Hz cannot be asked for", remedy="8000 and 16000 are usual")
-    with _open(source, name) as (stream, label):
+    with open_stream(source, name) as (stream, label):
         if not 0 <= start < _MAX_SECONDS or not (duration is None or 0 < duration < _MAX_SECONDS):
             raise InputError(
                 f"segment from {start} s, {duration} s long, is not a stretch of time",
@@ -503,10 +152,10 @@ def _mono_pieces(
             made += len(piece)
             yield piece
         if made == 0:
-            raise _no_samples(label)
+            raise no_samples(label)
 
 
-def _check_complete(stream: _Stream, name: str, first: int, got: int, wanted: int | None) -> None:
+def _check_complete(stream: Stream, name: str, first: int, got: int, wanted: int | None) -> None:
     """Whether as much was decoded as was asked for, or as the header claims."""
     rate = stream.rate
     if first and got == 0:
@@ -523,18 +172,6 @@ def _check_complete(stream: _Stream, name: str, first: int, got: int, wanted: in
             )
         return
     if stream.frames is not None and first + got < stream.frames - max(stream.tolerance * rate, 1):
-        raise _cut_short(name, (first + got) / rate, stream.frames / rate)
+        raise cut_short(name, (first + got) / rate, stream.frames / rate)
     if got == 0:
-        raise _no_samples(name)
-
-
-def _cut_short(name: str, there: float, claimed: float) -> InputError:
-    return InputError(
-        f"is cut short or damaged: its header announces {claimed:,.2f} s, {there:,.2f} s are there",
-        where=name,
-        remedy="copy it again, or keep what is there with `ffmpeg -i FILE new.wav`",
-    )
-
-
-def _no_samples(name: str) -> InputError:
-    return InputError("holds no audio samples", where=name, remedy="record or copy it again")
+        raise no_samples(name)

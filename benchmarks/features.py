@@ -121,9 +121,7 @@ def main() -> None:
     base = "torchaudio kaldi.fbank80"
     reference = [extracts[base](x) for x in speech[:10]]
     facts = provenance()
-    print(
-        f"{len(speech)} utterances, {total:.0f} s at {args.sample_rate} Hz, one by one, one thread, {args.rounds} rounds"
-    )
+    print(f"{len(speech)} utterances, {total:.0f} s at {args.sample_rate} Hz, one by one, one thread")
     print(f"{facts['hardware']}; commit {facts['commit']}; torch {torch.__version__}\n")
     print("| program | audio s/s | ratio | greatest difference |\n| --- | --- | --- | --- |")
     for name, taken in times.items():
