@@ -6,16 +6,21 @@ Texts are the digits' names. All six speakers are in each split: `leave_out` mak
 
 from __future__ import annotations
 
+import random
 import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
+
+from asr.audio import Samples, read_audio
 from asr.errors import InputError
-from asr.files import data_home, download as fetch, extract, files_sha256
-from data_prep.manifest import Progress, Source, Summary, already_prepared, write_corpus
+from asr.files import atomic_path, data_home, download as fetch, extract, files_sha256
+from data_prep.manifest import Progress, Source, Summary, already_prepared, write_corpus, write_wav
 
 WORDS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
+RATE = 8000  # Hz
 URL = "https://github.com/Jakobovski/free-spoken-digit-dataset/archive/refs/tags/v1.0.10.tar.gz"
 # Over the 3,000 recordings' names and contents: the host packs the archive on demand, so its own bytes may change.
 RECORDINGS_SHA256 = "dbd573d7cafe79c4b49f65718115e1304e24e067fa39eff18a660dc6cb9c360f"
@@ -48,6 +53,7 @@ def prepare(
     out_dir: str | Path,
     *,
     leave_out: str | None = None,
+    joined: int = 0,
     progress: Progress | None = None,
 ) -> Summary:
     """Writes cuts of train, dev and test.
@@ -56,9 +62,12 @@ def prepare(
         corpus_dir: The folder with the recordings, at any depth; $ASR_DATA/fsdd or the publisher's where None.
         out_dir: The folder to make.
         leave_out: A speaker who is then the whole test split (index 0-49) and in neither train nor dev.
+        joined: Train also on so many made utterances: one to five digits of a training speaker in a row, with pauses,
+            at other speeds and levels, in noise. A twentieth as many, made of dev recordings, join dev; the split
+            `joined`, a tenth as many, made of test recordings, tests just that. They lie beside `out_dir`.
     """
     corpus_dir = Path(corpus_dir) if corpus_dir else download()
-    settings = {"corpus": "fsdd", "folder": str(corpus_dir.resolve()), "leave_out": leave_out}
+    settings = {"corpus": "fsdd", "folder": str(corpus_dir.resolve()), "leave_out": leave_out, "joined": joined}
     if done := already_prepared(out_dir, settings):
         return done
     files = _recordings(corpus_dir)
@@ -80,7 +89,63 @@ def prepare(
         splits[split].append(Source(path.stem, path, WORDS[digit], speaker))
     if leave_out and leave_out not in speakers:
         raise InputError(f"speaker {leave_out!r} is none of {', '.join(sorted(speakers))}", where="leave_out")
+    if joined:
+        made = Path(out_dir).with_name(f"{Path(out_dir).name}-joined")
+        counts = {"train": joined, "dev": max(1, joined // 20), "test": max(1, joined // 10)}
+        if not (made / "test").is_dir():
+            with atomic_path(made) as folder:
+                for name, count in counts.items():
+                    _join(splits[name], count, folder / name)
+        splits["train"] += _joined_sources(made / "train")
+        splits["dev"] += _joined_sources(made / "dev")
+        splits["joined"] = _joined_sources(made / "test")
     return write_corpus(out_dir, splits, settings, progress=progress)
+
+
+def _join(recordings: list[Source], count: int, folder: Path) -> None:
+    """Makes `count` utterances `{number}_{speaker}_{digits}.wav` of recordings; the number is the seed of each."""
+    folder.mkdir(parents=True)
+    by_speaker: dict[str, list[Source]] = {}
+    for source in recordings:
+        by_speaker.setdefault(source.speaker, []).append(source)
+    for number in range(count):
+        chance = random.Random(f"fsdd {folder.name} {number}")
+        speaker = chance.choice(sorted(by_speaker))
+        chosen = [chance.choice(by_speaker[speaker]) for _ in range(chance.randint(1, 5))]
+        speed = chance.uniform(0.88, 1.14)
+        parts = [_pause(chance, 0.0, 0.6)]
+        for source in chosen:
+            parts += [_faster(read_audio(source.audio, RATE), speed), _pause(chance, 0.05, 0.5)]
+        samples = np.concatenate([*parts, _pause(chance, 0.0, 0.5)])
+        speech_level = np.sqrt(np.mean(np.concatenate(parts[1::2]) ** 2))
+        noise = np.random.default_rng(chance.getrandbits(32)).standard_normal(len(samples))
+        if chance.random() < 0.5:  # a rumble rather than a hiss
+            noise = np.convolve(noise, np.ones(8) / np.sqrt(8), mode="same")
+        samples = samples + noise * speech_level * 10 ** (-chance.uniform(8, 45) / 20)  # 8 to 45 dB below the speech
+        peak = 10 ** (chance.uniform(-30, -1) / 20)
+        digits = "".join(source.id[0] for source in chosen)
+        write_wav(folder / f"{number:05d}_{speaker}_{digits}.wav", samples * (peak / np.abs(samples).max()), RATE)
+
+
+def _pause(chance: random.Random, least: float, most: float) -> Samples:
+    return np.zeros(round(chance.uniform(least, most) * RATE), np.float32)
+
+
+def _faster(samples: Samples, speed: float) -> Samples:
+    """Played `speed` times as fast: shorter, and higher."""
+    import soxr
+
+    faster: Samples = soxr.resample(samples, RATE * speed, RATE)
+    return faster
+
+
+def _joined_sources(folder: Path) -> list[Source]:
+    sources = []
+    for path in sorted(folder.glob("*.wav")):
+        _, speaker, digits = path.stem.split("_")
+        text = " ".join(WORDS[int(digit)] for digit in digits)
+        sources.append(Source(f"joined_{folder.name}_{path.stem}", path, text, speaker))
+    return sources
 
 
 def _recordings(folder: Path) -> list[Path]:

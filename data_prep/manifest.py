@@ -8,11 +8,15 @@ from __future__ import annotations
 
 import json
 import os
+import wave
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+import numpy as np
+import numpy.typing as npt
 
 from asr.audio import AudioInfo, audio_info, read_blocks
 from asr.errors import InputError
@@ -206,3 +210,10 @@ def _cut(source: Source, info: AudioInfo | InputError) -> dict[str, Any]:
         recording=recording,
     )
     return dict(cut.to_dict())
+
+
+def write_wav(path: Path, samples: npt.NDArray[Any], rate: int) -> None:
+    """Writes samples (N,) in [-1, 1] as 16-bit WAV."""
+    with wave.open(str(path), "wb") as f:
+        f.setparams((1, 2, rate, 0, "NONE", "not compressed"))
+        f.writeframes((np.clip(samples, -1, 1) * 32767).astype("<i2").tobytes())

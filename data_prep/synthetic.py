@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import ctypes
 import random
-import wave
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +18,7 @@ from asr.audio import Samples
 from asr.errors import InputError
 from asr.files import atomic_path
 from data_prep.fsdd import WORDS
-from data_prep.manifest import Progress, Source, Summary, already_prepared, write_corpus
+from data_prep.manifest import Progress, Source, Summary, already_prepared, write_corpus, write_wav
 
 RATE = 22050  # Hz, eSpeak NG's own
 _ACCENTS = ("en-us", "en", "en-gb-scotland", "en-gb-x-rp", "en-029", "en-gb-x-gbclan", "en-gb-x-gbcwmd", "en-us-nyc")
@@ -109,19 +108,13 @@ def _voice_recordings(folder: Path, split: str, accent: str, timbre: str) -> Non
             level = float(np.sqrt(np.mean(samples**2))) * 10 ** (-chance.uniform(10, 40) / 20)  # 10-40 dB below
             mixed = samples + noise * level
             loudness = chance.uniform(0.1, 0.9) / float(np.abs(mixed).max())
-            _write_wav(folder / f"{digit}_{accent}+{timbre}_{index}.wav", (mixed * loudness).astype(np.float32), 8000)
+            write_wav(folder / f"{digit}_{accent}+{timbre}_{index}.wav", mixed * loudness, 8000)
 
 
 def _trimmed(samples: Samples, margin: int = 400) -> Samples:
     """Without the silence before and after, but for `margin` samples."""
     loud = np.flatnonzero(np.abs(samples) > 0.02 * np.abs(samples).max())
     return samples[max(0, loud[0] - margin) : loud[-1] + margin]
-
-
-def _write_wav(path: Path, samples: Samples, rate: int) -> None:
-    with wave.open(str(path), "wb") as f:
-        f.setparams((1, 2, rate, 0, "NONE", "not compressed"))
-        f.writeframes((np.clip(samples, -1, 1) * 32767).astype("<i2").tobytes())
 
 
 def _load() -> Any:

@@ -20,6 +20,9 @@ def prepare(
     ] = None,
     out: Annotated[Path, typer.Option("--out", help="Folder to make, e.g. data/fsdd.")] = ...,  # type: ignore[assignment]
     leave_out: Annotated[str | None, typer.Option(help="fsdd: a speaker who becomes the test split.")] = None,
+    joined: Annotated[
+        int | None, typer.Option(help="fsdd: made training utterances of several digits in noise. Default: 0.")
+    ] = None,
     split_by: Annotated[
         str | None,
         typer.Option(
@@ -44,7 +47,9 @@ def prepare(
     if corpus not in known:
         raise InputError(f"no corpus {corpus!r}", where="CORPUS", remedy=f"there are {', '.join(known)}")
     run = importlib.import_module(f"data_prep.{corpus}").prepare
-    options: dict[str, Any] = given(leave_out=leave_out, split_by=split_by, dev=dev, test=test, seed=seed)
+    options: dict[str, Any] = given(
+        leave_out=leave_out, joined=joined, split_by=split_by, dev=dev, test=test, seed=seed
+    )
     for name in options.keys() - inspect.signature(run).parameters.keys():
         raise InputError(f"--{name.replace('_', '-')} means nothing for {corpus}")
     summary = run(folder, out, progress=counter("checked"), **options)
