@@ -52,7 +52,7 @@ def quickstart(
         f"""next:
   asr transcribe YOUR.wav --model {run}/model
   asr evaluate {run}/model {data}/cuts_test.jsonl.gz
-  asr prepare table YOUR.csv --out data/mine      # columns: path, text"""
+  asr prepare table YOUR.csv --out data/mine      # columns: path, text; then recipes/table"""
     )
 
 

@@ -171,3 +171,8 @@ def test_the_training_configuration_checks_itself(tmp_path: Path) -> None:
     for word in ("learning_rate=nan", "learning_rate=0", "epochs=0", "device=tpu", "clip=0", "model.text.case=title"):
         with pytest.raises(InputError, match=word.split("=")[0].rpartition(".")[2]):
             read_config(TrainConfig, path, [word])
+
+
+@pytest.mark.parametrize("path", sorted(Path(__file__).parents[2].glob("recipes/*/conf/*.yaml")), ids=str)
+def test_every_recipes_configuration_is_valid(path: Path) -> None:
+    assert isinstance(read_config(TrainConfig, path), TrainConfig)

@@ -99,3 +99,20 @@ def test_what_is_there_is_not_fetched(corpus: Path, tmp_path: Path, monkeypatch:
     monkeypatch.setenv("ASR_DATA", str(tmp_path))
     assert download() == download(corpus) == corpus
     assert prepare(None, tmp_path / "out").utterances["test"] == 18
+
+
+def test_made_utterances_say_their_digits_and_keep_splits_apart(corpus: Path, tmp_path: Path) -> None:
+    summary = prepare(corpus, tmp_path / "out", leave_out="jackson", joined=40)
+    assert summary.utterances == {"train": 12 + 40, "dev": 12 + 2, "test": 18, "joined": 4}
+    for split, speakers in (("train", {"george", "theo"}), ("joined", {"jackson"})):
+        made = [u for u in read_cuts(tmp_path / "out" / f"cuts_{split}.jsonl.gz") if u.id.startswith("joined")]
+        assert {u.speaker for u in made} <= speakers
+        for utterance in made:
+            digits = utterance.id.rsplit("_", 1)[1]
+            assert utterance.text == " ".join(WORDS[int(digit)] for digit in digits)
+            assert 1 <= len(digits) <= 5
+            assert utterance.duration >= 0.1 / 1.14 * len(digits)
+    again = prepare(corpus, tmp_path / "again", leave_out="jackson", joined=40)
+    first, second = (tmp_path / f"{name}-joined" / "train" for name in ("out", "again"))
+    assert again.utterances == summary.utterances
+    assert {p.name: p.read_bytes() for p in first.iterdir()} == {p.name: p.read_bytes() for p in second.iterdir()}
