@@ -74,12 +74,16 @@ class _ArrayStream(Stream):
         else:
             raise InputError(f"an array of shape {data.shape} is not audio", where=name, remedy=remedy)
         if np.issubdtype(data.dtype, np.integer):
+            if data.dtype.itemsize == 8:
+                raise InputError(
+                    "64-bit integers have no agreed scale", where=name, remedy="give floats in [-1, 1], int16 or int32"
+                )
             limits = np.iinfo(data.dtype)
             zero, scale = (0.0, -float(limits.min)) if limits.min < 0 else ((limits.max + 1) / 2, (limits.max + 1) / 2)
             data = (data.astype(np.float64) - zero) / scale
         elif not np.issubdtype(data.dtype, np.floating):
             raise InputError(f"an array of {data.dtype} is not audio", where=name, remedy=remedy)
-        self.data = data.astype(np.float32, copy=False)
+        self.data = np.ascontiguousarray(data, np.float32)
         self.rate, self.channels, self.frames, self.format = int(rate), self.data.shape[1], len(data), "array"
 
     def blocks(self, first: int) -> Iterator[npt.NDArray[np.float32]]:
@@ -142,24 +146,46 @@ class _AvStream(Stream):
             seconds = float(self.track.duration * self.track.time_base)
         # Raw streams (AAC, AMR, MP3 without a Xing header) do not know their length: FFmpeg guesses from the bit rate.
         self.frames = round(seconds * self.rate) if seconds and exact and self.rate else None
+        self.damaged = 0
         self.tolerance = 0.25  # a container's length includes the encoder's padding
 
     def blocks(self, first: int) -> Iterator[npt.NDArray[np.float32]]:
         import av
 
         resampler = av.AudioResampler(format="flt", layout=self.track.codec_context.layout)
+        for frame in self._frames():
+            try:
+                parts = resampler.resample(frame)
+            except (av.error.FFmpegError, ValueError):  # rate or channels change on the way: damaged
+                self.damaged += 2
+                break
+            for part in parts:
+                # The array may be longer than the frame: only `samples` of it are audio.
+                block = part.to_ndarray().astype(np.float32).reshape(-1, self.channels)[: part.samples]
+                if first >= len(block):
+                    first -= len(block)
+                    continue
+                yield block[first:]
+                first = 0
+        # A stream that does not know its length can only be judged by what in it could not be decoded; its last
+        # packet may be cut anywhere.
+        if self.frames is None and self.damaged > 1:
+            raise InputError(
+                f"is damaged: {self.damaged} pieces of it cannot be decoded", where=self.name, remedy="copy it again"
+            )
+
+    def _frames(self) -> Iterator[Any]:
+        """Decoded frames; what cannot be decoded is counted and passed over."""
+        import av
+
         try:
-            for frame in self.container.decode(self.track):
-                for part in resampler.resample(frame):
-                    # The array may be longer than the frame: only `samples` of it are audio.
-                    block = part.to_ndarray().astype(np.float32).reshape(-1, self.channels)[: part.samples]
-                    if first >= len(block):
-                        first -= len(block)
-                        continue
-                    yield block[first:]
-                    first = 0
+            for packet in self.container.demux(self.track):
+                try:
+                    yield from packet.decode()
+                except (av.error.FFmpegError, ValueError):
+                    self.damaged += 1
         except (av.error.FFmpegError, ValueError):
-            return
+            self.damaged += 1
 
 
 @contextmanager
@@ -228,6 +254,8 @@ def _decoder(f: BinaryIO, name: str, streamed: bool) -> Stream:
 
     begin = f.tell()
     head = f.read(16)
+    if not isinstance(head, bytes):
+        raise InputError("was opened as text", where=name, remedy="open it with mode 'rb'")
     size = f.seek(0, os.SEEK_END) - begin
     f.seek(begin)
     if size == 0:
@@ -237,6 +265,8 @@ def _decoder(f: BinaryIO, name: str, streamed: bool) -> Stream:
         _check_wav(f, size, name, streamed)
     elif container == "ogg":
         _check_ogg(f, size, name)
+    elif head[:4] in (b"FORM", b".snd"):
+        _check_size(head, size, name)
     if known_to_soundfile:
         try:
             sound = soundfile.SoundFile(_QuietFile(f))
@@ -308,6 +338,21 @@ def _check_wav(f: BinaryIO, size: int, name: str, streamed: bool) -> None:
             break
         at += 8 + length + (length & 1)
     f.seek(begin)
+
+
+def _check_size(head: bytes, size: int, name: str) -> None:
+    """AIFF and AU say in their first bytes how long they are; AU need not."""
+    if head[:4] == b"FORM":
+        claimed = 8 + int.from_bytes(head[4:8], "big")
+    else:
+        data = int.from_bytes(head[8:12], "big")
+        claimed = 0 if data == _UNKNOWN_SIZE else int.from_bytes(head[4:8], "big") + data
+    if claimed > size:
+        raise InputError(
+            f"is cut short: its header announces {claimed:,} bytes, {size:,} are there",
+            where=name,
+            remedy="copy it again",
+        )
 
 
 def _check_ogg(f: BinaryIO, size: int, name: str) -> None:

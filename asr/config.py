@@ -38,8 +38,12 @@ def from_dict(cls: type[T], values: Mapping[str, Any], *, where: str | Path) -> 
     return made
 
 
-def read_config(cls: type[T], path: str | Path, overrides: Sequence[str] = ()) -> T:
-    """An instance of `cls` from one's own YAML file; `key.sub=value` words win over the file.
+def read_config(
+    cls: type[T], path: str | Path | None, overrides: Sequence[str] = (), *, ignore: Sequence[str] = ()
+) -> T:
+    """An instance of `cls` from one's own YAML file (all defaults where None); `key.sub=value` words win over it.
+
+    Keys in `ignore` may stand in the file and mean nothing.
 
     Interpolations (`${...}`) are resolved: never use this on a file from a stranger.
     """
@@ -56,7 +60,7 @@ def read_config(cls: type[T], path: str | Path, overrides: Sequence[str] = ()) -
             raise InputError(f"{word!r} cannot be read ({_one_line(e)})", where="command line") from e
     try:
         try:
-            loaded = OmegaConf.create(read_text(path, limit=1 << 20) or "{}")
+            loaded = OmegaConf.create((read_text(path, limit=1 << 20) if path else "") or "{}")
         except AssertionError:  # OmegaConf's answer to a lone number
             loaded = None
         if not OmegaConf.is_dict(loaded):
@@ -68,8 +72,10 @@ def read_config(cls: type[T], path: str | Path, overrides: Sequence[str] = ()) -
     except OmegaConfBaseException as e:
         raise InputError(_reason(e), where=path) from e
     assert isinstance(values, dict)
-    where = f"{path} with {' '.join(overrides)}" if overrides else path
-    return from_dict(cls, {str(key): value for key, value in values.items()}, where=where)
+    wanted = {str(key): value for key, value in values.items() if key not in ignore}
+    words_given = " ".join(overrides)
+    where = f"{path} with {words_given}" if path and words_given else path or words_given or "defaults"
+    return from_dict(cls, wanted, where=where)
 
 
 def to_dict(config: Any) -> dict[str, Any]:

@@ -6,7 +6,9 @@ Only sources of type `file` are taken, and audio is read by `asr.audio`, never b
 
 from __future__ import annotations
 
+import gzip
 import hashlib
+import json
 import logging
 import random
 from collections.abc import Iterator, Sequence
@@ -41,7 +43,14 @@ class Utterance:
     def samples(self, sample_rate: int) -> Samples:
         """Its samples (N,), as read_audio gives them."""
         if self.whole:
-            return read_audio(self.audio, sample_rate, channel=self.channel)
+            samples = read_audio(self.audio, sample_rate, channel=self.channel)
+            if abs(len(samples) / sample_rate - self.duration) > max(0.1, 0.01 * self.duration):
+                raise InputError(
+                    f"lasts {len(samples) / sample_rate:.2f} s, its manifest says {self.duration:.2f} s ({self.id})",
+                    where=self.audio,
+                    remedy="prepare the corpus again",
+                )
+            return samples
         return read_audio(self.audio, sample_rate, start=self.start, duration=self.duration, channel=self.channel)
 
 
@@ -74,14 +83,14 @@ def read_cuts(path: str | Path) -> list[Utterance]:
         raise InputError("no such file", where=path, remedy="make it with `asr prepare`")
     if not path.name.endswith((".jsonl", ".jsonl.gz")):
         raise InputError("is not a cut manifest (*.jsonl or *.jsonl.gz)", where=path)
-    from lhotse import CutSet
+    from lhotse.serialization import deserialize_item
 
     utterances = []
     seen: set[str] = set()
     number = 0
     try:
-        for number, cut in enumerate(CutSet.from_jsonl_lazy(path), 1):
-            utterance = _utterance(cut, f"{path}, line {number}")
+        for number, line in enumerate(_lines(path), 1):
+            utterance = _utterance(deserialize_item(json.loads(line)), f"{path}, line {number}")
             if utterance.id in seen:
                 raise InputError(f"the id {utterance.id!r} stands there twice", where=f"{path}, line {number}")
             seen.add(utterance.id)
@@ -89,10 +98,21 @@ def read_cuts(path: str | Path) -> list[Utterance]:
     except InputError:
         raise
     except Exception as e:  # Lhotse raises whatever a malformed line leads to
-        raise InputError(f"is not a cut ({type(e).__name__}: {e})", where=f"{path}, line {number + 1}") from e
+        raise InputError(f"is not a cut ({type(e).__name__}: {e})", where=f"{path}, line {max(number, 1)}") from e
     if not utterances:
         raise InputError("holds no utterance", where=path)
     return utterances
+
+
+def _lines(path: Path) -> Iterator[bytes]:
+    """Lines of a file, gzipped or not; one out of all proportion is an InputError before it fills the memory."""
+    limit = 1 << 20
+    with gzip.open(path) if path.suffix == ".gz" else open(path, "rb") as f:
+        while line := f.readline(limit):
+            if len(line) == limit:
+                raise InputError(f"holds a line of more than {limit:,} bytes", where=path)
+            if line.strip():
+                yield line
 
 
 def _utterance(cut: object, where: str) -> Utterance:
@@ -118,6 +138,8 @@ def _utterance(cut: object, where: str) -> Utterance:
             f"has {len(cut.supervisions)} supervisions, not one", where=where, remedy="use trim_to_supervisions()"
         )
     supervision = cut.supervisions[0]
+    if not isinstance(supervision.text, str | None):
+        raise InputError(f"its text is {supervision.text!r}, not a text", where=where)
     everything = list(range(len(recording.channel_ids or [0])))
     wanted = [cut.channel] if isinstance(cut.channel, int) else list(cut.channel)
     if len(wanted) > 1 and sorted(wanted) != everything:
@@ -187,6 +209,10 @@ def load_batches(
     Raises:
         InputError: An audio file cannot be read.
     """
+    if not 0 <= num_workers <= 256:
+        raise InputError(f"{num_workers} workers are not between 0 and 256", where="num_workers")
+    if not batch_seconds > 0:
+        raise InputError(f"{batch_seconds} s are not above 0", where="batch_seconds")
     plan = plan_batches([u.duration for u in utterances], batch_seconds, seed=seed, epoch=epoch, shuffle=shuffle)
     dataset = _BatchDataset(utterances, tokenizer, normalizer, sample_rate, seed, epoch, plan)
     loader = DataLoader(dataset, batch_size=None, num_workers=num_workers)

@@ -23,6 +23,7 @@ class InputError(ValueError):
             message = f"{message}; {remedy}"
         # File names and contents come from strangers: one line, no terminal control characters.
         # Spaces (of Japanese names) and joiners (of Persian and Indic words) are no danger.
+        message = " ".join(message.splitlines())
         super().__init__("".join(c if c.isprintable() or _is_harmless(c) else "\ufffd" for c in message))
 
 

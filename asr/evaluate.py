@@ -98,6 +98,8 @@ def evaluate(
     if unknown:
         named = ", ".join(f"{character!r} ({n})" for character, n in unknown.most_common(10))
         log.warning("%s: characters the model has never seen, each an error: %s", cuts, named)
+    if out_dir is not None:
+        out_dir = make_folder(out_dir)
     started = time.perf_counter()
     results = {
         r.utterance.id: r for r in recognize(model, utterances, batch_seconds=batch_seconds, num_workers=num_workers)
@@ -106,7 +108,6 @@ def evaluate(
     ordered = [results[utterance.id] for utterance in utterances]
     result = score([r.reference for r in ordered], [r.hypothesis.text for r in ordered])
     if out_dir is not None:
-        out_dir = make_folder(out_dir)
         seconds = sum(utterance.duration for utterance in utterances)
         write_jsonl(out_dir / "hypotheses.jsonl", [_row(r) for r in ordered])
         write_json(
@@ -128,13 +129,6 @@ def evaluate(
     return result
 
 
-def headline(result: Score, model: Model) -> str:
-    """The error rate that counts for the model's language, in words."""
-    if model.has_words:
-        return f"WER {100 * result.words.rate:.2f} %"
-    return f"CER {100 * result.characters.rate:.2f} %"
-
-
 def unknown_characters(model: Model, utterances: Sequence[Utterance]) -> Counter[str]:
     """Characters of the normalised references that the model's tokens lack."""
     normalizer = model.normalizer()
@@ -153,13 +147,5 @@ def _row(result: Recognized) -> dict[str, Any]:
         "speaker": utterance.speaker,
         "duration": round(utterance.duration, 3),
         "loss": None if result.left_out else round(result.loss, 4),
-        "words": [
-            {
-                "text": word.text,
-                "start": round(word.start, 3),
-                "end": round(word.end, 3),
-                "confidence": round(word.confidence, 4),
-            }
-            for word in hypothesis.words
-        ],
+        "words": [word.as_dict() for word in hypothesis.words],
     }

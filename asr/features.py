@@ -45,6 +45,7 @@ class FeatureConfig:
 
 
 _CHUNK = 512  # frames computed at a time: their buffers fit the second-level cache
+_CHUNK_SAMPLES = 1 << 20  # ... and never more than this
 _FILTER_GROUP = 16  # mel filters multiplied at a time
 _LOG_FLOOR = 1.1920928955078125e-07  # float32 epsilon, Kaldi's floor under the logarithm
 _DB_FLOOR = 1e-10  # librosa's
@@ -119,7 +120,11 @@ class Fbank(nn.Module):
         _require(self.window_size >= 2, f"frame_length {frame_length} ms has less than two samples")
         _require(self.shift >= 1, f"frame_shift {frame_shift} ms has no sample")
         self.n_fft = n_fft or (1 << (self.window_size - 1).bit_length() if round_to_power_of_two else self.window_size)
-        _require(self.window_size <= self.n_fft <= 1 << 20, f"n_fft {self.n_fft} is not at least the window's size")
+        _require(self.window_size <= self.n_fft, f"n_fft {self.n_fft} is smaller than the window, {self.window_size}")
+        _require(
+            self.n_fft <= 1 << 17 and self.n_fft * num_mel_bins <= 1 << 23,
+            f"frames of {self.n_fft} samples and {num_mel_bins} filters are out of all proportion",
+        )
         nyquist = sample_rate / 2
         high_freq = high_freq if high_freq > 0 else nyquist + high_freq
         _require(
@@ -227,7 +232,7 @@ class Fbank(nn.Module):
         if self._key not in kept:
             if len(kept) >= 4:  # more feature kinds than a thread is likely to use
                 kept.clear()
-            kept[self._key] = _Scratch(self, _CHUNK, device)
+            kept[self._key] = _Scratch(self, max(1, min(_CHUNK, _CHUNK_SAMPLES // self.n_fft)), device)
         return kept[self._key]
 
     def _mirrored(self, samples: Tensor, count: int) -> Tensor:
@@ -402,11 +407,12 @@ class _Scratch:
         bins = fbank.n_fft // 2 + 1
         self.chunk, self.frame_size, self.shift = chunk, fbank.frame_size, fbank.shift
         self.columns = [(low, high) for low, high, _, _ in fbank._groups]
-        self.emphasised = torch.empty((chunk - 1) * fbank.shift + fbank.frame_size, device=device)
-        self.padded = torch.zeros(chunk, fbank.n_fft, device=device)
-        self.spectrum = torch.empty(chunk, bins, dtype=torch.complex64, device=device)
-        self.magnitudes = torch.empty(chunk, bins, device=device) if fbank.power == 1 else None
-        self.whole = self._views(chunk)
+        with torch.inference_mode(False):  # buffers made in that mode could not be written to outside it
+            self.emphasised = torch.empty((chunk - 1) * fbank.shift + fbank.frame_size, device=device)
+            self.padded = torch.zeros(chunk, fbank.n_fft, device=device)
+            self.spectrum = torch.empty(chunk, bins, dtype=torch.complex64, device=device)
+            self.magnitudes = torch.empty(chunk, bins, device=device) if fbank.power == 1 else None
+            self.whole = self._views(chunk)
 
     def views(self, n: int) -> _Views:
         return self.whole if n == self.chunk else self._views(n)

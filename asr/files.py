@@ -30,12 +30,13 @@ def data_home() -> Path:
 
 
 @contextmanager
-def atomic_path(path: str | Path) -> Iterator[Path]:
+def atomic_path(path: str | Path, *, replace_folder: bool = False) -> Iterator[Path]:
     """A temporary path beside `path` (a file or a folder), renamed to it when the block ends well.
 
-    On an error nothing is left behind. What stands at `path` is replaced, but a folder never by a file.
+    On an error nothing is left behind. A file at `path` is replaced; a folder that holds something only by another
+    folder, and only if `replace_folder` says so.
     """
-    path = Path(path)
+    path = Path(path).absolute()
     make_folder(path.parent)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
@@ -43,6 +44,8 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
         if temporary.is_file():
             with open(temporary, "rb") as f:
                 os.fsync(f.fileno())
+        if temporary.is_dir() and path.is_dir() and any(path.iterdir()) and not replace_folder:
+            raise InputError("is there already and is not empty", where=path, remedy="choose another folder")
         if temporary.is_dir() and path.exists():  # a rename replaces neither a folder that has files nor a file
             old = path.with_name(f".{path.name}.{os.getpid()}.old")
             path.replace(old)
@@ -74,9 +77,9 @@ def make_folder(path: str | Path) -> Path:
 
 
 def write_text(path: str | Path, text: str) -> None:
-    """Writes a UTF-8 file atomically."""
+    """Writes a UTF-8 file atomically; what of a file's name is no character (a lone surrogate) becomes \\udcXX."""
     with atomic_path(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+        temporary.write_bytes(text.encode("utf-8", "backslashreplace"))
 
 
 def write_json(path: str | Path, value: Any) -> None:
@@ -87,7 +90,7 @@ def write_json(path: str | Path, value: Any) -> None:
 def write_jsonl(path: str | Path, rows: Iterable[Any]) -> None:
     """Writes one JSON value a line, atomically; gzipped (reproducibly) where the name ends in .gz."""
     text = "".join(json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n" for row in rows)
-    data = text.encode("utf-8")
+    data = text.encode("utf-8", "backslashreplace")
     with atomic_path(path) as temporary:
         temporary.write_bytes(gzip.compress(data, mtime=0) if str(path).endswith(".gz") else data)
 
@@ -159,8 +162,9 @@ def download(
         if total is not None and done < total:
             raise OSError(f"the connection ended after {done:,} of {total:,} bytes")
     except urllib.error.HTTPError as e:
-        if e.code == 416:  # the part is not a prefix of what the server has now
-            part.unlink(missing_ok=True)
+        if e.code == 416 and part.exists():  # the part is whole already, or not a prefix of what the server has now
+            part.unlink()
+            return download(url, path, sha256=sha256, progress=progress, timeout=timeout)
         raise InputError(f"the download failed (HTTP {e.code} {e.reason})", where=url) from e
     except (OSError, ValueError, http.client.HTTPException) as e:
         reason = getattr(e, "reason", None) or e
@@ -172,6 +176,22 @@ def download(
         )
     part.replace(path)
     return path
+
+
+def download_archive(
+    url: str,
+    folder: str | Path,
+    *,
+    sha256: str | None = None,
+    progress: Callable[[int, int | None], None] | None = None,
+) -> None:
+    """Fetches a tar archive and unpacks it as `folder`. The archive lies beside it meanwhile, and goes if it is bad."""
+    folder = Path(folder)
+    archive = download(url, folder.with_name(f"{folder.name}.archive"), sha256=sha256, progress=progress)
+    try:
+        extract(archive, folder)
+    finally:
+        archive.unlink()
 
 
 def file_sha256(path: str | Path) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 from collections.abc import Callable
 
@@ -16,10 +15,13 @@ def to_txt(transcript: Transcript) -> str:
 
 def to_json(transcript: Transcript) -> str:
     """One line of JSON: audio, text, words (text, start, end, confidence), duration, model."""
-    values = dataclasses.asdict(transcript)
-    for word in values["words"]:
-        word.update(start=round(word["start"], 3), end=round(word["end"], 3), confidence=round(word["confidence"], 4))
-    values["duration"] = round(values["duration"], 3)
+    values = {
+        "audio": transcript.audio,
+        "text": transcript.text,
+        "words": [word.as_dict() for word in transcript.words],
+        "duration": round(transcript.duration, 3),
+        "model": transcript.model,
+    }
     return json.dumps(values, ensure_ascii=False, allow_nan=False) + "\n"
 
 

@@ -59,7 +59,7 @@ def pretrained_names() -> list[str]:
 
 
 def save_model(folder: str | Path, model: Model, card: str) -> None:
-    """Writes a model folder, whole or not at all; an older one at its place is replaced.
+    """Writes a model folder, whole or not at all; an older model at its place is replaced, nothing else is.
 
     Args:
         card: README.md: what it was trained on, the licence, error rates with their commands.
@@ -68,7 +68,8 @@ def save_model(folder: str | Path, model: Model, card: str) -> None:
 
     state = {name: value.detach().cpu().contiguous() for name, value in model.recognizer.state_dict().items()}
     config = {"format": FORMAT, **to_dict(model.config)}
-    with atomic_path(folder) as staging:
+    ours = (Path(folder) / "model.safetensors").is_file() and (Path(folder) / "tokens.txt").is_file()
+    with atomic_path(folder, replace_folder=ours) as staging:
         staging.mkdir(parents=True)
         (staging / "config.yaml").write_text(
             yaml.safe_dump(config, allow_unicode=True, sort_keys=False), encoding="utf-8"
@@ -76,6 +77,7 @@ def save_model(folder: str | Path, model: Model, card: str) -> None:
         (staging / "README.md").write_text(card, encoding="utf-8")
         model.tokenizer.save(staging / "tokens.txt")
         save_file(state, staging / "model.safetensors")
+        (staging / "model.safetensors").chmod((staging / "tokens.txt").stat().st_mode)  # it makes a private file
 
 
 def load_model(model: str | Path) -> Model:
@@ -93,11 +95,15 @@ def load_model(model: str | Path) -> Model:
     weights = _read_weights(folder / "model.safetensors", recognizer)
     recognizer.load_state_dict(weights, assign=True)
     recognizer.eval().requires_grad_(False)
-    return Model(recognizer, tokenizer, config, name=folder.name)
+    path = folder.resolve()  # exp/fsdd/model is called fsdd
+    name = path.parent.name if path.name == "model" else path.name
+    return Model(recognizer, tokenizer, config, name=name)
 
 
 def _find(model: str | Path) -> Path:
     folder = Path(model)
+    if (folder / "model" / "config.yaml").is_file():  # the run's folder
+        return folder / "model"
     if (folder / "config.yaml").is_file():
         return folder
     names = pretrained_names()

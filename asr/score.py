@@ -55,13 +55,23 @@ class Score:
     utterances: int
     wrong_utterances: int
 
+    def headline(self, *, words: bool = True) -> str:
+        """The rate that counts: "WER 1.20 %", or the CER of a language that does not separate words."""
+        return f"WER {100 * self.words.rate:.2f} %" if words else f"CER {100 * self.characters.rate:.2f} %"
+
+    def summary(self, *, words: bool = True) -> str:
+        """One line; without `words` the CER alone, for words that nothing separates cannot be counted."""
+        units = {"WER": ("words", self.words), "CER": ("characters", self.characters)}
+        parts = [
+            f"{name} {100 * n.rate:.2f} % ({n.errors} of {n.length} {unit}: {n.substitutions} substituted,"
+            f" {n.deletions} deleted, {n.insertions} inserted)"
+            for name, (unit, n) in units.items()
+            if words or name == "CER"
+        ]
+        return f"{', '.join(parts)}, {self.wrong_utterances} of {self.utterances} utterances wrong"
+
     def __str__(self) -> str:
-        w, c = self.words, self.characters
-        return (
-            f"WER {100 * w.rate:.2f} % ({w.errors} of {w.length} words: {w.substitutions} substituted,"
-            f" {w.deletions} deleted, {w.insertions} inserted), CER {100 * c.rate:.2f} % ({c.errors} of {c.length}),"
-            f" {self.wrong_utterances} of {self.utterances} utterances wrong"
-        )
+        return self.summary()
 
     def as_dict(self) -> dict[str, Any]:
         return {
@@ -142,6 +152,12 @@ def pair(references: Mapping[str, str], hypotheses: Mapping[str, str]) -> tuple[
 
     A missing hypothesis counts as an empty one, so its words as deletions; a superfluous one is left out.
     """
+    if not references.keys() & hypotheses.keys():
+        raise InputError(
+            f"references and hypotheses have no id in common ({next(iter(references), '')!r} stands first in the one,"
+            f" {next(iter(hypotheses), '')!r} in the other)",
+            remedy="if these are plain lines in order, use --lines",
+        )
     missing = [key for key in references if key not in hypotheses]
     extra = [key for key in hypotheses if key not in references]
     notes = []

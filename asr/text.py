@@ -14,6 +14,7 @@ from typing import Literal
 import regex
 
 from asr.config import check
+from asr.errors import InputError
 
 # Scripts that are written without spaces between words.
 _SPACELESS = regex.compile(r"[\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}]")
@@ -25,6 +26,7 @@ _PUNCTUATION = regex.compile(
     rf"[\p{{M}}\u200c\u200d{_WORD_MARKS}]*",
     regex.V1,
 )
+_MAX_LENGTH = 1_000_000
 _GRAPHEME = regex.compile(r"\X")
 _SPACE = regex.compile(r"\s+")
 # Joiners shape the letter (or emoji) they follow; elsewhere they are nothing.
@@ -68,6 +70,8 @@ class TextNormalizer:
             if found := text.count(old):
                 count[f"replaced {old!r} by {new!r}"] += found
                 text = text.replace(old, new)
+                if len(text) > _MAX_LENGTH:  # a map from a stranger can double a text at each entry
+                    raise InputError(f"replacing {old!r} by {new!r} makes a text of {len(text):,} characters")
         for dropped in _CONTROL.findall(text):
             count[f"dropped {_name(dropped)}"] += 1
         text = _CONTROL.sub("", text)

@@ -23,8 +23,8 @@ from asr.augment import SpecAugmentConfig
 from asr.config import check, to_dict
 from asr.data import Batch, Utterance, load_batches, plan_batches, read_cuts
 from asr.errors import InputError
-from asr.evaluate import headline, recognize, unknown_characters
-from asr.files import make_folder, write_text
+from asr.evaluate import recognize, unknown_characters
+from asr.files import make_folder, read_text, write_text
 from asr.model_folder import Model, save_model
 from asr.models.recognizer import ModelConfig, build_recognizer
 from asr.provenance import provenance
@@ -149,8 +149,7 @@ def train(
     """
     from lightning_fabric import Fabric
 
-    accelerator = ("cuda" if torch.cuda.is_available() else "cpu") if config.device == "auto" else config.device
-    fabric = Fabric(accelerator=accelerator, devices=1)
+    fabric = Fabric(accelerator=_accelerator(config), devices=1)
     fabric.launch()
     optimizer: Any = torch.optim.AdamW(
         model.parameters(), lr=config.learning_rate, betas=(0.9, 0.98), weight_decay=config.weight_decay
@@ -158,7 +157,8 @@ def train(
     runner, optimizer = fabric.setup(model, optimizer)
 
     started = time.perf_counter()
-    smoothed, step, best_epoch, best, skipped = 0.0, 0, 0, None, 0
+    smoothed: float | None = None
+    step, best_epoch, best, skipped = 0, 0, None, 0
     left_out: dict[str, None] = {}
     for epoch in range(config.epochs):
         runner.train()
@@ -185,7 +185,8 @@ def train(
             left_out.update(dict.fromkeys(new))
 
             value = float(mean.detach())
-            smoothed = value if step == 1 else 0.95 * smoothed + 0.05 * value
+            if math.isfinite(value):
+                smoothed = value if smoothed is None else 0.95 * smoothed + 0.05 * value
             audio += batch.seconds
             elapsed = time.perf_counter() - started
             progress = Progress(
@@ -194,7 +195,7 @@ def train(
                 batch=number,
                 batches=count,
                 step=step,
-                loss=smoothed,
+                loss=value if smoothed is None else smoothed,
                 learning_rate=rate,
                 gradient_norm=norm,
                 audio_rate=audio / (time.perf_counter() - epoch_started),
@@ -202,7 +203,7 @@ def train(
             )
             monitor.step(progress)
             if step % 10 == 1:
-                _append(log_path, {"kind": "step", **_facts(progress), "batch_loss": round(value, 4)})
+                _append(log_path, {"kind": "step", **_facts(progress), "batch_loss": value})
         if epoch == 0 and left_out:
             monitor.note(_left_out_note(list(left_out)))
 
@@ -217,8 +218,8 @@ def train(
             {
                 "kind": "epoch",
                 **_facts(progress),
-                "dev_loss": round(validation.loss, 4),
-                **{f"dev_{name}": round(v, 5) for name, v in validation.metrics.items()},
+                "dev_loss": validation.loss,
+                **{f"dev_{name}": v for name, v in validation.metrics.items()},
                 "best": better,
                 "left_out": len(left_out),
                 "skipped_steps": skipped,
@@ -231,7 +232,23 @@ def train(
             monitor.note(f"no better dev error for {config.patience} epochs: stopped early")
             break
     assert best is not None
-    return TrainResult(best_epoch, best, step, time.perf_counter() - started)
+    wall_seconds = time.perf_counter() - started
+    _append(log_path, {"kind": "end", "step": step, "best_epoch": best_epoch, "seconds": round(wall_seconds, 1)})
+    return TrainResult(best_epoch, best, step, wall_seconds)
+
+
+def is_finished(out_dir: str | Path) -> bool:
+    """Whether the run in `out_dir` came to its end."""
+    path = Path(out_dir) / "log.jsonl"
+    lines = read_text(path).splitlines() if path.is_file() else []
+    return bool(lines) and json.loads(lines[-1]).get("kind") == "end"
+
+
+def _accelerator(config: TrainConfig) -> str:
+    there = torch.cuda.is_available()
+    if config.device == "gpu" and not there:
+        raise InputError("there is no GPU that torch can use", where="device: gpu", remedy="device=auto or device=cpu")
+    return "cpu" if config.device == "cpu" or not there else "cuda"
 
 
 BLANK_NOTE = (
@@ -262,8 +279,14 @@ def train_recognizer(
     torch.set_flush_denormal(True)
     monitor = monitor or LogMonitor()
     data_dir, out_dir = Path(data_dir), Path(out_dir)
+    _accelerator(config)
     if (out_dir / "config.yaml").exists():
-        raise InputError("holds a run already", where=out_dir, remedy="choose another --out, or remove it")
+        state = (
+            "holds a run already"
+            if is_finished(out_dir)
+            else "holds a run that was stopped, and cannot be gone on with"
+        )
+        raise InputError(state, where=out_dir, remedy="choose another --out, or remove it")
     training, dev = read_cuts(data_dir / "cuts_train.jsonl.gz"), read_cuts(data_dir / "cuts_dev.jsonl.gz")
 
     text = config.model.text
@@ -300,7 +323,7 @@ def train_recognizer(
         )
     make_folder(out_dir)
     facts = provenance()
-    described = {"data": str(data_dir.resolve()), **facts, **to_dict(config)}
+    described = {"run": {"data": str(data_dir.resolve()), **facts}, **to_dict(config)}
     write_text(out_dir / "config.yaml", yaml.safe_dump(described, allow_unicode=True, sort_keys=False))
     (out_dir / "log.jsonl").unlink(missing_ok=True)
     hours = sum(u.duration for u in training) / 3600
@@ -339,7 +362,7 @@ def _validate(model: Model, dev: Sequence[Utterance], config: TrainConfig) -> Va
     return Validation(
         error=result.words.rate if model.has_words else result.characters.rate,
         loss=sum(r.loss for r in counted) / max(1, sum(r.tokens for r in counted)),
-        summary=headline(result, model),
+        summary=result.headline(words=model.has_words),
         metrics={"wer": result.words.rate, "cer": result.characters.rate},
         example=(example.reference, example.hypothesis.text),
         only_blanks=not any(r.hypothesis.text for r in results),
@@ -357,16 +380,17 @@ def _facts(progress: Progress) -> dict[str, Any]:
     return {
         "epoch": progress.epoch,
         "step": progress.step,
-        "loss": round(progress.loss, 4),
+        "loss": progress.loss,
         "learning_rate": progress.learning_rate,
-        "gradient_norm": round(progress.gradient_norm, 4) if math.isfinite(progress.gradient_norm) else None,
+        "gradient_norm": progress.gradient_norm,
         "audio_rate": round(progress.audio_rate, 1),
     }
 
 
 def _append(path: Path, row: dict[str, Any]) -> None:
     with open(path, "a", encoding="utf-8") as f:
-        f.write(json.dumps(row) + "\n")
+        finite = {k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in row.items()}
+        f.write(json.dumps(finite, allow_nan=False) + "\n")
 
 
 def _card(

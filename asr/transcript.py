@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 
 @dataclass(frozen=True)
@@ -13,6 +14,15 @@ class Word:
     start: float
     end: float
     confidence: float
+
+    def as_dict(self) -> dict[str, Any]:
+        """For JSON: milliseconds are enough."""
+        return {
+            "text": self.text,
+            "start": round(self.start, 3),
+            "end": round(self.end, 3),
+            "confidence": round(self.confidence, 4),
+        }
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,8 @@ Texts are the digits' names. All six speakers are in each split: `leave_out` mak
 
 from __future__ import annotations
 
+import hashlib
+import json
 import random
 import re
 import shutil
@@ -16,7 +18,7 @@ import numpy as np
 
 from asr.audio import Samples, read_audio
 from asr.errors import InputError
-from asr.files import atomic_path, data_home, download as fetch, extract, files_sha256
+from asr.files import atomic_path, data_home, download_archive, files_sha256
 from data_prep.manifest import Progress, Source, Summary, already_prepared, write_corpus, write_wav
 
 WORDS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
@@ -32,19 +34,17 @@ def download(folder: str | Path | None = None, *, progress: Callable[[int, int |
     folder = Path(folder) if folder else data_home() / "fsdd"
     if _recordings(folder):
         return folder
-    archive = fetch(URL, folder.parent / "downloads" / "fsdd-1.0.10.tar.gz", progress=progress)
-    unpacked = folder.parent / "downloads" / "fsdd-1.0.10"
-    shutil.rmtree(unpacked, ignore_errors=True)
-    extract(archive, unpacked)
-    found = _recordings(unpacked)
-    if files_sha256(found) != RECORDINGS_SHA256:
-        archive.unlink()
-        shutil.rmtree(unpacked)
-        raise InputError(f"its {len(found)} recordings are not those expected", where=URL, remedy="try again")
-    folder.mkdir(parents=True, exist_ok=True)
-    found[0].parent.rename(folder / "recordings")
-    shutil.rmtree(unpacked)
-    archive.unlink()
+    unpacked = folder.with_name(f"{folder.name}.unpacked")
+    shutil.rmtree(unpacked, ignore_errors=True)  # of an earlier try
+    try:
+        download_archive(URL, unpacked, progress=progress)
+        found = _recordings(unpacked)
+        if files_sha256(found) != RECORDINGS_SHA256:
+            raise InputError(f"its {len(found)} recordings are not those expected", where=URL, remedy="try again")
+        folder.mkdir(parents=True, exist_ok=True)
+        found[0].parent.rename(folder / "recordings")
+    finally:
+        shutil.rmtree(unpacked, ignore_errors=True)
     return folder
 
 
@@ -90,7 +90,8 @@ def prepare(
     if leave_out and leave_out not in speakers:
         raise InputError(f"speaker {leave_out!r} is none of {', '.join(sorted(speakers))}", where="leave_out")
     if joined:
-        made = Path(out_dir).with_name(f"{Path(out_dir).name}-joined")
+        key = hashlib.sha256(json.dumps(settings).encode()).hexdigest()[:8]  # other settings, other recordings
+        made = Path(out_dir).with_name(f"{Path(out_dir).name}-joined-{key}")
         counts = {"train": joined, "dev": max(1, joined // 20), "test": max(1, joined // 10)}
         if not (made / "test").is_dir():
             with atomic_path(made) as folder:

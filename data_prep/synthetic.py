@@ -128,9 +128,12 @@ def _load() -> Any:
         raise InputError(
             "synthetic speech needs eSpeak NG", where="espeakng-loader", remedy="pip install 'kikitori[phones]'"
         ) from None
-    library = ctypes.CDLL(espeakng_loader.get_library_path())
-    retrieval = 1
-    if library.espeak_Initialize(retrieval, 0, str(_data_path()).encode(), 0) != RATE:
+    try:
+        library = ctypes.CDLL(espeakng_loader.get_library_path())
+    except OSError as e:
+        raise InputError(f"eSpeak NG cannot be loaded ({e})", where=espeakng_loader.get_library_path()) from e
+    retrieval, do_not_exit = 1, 0x8000
+    if library.espeak_Initialize(retrieval, 0, str(_data_path()).encode(), do_not_exit) != RATE:
         raise InputError("eSpeak NG does not start", where=_data_path())
     library.espeak_ng_SetRandSeed(ctypes.c_long(_SEED))  # of breath and flutter: each process draws the same
     library.espeak_SetSynthCallback(_callback)

@@ -10,6 +10,7 @@ import csv
 import hashlib
 import io
 import json
+import logging
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,8 @@ from typing import Any
 from asr.errors import InputError
 from asr.files import files_sha256, read_text
 from data_prep.manifest import Progress, Source, Summary, already_prepared, write_corpus
+
+log = logging.getLogger(__name__)
 
 _SPLITS = ("train", "dev", "test")
 _SPLIT_BY = ("auto", "column", "speaker", "random")
@@ -86,6 +89,7 @@ def _rows(table: Path) -> Iterator[tuple[int, dict[str, Any]]]:
     """Rows with their line numbers, column names in lower case."""
     text = read_text(table)
     suffix = table.suffix.lower()
+    first = True
     if suffix in (".jsonl", ".json"):
         for number, line in enumerate(text.split("\n"), 1):  # U+2028 and its like may stand in a JSON string
             if line.strip():
@@ -95,8 +99,10 @@ def _rows(table: Path) -> Iterator[tuple[int, dict[str, Any]]]:
                     raise InputError(f"is not JSON ({e})", where=f"{table}, line {number}") from e
                 if not isinstance(row, dict):
                     raise InputError("is not a JSON object", where=f"{table}, line {number}")
-                if number == 1:
+                row = {name.strip().lower(): value for name, value in row.items()}
+                if first:
                     _check_columns(set(row), table)
+                    first = False
                 yield number, row
         return
     if suffix not in (".csv", ".tsv", ".txt"):
@@ -180,6 +186,8 @@ def _split(
     by = split_by
     if by == "auto":
         by = "column" if any(labels) else "speaker" if speakers else "random"
+        if by == "random":
+            log.warning("%s names no speakers: split at random, so that dev and test may have voices of train", table)
     splits: dict[str, list[Source]] = {name: [] for name in _SPLITS}
     if by == "column":
         for source, label in zip(sources, labels, strict=True):
@@ -188,6 +196,13 @@ def _split(
             splits[label].append(source)
         if split_by == "auto":
             _check_speakers(splits, table)
+        for name in ("train", "dev"):
+            if not splits[name]:
+                raise InputError(
+                    f"its split column puts nothing into {name}",
+                    where=table,
+                    remedy="name some rows so, or have them split with --split-by speaker or random",
+                )
         return {name: found for name, found in splits.items() if found or name != "test"}
     if by == "speaker":
         if unnamed:

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from asr.errors import InputError
-from asr.files import data_home, download as fetch, extract
+from asr.files import data_home, download_archive
 from data_prep.manifest import Progress, Source, Summary, already_prepared, write_corpus
 
 URL = "https://www.openslr.org/resources/1/waves_yesno.tar.gz"
@@ -23,9 +23,7 @@ def download(folder: str | Path | None = None, *, progress: Callable[[int, int |
     """The corpus's folder, $ASR_DATA/yesno unless told otherwise; fetched from OpenSLR where it is not there."""
     folder = Path(folder) if folder else data_home() / "yesno"
     if not _recordings(folder):
-        archive = fetch(URL, folder.parent / "downloads" / "waves_yesno.tar.gz", sha256=SHA256, progress=progress)
-        extract(archive, folder)
-        archive.unlink()
+        download_archive(URL, folder, sha256=SHA256, progress=progress)
     return folder
 
 

@@ -5,6 +5,7 @@ Options default to None and only those given are passed on: a default stands wit
 
 from __future__ import annotations
 
+import io
 import logging
 import os
 import sys
@@ -40,7 +41,9 @@ class _Commands(TyperGroup):
             raise
         except Exception as e:
             _say(ctx, f"asr: internal error: {type(e).__name__}: {' '.join(str(e).split())}")
-            print("asr: this is a fault of ours: please report it with the output of --verbose", file=sys.stderr)
+            print(
+                "asr: this is a fault of ours: please report it with the output of asr --verbose ...", file=sys.stderr
+            )
             raise typer.Exit(70) from e
 
 
@@ -90,4 +93,7 @@ def _options(
 
 def main() -> None:
     """The entry point of the `asr` command."""
+    for stream in (sys.stdout, sys.stderr):  # a file's name may hold what the terminal cannot show
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     app()

@@ -24,7 +24,8 @@ def evaluate(
     from asr.evaluate import evaluate as run
     from asr.model_folder import load_model
 
-    result = run(load_model(model), cuts, out, **given(batch_seconds=batch_seconds, num_workers=num_workers))
-    print(result)
+    loaded = load_model(model)
+    result = run(loaded, cuts, out, **given(batch_seconds=batch_seconds, num_workers=num_workers))
+    print(result.summary(words=loaded.has_words))
     if out is not None:
         say(f"asr: wrote {out}/hypotheses.jsonl and {out}/scores.json")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+import sys
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -28,6 +30,7 @@ def quickstart(
     from asr.transcribe import Transcriber
 
     out = out or Path("quickstart")
+    _claim(out)
     started = time.perf_counter()
     say("1. Obtaining the corpus")
     name, corpus, prepare = _corpus(out)
@@ -48,11 +51,13 @@ def quickstart(
     print(f"time:    {time.perf_counter() - started:.0f} s")
     if name == "synthetic":
         print(_SYNTHETIC)
+    asr = "asr" if shutil.which("asr") else sys.argv[0]  # .venv/bin/asr where the environment is not activated
     print(
         f"""next:
-  asr transcribe YOUR.wav --model {run}/model
-  asr evaluate {run}/model {data}/cuts_test.jsonl.gz
-  asr prepare table YOUR.csv --out data/mine      # columns: path, text; then recipes/table"""
+  {asr} transcribe YOUR.wav --model {run}/model
+  {asr} evaluate {run}/model {data}/cuts_test.jsonl.gz
+  {asr} prepare table YOUR.csv --out data/mine    # columns: path, text
+  {asr} train --data data/mine --out exp/mine     # see docs/training.md"""
     )
 
 
@@ -62,6 +67,17 @@ error rate shows that everything works; it says nothing about people. For the re
 put the Free Spoken Digit Dataset (github.com/Jakobovski/free-spoken-digit-dataset) where $ASR_DATA/fsdd points
 (default ~/.cache/asr/data/fsdd), and run this again.
 """
+
+
+def _claim(out: Path) -> None:
+    """Makes the folder, with a file that says whose it is; one that holds anything else is left alone."""
+    from asr.errors import InputError
+    from asr.files import write_text
+
+    marker = out / "quickstart.txt"
+    if out.is_dir() and any(out.iterdir()) and not marker.is_file():
+        raise InputError("is not empty and not a quickstart's", where=out, remedy="choose another --out")
+    write_text(marker, "Made by `asr quickstart`. The whole folder may be removed.\n")
 
 
 def _corpus(out: Path) -> tuple[str, Path | None, Any]:
@@ -84,14 +100,12 @@ def _train(data: Path, run: Path) -> None:
     from asr.cli.common import say
     from asr.cli.display import training_monitor
     from asr.config import read_config
-    from asr.train import TrainConfig, train_recognizer
+    from asr.train import TrainConfig, is_finished, train_recognizer
 
-    if (run / "results" / "test" / "scores.json").exists():
+    if is_finished(run):
         say(f"   {run} is trained already; remove it to train again")
         return
-    if (run / "config.yaml").exists():  # an earlier try was stopped: it is ours, and short
-        import shutil
-
+    if (run / "config.yaml").exists():  # an earlier try was stopped; the folder is a quickstart's, so it may go
         shutil.rmtree(run)
     config = read_config(TrainConfig, Path(__file__).with_name("quickstart.yaml"))
     with training_monitor() as monitor:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -22,12 +23,11 @@ def score(
     Files hold `id text` a line, as Kaldi's, or JSON lines with `id` and `text` (hypotheses.jsonl). Texts are compared
     as they are: case and punctuation count.
     """
-    from asr.cli.common import say
     from asr.score import pair, read_lines, read_texts, score as score_texts
 
     read = read_lines if lines else read_texts
     references, hypotheses, notes = pair(read(reference), read(hypothesis))
     for note in notes:
-        say(f"asr: {note}")
+        print(f"asr: {note}", file=sys.stderr)
     result = score_texts(references, hypotheses)
     print(json.dumps(result.as_dict()) if as_json else result)

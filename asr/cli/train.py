@@ -9,9 +9,12 @@ import typer
 
 
 def train(
-    config: Annotated[Path, typer.Argument(metavar="CONFIG", help="A YAML file of settings (docs/training.md).")],
-    settings: Annotated[
-        list[str] | None, typer.Argument(metavar="[KEY=VALUE] ...", help="Settings that win over the file's.")
+    words: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[CONFIG] [KEY=VALUE ...]",
+            help="A YAML file of settings (docs/training.md), and settings that win over it. All have defaults.",
+        ),
     ] = None,
     data: Annotated[Path, typer.Option("--data", help="A folder made by `asr prepare`.")] = ...,  # type: ignore[assignment]
     out: Annotated[Path, typer.Option("--out", help="Folder for the run, e.g. exp/fsdd.")] = ...,  # type: ignore[assignment]
@@ -27,7 +30,9 @@ def train(
     from asr.config import read_config
     from asr.train import TrainConfig, train_recognizer
 
-    wanted = read_config(TrainConfig, config, settings or [])
+    settings = list(words or [])
+    config = Path(settings.pop(0)) if settings and "=" not in settings[0] else None
+    wanted = read_config(TrainConfig, config, settings, ignore=["run"])  # a run's own config.yaml can be run again
     try:
         with training_monitor() as monitor:
             result = train_recognizer(wanted, data, out, monitor=monitor)

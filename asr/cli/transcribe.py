@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated
@@ -39,6 +40,8 @@ def transcribe(
 
     if format not in FORMATS:
         raise InputError(f"no format {format!r}", where="--format", remedy=f"there are {', '.join(FORMATS)}")
+    if skip_existing and output_dir is None:
+        raise InputError("means nothing without --output-dir", where="--skip-existing")
     inputs, problems = _inputs(audio)
     outputs = _outputs([(path, base) for path, base in inputs], output_dir, format) if output_dir else {}
     if output_dir:
@@ -68,7 +71,6 @@ def transcribe(
             continue
         text = FORMATS[format](result)
         if output_dir:
-            outputs[path].parent.mkdir(parents=True, exist_ok=True)
             write_text(outputs[path], text)
         elif format == "txt" and len(inputs) + len(problems) > 1:
             print(f"{path}\t{text}", end="", flush=True)
@@ -88,18 +90,19 @@ def _inputs(audio: list[str]) -> tuple[list[tuple[str, Path]], list[str]]:
     """Each input with the folder that its output's path is relative to, and what is wrong with the rest."""
     from asr.audio import find_audio
 
-    found: dict[str, Path] = {}
+    found: dict[Path, tuple[str, Path]] = {}  # by the file itself: the same one is done once
     problems = []
     for word in audio:
         path = Path(word)
         if word != "-" and path.is_dir():
             files = find_audio(path)
-            found.update((str(file), path) for file in files if str(file) not in found)
+            for file in files:
+                found.setdefault(file.resolve(), (str(file), path))
             if not files:
                 problems.append(f"{word}: holds no audio file")
-        elif word not in found:
-            found[word] = path.parent
-    return list(found.items()), problems
+        else:
+            found.setdefault(path if word == "-" else path.resolve(), (word, path.parent))
+    return list(found.values()), problems
 
 
 def _outputs(inputs: list[tuple[str, Path]], folder: Path, format: str) -> dict[str, Path]:
@@ -112,8 +115,8 @@ def _outputs(inputs: list[tuple[str, Path]], folder: Path, format: str) -> dict[
 
     short = dict(names(False))
     whole = dict(names(True))
-    meet = {name for name in short.values() if list(short.values()).count(name) > 1}
-    result = {path: folder / (whole[path] if short[path] in meet else short[path]) for path in short}
+    times = Counter(short.values())
+    result = {path: folder / (whole[path] if times[short[path]] > 1 else short[path]) for path in short}
     if len(set(result.values())) < len(result):
         from asr.errors import InputError
 

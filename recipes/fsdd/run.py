@@ -21,18 +21,18 @@ def run(config_path: Path, data: Path, out: Path, leave_out: str | None = None) 
     from asr.config import read_config
     from asr.evaluate import evaluate
     from asr.model_folder import load_model
-    from asr.train import TrainConfig, train_recognizer
+    from asr.train import TrainConfig, is_finished, train_recognizer
     from data_prep import fsdd
 
     logging.info("%s", fsdd.prepare(None, data, leave_out=leave_out, joined=JOINED))
-    if not (out / "results").exists():
+    if not is_finished(out):
         train_recognizer(read_config(TrainConfig, config_path), data, out)
-    rates = {}
     for split in ("test", "joined"):
         result = evaluate(load_model(out / "model"), data / f"cuts_{split}.jsonl.gz", out / "results" / split)
         print(f"{leave_out or 'official split'}, {split}: {result}", flush=True)
-        rates[split] = result.words.rate
-    return rates["test"]
+        if split == "test":
+            rate = result.words.rate
+    return rate
 
 
 def main() -> None:

@@ -25,12 +25,12 @@ def main() -> None:
     from asr.config import read_config
     from asr.evaluate import evaluate
     from asr.model_folder import load_model
-    from asr.train import TrainConfig, train_recognizer
+    from asr.train import TrainConfig, is_finished, train_recognizer
     from data_prep import yesno
 
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     logging.info("%s", yesno.prepare(None, args.data))
-    if not (out / "results").exists():
+    if not is_finished(out):
         train_recognizer(read_config(TrainConfig, args.config), args.data, out)
     result = evaluate(load_model(out / "model"), args.data / "cuts_test.jsonl.gz", out / "results" / "test")
     print(f"test: {result}")

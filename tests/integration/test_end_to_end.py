@@ -75,7 +75,7 @@ def test_transcribe_words_with_times(model: Path, tmp_path: Path) -> None:
     transcript = json.loads(done.stdout)
     assert transcript["text"] == "high low low"
     assert transcript["duration"] == pytest.approx(len(samples) / 8000, abs=0.001)
-    assert transcript["model"] == "model"
+    assert transcript["model"] == "exp"
     for word, begin in zip(transcript["words"], (0.1, 0.55, 1.0), strict=True):
         assert begin - 0.1 < word["start"] < word["end"] < begin + 0.55
         assert 0 <= word["confidence"] <= 1

@@ -45,9 +45,10 @@ assert not heavy, heavy
 def test_defaults_in_the_help_are_those_of_the_functions() -> None:
     from asr.evaluate import evaluate
     from asr.transcribe import Transcriber
-    from data_prep.table import prepare
+    from data_prep import fsdd, table
 
-    owners = {"evaluate": [evaluate], "transcribe": [Transcriber.transcribe_all], "prepare": [prepare]}
+    prepares = [table.prepare, fsdd.prepare]
+    owners = {"evaluate": [evaluate], "transcribe": [Transcriber.transcribe_all], "prepare": prepares}
     checked = 0
     for verb, functions in owners.items():
         text = " ".join(runner.invoke(app, [verb, "--help"]).output.split())
@@ -129,6 +130,31 @@ def test_score_by_id_and_by_line(tmp_path: Path) -> None:
     assert "WER 25.00 % (1 of 4 words" in result.stdout
     result = runner.invoke(app, ["score", "--lines", "--json", str(tmp_path / "ref"), str(tmp_path / "hyp")])
     assert '"utterances": 2' in result.stdout
+
+
+def test_score_of_plain_lines_suggests_the_option(tmp_path: Path) -> None:
+    (tmp_path / "ref").write_text("the cat sat\n")
+    (tmp_path / "hyp").write_text("a cat sat\n")
+    result = runner.invoke(app, ["score", str(tmp_path / "ref"), str(tmp_path / "hyp")])
+    assert result.exit_code == 2
+    assert "--lines" in result.stderr
+
+
+def test_quickstart_touches_no_folder_but_its_own(tmp_path: Path) -> None:
+    (tmp_path / "thesis.txt").write_text("precious")
+    result = runner.invoke(app, ["quickstart", "--out", str(tmp_path)])
+    assert result.exit_code == 2
+    assert "not a quickstart's" in result.stderr
+    assert [p.name for p in tmp_path.iterdir()] == ["thesis.txt"]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="file names that are no text")
+def test_a_file_name_that_is_no_text(tmp_path: Path) -> None:
+    name = os.fsdecode(b"caf\xe9.wav")
+    (tmp_path / name).write_bytes(b"")
+    done = asr("prepare", "table", tmp_path / name, "--out", tmp_path / "d")
+    assert done.returncode == 2
+    assert len(done.stderr.splitlines()) == 1
 
 
 def test_unwritable_output_folder(tmp_path: Path) -> None:

@@ -55,6 +55,32 @@ def test_a_pipe_in_the_file_name_is_only_a_name(prepared: Path) -> None:
     assert not witness.exists()
 
 
+def test_a_file_that_is_longer_than_its_manifest_says(prepared: Path) -> None:
+    path = cuts_with(prepared, {})
+    cut = json.loads(path.read_text())
+    cut["duration"] = cut["recording"]["duration"] = cut["supervisions"][0]["duration"] = 0.1
+    path.write_text(json.dumps(cut) + "\n")
+    (utterance,) = read_cuts(path)
+    with pytest.raises(InputError, match="its manifest says 0"):
+        utterance.samples(8000)
+
+
+def test_a_text_that_is_a_number(prepared: Path) -> None:
+    path = cuts_with(prepared, {})
+    cut = json.loads(path.read_text())
+    cut["supervisions"][0]["text"] = 7
+    path.write_text(json.dumps(cut) + "\n")
+    with pytest.raises(InputError, match="not a text"):
+        read_cuts(path)
+
+
+def test_a_line_without_end(tmp_path: Path) -> None:
+    path = tmp_path / "cuts.jsonl.gz"
+    path.write_bytes(gzip.compress(b" " * 50_000_000))
+    with pytest.raises(InputError, match="a line of more than"):
+        read_cuts(path)
+
+
 @pytest.mark.parametrize("text", ["", "{}\n", "not json\n", '{"type": "MixedCut", "id": "a", "tracks": []}\n', "[1]\n"])
 def test_malformed_manifests(tmp_path: Path, text: str) -> None:
     path = tmp_path / "cuts.jsonl"

@@ -16,7 +16,7 @@ def test_the_parts_of_the_message() -> None:
 
 def test_a_name_cannot_speak_to_the_terminal() -> None:
     error = InputError("is\nempty", where="evil\x1b[2J\r\x9b31m\u202etxt.wav\udcff", remedy="a\tb\u2028c")
-    assert str(error) == "evil\ufffd[2J\ufffd\ufffd31m\ufffdtxt.wav\ufffd: is\ufffdempty; a\ufffdb\ufffdc"
+    assert str(error) == "evil\ufffd[2J \ufffd31m\ufffdtxt.wav\ufffd: is empty; a\ufffdb c"
 
 
 def test_names_in_any_script_stay_as_they_are() -> None:

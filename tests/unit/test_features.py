@@ -142,6 +142,13 @@ def test_normalisation_over_the_training_set_is_kept_with_the_weights() -> None:
     assert torch.equal(restored(*batches[0]), normalizer(*batches[0]))
 
 
+def test_the_same_thread_can_go_from_inference_to_training() -> None:
+    fbank, samples = Fbank(8000, 37), speechlike(0.5, 8000)  # 37: buffers no other test has made
+    with torch.inference_mode():
+        expected = alone(fbank, samples).clone()
+    assert torch.equal(alone(fbank, samples), expected)
+
+
 def test_silence_stays_finite() -> None:
     frontend = Frontend(FeatureConfig(sample_rate=8000, num_mel_bins=40, deltas=2))
     features, _ = frontend(torch.zeros(1, 8000), torch.tensor([8000]))
@@ -160,6 +167,7 @@ def test_silence_stays_finite() -> None:
         ({"low_freq": 5000.0, "high_freq": 4000.0}, "range"),
         ({"window_type": "round"}, "window_type"),
         ({"n_fft": 100}, "n_fft"),
+        ({"sample_rate": 768000, "frame_length": 1000.0, "num_mel_bins": 1024}, "proportion"),
         ({"mel_scale": "bark"}, "mel_scale"),
     ],
 )

@@ -70,6 +70,22 @@ def test_an_older_model_at_the_place_is_replaced(folder: Path) -> None:
     save_model(folder, model, "# newer\n")
     assert (folder / "README.md").read_text() == "# newer\n"
     assert [p.name for p in folder.parent.iterdir()] == ["m"]
+    assert len({p.stat().st_mode for p in folder.iterdir()}) == 1  # the weights are no more private than the rest
+
+
+def test_a_folder_that_is_no_model_is_not_replaced(folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "keep.txt").write_text("mine")
+    with pytest.raises(InputError, match="not empty"):
+        save_model(tmp_path / "mine", load_model(folder), "# card\n")
+    assert [p.name for p in (tmp_path / "mine").iterdir()] == ["keep.txt"]
+
+
+def test_a_models_name_and_the_runs_folder(folder: Path, tmp_path: Path) -> None:
+    assert load_model(folder).name == "m"
+    save_model(tmp_path / "exp" / "digits" / "model", load_model(folder), "# card\n")
+    assert load_model(tmp_path / "exp" / "digits" / "model").name == "digits"
+    assert load_model(tmp_path / "exp" / "digits").name == "digits"
 
 
 def test_no_such_model_names_those_there_are(tmp_path: Path) -> None:

@@ -66,7 +66,8 @@ def test_a_set_sums_its_utterances() -> None:
     assert result.words.rate == 1.0
     assert (result.utterances, result.wrong_utterances) == (4, 3)
     assert str(result) == (
-        "WER 100.00 % (5 of 5 words: 1 substituted, 2 deleted, 2 inserted), CER 100.00 % (7 of 7), "
+        "WER 100.00 % (5 of 5 words: 1 substituted, 2 deleted, 2 inserted), CER 100.00 % (7 of 7 characters:"
+        " 1 substituted, 3 deleted, 3 inserted), "
         "3 of 4 utterances wrong"
     )
     assert result.as_dict()["wer"] == {

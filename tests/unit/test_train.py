@@ -10,6 +10,7 @@ from helpers import tone_table
 from torch import Tensor, nn
 
 from asr.augment import SpecAugmentConfig
+from asr.config import read_config
 from asr.data import Batch
 from asr.errors import InputError
 from asr.features import FeatureConfig
@@ -17,7 +18,7 @@ from asr.model_folder import load_model
 from asr.models.encoder import EncoderConfig
 from asr.models.losses import Loss
 from asr.models.recognizer import ModelConfig
-from asr.train import LogMonitor, TrainConfig, Validation, learning_rate, train, train_recognizer
+from asr.train import LogMonitor, TrainConfig, Validation, is_finished, learning_rate, train, train_recognizer
 from data_prep import table
 
 SMALL = TrainConfig(
@@ -62,6 +63,9 @@ def test_a_small_model_learns_two_words_and_keeps_the_best(prepared: Path, tmp_p
     assert model.tokenizer.tokens == ["<blank>", "<space>", *"ghilow"]
     assert model.config.text.words == "spaces"  # `auto` is resolved
     assert "dev" in (tmp_path / "exp" / "model" / "README.md").read_text().lower()
+    assert is_finished(tmp_path / "exp")
+    again = read_config(TrainConfig, tmp_path / "exp" / "config.yaml", ignore=["run"])  # a run can be repeated from it
+    assert replace(again, model=SMALL.model) == SMALL
     with pytest.raises(InputError, match="holds a run already"):
         train_recognizer(SMALL, prepared, tmp_path / "exp")
 

@@ -60,6 +60,6 @@ def test_a_folder_without_it(tmp_path: Path) -> None:
 
 
 def test_what_is_there_is_not_fetched(corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("data_prep.yesno.fetch", lambda *args, **kwargs: pytest.fail("fetched"))
+    monkeypatch.setattr("data_prep.yesno.download_archive", lambda *args, **kwargs: pytest.fail("fetched"))
     monkeypatch.setenv("ASR_DATA", str(tmp_path))
     assert download() == corpus
