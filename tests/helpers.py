@@ -27,11 +27,12 @@ TONES = {"low": 300.0, "high": 1500.0}
 def tone_words(words: list[str], rate: int = 8000, seed: int = 0) -> np.ndarray:
     """Samples (N,): each word its tone for 0.3 s, then 0.15 s of near silence."""
     rng = np.random.default_rng(seed)
-    parts = [0.002 * rng.standard_normal(rate // 10)]
+    noise = 0.002 * np.sqrt(rate / 8000)  # as loud in each hertz at every rate
+    parts = [noise * rng.standard_normal(rate // 10)]
     for word in words:
         t = np.arange(round(0.3 * rate)) / rate
         tone = np.sin(2 * np.pi * TONES[word] * rng.uniform(0.9, 1.1) * t) * np.hanning(len(t))
-        parts += [0.3 * tone + 0.002 * rng.standard_normal(len(t)), 0.002 * rng.standard_normal(round(0.15 * rate))]
+        parts += [0.3 * tone + noise * rng.standard_normal(len(t)), noise * rng.standard_normal(round(0.15 * rate))]
     return np.concatenate(parts).astype(np.float32)
 
 

@@ -36,9 +36,9 @@ def asr(*arguments: object, stdin: bytes | None = None) -> subprocess.CompletedP
 def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with audio/, data/ and exp/, as the commands leave them."""
     folder = tmp_path_factory.mktemp("run")
-    done = asr("prepare", "table", tone_table(folder / "audio", 80), "--out", folder / "data")
+    done = asr("prepare", "table", tone_table(folder / "audio", 160), "--out", folder / "data")
     assert done.returncode == 0, done.stderr
-    assert b"train 64" in done.stdout
+    assert b"train 128" in done.stdout
     (folder / "c.yaml").write_text(CONFIG)
     done = asr("train", folder / "c.yaml", "seed=3", "--data", folder / "data", "--out", folder / "exp")
     assert done.returncode == 0, done.stderr
@@ -56,10 +56,10 @@ def test_evaluate(run: Path, model: Path) -> None:
     assert done.returncode == 0, done.stderr
     scores = json.loads((run / "results" / "scores.json").read_text())
     assert scores["format"] == 1
-    assert scores["utterances"] == 8
+    assert scores["utterances"] == 16
     assert scores["wer"]["rate"] < 0.1
     rows = [json.loads(line) for line in (run / "results" / "hypotheses.jsonl").read_text().splitlines()]
-    assert len(rows) == 8
+    assert len(rows) == 16
     assert all(set(row["reference"].split()) <= {"low", "high"} for row in rows)
     # `asr score` agrees with what `asr evaluate` counted.
     (run / "ref").write_text("".join(f"{row['id']} {row['reference']}\n" for row in rows))
