@@ -17,8 +17,6 @@ class SpecAugmentConfig:
     # a point within the utterance is moved by at most this share of its length, the frames before and behind it are
     # stretched and squeezed
     time_warp: float = 0.0
-    # the same along the frequency axis, as another vocal tract would
-    frequency_warp: float = 0.0
     frequency_masks: int = 2
     frequency_width: int = 15  # bins
     time_masks_per_second: float = 0.25
@@ -28,33 +26,29 @@ class SpecAugmentConfig:
     def __post_init__(self) -> None:
         check(min(self.frequency_masks, self.frequency_width) >= 0, "spec_augment: negative frequency masks")
         check(min(self.time_masks_per_second, self.time_width) >= 0, "spec_augment: negative time masks")
-        for name in ("time_warp", "frequency_warp"):
-            check(0 <= getattr(self, name) < 0.5, f"spec_augment.{name} {getattr(self, name)} is not in 0-0.5")
+        check(0 <= self.time_warp < 0.5, f"spec_augment.time_warp {self.time_warp} is not in 0-0.5")
         check(0 <= self.time_share <= 1, f"spec_augment.time_share {self.time_share} is not in 0-1")
 
 
 def spec_augment(
     features: Tensor, lens: Tensor, seeds: Tensor, config: SpecAugmentConfig, frame_seconds: float
 ) -> Tensor:
-    """Warps features (B, T, F) in time and frequency, then masks them with zeros, their mean after normalisation.
+    """Warps features (B, T, F) in time, and masks them with zeros, their mean after normalisation.
 
     Args:
         lens: (B,), real frames.
         seeds: (B,), one each utterance and epoch, on the CPU: the same masks whatever the batch or the device.
         frame_seconds: Seconds from frame to frame.
     """
-    if config.time_warp or config.frequency_warp:
+    if config.time_warp:
         features = features.clone()
     keep = torch.ones(features.shape, dtype=torch.bool)
     bins = features.shape[2]
     most = round(config.time_width / frame_seconds)
     for i, (length, seed) in enumerate(zip(lens.tolist(), seeds.tolist(), strict=True)):
         generator = torch.Generator().manual_seed(seed)
-        real = features[i, :length]
         if config.time_warp and length > 3:
-            real.copy_(_warp(real, config.time_warp, generator))
-        if config.frequency_warp and length and bins > 3:
-            real.copy_(_warp(real.T, config.frequency_warp, generator).T)
+            features[i, :length] = _warp(features[i, :length], config.time_warp, generator)
         expected = config.time_masks_per_second * length * frame_seconds
         # The fraction of a mask is a chance of one.
         time_masks = int(expected + torch.rand((), generator=generator).item())
@@ -68,7 +62,7 @@ def spec_augment(
 
 
 def _warp(features: Tensor, most: float, generator: torch.Generator) -> Tensor:
-    """(N, ...) -> (N, ...): a point of the first axis moves by up to `most` of its length, the rest is interpolated."""
+    """(T, F) -> (T, F): a point moves by up to `most` of the length, linear interpolation on both sides of it."""
     last = len(features) - 1
     source = last * (most + (1 - 2 * most) * torch.rand((), generator=generator).item())
     target = source + last * most * (2 * torch.rand((), generator=generator).item() - 1)
