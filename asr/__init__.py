@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from asr.audio import AudioSource
-    from asr.transcribe import Transcriber
+    from asr.transcriber import Transcriber
     from asr.transcript import Transcript
 
 __version__ = "0.1.0"
@@ -23,7 +23,7 @@ __all__ = ["load", "transcribe"]
 
 def load(model: str | Path) -> Transcriber:
     """A recogniser from a model folder, or by the name of one that comes with the package."""
-    from asr.transcribe import Transcriber
+    from asr.transcriber import Transcriber
 
     return Transcriber.load(model)
 

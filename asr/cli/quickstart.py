@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
-    from asr.transcribe import Transcriber
+    from asr.transcriber import Transcriber
 
 
 def quickstart(
@@ -27,7 +27,7 @@ def quickstart(
     ready_torch()
     from asr.evaluate import evaluate
     from asr.model_folder import load_model
-    from asr.transcribe import Transcriber
+    from asr.transcriber import Transcriber
 
     out = out or Path("quickstart")
     _claim(out)

@@ -58,7 +58,7 @@ def transcribe(
         raise typer.Exit(2)
 
     ready_torch()
-    from asr.transcribe import Transcriber
+    from asr.transcriber import Transcriber
 
     transcriber = Transcriber.load(model)
     sources = ((_source(path), "standard input" if path == "-" else path) for path, _ in inputs)

@@ -44,7 +44,7 @@ assert not heavy, heavy
 
 def test_defaults_in_the_help_are_those_of_the_functions() -> None:
     from asr.evaluate import evaluate
-    from asr.transcribe import Transcriber
+    from asr.transcriber import Transcriber
     from data_prep import fsdd, table
 
     prepares = [table.prepare, fsdd.prepare]
