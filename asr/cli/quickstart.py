@@ -113,12 +113,12 @@ def _train(data: Path, run: Path) -> None:
 
 
 def _examples(transcriber: Transcriber, data: Path) -> list[tuple[str, str, str]]:
-    """Three test files of different words: path, what is said, what is heard."""
+    """Three test files of different words and voices: path, what is said, what is heard."""
     from asr.data import read_cuts
 
     cuts = read_cuts(data / "cuts_test.jsonl.gz")
     normalizer = transcriber.model.normalizer()
-    chosen = [cuts[len(cuts) * i // 10] for i in (1, 5, 8)]
+    chosen = [cuts[int(len(cuts) * share)] for share in (0.125, 0.545, 0.875)]
     return [(cut.audio, normalizer(cut.text), transcriber.transcribe(cut.audio).text) for cut in chosen]
 
 
