@@ -103,13 +103,15 @@ class LiveMonitor:
             table.add_column(name, justify="right")
         for row in self.rows[-12:]:
             table.add_row(*row)
-        parts: list[Table | Text | ProgressBar] = [table]
+        parts: list[Table | Text] = [table]
         if self.progress is not None:
             p = self.progress
             parts.append(Text(f"epoch {p.epoch}/{p.epochs}, batch {p.batch}/{p.batches}: {_facts(p)}"))
-            parts.append(
+            bar = Table.grid()  # a bar alone would not end its line
+            bar.add_row(
                 ProgressBar(total=p.epochs * p.batches, completed=(p.epoch - 1) * p.batches + p.batch, width=60)
             )
+            parts.append(bar)
         if any(self.example):
             parts.append(Text(f"said:  {self.example[0]}\nheard: {self.example[1]}"))
         return Group(*parts)
