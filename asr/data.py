@@ -203,8 +203,11 @@ def load_batches(
     epoch: int = 0,
     shuffle: bool = False,
     num_workers: int = 0,
+    skip: int = 0,
 ) -> Iterator[Batch]:
     """Batches of utterances, each read as it is needed; characters unknown to the tokenizer are left out of `tokens`.
+
+    The first `skip` batches are left out. Torch's random numbers are not touched.
 
     Raises:
         InputError: An audio file cannot be read.
@@ -214,8 +217,8 @@ def load_batches(
     if not batch_seconds > 0:
         raise InputError(f"{batch_seconds} s are not above 0", where="batch_seconds")
     plan = plan_batches([u.duration for u in utterances], batch_seconds, seed=seed, epoch=epoch, shuffle=shuffle)
-    dataset = _BatchDataset(utterances, tokenizer, normalizer, sample_rate, seed, epoch, plan)
-    loader = DataLoader(dataset, batch_size=None, num_workers=num_workers)
+    dataset = _BatchDataset(utterances, tokenizer, normalizer, sample_rate, seed, epoch, plan[skip:])
+    loader = DataLoader(dataset, batch_size=None, num_workers=num_workers, generator=torch.Generator())
     for item in loader:
         if isinstance(item, str):
             raise InputError(item)

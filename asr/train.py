@@ -6,12 +6,17 @@ recogniser from a configuration and prepared data, and trains it.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import logging
 import math
+import os
+import signal
+import threading
 import time
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
@@ -20,11 +25,12 @@ import yaml
 from torch import nn
 
 from asr.augment import SpecAugmentConfig
+from asr.checkpoint import load_checkpoint, only_process, save_checkpoint
 from asr.config import check, to_dict
 from asr.data import Batch, Utterance, load_batches, plan_batches, read_cuts
 from asr.errors import InputError
 from asr.evaluate import recognize, unknown_characters
-from asr.files import make_folder, read_text, write_text
+from asr.files import read_text, write_text
 from asr.model_folder import Model, save_model
 from asr.models.recognizer import ModelConfig, build_recognizer
 from asr.provenance import provenance
@@ -52,6 +58,7 @@ class TrainConfig:
     patience: int = 10  # epochs without a better dev error before stopping; 0: never
     seed: int = 1
     num_workers: int = 0  # processes that read audio; 0: the training process itself
+    checkpoint_minutes: float = 5.0  # between checkpoints; there is one at the end of each epoch, too
     device: Literal["auto", "cpu", "gpu"] = "auto"
 
     def __post_init__(self) -> None:
@@ -65,6 +72,7 @@ class TrainConfig:
         check(self.clip > 0, f"clip {self.clip} is not above 0")
         check(self.patience >= 0, f"patience {self.patience} is below 0")
         check(0 <= self.num_workers <= 256, f"num_workers {self.num_workers} is not between 0 and 256")
+        check(self.checkpoint_minutes >= 0, f"checkpoint_minutes {self.checkpoint_minutes} is below 0")
 
 
 @dataclass(frozen=True)
@@ -129,112 +137,211 @@ class TrainResult:
     wall_seconds: float
 
 
+@dataclass
+class _State:
+    """Where a run stands, besides weights, optimiser and random numbers."""
+
+    epoch: int = 0  # epochs that are over
+    batch: int = 0  # batches done of the next one
+    step: int = 0
+    smoothed: float | None = None
+    best: Validation | None = None
+    best_epoch: int = 0
+    skipped: int = 0
+    left_out: list[str] = field(default_factory=list)
+    seconds: float = 0.0
+    log_bytes: int = 0  # of log.jsonl, which is cut to it
+    finished: bool = False
+
+
 def train(
     model: nn.Module,
-    batches: Callable[[int], tuple[int, Iterable[Batch]]],
+    batches: Callable[[int, int], tuple[int, Iterable[Batch]]],
     validate: Callable[[], Validation],
     save_best: Callable[[Validation, int], None],
     config: TrainConfig,
-    log_path: Path,
+    folder: Path,
     monitor: Monitor,
 ) -> TrainResult:
-    """Trains `model` in place and saves the best.
+    """Trains `model` in place and saves the best; goes on where an earlier call in `folder` was stopped.
 
     Args:
         model: Its `forward(batch)` returns a Loss.
-        batches: Epoch (from 0) -> the number of its batches, and the batches.
+        batches: Epoch (from 0) and how many of its batches are done -> the number of all its batches, and the rest.
         validate: Measures the model on the dev set; called after each epoch.
         save_best: Called when the model is better than before, with the epoch (from 1).
-        log_path: log.jsonl: a line an epoch and every few steps.
+        folder: Gets log.jsonl, a line an epoch and every few steps, and checkpoints/.
     """
     from lightning_fabric import Fabric
 
     fabric = Fabric(accelerator=_accelerator(config), devices=1)
     fabric.launch()
-    optimizer: Any = torch.optim.AdamW(
+    adamw = torch.optim.AdamW(
         model.parameters(), lr=config.learning_rate, betas=(0.9, 0.98), weight_decay=config.weight_decay
     )
-    runner, optimizer = fabric.setup(model, optimizer)
+    runner, optimizer = fabric.setup(model, adamw)
+    log_path = folder / "log.jsonl"
+    state = _resume(folder, model, adamw, log_path, monitor)
+    started = time.perf_counter() - state.seconds
+    saved = time.perf_counter()
 
-    started = time.perf_counter()
-    smoothed: float | None = None
-    step, best_epoch, best, skipped = 0, 0, None, 0
-    left_out: dict[str, None] = {}
-    for epoch in range(config.epochs):
-        runner.train()
-        count, stream = batches(epoch)
-        audio, epoch_started = 0.0, time.perf_counter()
-        for number, batch in enumerate(stream, 1):
-            batch = batch.to(fabric.device)
-            step += 1
-            rate = learning_rate(config, step, (epoch + number / count) / config.epochs)
-            for group in optimizer.param_groups:
-                group["lr"] = rate
-            loss = runner(batch)
-            mean = loss.sum / loss.count
-            fabric.backward(mean)
-            clipped: Any = fabric.clip_gradients(runner, optimizer, max_norm=config.clip, error_if_nonfinite=False)
-            norm = float(clipped)
-            if math.isfinite(norm):
-                optimizer.step()
-            else:
-                skipped += 1
-                monitor.note(f"step {step}: the gradient is not finite; the step is skipped ({skipped} so far)")
-            optimizer.zero_grad(set_to_none=True)
-            new = [key for key, out in zip(batch.ids, loss.left_out.tolist(), strict=True) if out]
-            left_out.update(dict.fromkeys(new))
+    def save() -> None:
+        state.seconds = time.perf_counter() - started
+        state.log_bytes = log_path.stat().st_size if log_path.exists() else 0
+        _save(folder, state, model, adamw)
 
-            value = float(mean.detach())
-            if math.isfinite(value):
-                smoothed = value if smoothed is None else 0.95 * smoothed + 0.05 * value
-            audio += batch.seconds
-            elapsed = time.perf_counter() - started
-            progress = Progress(
-                epoch=epoch + 1,
-                epochs=config.epochs,
-                batch=number,
-                batches=count,
-                step=step,
-                loss=value if smoothed is None else smoothed,
-                learning_rate=rate,
-                gradient_norm=norm,
-                audio_rate=audio / (time.perf_counter() - epoch_started),
-                seconds_left=elapsed * (config.epochs / (epoch + number / count) - 1),
+    with stop_signals() as stopping:
+        while state.epoch < config.epochs and not state.finished:
+            runner.train()
+            count, stream = batches(state.epoch, state.batch)
+            audio, epoch_started = 0.0, time.perf_counter()
+            for batch in stream:
+                batch = batch.to(fabric.device)
+                state.step += 1
+                state.batch += 1
+                done = state.epoch + state.batch / count  # epochs
+                rate = learning_rate(config, state.step, done / config.epochs)
+                for group in adamw.param_groups:
+                    group["lr"] = rate
+                loss = runner(batch)
+                mean = loss.sum / loss.count
+                fabric.backward(mean)
+                clipped: Any = fabric.clip_gradients(runner, optimizer, max_norm=config.clip, error_if_nonfinite=False)
+                norm = float(clipped)
+                if math.isfinite(norm):
+                    optimizer.step()
+                else:
+                    state.skipped += 1
+                    monitor.note(
+                        f"step {state.step}: the gradient is not finite; the step is skipped ({state.skipped} so far)"
+                    )
+                optimizer.zero_grad(set_to_none=True)
+                new = [key for key, out in zip(batch.ids, loss.left_out.tolist(), strict=True) if out]
+                state.left_out = list(dict.fromkeys([*state.left_out, *new]))
+
+                value = float(mean.detach())
+                if math.isfinite(value):
+                    state.smoothed = value if state.smoothed is None else 0.95 * state.smoothed + 0.05 * value
+                audio += batch.seconds
+                progress = Progress(
+                    epoch=state.epoch + 1,
+                    epochs=config.epochs,
+                    batch=state.batch,
+                    batches=count,
+                    step=state.step,
+                    loss=value if state.smoothed is None else state.smoothed,
+                    learning_rate=rate,
+                    gradient_norm=norm,
+                    audio_rate=audio / (time.perf_counter() - epoch_started),
+                    seconds_left=(time.perf_counter() - started) * (config.epochs / done - 1),
+                )
+                monitor.step(progress)
+                if state.step % 10 == 1:
+                    _append(log_path, {"kind": "step", **_facts(progress), "batch_loss": value})
+                if state.batch < count and (stopping() or time.perf_counter() - saved > 60 * config.checkpoint_minutes):
+                    save()
+                    saved = time.perf_counter()
+                    if stopping():
+                        raise KeyboardInterrupt
+            if state.epoch == 0 and state.left_out:
+                monitor.note(_left_out_note(state.left_out))
+
+            validation = validate()
+            state.epoch, state.batch = state.epoch + 1, 0
+            best = state.best
+            better = best is None or (validation.error, validation.loss) < (best.error, best.loss)
+            if better:
+                state.best, state.best_epoch = validation, state.epoch
+                save_best(validation, state.epoch)
+            monitor.epoch(progress, validation, better)
+            _append(
+                log_path,
+                {
+                    "kind": "epoch",
+                    **_facts(progress),
+                    "dev_loss": validation.loss,
+                    **{f"dev_{name}": v for name, v in validation.metrics.items()},
+                    "best": better,
+                    "left_out": len(state.left_out),
+                    "skipped_steps": state.skipped,
+                    "seconds": round(time.perf_counter() - started, 1),
+                },
             )
-            monitor.step(progress)
-            if step % 10 == 1:
-                _append(log_path, {"kind": "step", **_facts(progress), "batch_loss": value})
-        if epoch == 0 and left_out:
-            monitor.note(_left_out_note(list(left_out)))
+            if validation.only_blanks and state.epoch == 1:
+                monitor.note(BLANK_NOTE)
+            if config.patience and state.epoch - state.best_epoch >= config.patience:
+                monitor.note(f"no better dev error for {config.patience} epochs: stopped early")
+                state.finished = True
+            state.finished = state.finished or state.epoch == config.epochs
+            if state.finished:
+                end = {"step": state.step, "best_epoch": state.best_epoch}
+                _append(log_path, {"kind": "end", **end, "seconds": round(time.perf_counter() - started, 1)})
+            save()
+            saved = time.perf_counter()
+            if stopping() and not state.finished:
+                raise KeyboardInterrupt
+    assert state.best is not None
+    return TrainResult(state.best_epoch, state.best, state.step, state.seconds)
 
-        validation = validate()
-        better = best is None or (validation.error, validation.loss) < (best.error, best.loss)
-        if better:
-            best, best_epoch = validation, epoch + 1
-            save_best(validation, epoch + 1)
-        monitor.epoch(progress, validation, better)
-        _append(
-            log_path,
-            {
-                "kind": "epoch",
-                **_facts(progress),
-                "dev_loss": validation.loss,
-                **{f"dev_{name}": v for name, v in validation.metrics.items()},
-                "best": better,
-                "left_out": len(left_out),
-                "skipped_steps": skipped,
-                "seconds": round(time.perf_counter() - started, 1),
-            },
-        )
-        if validation.only_blanks and epoch == 0:
-            monitor.note(BLANK_NOTE)
-        if config.patience and epoch + 1 - best_epoch >= config.patience:
-            monitor.note(f"no better dev error for {config.patience} epochs: stopped early")
-            break
-    assert best is not None
-    wall_seconds = time.perf_counter() - started
-    _append(log_path, {"kind": "end", "step": step, "best_epoch": best_epoch, "seconds": round(wall_seconds, 1)})
-    return TrainResult(best_epoch, best, step, wall_seconds)
+
+def _save(folder: Path, state: _State, model: nn.Module, optimizer: torch.optim.Optimizer) -> None:
+    values = {
+        "state": asdict(state),
+        "model": model.state_dict(),
+        "optimizer": optimizer.state_dict(),
+        "random": torch.get_rng_state(),
+        "random_cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
+    }
+    save_checkpoint(folder / "checkpoints", values)
+
+
+def _resume(
+    folder: Path, model: nn.Module, optimizer: torch.optim.Optimizer, log_path: Path, monitor: Monitor
+) -> _State:
+    """Loads the newest checkpoint into model, optimiser and torch's generators; a fresh state where there is none."""
+    values = load_checkpoint(folder / "checkpoints")
+    if values is None:
+        log_path.unlink(missing_ok=True)
+        return _State()
+    best = values["state"].pop("best")
+    state = _State(best=best and Validation(**best), **values["state"])
+    model.load_state_dict(values["model"])
+    optimizer.load_state_dict(values["optimizer"])
+    torch.set_rng_state(values["random"])
+    if values["random_cuda"] and torch.cuda.is_available():
+        torch.cuda.set_rng_state_all(values["random_cuda"])
+    if log_path.exists() and log_path.stat().st_size > state.log_bytes:
+        os.truncate(log_path, state.log_bytes)
+    if not state.finished:
+        monitor.note(f"going on after epoch {state.epoch}, batch {state.batch} (step {state.step})")
+    return state
+
+
+@contextmanager
+def stop_signals() -> Iterator[Callable[[], bool]]:
+    """Whether Ctrl-C or SIGTERM came: the first is only noted, so that a step can end; a second stops at once."""
+    came: list[int] = []
+    if threading.current_thread() is not threading.main_thread():  # signals go to the main thread alone
+        yield lambda: False
+        return
+
+    owner = os.getpid()
+
+    def note(number: int, frame: Any) -> None:
+        if os.getpid() != owner:  # a process that reads data: Ctrl-C is its parent's, SIGTERM its own
+            if number == signal.SIGTERM:
+                os._exit(143)
+            return
+        if came:
+            raise KeyboardInterrupt
+        came.append(number)
+
+    before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield lambda: bool(came)
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def is_finished(out_dir: str | Path) -> bool:
@@ -270,23 +377,24 @@ def train_recognizer(
 ) -> TrainResult:
     """Trains a recogniser on `cuts_train.jsonl.gz` of `data_dir`, judged by `cuts_dev.jsonl.gz`.
 
-    `out_dir` gets config.yaml, log.jsonl and model/, the best model so far: also after Ctrl-C.
+    `out_dir` gets config.yaml, log.jsonl, checkpoints/ and model/, the best model so far. The same call after an
+    interruption, however hard, goes on where it was and ends with the weights of an uninterrupted run.
     Denormal numbers are flushed to zero from here on, in this process.
 
     Raises:
-        InputError: The data cannot be used, or `out_dir` holds a run.
+        InputError: The data cannot be used, or `out_dir` holds a run of other settings or data.
+        KeyboardInterrupt: Ctrl-C or SIGTERM; the state is saved.
     """
-    torch.set_flush_denormal(True)
-    monitor = monitor or LogMonitor()
     data_dir, out_dir = Path(data_dir), Path(out_dir)
     _accelerator(config)
-    if (out_dir / "config.yaml").exists():
-        state = (
-            "holds a run already"
-            if is_finished(out_dir)
-            else "holds a run that was stopped, and cannot be gone on with"
-        )
-        raise InputError(state, where=out_dir, remedy="choose another --out, or remove it")
+    for split in ("train", "dev"):
+        read_cuts(data_dir / f"cuts_{split}.jsonl.gz")  # before a folder is made
+    with only_process(out_dir):
+        return _train_recognizer(config, data_dir, out_dir, monitor or LogMonitor())
+
+
+def _train_recognizer(config: TrainConfig, data_dir: Path, out_dir: Path, monitor: Monitor) -> TrainResult:
+    torch.set_flush_denormal(True)
     training, dev = read_cuts(data_dir / "cuts_train.jsonl.gz"), read_cuts(data_dir / "cuts_dev.jsonl.gz")
 
     text = config.model.text
@@ -294,6 +402,9 @@ def train_recognizer(
         text = replace(text, words="spaces" if has_word_spaces(u.text for u in training) else "none")
     model_config = replace(config.model, text=text)
     config = replace(config, model=model_config)
+    facts = provenance()
+    described = {"run": {"data": str(data_dir.resolve()), "data_sha256": _digest(data_dir), **facts}, **to_dict(config)}
+    resumed = _check_same(described, out_dir)
     tokenizer = _tokenizer(text, training, monitor)
 
     torch.manual_seed(config.seed)
@@ -303,7 +414,7 @@ def train_recognizer(
     if unknown := unknown_characters(model, dev):
         monitor.note(f"characters of dev that training never has, each an error: {dict(unknown.most_common(10))}")
 
-    def batches(epoch: int) -> tuple[int, Iterable[Batch]]:
+    def batches(epoch: int, done: int) -> tuple[int, Iterable[Batch]]:
         settings: dict[str, Any] = {"batch_seconds": config.batch_seconds, "seed": config.seed, "epoch": epoch}
         plan = plan_batches([u.duration for u in training], **settings)
         stream = load_batches(
@@ -313,19 +424,17 @@ def train_recognizer(
             sample_rate=recognizer.sample_rate,
             shuffle=True,
             num_workers=config.num_workers,
+            skip=done,
             **settings,
         )
         return len(plan), stream
 
-    if model_config.features.normalize == "global":
-        recognizer.frontend.normalizer.fit(
-            recognizer.frontend.raw(batch.samples, batch.sample_lens) for batch in batches(0)[1]
-        )
-    make_folder(out_dir)
-    facts = provenance()
-    described = {"run": {"data": str(data_dir.resolve()), **facts}, **to_dict(config)}
-    write_text(out_dir / "config.yaml", yaml.safe_dump(described, allow_unicode=True, sort_keys=False))
-    (out_dir / "log.jsonl").unlink(missing_ok=True)
+    if not resumed:
+        if model_config.features.normalize == "global":
+            recognizer.frontend.normalizer.fit(
+                recognizer.frontend.raw(batch.samples, batch.sample_lens) for batch in batches(0, 0)[1]
+            )
+        write_text(out_dir / "config.yaml", yaml.safe_dump(described, allow_unicode=True, sort_keys=False))
     hours = sum(u.duration for u in training) / 3600
     parameters = sum(p.numel() for p in recognizer.parameters())
     monitor.note(
@@ -336,9 +445,47 @@ def train_recognizer(
     def save_best(validation: Validation, epoch: int) -> None:
         save_model(out_dir / "model", model, _card(model, data_dir, training, dev, validation, epoch, facts))
 
-    return train(
-        recognizer, batches, lambda: _validate(model, dev, config), save_best, config, out_dir / "log.jsonl", monitor
-    )
+    return train(recognizer, batches, lambda: _validate(model, dev, config), save_best, config, out_dir, monitor)
+
+
+def _digest(data_dir: Path) -> str:
+    """Of the manifests that a run depends on; gzip's own bytes do not count."""
+    cuts = [read_cuts(data_dir / f"cuts_{split}.jsonl.gz") for split in ("train", "dev")]
+    return hashlib.sha256(repr(cuts).encode("utf-8", "backslashreplace")).hexdigest()[:16]
+
+
+def _check_same(described: dict[str, Any], out_dir: Path) -> bool:
+    """Whether `out_dir` holds a run to go on with: one of the same settings and data.
+
+    Raises:
+        InputError: It holds another; the differences are listed.
+    """
+    path = out_dir / "config.yaml"
+    if not path.exists():
+        return False
+    try:
+        earlier = yaml.safe_load(read_text(path, limit=1 << 20))
+        earlier["run"]["data_sha256"]
+    except (yaml.YAMLError, TypeError, KeyError) as e:
+        raise InputError("is no run of this version", where=path, remedy="choose another --out, or remove it") from e
+
+    def flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+        found: dict[str, Any] = {}
+        for key, value in values.items():
+            found |= flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
+        return found
+
+    free = {"num_workers", "checkpoint_minutes"}  # these change nothing in the result
+    old, new = flat(earlier), flat(described)
+    keys = [k for k in dict.fromkeys([*old, *new]) if k == "run.data_sha256" or not (k.startswith("run.") or k in free)]
+    differing = [f"{k} {old.get(k)} -> {new.get(k)}" for k in keys if old.get(k) != new.get(k)]
+    if differing:
+        raise InputError(
+            f"holds a run of other settings or data: {', '.join(differing)}",
+            where=out_dir,
+            remedy="choose another --out, or remove it to start anew",
+        )
+    return (out_dir / "checkpoints").is_dir()
 
 
 def _tokenizer(text: Any, training: Sequence[Utterance], monitor: Monitor) -> CharTokenizer:

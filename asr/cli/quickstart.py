@@ -105,8 +105,6 @@ def _train(data: Path, run: Path) -> None:
     if is_finished(run):
         say(f"   {run} is trained already; remove it to train again")
         return
-    if (run / "config.yaml").exists():  # an earlier try was stopped; the folder is a quickstart's, so it may go
-        shutil.rmtree(run)
     config = read_config(TrainConfig, Path(__file__).with_name("quickstart.yaml"))
     with training_monitor() as monitor:
         train_recognizer(config, data, run, monitor=monitor)

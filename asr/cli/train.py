@@ -21,7 +21,7 @@ def train(
 ) -> None:
     """Train a recogniser.
 
-    The best model so far lies in OUT/model, also after Ctrl-C.
+    The best model so far lies in OUT/model. After an interruption, even a hard one, the same command goes on.
     """
     from asr.cli.common import ready_torch, say
 
@@ -39,6 +39,8 @@ def train(
     except KeyboardInterrupt:
         if (out / "model").is_dir():
             say(f"asr: the best model so far is {out}/model")
+        if (out / "checkpoints").is_dir():
+            say("asr: the same command goes on where this stopped")
         raise
     print(f"{out}/model: dev {result.best.summary} after epoch {result.best_epoch}, {result.wall_seconds:.0f} s")
     say(f"asr: next: asr evaluate {out}/model {data}/cuts_test.jsonl.gz --out {out}/results/test")

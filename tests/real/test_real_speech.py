@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import json
+import os
+import random
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
 import torch
 
 from asr.audio import audio_info, read_audio
+from asr.checkpoint import load_checkpoint
 from asr.config import read_config
 from asr.data import read_cuts
 from asr.evaluate import evaluate
@@ -16,7 +22,7 @@ from asr.features import Fbank, Mfcc
 from asr.model_folder import load_model, pretrained_names
 from asr.text import TextNormalizer, graphemes
 from asr.tokenizer import CharTokenizer
-from asr.train import TrainConfig, train_recognizer
+from asr.train import TrainConfig, is_finished, train_recognizer
 from data_prep import fsdd as fsdd_corpus, yesno as yesno_corpus
 
 ROOT = Path(__file__).parents[2]
@@ -51,6 +57,39 @@ def test_yesno_from_corpus_to_score(yesno: Path, tmp_path: Path) -> None:
     assert result.words.rate <= 0.02
     scores = json.loads((tmp_path / "results" / "scores.json").read_text())
     assert scores["wer"]["errors"] == result.words.errors
+
+
+def test_yesno_killed_at_any_moment_ends_with_the_same_weights(yesno: Path, tmp_path: Path) -> None:
+    """kill -9 at random moments, ASR_TEST_KILLS of them (3), checkpoints being written after every step."""
+    yesno_corpus.prepare(yesno, tmp_path / "data")
+    config = ROOT / "recipes" / "yesno" / "conf" / "blstm.yaml"
+
+    def start(name: str) -> subprocess.Popen[bytes]:
+        words = ["train", str(config), "epochs=8", "checkpoint_minutes=0", "--data", "data", "--out", name]
+        command = [sys.executable, "-c", "from asr.cli import main; main()", *words]
+        return subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+
+    assert start("whole").wait(300) == 0
+    kills = int(os.environ.get("ASR_TEST_KILLS", "3"))
+    chance = random.Random(kills)
+    last = tmp_path / "killed" / "checkpoints" / "last.pt"
+    for number in range(kills):
+        before = last.stat().st_mtime_ns if last.exists() else 0
+        process = start("killed")
+        while process.poll() is None and (last.stat().st_mtime_ns if last.exists() else 0) == before:
+            time.sleep(0.005)  # until it has gone on by a step at least
+        time.sleep(chance.uniform(0, 0.3))
+        process.kill()
+        process.wait()
+        if is_finished(tmp_path / "killed"):
+            assert number > 0, "the run ended before the first kill"
+            break
+    assert start("killed").wait(300) == 0
+    killed, whole = (load_model(tmp_path / name / "model").recognizer.state_dict() for name in ("killed", "whole"))
+    assert all(torch.equal(killed[name], whole[name]) for name in whole)
+    states = [load_checkpoint(tmp_path / name / "checkpoints") for name in ("killed", "whole")]
+    weights, expected = (state["model"] for state in states if state is not None)
+    assert all(torch.equal(weights[name], expected[name]) for name in expected)
 
 
 def test_fsdd_is_the_publishers(fsdd: Path, tmp_path: Path) -> None:

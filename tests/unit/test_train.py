@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import signal
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from helpers import tone_table
 from torch import Tensor, nn
 
 from asr.augment import SpecAugmentConfig
+from asr.checkpoint import load_checkpoint, only_process
 from asr.config import read_config
 from asr.data import Batch
 from asr.errors import InputError
@@ -18,7 +20,7 @@ from asr.model_folder import load_model
 from asr.models.encoder import EncoderConfig
 from asr.models.losses import Loss
 from asr.models.recognizer import ModelConfig
-from asr.train import LogMonitor, TrainConfig, Validation, is_finished, learning_rate, train, train_recognizer
+from asr.train import LogMonitor, Progress, TrainConfig, Validation, is_finished, learning_rate, train, train_recognizer
 from data_prep import table
 
 SMALL = TrainConfig(
@@ -66,8 +68,8 @@ def test_a_small_model_learns_two_words_and_keeps_the_best(prepared: Path, tmp_p
     assert is_finished(tmp_path / "exp")
     again = read_config(TrainConfig, tmp_path / "exp" / "config.yaml", ignore=["run"])  # a run can be repeated from it
     assert replace(again, model=SMALL.model) == SMALL
-    with pytest.raises(InputError, match="holds a run already"):
-        train_recognizer(SMALL, prepared, tmp_path / "exp")
+    assert train_recognizer(SMALL, prepared, tmp_path / "exp") == result  # there is nothing left to do
+    assert len((tmp_path / "exp" / "log.jsonl").read_text().splitlines()) == len(rows)
 
 
 def test_the_same_seed_gives_the_same_weights(prepared: Path, tmp_path: Path) -> None:
@@ -114,11 +116,11 @@ def run_toy(tmp_path: Path, errors: list[float], model: Toy, patience: int = 0) 
     monitor = Notes()
     result = train(
         model,
-        lambda epoch: (3, [batch] * 3),
+        lambda epoch, done: (3, [batch] * (3 - done)),
         lambda: Validation(error=next(values), loss=1.0, summary="", only_blanks=True),
         lambda validation, epoch: saved.append(epoch),
         TrainConfig(epochs=len(errors), learning_rate=0.3, warmup_steps=0, weight_decay=0, patience=patience),
-        tmp_path / "log.jsonl",
+        tmp_path,
         monitor,
     )
     return result, saved, monitor.notes
@@ -147,6 +149,89 @@ def test_a_gradient_that_is_not_finite_changes_nothing(tmp_path: Path) -> None:
     _, _, notes = run_toy(tmp_path, [0.5] * 8, model)
     assert float(model.value.detach()) == pytest.approx(3, abs=1)
     assert sum("not finite" in note for note in notes) == 2
+
+
+class Stop(LogMonitor):
+    """Stops a run at a step, as Ctrl-C (by a signal) or as a crash (by an exception)."""
+
+    def __init__(self, step: int, signal_number: int = 0) -> None:
+        self.at, self.signal_number = step, signal_number
+
+    def step(self, progress: Progress) -> None:
+        if progress.step == self.at:
+            if not self.signal_number:
+                raise RuntimeError("crash")
+            signal.raise_signal(self.signal_number)
+
+
+RESUMED = replace(
+    SMALL,
+    model=replace(SMALL.model, encoder=replace(SMALL.model.encoder, layers=2, dropout=0.3)),
+    spec_augment=SpecAugmentConfig(frequency_width=4),
+    epochs=3,
+    checkpoint_minutes=0,  # after each step
+)
+
+
+def state_of(run: Path) -> tuple[dict[str, Tensor], list[tuple]]:
+    """Weights at the end, and what the log says apart from times."""
+    rows = [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
+    facts = [tuple(v for k, v in row.items() if k not in ("audio_rate", "seconds")) for row in rows]
+    state = load_checkpoint(run / "checkpoints")
+    assert state is not None
+    return state["model"], facts
+
+
+@pytest.mark.parametrize("num_workers", [0, 2])
+def test_a_stopped_run_goes_on_to_the_same_weights_bit_for_bit(
+    prepared: Path, tmp_path: Path, num_workers: int
+) -> None:
+    config = replace(RESUMED, num_workers=num_workers)
+    whole = train_recognizer(replace(config, num_workers=0), prepared, tmp_path / "whole")
+    steps = whole.steps // 3
+    # in an epoch, by Ctrl-C; at an epoch's last step; by a crash; by SIGTERM
+    for monitor, error in [
+        (Stop(3, signal.SIGINT), KeyboardInterrupt),
+        (Stop(steps, signal.SIGINT), KeyboardInterrupt),
+        (Stop(steps + 2), RuntimeError),
+        (Stop(2 * steps + 1, signal.SIGTERM), KeyboardInterrupt),
+    ]:
+        with pytest.raises(error):
+            train_recognizer(config, prepared, tmp_path / "stopped", monitor=monitor)
+    assert train_recognizer(config, prepared, tmp_path / "stopped").best == whole.best
+    weights, log = state_of(tmp_path / "stopped")
+    expected, expected_log = state_of(tmp_path / "whole")
+    assert all(torch.equal(weights[name], expected[name]) for name in expected)
+    assert log == expected_log
+    best, expected_best = (load_model(tmp_path / n / "model").recognizer.state_dict() for n in ("stopped", "whole"))
+    assert all(torch.equal(best[name], expected_best[name]) for name in best)
+
+
+def test_a_damaged_checkpoint_is_replaced_by_the_one_before(
+    prepared: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    train_recognizer(RESUMED, prepared, tmp_path / "whole")
+    with pytest.raises(RuntimeError):
+        train_recognizer(RESUMED, prepared, tmp_path / "run", monitor=Stop(8))
+    last = tmp_path / "run" / "checkpoints" / "last.pt"
+    last.write_bytes(last.read_bytes()[:2000])
+    train_recognizer(RESUMED, prepared, tmp_path / "run")
+    assert "last.pt is damaged" in caplog.text
+    weights, expected = state_of(tmp_path / "run")[0], state_of(tmp_path / "whole")[0]
+    assert all(torch.equal(weights[name], expected[name]) for name in expected)
+
+
+def test_another_run_in_the_same_folder_is_refused(prepared: Path, tmp_path: Path) -> None:
+    with pytest.raises(RuntimeError):
+        train_recognizer(RESUMED, prepared, tmp_path / "run", monitor=Stop(5))
+    changed = replace(RESUMED, learning_rate=1e-3, model=replace(RESUMED.model, encoder=EncoderConfig(hidden=16)))
+    with pytest.raises(InputError, match=r"hidden 32 -> 16.*learning_rate 0.02 -> 0.001.*choose another"):
+        train_recognizer(changed, prepared, tmp_path / "run")
+    other = table.prepare(tone_table(tmp_path / "audio", 40), tmp_path / "data").folder
+    with pytest.raises(InputError, match="data_sha256"):
+        train_recognizer(RESUMED, other, tmp_path / "run")
+    with only_process(tmp_path / "run"), pytest.raises(InputError, match="another process"):
+        train_recognizer(RESUMED, prepared, tmp_path / "run")
 
 
 @pytest.mark.parametrize("change", [{"epochs": 0}, {"learning_rate": 0.0}, {"clip": 0.0}, {"batch_seconds": -1.0}])

@@ -1,0 +1,74 @@
+from __future__ import annotations
+
+import os
+import pickle
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from asr.checkpoint import load_checkpoint, only_process, save_checkpoint
+from asr.errors import InputError
+
+
+def test_the_newest_is_read_and_the_one_before_kept(tmp_path: Path) -> None:
+    assert load_checkpoint(tmp_path) is None
+    for step in (1, 2, 3):
+        save_checkpoint(tmp_path, {"step": step, "weights": {"w": torch.full((2,), float(step))}})
+    state = load_checkpoint(tmp_path)
+    assert state is not None
+    assert state["step"] == 3
+    assert torch.equal(state["weights"]["w"], torch.tensor([3.0, 3.0]))
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["last.pt", "previous.pt"]
+    (tmp_path / "last.pt").unlink()  # killed between two renames
+    state = load_checkpoint(tmp_path)
+    assert state is not None
+    assert state["step"] == 2
+
+
+@pytest.mark.parametrize("damage", [b"", b"text", b"PK\x03\x04" + bytes(100)])
+def test_damage(tmp_path: Path, damage: bytes) -> None:
+    save_checkpoint(tmp_path, {"step": 1})
+    (tmp_path / "last.pt").write_bytes(damage)
+    with pytest.raises(InputError, match=r"no checkpoint can be read.*anew"):
+        load_checkpoint(tmp_path)
+
+
+def test_nothing_is_unpickled(tmp_path: Path) -> None:
+    class Trap:
+        def __reduce__(self) -> tuple:
+            return (os.mkdir, (str(tmp_path / "trapped"),))
+
+    torch.save({"format": 1, "trap": Trap()}, tmp_path / "last.pt")
+    with pytest.raises(InputError):
+        load_checkpoint(tmp_path)
+    (tmp_path / "last.pt").write_bytes(pickle.dumps(Trap()))
+    with pytest.raises(InputError):
+        load_checkpoint(tmp_path)
+    assert not (tmp_path / "trapped").exists()
+
+
+def test_a_full_disk_loses_nothing(tmp_path: Path) -> None:
+    save_checkpoint(tmp_path, {"step": 1})
+    script = f"""
+import resource, signal, torch
+from asr.checkpoint import save_checkpoint
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, 10_000))  # no file may grow beyond it: as a disk that is full
+save_checkpoint({str(tmp_path)!r}, {{"step": 2, "weights": torch.zeros(100_000)}})
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60)
+    assert "cannot be written" in done.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["last.pt"]
+    state = load_checkpoint(tmp_path)
+    assert state is not None
+    assert state["step"] == 1
+
+
+def test_the_folder_is_free_when_its_process_has_ended(tmp_path: Path) -> None:
+    with only_process(tmp_path), pytest.raises(InputError, match="another process"), only_process(tmp_path):
+        pass
+    with only_process(tmp_path):
+        pass
