@@ -17,7 +17,7 @@ from typing import Any
 import torch
 
 from asr.errors import InputError
-from asr.files import atomic_path, make_folder
+from asr.files import atomic_path, make_folder, remove_leftovers
 
 log = logging.getLogger(__name__)
 
@@ -46,9 +46,12 @@ def save_checkpoint(folder: str | Path, state: dict[str, Any]) -> None:
 def load_checkpoint(folder: str | Path) -> dict[str, Any] | None:
     """The newest state that can be read; None where no checkpoint was ever written.
 
+    No other process may be writing there: what a killed one left half-written is removed.
+
     Raises:
         InputError: There are checkpoints, none can be read; or they are of another format.
     """
+    remove_leftovers(Path(folder) / "last.pt")
     found = [path for name in ("last.pt", "previous.pt") if (path := Path(folder) / name).exists()]
     for path in found:
         try:

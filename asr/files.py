@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import gzip
 import hashlib
 import http.client
@@ -57,6 +58,14 @@ def atomic_path(path: str | Path, *, replace_folder: bool = False) -> Iterator[P
         raise InputError(f"cannot be written ({e.strerror or e})", where=path) from e
     finally:
         _remove(temporary)
+
+
+def remove_leftovers(path: str | Path) -> None:
+    """Removes what `atomic_path(path)` left in processes that were killed; nobody may be writing `path` meanwhile."""
+    path = Path(path)
+    for kind in ("part", "old"):
+        for stale in path.parent.glob(f".{glob.escape(path.name)}.*.{kind}"):
+            _remove(stale)
 
 
 def _remove(path: Path) -> None:

@@ -30,7 +30,7 @@ from asr.config import check, to_dict
 from asr.data import Batch, Utterance, load_batches, plan_batches, read_cuts
 from asr.errors import InputError
 from asr.evaluate import recognize, unknown_characters
-from asr.files import read_text, write_text
+from asr.files import read_text, remove_leftovers, write_text
 from asr.model_folder import Model, save_model
 from asr.models.recognizer import ModelConfig, build_recognizer
 from asr.provenance import provenance
@@ -387,24 +387,32 @@ def train_recognizer(
     """
     data_dir, out_dir = Path(data_dir), Path(out_dir)
     _accelerator(config)
-    for split in ("train", "dev"):
-        read_cuts(data_dir / f"cuts_{split}.jsonl.gz")  # before a folder is made
-    with only_process(out_dir):
-        return _train_recognizer(config, data_dir, out_dir, monitor or LogMonitor())
-
-
-def _train_recognizer(config: TrainConfig, data_dir: Path, out_dir: Path, monitor: Monitor) -> TrainResult:
+    training, dev = (read_cuts(data_dir / f"cuts_{split}.jsonl.gz") for split in ("train", "dev"))
     torch.set_flush_denormal(True)
-    training, dev = read_cuts(data_dir / "cuts_train.jsonl.gz"), read_cuts(data_dir / "cuts_dev.jsonl.gz")
+    with only_process(out_dir):
+        return _train_recognizer(config, data_dir, training, dev, out_dir, monitor or LogMonitor())
 
+
+def _train_recognizer(
+    config: TrainConfig,
+    data_dir: Path,
+    training: list[Utterance],
+    dev: list[Utterance],
+    out_dir: Path,
+    monitor: Monitor,
+) -> TrainResult:
     text = config.model.text
     if text.words == "auto":
         text = replace(text, words="spaces" if has_word_spaces(u.text for u in training) else "none")
     model_config = replace(config.model, text=text)
     config = replace(config, model=model_config)
     facts = provenance()
-    described = {"run": {"data": str(data_dir.resolve()), "data_sha256": _digest(data_dir), **facts}, **to_dict(config)}
+    described = {
+        "run": {"data": str(data_dir.resolve()), "data_sha256": _digest(training, dev), **facts},
+        **to_dict(config),
+    }
     resumed = _check_same(described, out_dir)
+    remove_leftovers(out_dir / "model")
     tokenizer = _tokenizer(text, training, monitor)
 
     torch.manual_seed(config.seed)
@@ -448,9 +456,8 @@ def _train_recognizer(config: TrainConfig, data_dir: Path, out_dir: Path, monito
     return train(recognizer, batches, lambda: _validate(model, dev, config), save_best, config, out_dir, monitor)
 
 
-def _digest(data_dir: Path) -> str:
-    """Of the manifests that a run depends on; gzip's own bytes do not count."""
-    cuts = [read_cuts(data_dir / f"cuts_{split}.jsonl.gz") for split in ("train", "dev")]
+def _digest(*cuts: Sequence[Utterance]) -> str:
+    """Of the utterances that a run depends on."""
     return hashlib.sha256(repr(cuts).encode("utf-8", "backslashreplace")).hexdigest()[:16]
 
 
@@ -485,7 +492,7 @@ def _check_same(described: dict[str, Any], out_dir: Path) -> bool:
             where=out_dir,
             remedy="choose another --out, or remove it to start anew",
         )
-    return (out_dir / "checkpoints").is_dir()
+    return any((out_dir / "checkpoints").glob("*.pt"))  # else it was stopped before the first
 
 
 def _tokenizer(text: Any, training: Sequence[Utterance], monitor: Monitor) -> CharTokenizer:

@@ -85,6 +85,7 @@ def test_yesno_killed_at_any_moment_ends_with_the_same_weights(yesno: Path, tmp_
             assert number > 0, "the run ended before the first kill"
             break
     assert start("killed").wait(300) == 0
+    assert not list((tmp_path / "killed").rglob(".*.part"))
     killed, whole = (load_model(tmp_path / name / "model").recognizer.state_dict() for name in ("killed", "whole"))
     assert all(torch.equal(killed[name], whole[name]) for name in whole)
     states = [load_checkpoint(tmp_path / name / "checkpoints") for name in ("killed", "whole")]

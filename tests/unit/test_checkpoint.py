@@ -50,6 +50,15 @@ def test_nothing_is_unpickled(tmp_path: Path) -> None:
     assert not (tmp_path / "trapped").exists()
 
 
+def test_what_a_killed_process_left_is_no_checkpoint_and_goes(tmp_path: Path) -> None:
+    save_checkpoint(tmp_path, {"step": 1})
+    (tmp_path / ".last.pt.4711.part").write_bytes(b"half")
+    state = load_checkpoint(tmp_path)
+    assert state is not None
+    assert state["step"] == 1
+    assert [path.name for path in tmp_path.iterdir()] == ["last.pt"]
+
+
 def test_a_full_disk_loses_nothing(tmp_path: Path) -> None:
     save_checkpoint(tmp_path, {"step": 1})
     script = f"""

@@ -221,6 +221,18 @@ def test_a_damaged_checkpoint_is_replaced_by_the_one_before(
     assert all(torch.equal(weights[name], expected[name]) for name in expected)
 
 
+def test_a_run_killed_before_its_first_checkpoint_starts_anew(prepared: Path, tmp_path: Path) -> None:
+    train_recognizer(RESUMED, prepared, tmp_path / "whole")
+    with pytest.raises(RuntimeError):
+        train_recognizer(replace(RESUMED, checkpoint_minutes=5), prepared, tmp_path / "run", monitor=Stop(2))
+    (tmp_path / "run" / "checkpoints").mkdir()
+    (tmp_path / "run" / "checkpoints" / ".last.pt.4711.part").write_bytes(b"half")
+    train_recognizer(RESUMED, prepared, tmp_path / "run")
+    assert state_of(tmp_path / "run")[1] == state_of(tmp_path / "whole")[1]
+    weights, expected = state_of(tmp_path / "run")[0], state_of(tmp_path / "whole")[0]
+    assert all(torch.equal(weights[name], expected[name]) for name in expected)
+
+
 def test_another_run_in_the_same_folder_is_refused(prepared: Path, tmp_path: Path) -> None:
     with pytest.raises(RuntimeError):
         train_recognizer(RESUMED, prepared, tmp_path / "run", monitor=Stop(5))
