@@ -348,7 +348,10 @@ def is_finished(out_dir: str | Path) -> bool:
     """Whether the run in `out_dir` came to its end."""
     path = Path(out_dir) / "log.jsonl"
     lines = read_text(path).splitlines() if path.is_file() else []
-    return bool(lines) and json.loads(lines[-1]).get("kind") == "end"
+    try:
+        return bool(lines) and json.loads(lines[-1])["kind"] == "end"
+    except (ValueError, TypeError, KeyError):  # a line of which only a part was written
+        return False
 
 
 def _accelerator(config: TrainConfig) -> str:

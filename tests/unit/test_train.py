@@ -233,6 +233,16 @@ def test_a_run_killed_before_its_first_checkpoint_starts_anew(prepared: Path, tm
     assert all(torch.equal(weights[name], expected[name]) for name in expected)
 
 
+@pytest.mark.parametrize("last", ['{"kind": "epo', '{"kind": "epoch"}', "7", ""])
+def test_a_log_that_ends_otherwise_is_not_finished(tmp_path: Path, last: str) -> None:
+    log = tmp_path / "log.jsonl"
+    assert not is_finished(tmp_path)
+    log.write_text('{"kind": "step"}\n' + last)
+    assert not is_finished(tmp_path)
+    log.write_text('{"kind": "step"}\n{"kind": "end"}\n')
+    assert is_finished(tmp_path)
+
+
 def test_another_run_in_the_same_folder_is_refused(prepared: Path, tmp_path: Path) -> None:
     with pytest.raises(RuntimeError):
         train_recognizer(RESUMED, prepared, tmp_path / "run", monitor=Stop(5))
