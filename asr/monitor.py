@@ -1,0 +1,73 @@
+"""What training tells while it goes on, and whom it tells. No torch here."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass, field
+from typing import Protocol
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Where training is, after a step."""
+
+    epoch: int  # from 1
+    epochs: int
+    epoch_step: int  # from 1, within the epoch
+    epoch_steps: int
+    step: int  # from 1, since the start
+    loss: float  # nats a token, smoothed
+    learning_rate: float
+    gradient_norm: float  # before clipping
+    audio_rate: float  # seconds of audio a second
+    seconds_left: float
+
+
+@dataclass(frozen=True)
+class Validation:
+    """How good a model is on the dev set. The smaller (error, loss), the better."""
+
+    error: float  # the share that counts: WER, or CER for languages without words
+    loss: float  # nats a token
+    summary: str  # "WER 3.21 %"
+    metrics: dict[str, float] = field(default_factory=dict)
+    example: tuple[str, str] = ("", "")  # a reference and its hypothesis
+    only_blanks: bool = False  # nothing was heard in any utterance
+
+    @property
+    def rank(self) -> tuple[float, float]:
+        return self.error, self.loss
+
+
+class Monitor(Protocol):
+    """Is told how training goes."""
+
+    def step(self, progress: Progress) -> None: ...
+    def epoch(self, progress: Progress, validation: Validation, best: bool) -> None: ...
+    def note(self, text: str) -> None: ...
+
+
+class LogMonitor:
+    """Tells the log, an epoch a line."""
+
+    def step(self, progress: Progress) -> None: ...
+
+    def epoch(self, progress: Progress, validation: Validation, best: bool) -> None:
+        log.info(
+            "epoch %d/%d: loss %.3f, dev loss %.3f, dev %s%s",
+            *(progress.epoch, progress.epochs, progress.loss, validation.loss, validation.summary),
+            " (best)" if best else "",
+        )
+
+    def note(self, text: str) -> None:
+        log.info("%s", text)
+
+
+class SilentMonitor:
+    """Tells nobody: for all processes of a run but one."""
+
+    def step(self, progress: Progress) -> None: ...
+    def epoch(self, progress: Progress, validation: Validation, best: bool) -> None: ...
+    def note(self, text: str) -> None: ...
