@@ -209,7 +209,7 @@ def _read_response(path: Path, rate: int) -> Samples:
         raise _silent(path)
     begin = int((level >= level.max() / 2).argmax())
     begin += int(level[begin : begin + max(1, rate // 1000)].argmax())
-    response = response[begin:] / level.max()
+    response = np.asarray(response[begin:] / level.max(), np.float32)
     response.flags.writeable = False  # it is kept
     return response
 
