@@ -111,7 +111,8 @@ def augment(samples: Samples, sample_rate: int, seed: int, config: AugmentConfig
         noise = _noise(config.noise, len(result), sample_rate, derived_seed(seed, "noise"))
         result = _add_noise(result, noise, snr, sample_rate)
     if config.volume:
-        result = _amplify(result, config.volume * (2 * drawn(seed, "volume") - 1))
+        gain = config.volume * (2 * drawn(seed, "volume") - 1)
+        result = result * np.float32(10 ** (gain / 20))
     return result if result is samples else _within_range(result)
 
 
@@ -275,13 +276,6 @@ def _generated_noise(size: int, rate: int, rng: np.random.Generator) -> Samples:
         phases = np.exp(2j * np.pi * rng.random(len(lines)))
         spectrum[np.rint(lines * n / rate).astype(int)] += (weights * np.sqrt(energy) * phases).astype(np.complex64)
     return np.fft.irfft(spectrum, n)[:size].astype(np.float32, copy=False)
-
-
-def _amplify(samples: Samples, gain: float) -> Samples:
-    """By `gain` dB, or as much as the peak bears."""
-    peak = float(np.abs(samples).max(initial=0))
-    factor = 10 ** (gain / 20)
-    return samples * np.float32(min(factor, 1 / peak) if factor > 1 and peak > 0 else factor)
 
 
 def _within_range(samples: Samples) -> Samples:

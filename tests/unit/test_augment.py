@@ -95,8 +95,9 @@ def test_one_augmentation_leaves_the_draws_of_another_alone() -> None:
 def test_noise_has_the_ratio_asked_for_to_active_speech(source: str, snr: float, tmp_path: Path) -> None:
     if source == "folder":
         source = sounds(tmp_path / "noise", long=np.random.default_rng(0).uniform(-0.5, 0.5, 5 * RATE))
-    # A second of tone of power 0.00005 in three seconds of silence: the pauses do not count.
-    samples = np.concatenate([np.zeros(RATE), tone(440, level=0.01), np.zeros(2 * RATE)]).astype(np.float32)
+    # A second of tone of power 0.00005 in three seconds of hiss: the pauses do not count.
+    hiss = 1e-5 * np.random.default_rng(1).standard_normal(4 * RATE)
+    samples = (np.concatenate([np.zeros(RATE), tone(440, level=0.01), np.zeros(2 * RATE)]) + hiss).astype(np.float32)
     for seed in range(5):
         noisy = augment(samples, RATE, seed, AugmentConfig(noise=source, noise_chance=1, snr=(snr, snr)))
         assert 10 * np.log10(0.00005 / power(noisy - samples)) == pytest.approx(snr, abs=0.5)
@@ -197,7 +198,7 @@ def test_reverberation_is_convolution_with_the_users_response_from_its_first_pea
     response = np.zeros(3000)
     response[200:] = rng.standard_normal(2800) * np.exp(-np.arange(2800) / 300) * 0.1
     response[200] = 0.7
-    response[900] = -1.0  # an echo louder than the direct sound
+    response[[900, 2990]] = -1.0  # echoes louder than the direct sound, one at the very end
     response /= 2
     folder = sounds(tmp_path, room=np.stack([response, rng.uniform(-1, 1, 3000)], 1))
     for size in (100, 5000, 70000):

@@ -219,7 +219,8 @@ def test_schedules_start_and_rise() -> None:
     assert config.at_epoch(3).frequency_warp == pytest.approx(0.1)
     assert (second.time_warp, second.frequency_masks, second.time_masks_per_second) == (0, 0, 0)
     assert (fourth.frequency_masks, fourth.frequency_width, fourth.time_masks_per_second) == (2, 8, 0.25)
-    assert (fourth.time_width, fourth.time_warp) == (pytest.approx(0.15), pytest.approx(0.1))
+    assert (fourth.time_width, fourth.time_share) == (pytest.approx(0.15), pytest.approx(0.1))
+    assert fourth.time_warp == pytest.approx(0.1)
     assert config.at_epoch(5) is config
     default = SpecAugmentConfig()
     assert default.at_epoch(1) is default
