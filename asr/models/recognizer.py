@@ -8,11 +8,11 @@ from typing import Protocol
 import torch
 from torch import Tensor, nn
 
-from asr.augment import SpecAugmentConfig, spec_augment
 from asr.config import to_dict
 from asr.features import FeatureConfig, Frontend
 from asr.models.encoder import EncoderConfig, RnnEncoder
 from asr.models.losses import Loss, ctc_loss
+from asr.spec_augment import SpecAugmentConfig, spec_augment
 from asr.text import TextConfig
 
 
@@ -54,7 +54,14 @@ class Recognizer(nn.Module):
         """The loss that training lowers."""
         features, lens = self.frontend(batch.samples, batch.sample_lens)
         if self.training and self.spec_augment is not None:
-            features = spec_augment(features, lens, batch.seeds, self.spec_augment, self.frontend.frame_seconds)
+            features = spec_augment(
+                features,
+                lens,
+                batch.seeds,
+                self.spec_augment,
+                self.frontend.frame_seconds,
+                mel_bins=self.frontend.extractor.dim,
+            )
         log_probs, lens = self._head(features, lens)
         return self.loss(log_probs, lens, batch)
 
