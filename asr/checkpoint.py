@@ -1,7 +1,8 @@
 """The state of a training run on disk: written whole, the one before kept, read without unpickling code.
 
-checkpoints/last.pt         the newest
-checkpoints/previous.pt     the one before, used where the newest is damaged
+checkpoints/last.pt                 the newest
+checkpoints/previous.pt             the one before, used where the newest is damaged
+checkpoints/epoch-0012.safetensors  weights of the best epochs, where they are averaged at the end
 """
 
 from __future__ import annotations
@@ -9,19 +10,21 @@ from __future__ import annotations
 import io
 import logging
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save
+from torch import Tensor, nn
 
 from asr.errors import InputError
 from asr.files import atomic_path, make_folder, remove_leftovers
 
 log = logging.getLogger(__name__)
 
-FORMAT = 1
+FORMAT = 2
 
 
 def save_checkpoint(folder: str | Path, state: dict[str, Any]) -> None:
@@ -59,9 +62,11 @@ def load_checkpoint(folder: str | Path) -> dict[str, Any] | None:
         except Exception as e:  # torch raises whatever damage leads to
             log.warning("%s is damaged (%s)", path, " ".join(str(e).split())[:100])
             continue
-        if not isinstance(state, dict) or state.pop("format", None) != FORMAT:
-            raise InputError("was written by another version", where=path, remedy=_ANEW)
-        return state
+        written = state.pop("format", None) if isinstance(state, dict) else None
+        if written != FORMAT:
+            raise InputError(f"was written by another version: format {written} -> {FORMAT}", where=path, remedy=_ANEW)
+        found_state: dict[str, Any] = state
+        return found_state
     if found:
         raise InputError("no checkpoint can be read", where=folder, remedy=_ANEW)
     return None
@@ -70,26 +75,29 @@ def load_checkpoint(folder: str | Path) -> dict[str, Any] | None:
 _ANEW = "to start anew, remove the run's folder or choose another --out"
 
 
-@contextmanager
-def only_process(folder: str | Path) -> Iterator[None]:
-    """Holds the folder for this process alone, until the block or the process ends, however it ends.
+def save_weights(folder: str | Path, model: nn.Module, epochs: Sequence[int]) -> None:
+    """Writes the model's weights as those of the last of all `epochs`, and removes those of epochs not among them."""
+    folder = make_folder(folder)
+    newest = max(epochs)
+    with atomic_path(_weights_path(folder, newest)) as temporary:
+        temporary.write_bytes(save({name: p.detach().contiguous() for name, p in model.named_parameters()}))
+    for path in [*folder.glob("epoch-*.safetensors"), *folder.glob(".epoch-*.part")]:  # those of a killed process too
+        if path not in [_weights_path(folder, epoch) for epoch in epochs]:
+            path.unlink()
+
+
+def load_weights(folder: str | Path, epoch: int) -> dict[str, Tensor]:
+    """What save_weights wrote of an epoch.
 
     Raises:
-        InputError: Another process holds it.
+        InputError: It is not there or damaged.
     """
+    path = _weights_path(Path(folder), epoch)
     try:
-        import fcntl
-    except ImportError:  # Windows
-        yield
-        return
-    path = make_folder(folder) / ".lock"
-    try:
-        file = open(path, "a")  # noqa: SIM115
-    except OSError as e:
-        raise InputError(f"cannot be written ({e.strerror or e})", where=path) from e
-    with file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise InputError("another process trains here", where=folder, remedy="wait for it, or stop it") from None
-        yield
+        return load_file(path)
+    except (OSError, SafetensorError) as e:
+        raise InputError(f"cannot be read ({e})", where=path, remedy=_ANEW) from e
+
+
+def _weights_path(folder: Path, epoch: int) -> Path:
+    return folder / f"epoch-{epoch:04d}.safetensors"

@@ -20,6 +20,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from asr.audio import Samples, read_audio
+from asr.augment import AugmentConfig, augment, speed_factor
 from asr.errors import InputError
 from asr.text import TextNormalizer
 from asr.tokenizer import CharTokenizer
@@ -65,7 +66,9 @@ class Batch:
     tokens: Tensor  # (B, U)
     token_lens: Tensor  # (B,)
     seeds: Tensor  # (B,), stays on the CPU
-    seconds: float  # of real audio, padding apart
+    seconds: float  # of real audio
+    padded_seconds: float  # padding included
+    seed: int = 0  # for what is drawn for the batch as a whole
 
     def to(self, device: torch.device) -> Batch:
         moved = {name: getattr(self, name).to(device) for name in ("samples", "sample_lens", "tokens", "token_lens")}
@@ -159,15 +162,27 @@ def _utterance(cut: object, where: str) -> Utterance:
 
 
 def plan_batches(
-    durations: Sequence[float], batch_seconds: float, *, seed: int = 0, epoch: int = 0, shuffle: bool = True
+    durations: Sequence[float],
+    batch_seconds: float,
+    *,
+    seed: int = 0,
+    epoch: int = 0,
+    shuffle: bool = True,
+    multiple: int = 1,
 ) -> list[list[int]]:
     """Which utterances go together: each batch, its padding included, lasts at most `batch_seconds`.
 
     Similar durations go together: sorted, with a tenth of chance where shuffled, so that batches differ from epoch to
     epoch. An utterance longer than the budget is a batch of its own. The plan follows from the arguments alone.
 
+    Args:
+        multiple: The number of batches can be divided by it: the largest are halved until it can.
+
     Returns:
         Indices into `durations`. Without shuffle the longest come first.
+
+    Raises:
+        InputError: There are fewer utterances than `multiple`.
     """
     chance = random.Random(utterance_seed(seed, epoch, "order"))
     keys = [d * (chance.uniform(0.9, 1.1) if shuffle else 1.0) for d in durations]
@@ -181,6 +196,15 @@ def plan_batches(
         else:
             batches.append([i])
             longest = durations[i]
+    if durations and multiple > len(durations):
+        raise InputError(
+            f"{len(durations)} utterances cannot be dealt to {multiple} batches a step",
+            remedy="fewer processes, or a smaller accumulate",
+        )
+    while len(batches) % multiple:
+        largest = max(range(len(batches)), key=lambda i: (len(batches[i]), -i))
+        batch = batches[largest]
+        batches[largest : largest + 1] = [batch[: len(batch) // 2], batch[len(batch) // 2 :]]
     if shuffle:
         chance.shuffle(batches)
     return batches
@@ -202,12 +226,22 @@ def load_batches(
     seed: int = 0,
     epoch: int = 0,
     shuffle: bool = False,
+    augmentation: AugmentConfig | None = None,
     num_workers: int = 0,
+    group: int = 1,
+    rank: int = 0,
+    processes: int = 1,
     skip: int = 0,
-) -> Iterator[Batch]:
+) -> Batches:
     """Batches of utterances, each read as it is needed; characters unknown to the tokenizer are left out of `tokens`.
 
-    The first `skip` batches are left out. Torch's random numbers are not touched.
+    Torch's random numbers are not touched.
+
+    Args:
+        augmentation: What is done to samples in this epoch (see AugmentConfig.at_epoch).
+        group: Batches of a training step, over all processes; their number is a multiple of it.
+        rank, processes: Of each `processes` batches the `rank`-th (from 0) is this process's.
+        skip: So many groups are left out at the start.
 
     Raises:
         InputError: An audio file cannot be read.
@@ -216,17 +250,30 @@ def load_batches(
         raise InputError(f"{num_workers} workers are not between 0 and 256", where="num_workers")
     if not batch_seconds > 0:
         raise InputError(f"{batch_seconds} s are not above 0", where="batch_seconds")
-    plan = plan_batches([u.duration for u in utterances], batch_seconds, seed=seed, epoch=epoch, shuffle=shuffle)
-    dataset = _BatchDataset(utterances, tokenizer, normalizer, sample_rate, seed, epoch, plan[skip:])
-    loader = DataLoader(dataset, batch_size=None, num_workers=num_workers, generator=torch.Generator())
-    for item in loader:
-        if isinstance(item, str):
-            raise InputError(item)
-        yield item
+    augmentation = augmentation or AugmentConfig()
+    durations = [u.duration / speed_factor(augmentation, utterance_seed(seed, epoch, u.id)) for u in utterances]
+    plan = plan_batches(durations, batch_seconds, seed=seed, epoch=epoch, shuffle=shuffle, multiple=group)
+    chosen = list(enumerate(plan))[skip * group :][rank::processes]
+    dataset = _BatchDataset(utterances, tokenizer, normalizer, sample_rate, seed, epoch, augmentation, chosen)
+    return Batches(len(plan) // group, dataset, num_workers)
+
+
+class Batches:
+    """Batches to go through; `groups` of them are all of the epoch's, those skipped among them."""
+
+    def __init__(self, groups: int, dataset: _BatchDataset, num_workers: int) -> None:
+        self.groups, self._dataset, self._num_workers = groups, dataset, num_workers
+
+    def __iter__(self) -> Iterator[Batch]:
+        loader = DataLoader(self._dataset, batch_size=None, num_workers=self._num_workers, generator=torch.Generator())
+        for item in loader:
+            if isinstance(item, str):
+                raise InputError(item)
+            yield item
 
 
 class _BatchDataset(Dataset["Batch | str"]):
-    """Item i is the plan's batch i, or the words of an InputError: those of a worker would come as a traceback."""
+    """Item i is the i-th chosen batch, or the words of an InputError: those of a worker would come as a traceback."""
 
     def __init__(
         self,
@@ -236,29 +283,40 @@ class _BatchDataset(Dataset["Batch | str"]):
         sample_rate: int,
         seed: int,
         epoch: int,
-        plan: list[list[int]],
+        augmentation: AugmentConfig,
+        chosen: list[tuple[int, list[int]]],
     ) -> None:
         self.utterances, self.tokenizer, self.normalizer = utterances, tokenizer, normalizer
-        self.sample_rate, self.seed, self.epoch, self.plan = sample_rate, seed, epoch, plan
+        self.sample_rate, self.seed, self.epoch, self.augmentation = sample_rate, seed, epoch, augmentation
+        self.chosen = chosen  # (place in the plan, utterances)
 
     def __len__(self) -> int:
-        return len(self.plan)
+        return len(self.chosen)
 
     def __getitem__(self, index: int) -> Batch | str:
-        chosen = [self.utterances[i] for i in self.plan[index]]
+        place, indices = self.chosen[index]
+        chosen = [self.utterances[i] for i in indices]
+        seeds = [utterance_seed(self.seed, self.epoch, u.id) for u in chosen]
+        rate = self.sample_rate
         try:
-            samples = [torch.from_numpy(u.samples(self.sample_rate)) for u in chosen]
+            read = (u.samples(rate) for u in chosen)
+            samples = [
+                torch.from_numpy(augment(x, rate, seed, self.augmentation)) for x, seed in zip(read, seeds, strict=True)
+            ]
         except InputError as e:
             return str(e)
         texts = [self.normalizer(u.text) for u in chosen]
         tokens = [torch.tensor(self.tokenizer.encode_known(text)[0], dtype=torch.long) for text in texts]
+        padded = torch.nn.utils.rnn.pad_sequence(samples, batch_first=True)
         return Batch(
             ids=[u.id for u in chosen],
             texts=texts,
-            samples=torch.nn.utils.rnn.pad_sequence(samples, batch_first=True),
+            samples=padded,
             sample_lens=torch.tensor([len(s) for s in samples]),
             tokens=torch.nn.utils.rnn.pad_sequence(tokens, batch_first=True),
             token_lens=torch.tensor([len(t) for t in tokens]),
-            seeds=torch.tensor([utterance_seed(self.seed, self.epoch, u.id) for u in chosen]),
-            seconds=sum(map(len, samples)) / self.sample_rate,
+            seeds=torch.tensor(seeds),
+            seconds=sum(map(len, samples)) / rate,
+            padded_seconds=padded.numel() / rate,
+            seed=utterance_seed(self.seed, self.epoch, f"batch {place}"),
         )

@@ -23,6 +23,23 @@ class Progress:
     gradient_norm: float  # before clipping
     audio_rate: float  # seconds of audio a second
     seconds_left: float
+    clipped: float = 0.0  # share of the epoch's steps whose gradient was cut
+    padding: float = 0.0  # share of the epoch's batches that is padding
+    waiting: float = 0.0  # share of the time in which no batch was ready
+
+    def facts(self) -> dict[str, float]:
+        """What the log holds of it."""
+        return {
+            "epoch": self.epoch,
+            "step": self.step,
+            "loss": self.loss,
+            "learning_rate": self.learning_rate,
+            "gradient_norm": self.gradient_norm,
+            "clipped": round(self.clipped, 4),
+            "padding": round(self.padding, 4),
+            "waiting": round(self.waiting, 4),
+            "audio_rate": round(self.audio_rate, 1),
+        }
 
 
 @dataclass(frozen=True)

@@ -58,7 +58,7 @@ def launch(device: str) -> Fabric:
     if on_gpu and here > gpus:
         raise InputError(f"{here} processes and {gpus} GPUs", where="torchrun", remedy=f"--nproc-per-node {gpus}")
     from lightning_fabric import Fabric
-    from lightning_fabric.strategies import DDPStrategy
+    from lightning_fabric.strategies.ddp import DDPStrategy
 
     fabric = Fabric(
         accelerator="cuda" if on_gpu else "cpu",

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from rich.console import Group
     from rich.text import Text
 
-    from asr.train import Monitor, Progress, Validation
+    from asr.monitor import Monitor, Progress, Validation
 
 
 @contextmanager
@@ -42,8 +42,8 @@ class PlainMonitor:
     def step(self, progress: Progress) -> None:
         if time.monotonic() - self.said > 30:
             self.said = time.monotonic()
-            batch = f"batch {progress.batch}/{progress.batches}"
-            say(f"epoch {progress.epoch}/{progress.epochs}, {batch}: {_facts(progress)}")
+            step = f"step {progress.epoch_step}/{progress.epoch_steps}"
+            say(f"epoch {progress.epoch}/{progress.epochs}, {step}: {_facts(progress)}")
 
     def epoch(self, progress: Progress, validation: Validation, best: bool) -> None:
         self.said = time.monotonic()
@@ -106,11 +106,10 @@ class LiveMonitor:
         parts: list[Table | Text] = [table]
         if self.progress is not None:
             p = self.progress
-            parts.append(Text(f"epoch {p.epoch}/{p.epochs}, batch {p.batch}/{p.batches}: {_facts(p)}"))
+            parts.append(Text(f"epoch {p.epoch}/{p.epochs}, step {p.epoch_step}/{p.epoch_steps}: {_facts(p)}"))
             bar = Table.grid()  # a bar alone would not end its line
-            bar.add_row(
-                ProgressBar(total=p.epochs * p.batches, completed=(p.epoch - 1) * p.batches + p.batch, width=60)
-            )
+            done = (p.epoch - 1) * p.epoch_steps + p.epoch_step
+            bar.add_row(ProgressBar(total=p.epochs * p.epoch_steps, completed=done, width=60))
             parts.append(bar)
         if any(self.example):
             parts.append(Text(f"said:  {self.example[0]}\nheard: {self.example[1]}"))

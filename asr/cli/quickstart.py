@@ -100,7 +100,9 @@ def _train(data: Path, run: Path) -> None:
     from asr.cli.common import say
     from asr.cli.display import training_monitor
     from asr.config import read_config
-    from asr.train import TrainConfig, is_finished, train_recognizer
+    from asr.run_folder import is_finished
+    from asr.train import TrainConfig
+    from asr.train_recognizer import train_recognizer
 
     if is_finished(run):
         say(f"   {run} is trained already; remove it to train again")

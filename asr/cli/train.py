@@ -28,7 +28,9 @@ def train(
     ready_torch()
     from asr.cli.display import training_monitor
     from asr.config import read_config
-    from asr.train import TrainConfig, train_recognizer
+    from asr.processes import is_main_process
+    from asr.train import TrainConfig
+    from asr.train_recognizer import train_recognizer
 
     settings = list(words or [])
     config = Path(settings.pop(0)) if settings and "=" not in settings[0] else None
@@ -42,5 +44,7 @@ def train(
         if (out / "checkpoints").is_dir():
             say("asr: the same command goes on where this stopped")
         raise
+    if not is_main_process():
+        return
     print(f"{out}/model: dev {result.best.summary} after epoch {result.best_epoch}, {result.wall_seconds:.0f} s")
     say(f"asr: next: asr evaluate {out}/model {data}/cuts_test.jsonl.gz --out {out}/results/test")

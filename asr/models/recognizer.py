@@ -52,7 +52,8 @@ class Recognizer(nn.Module):
 
     def forward(self, batch: SpeechBatch) -> Loss:
         """The loss that training lowers."""
-        features, lens = self.frontend(batch.samples, batch.sample_lens)
+        with torch.autocast(batch.samples.device.type, enabled=False):  # features bear no half precision
+            features, lens = self.frontend(batch.samples, batch.sample_lens)
         if self.training and self.spec_augment is not None:
             features = spec_augment(
                 features,

@@ -21,7 +21,9 @@ def run(config_path: Path, data: Path, out: Path, leave_out: str | None = None) 
     from asr.config import read_config
     from asr.evaluate import evaluate
     from asr.model_folder import load_model
-    from asr.train import TrainConfig, is_finished, train_recognizer
+    from asr.run_folder import is_finished
+    from asr.train import TrainConfig
+    from asr.train_recognizer import train_recognizer
     from data_prep import fsdd
 
     logging.info("%s", fsdd.prepare(None, data, leave_out=leave_out, joined=JOINED))

@@ -25,7 +25,9 @@ def main() -> None:
     from asr.config import read_config
     from asr.evaluate import evaluate
     from asr.model_folder import load_model
-    from asr.train import TrainConfig, is_finished, train_recognizer
+    from asr.run_folder import is_finished
+    from asr.train import TrainConfig
+    from asr.train_recognizer import train_recognizer
     from data_prep import yesno
 
     logging.basicConfig(level=logging.INFO, format="%(message)s")

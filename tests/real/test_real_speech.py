@@ -20,9 +20,11 @@ from asr.data import read_cuts
 from asr.evaluate import evaluate
 from asr.features import Fbank, Mfcc
 from asr.model_folder import load_model, pretrained_names
+from asr.run_folder import is_finished
 from asr.text import TextNormalizer, graphemes
 from asr.tokenizer import CharTokenizer
-from asr.train import TrainConfig, is_finished, train_recognizer
+from asr.train import TrainConfig
+from asr.train_recognizer import train_recognizer
 from data_prep import fsdd as fsdd_corpus, yesno as yesno_corpus
 
 ROOT = Path(__file__).parents[2]

@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from asr.checkpoint import load_checkpoint, only_process, save_checkpoint
+from asr.checkpoint import load_checkpoint, save_checkpoint
 from asr.errors import InputError
+from asr.run_folder import only_process
 
 
 def test_the_newest_is_read_and_the_one_before_kept(tmp_path: Path) -> None:

@@ -9,13 +9,13 @@ import pytest
 from rich.console import Console
 
 from asr.cli.display import LiveMonitor, PlainMonitor
-from asr.train import Progress, Validation
+from asr.monitor import Progress, Validation
 
 PROGRESS = Progress(
     epoch=2,
     epochs=5,
-    batch=3,
-    batches=10,
+    epoch_step=3,
+    epoch_steps=10,
     step=13,
     loss=0.5,
     learning_rate=1e-3,

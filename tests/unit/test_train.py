@@ -11,7 +11,7 @@ from helpers import tone_table
 from torch import Tensor, nn
 
 from asr.augment import SpecAugmentConfig
-from asr.checkpoint import load_checkpoint, only_process
+from asr.checkpoint import load_checkpoint
 from asr.config import read_config
 from asr.data import Batch
 from asr.errors import InputError
@@ -20,7 +20,11 @@ from asr.model_folder import load_model
 from asr.models.encoder import EncoderConfig
 from asr.models.losses import Loss
 from asr.models.recognizer import ModelConfig
-from asr.train import LogMonitor, Progress, TrainConfig, Validation, is_finished, learning_rate, train, train_recognizer
+from asr.monitor import LogMonitor, Progress, Validation
+from asr.processes import launch
+from asr.run_folder import is_finished, only_process
+from asr.train import TrainConfig, learning_rate, train
+from asr.train_recognizer import train_recognizer
 from data_prep import table
 
 SMALL = TrainConfig(
@@ -109,16 +113,17 @@ class Notes(LogMonitor):
         self.notes.append(text)
 
 
-def run_toy(tmp_path: Path, errors: list[float], model: Toy, patience: int = 0) -> tuple[object, list[int], list[str]]:
-    batch = Batch(["a", "b"], ["", ""], *[torch.zeros(2, 1)] * 5, seconds=1.0)
-    saved: list[int] = []
+def run_toy(tmp_path: Path, errors: list[float], model: Toy, patience: int = 0) -> tuple[object, list[str], list[str]]:
+    batch = Batch(["a", "b"], ["", ""], *[torch.zeros(2, 1)] * 5, seconds=1.0, padded_seconds=1.25)
+    saved: list[str] = []
     values = iter(errors)
     monitor = Notes()
     result = train(
+        launch("cpu"),
         model,
         lambda epoch, done: (3, [batch] * (3 - done)),
         lambda: Validation(error=next(values), loss=1.0, summary="", only_blanks=True),
-        lambda validation, epoch: saved.append(epoch),
+        lambda validation, epochs: saved.append(epochs),
         TrainConfig(epochs=len(errors), learning_rate=0.3, warmup_steps=0, weight_decay=0, patience=patience),
         tmp_path,
         monitor,
@@ -130,15 +135,15 @@ def test_the_loop_trains_anything_that_gives_a_loss(tmp_path: Path) -> None:
     model = Toy()
     result, saved, notes = run_toy(tmp_path, [0.9, 0.5, 0.7, 0.5, 0.3, 0.4, *[0.6] * 10], model)
     assert float(model.value.detach()) == pytest.approx(3, abs=0.2)
-    assert saved == [1, 2, 5]
+    assert saved == ["epoch 1", "epoch 2", "epoch 5"]
     assert result.best_epoch == 5
-    assert any("more tokens than frames" in note and "b" in note for note in notes)
+    assert any("more tokens than frames" in note and "3 utterances" in note for note in notes)
     assert any("blank" in note for note in notes)  # the plateau is explained
 
 
 def test_early_stopping(tmp_path: Path) -> None:
     result, saved, notes = run_toy(tmp_path, [0.5, 0.4, 0.6, 0.6, 0.6, 0.1], Toy(), patience=3)
-    assert saved == [1, 2]
+    assert saved == ["epoch 1", "epoch 2"]
     assert result.steps == 15
     assert any("stopped early" in note for note in notes)
 
@@ -176,7 +181,7 @@ RESUMED = replace(
 def state_of(run: Path) -> tuple[dict[str, Tensor], list[tuple]]:
     """Weights at the end, and what the log says apart from times."""
     rows = [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
-    facts = [tuple(v for k, v in row.items() if k not in ("audio_rate", "seconds")) for row in rows]
+    facts = [tuple(v for k, v in row.items() if k not in ("audio_rate", "seconds", "waiting")) for row in rows]
     state = load_checkpoint(run / "checkpoints")
     assert state is not None
     return state["model"], facts

@@ -1,0 +1,227 @@
+"""A recogniser from prepared data: tokens, network, and everything that training needs around it."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Sequence
+from contextlib import nullcontext
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+import yaml
+
+from asr.augment import check_folders
+from asr.config import to_dict
+from asr.data import Batch, Utterance, load_batches, read_cuts
+from asr.evaluate import recognize, unknown_characters
+from asr.files import remove_leftovers, write_text
+from asr.model_folder import Model, save_model
+from asr.models.recognizer import build_recognizer
+from asr.monitor import LogMonitor, Monitor, SilentMonitor, Validation
+from asr.processes import gather, launch
+from asr.provenance import provenance
+from asr.run_folder import check_same_run, only_process
+from asr.score import score
+from asr.text import TextConfig, TextNormalizer, has_word_spaces
+from asr.tokenizer import CharTokenizer
+from asr.train import TrainConfig, TrainResult, train
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
+
+
+def train_recognizer(
+    config: TrainConfig, data_dir: str | Path, out_dir: str | Path, *, monitor: Monitor | None = None
+) -> TrainResult:
+    """Trains a recogniser on `cuts_train.jsonl.gz` of `data_dir`, judged by `cuts_dev.jsonl.gz`.
+
+    `out_dir` gets config.yaml, log.jsonl, checkpoints/ and model/, the best model so far. The same call after an
+    interruption, however hard, goes on where it was and ends with the weights of an uninterrupted run.
+    Denormal numbers are flushed to zero from here on, in this process. Of several processes, started by torchrun or
+    SLURM, each calls this.
+
+    Raises:
+        InputError: The data cannot be used, or `out_dir` holds a run of other settings or data.
+        KeyboardInterrupt: Ctrl-C or SIGTERM; the state is saved.
+    """
+    data_dir, out_dir = Path(data_dir), Path(out_dir)
+    training, dev = (read_cuts(data_dir / f"cuts_{split}.jsonl.gz") for split in ("train", "dev"))
+    torch.set_flush_denormal(True)
+    fabric = launch(config.device)
+    # One process holds the folder for all of them.
+    with only_process(out_dir) if fabric.is_global_zero else nullcontext():
+        fabric.barrier()
+        monitor = monitor or LogMonitor() if fabric.is_global_zero else SilentMonitor()
+        return _train_recognizer(fabric, config, data_dir, training, dev, out_dir, monitor)
+
+
+def _train_recognizer(
+    fabric: Fabric,
+    config: TrainConfig,
+    data_dir: Path,
+    training: list[Utterance],
+    dev: list[Utterance],
+    out_dir: Path,
+    monitor: Monitor,
+) -> TrainResult:
+    config = resolve(config, training)
+    facts = provenance()
+    group = config.accumulate * fabric.world_size
+    run = {"data": str(data_dir.resolve()), "data_sha256": _digest(training, dev), "batches_per_step": group}
+    described = {"run": {**run, **facts}, **to_dict(config)}
+    resumed = check_same_run(described, out_dir)
+    fabric.barrier()  # all have looked before one writes
+    check_folders(config.augment, config.model.features.sample_rate)
+    model = new_model(config, training, name=out_dir.name, monitor=monitor)
+    recognizer = model.recognizer
+    if unknown := unknown_characters(model, dev):
+        monitor.note(f"characters of dev that training never has, each an error: {dict(unknown.most_common(10))}")
+    if fabric.is_global_zero:
+        remove_leftovers(out_dir / "model")
+    if not resumed:
+        fit_normalizer(config, model, training)
+        if fabric.is_global_zero:
+            write_text(out_dir / "config.yaml", yaml.safe_dump(described, allow_unicode=True, sort_keys=False))
+    hours = sum(u.duration for u in training) / 3600
+    parameters = sum(p.numel() for p in recognizer.parameters())
+    monitor.note(
+        f"{len(training)} utterances ({hours:.2f} h) for training, {len(dev)} for dev;"
+        f" {len(model.tokenizer)} tokens, {parameters / 1e6:.2f} M parameters"
+    )
+
+    def batches(epoch: int, done: int) -> tuple[int, Iterable[Batch]]:
+        return epoch_batches(config, model, training, epoch, done, rank=fabric.global_rank, processes=fabric.world_size)
+
+    def validate() -> Validation:
+        return _validate(fabric, model, dev, config)
+
+    def save_best(validation: Validation, epochs: str) -> None:
+        save_model(out_dir / "model", model, _card(model, data_dir, training, dev, validation, epochs, facts))
+
+    return train(fabric, recognizer, batches, validate, save_best, config, out_dir, monitor)
+
+
+def resolve(config: TrainConfig, training: Sequence[Utterance]) -> TrainConfig:
+    """The configuration with what the data decides: whether texts have words."""
+    text = config.model.text
+    if text.words == "auto":
+        text = replace(text, words="spaces" if has_word_spaces(u.text for u in training) else "none")
+    return replace(config, model=replace(config.model, text=text))
+
+
+def new_model(config: TrainConfig, training: Sequence[Utterance], *, name: str, monitor: Monitor) -> Model:
+    """A model as configured and resolved, with random weights drawn from the seed."""
+    tokenizer = _tokenizer(config.model.text, training, monitor)
+    torch.manual_seed(config.seed)
+    return Model(build_recognizer(config.model, len(tokenizer)), tokenizer, config.model, name=name)
+
+
+def fit_normalizer(config: TrainConfig, model: Model, training: Sequence[Utterance]) -> None:
+    """Gives features normalised by the training set's mean and variance theirs."""
+    if config.model.features.normalize != "global":
+        return
+    frontend = model.recognizer.frontend
+    batches = load_batches(
+        training,
+        model.tokenizer,
+        model.normalizer(),
+        sample_rate=frontend.sample_rate,
+        batch_seconds=config.batch_seconds,
+        num_workers=config.num_workers,
+    )
+    frontend.normalizer.fit(frontend.raw(batch.samples, batch.sample_lens) for batch in batches)
+
+
+def epoch_batches(
+    config: TrainConfig,
+    model: Model,
+    training: Sequence[Utterance],
+    epoch: int,
+    done: int = 0,
+    *,
+    rank: int = 0,
+    processes: int = 1,
+) -> tuple[int, Iterable[Batch]]:
+    """The steps of an epoch (from 0), and this process's batches of those after the first `done`, augmented."""
+    recognizer = model.recognizer
+    recognizer.spec_augment = config.spec_augment.at_epoch(epoch + 1)
+    batches = load_batches(
+        training,
+        model.tokenizer,
+        model.normalizer(),
+        sample_rate=recognizer.sample_rate,
+        batch_seconds=config.batch_seconds,
+        seed=config.seed,
+        epoch=epoch,
+        shuffle=True,
+        augmentation=config.augment.at_epoch(epoch + 1),
+        num_workers=config.num_workers,
+        group=config.accumulate * processes,
+        rank=rank,
+        processes=processes,
+        skip=done,
+    )
+    return batches.groups, batches
+
+
+def _digest(*cuts: Sequence[Utterance]) -> str:
+    """Of the utterances that a run depends on."""
+    return hashlib.sha256(repr(cuts).encode("utf-8", "backslashreplace")).hexdigest()[:16]
+
+
+def _tokenizer(text: TextConfig, training: Sequence[Utterance], monitor: Monitor) -> CharTokenizer:
+    normalizer = TextNormalizer(text)
+    texts = [normalizer(u.text) for u in training]
+    empty = [u.id for u, normal in zip(training, texts, strict=True) if not normal]
+    if changed := normalizer.report():
+        more = f", and {len(changed) - 8} more" if len(changed) > 8 else ""
+        monitor.note(f"text normalisation: {', '.join(changed[:8])}{more}")
+    if empty:
+        monitor.note(f"{len(empty)} utterances have no text after normalisation (first: {empty[0]})")
+    return CharTokenizer.train(texts)
+
+
+def _validate(fabric: Fabric, model: Model, dev: Sequence[Utterance], config: TrainConfig) -> Validation:
+    """The dev set, shared out to the processes; the same result in each."""
+    mine = dev[fabric.global_rank :: fabric.world_size]
+    found = recognize(model, mine, batch_seconds=config.batch_seconds, num_workers=config.num_workers)
+    results = sorted(gather(fabric, list(found)), key=lambda r: r.utterance.id)
+    counted = [r for r in results if not r.left_out]
+    result = score([r.reference for r in results], [r.hypothesis.text for r in results])
+    # The example is always the same utterance, of middling length, so that one sees it come about.
+    example = min(results, key=lambda r: (abs(r.utterance.duration - 3.0), r.utterance.id))
+    return Validation(
+        error=result.words.rate if model.has_words else result.characters.rate,
+        loss=sum(r.loss for r in counted) / max(1, sum(r.tokens for r in counted)),
+        summary=result.headline(words=model.has_words),
+        metrics={"wer": result.words.rate, "cer": result.characters.rate},
+        example=(example.reference, example.hypothesis.text),
+        only_blanks=not any(r.hypothesis.text for r in results),
+    )
+
+
+def _card(
+    model: Model,
+    data_dir: Path,
+    training: Sequence[Utterance],
+    dev: Sequence[Utterance],
+    validation: Validation,
+    epochs: str,
+    facts: dict[str, Any],
+) -> str:
+    hours = sum(u.duration for u in training) / 3600
+    speakers = len({u.speaker for u in training if u.speaker})
+    return f"""# {model.name}
+
+A speech recogniser trained with Kikitori.
+
+- Training data: {data_dir.name}, {len(training)} utterances, {hours:.2f} h, {speakers or "unknown"} speakers.
+- Dev error ({len(dev)} utterances, which chose {epochs}): {validation.summary}.
+- Audio: {model.recognizer.sample_rate} Hz. Tokens: {len(model.tokenizer)}.
+- Trained by `{facts["command"]}`, commit {facts["commit"] or "unknown"}, on {facts["hardware"]}.
+- Licence: that of the training data; state it here before you share the model.
+
+Use: `asr transcribe FILE --model FOLDER`.
+"""
