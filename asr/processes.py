@@ -58,15 +58,17 @@ def launch(device: str) -> Fabric:
     if on_gpu and here > gpus:
         raise InputError(f"{here} processes and {gpus} GPUs", where="torchrun", remedy=f"--nproc-per-node {gpus}")
     from lightning_fabric import Fabric
-    from lightning_fabric.strategies.ddp import DDPStrategy
 
-    fabric = Fabric(
-        accelerator="cuda" if on_gpu else "cpu",
-        devices=here,
-        num_nodes=max(1, world // here),
-        strategy=DDPStrategy(broadcast_buffers=False) if world > 1 else "auto",
-    )
-    fabric.launch()
+    try:
+        fabric = Fabric(
+            accelerator="cuda" if on_gpu else "cpu",
+            devices=here,
+            num_nodes=max(1, world // here),
+            strategy="ddp" if world > 1 else "auto",
+        )
+        fabric.launch()
+    except (RuntimeError, ValueError) as e:  # SLURM's options do not fit each other, or the others are not found
+        raise InputError(" ".join(str(e).split()), where=f"{world} processes, {here} on this machine") from e
     return fabric
 
 

@@ -40,7 +40,7 @@ def test_live_picture_has_everything_on_lines_of_its_own() -> None:
     monitor.epoch(PROGRESS, VALIDATION, True)
     lines = [line.strip() for line in pictures[-1].splitlines()]
     assert "2  0.500     0.250  12.50   6.25        200  best" in lines
-    assert "epoch 2/5, batch 3/10: loss 0.500, gradient 1.25, 200 audio s/s, 10 min left" in lines
+    assert "epoch 2/5, step 3/10: loss 0.500, gradient 1.25, 200 audio s/s, 10 min left" in lines
     assert lines[-2:] == ["said:  three", "heard: [b]thre"]  # a text is no markup
     assert len(pictures) == 2
 
