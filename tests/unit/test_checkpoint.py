@@ -37,12 +37,18 @@ def test_damage(tmp_path: Path, damage: bytes) -> None:
         load_checkpoint(tmp_path)
 
 
+def test_another_format_is_named(tmp_path: Path) -> None:
+    torch.save({"format": 1, "state": {}}, tmp_path / "last.pt")
+    with pytest.raises(InputError, match=r"another version: format 1 -> 2.*anew"):
+        load_checkpoint(tmp_path)
+
+
 def test_nothing_is_unpickled(tmp_path: Path) -> None:
     class Trap:
         def __reduce__(self) -> tuple:
             return (os.mkdir, (str(tmp_path / "trapped"),))
 
-    torch.save({"format": 1, "trap": Trap()}, tmp_path / "last.pt")
+    torch.save({"format": 2, "trap": Trap()}, tmp_path / "last.pt")
     with pytest.raises(InputError):
         load_checkpoint(tmp_path)
     (tmp_path / "last.pt").write_bytes(pickle.dumps(Trap()))

@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import signal
 from dataclasses import replace
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,7 @@ import torch
 from helpers import tone_table
 from torch import Tensor, nn
 
-from asr.augment import SpecAugmentConfig
+from asr.augment import AugmentConfig, SpecAugmentConfig
 from asr.checkpoint import load_checkpoint
 from asr.config import read_config
 from asr.data import Batch
@@ -156,6 +157,135 @@ def test_a_gradient_that_is_not_finite_changes_nothing(tmp_path: Path) -> None:
     assert sum("not finite" in note for note in notes) == 2
 
 
+def test_gradients_that_are_never_finite_end_the_run_with_advice(tmp_path: Path) -> None:
+    model = Toy()
+    model.poison = 1000
+    with pytest.raises(InputError, match=r"10 steps in a row .* step 10.*asr check.*learning_rate \(0.3\)"):
+        run_toy(tmp_path, [0.5] * 8, model)
+    assert float(model.value.detach()) == 0
+
+
+def test_a_gpu_without_enough_memory_gets_a_word(tmp_path: Path) -> None:
+    class Large(Toy):
+        def forward(self, batch: Batch) -> Loss:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB.")
+
+    with pytest.raises(InputError, match=r"batch of 100 s \(CUDA out of memory.*batch_seconds=50 accumulate=2"):
+        run_toy(tmp_path, [0.5], Large())
+
+
+def rows_of(run: Path, kind: str) -> list[dict]:
+    rows = [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
+    return [row for row in rows if row["kind"] == kind]
+
+
+def test_what_the_log_holds_of_a_step(prepared: Path, tmp_path: Path) -> None:
+    train_recognizer(replace(SMALL, epochs=1, clip=1e-4), prepared, tmp_path / "run")
+    first = rows_of(tmp_path / "run", "step")[0]
+    assert first["learning_rate"] == pytest.approx(2e-3)  # a tenth of the way up
+    assert set(first["gradient_norms"]) == {"encoder.layers.0", "head"}
+    squares = sum(norm**2 for norm in first["gradient_norms"].values())
+    assert squares == pytest.approx(first["gradient_norm"] ** 2)
+    assert first["clipped"] == 1  # all steps
+    assert 0 < first["padding"] < 0.5
+    assert 0 < first["waiting"] < 1
+    assert first["audio_rate"] > 0
+    board = list((tmp_path / "run" / "tensorboard").glob("events.*")) if find_spec("tensorboard") else None
+    assert board != []
+
+
+def test_gradients_do_not_depend_on_how_a_step_is_cut_into_batches(tmp_path: Path) -> None:
+    """Loss and gradient are those of one batch of all: sums over the number of all tokens."""
+
+    class Line(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.slope = nn.Parameter(torch.zeros(1))
+
+        def forward(self, batch: Batch) -> Loss:
+            losses = (self.slope * batch.samples[:, 0] - 1).square()
+            return Loss(losses.sum(), batch.token_lens.sum(), losses, torch.zeros(len(batch.ids), dtype=torch.bool))
+
+    def batch(values: list[float]) -> Batch:
+        n = len(values)
+        x, lens = torch.tensor(values)[:, None], torch.full((n,), 3)
+        return Batch([""] * n, [""] * n, x, lens, torch.zeros(n, 3), lens, lens, seconds=1, padded_seconds=1)
+
+    logs = []
+    for name, parts in {"whole": [[1.0, 2.0, 3.0, 4.0]], "parts": [[1.0], [2.0, 3.0, 4.0]]}.items():
+        steps = [batch(part) for part in parts]
+        config = TrainConfig(epochs=1, accumulate=len(parts), warmup_steps=0, clip=100)
+        validation = Validation(1.0, 1.0, "")
+        model = Line()
+        (tmp_path / name).mkdir()
+        train(
+            launch("cpu"),
+            model,
+            lambda epoch, done, steps=steps: (1, steps),
+            lambda validation=validation: validation,
+            lambda *_: None,
+            config,
+            tmp_path / name,
+            LogMonitor(),
+        )
+        logs.append(rows_of(tmp_path / name, "step")[0])
+    # at slope 0: each loss is 1, each gradient -2x; four utterances of three tokens
+    assert [row["batch_loss"] for row in logs] == pytest.approx([4 / 12, 4 / 12])
+    assert [row["gradient_norm"] for row in logs] == pytest.approx([20 / 12, 20 / 12])
+
+
+def test_averages_of_weights(tmp_path: Path) -> None:
+    """The moving average is what is judged; the mean of the best epochs is judged at the end."""
+
+    def run(name: str, errors: list[float], **changes: float) -> tuple[list[float], list[tuple[str, float]], Toy]:
+        model, judged, saved, values = Toy(), [], [], iter(errors)
+        batch = Batch(["a", "b"], ["", ""], *[torch.zeros(2, 1)] * 5, seconds=1.0, padded_seconds=1.0)
+
+        def validate() -> Validation:
+            judged.append(float(model.value.detach()))
+            return Validation(error=next(values), loss=1.0, summary="")
+
+        settings = {"epochs": 4, "learning_rate": 0.3, "warmup_steps": 0, "weight_decay": 0, "patience": 0, **changes}
+        (tmp_path / name).mkdir()
+        train(
+            launch("cpu"),
+            model,
+            lambda epoch, done: (1, [batch] * (1 - done)),
+            validate,
+            lambda validation, epochs: saved.append((epochs, float(model.value.detach()))),
+            TrainConfig(**settings),
+            tmp_path / name,
+            LogMonitor(),
+        )
+        return judged, saved, model
+
+    raw, saved, model = run("plain", [0.4, 0.3, 0.2, 0.1])
+    assert saved[-1] == ("epoch 4", raw[-1])
+    judged, saved, model = run("ema", [0.4, 0.3, 0.2, 0.1], ema=0.9)
+    average = 0.0
+    for step, value in enumerate(raw, 1):
+        decay = min(0.9, (1 + step) / (10 + step))
+        average = decay * average + (1 - decay) * value
+    assert judged[-1] == pytest.approx(average)
+    assert saved[-1][1] == pytest.approx(average)
+    assert float(model.value.detach()) == pytest.approx(raw[-1])  # training goes on from the weights themselves
+    judged, saved, _ = run("best", [0.4, 0.2, 0.3, 0.1, 0.05], average_best=3)
+    assert judged[-1] == pytest.approx((raw[1] + raw[2] + raw[3]) / 3)
+    assert saved[-1] == ("the average of epochs 2, 3, 4", pytest.approx(judged[-1]))
+    names = {path.name for path in (tmp_path / "best" / "checkpoints").glob("epoch-*")}
+    assert names == {f"epoch-000{epoch}.safetensors" for epoch in (2, 3, 4)}
+    judged, saved, _ = run("worse", [0.4, 0.2, 0.3, 0.1, 0.11], average_best=3)
+    assert saved[-1] == ("epoch 4", raw[-1])
+
+
+def test_half_precision_learns_too(prepared: Path, tmp_path: Path) -> None:
+    """On a CPU it is slow, but the same code."""
+    whole = train_recognizer(replace(SMALL, epochs=3), prepared, tmp_path / "whole")
+    half = train_recognizer(replace(SMALL, epochs=3, precision="bf16"), prepared, tmp_path / "half")
+    assert half.best.loss == pytest.approx(whole.best.loss, rel=0.1)
+    assert half.best.loss != whole.best.loss
+
+
 class Stop(LogMonitor):
     """Stops a run at a step, as Ctrl-C (by a signal) or as a crash (by an exception)."""
 
@@ -173,7 +303,10 @@ RESUMED = replace(
     SMALL,
     model=replace(SMALL.model, encoder=replace(SMALL.model.encoder, layers=2, dropout=0.3)),
     spec_augment=SpecAugmentConfig(frequency_width=4),
+    augment=AugmentConfig(speed=(0.9, 1.0, 1.1), noise="generated", reverb="generated", volume=3),
     epochs=3,
+    ema=0.9,
+    average_best=2,
     checkpoint_minutes=0,  # after each step
 )
 
