@@ -82,7 +82,7 @@ class RnnEncoder(nn.Module):
             layer = RnnLayer(width, hidden, kind, bidirectional, projection, layer_norm)
             self.layers.append(layer)
             width = layer.output_dim
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         self.output_dim = width
 
     def output_lens(self, lens: Tensor) -> Tensor:
@@ -137,6 +137,18 @@ class RnnLayer(nn.Module):
         if self.norm is not None:
             y = self.norm(y)
         return y
+
+
+class Dropout(nn.Dropout):
+    """Dropout whose draws cost a quarter of torch's on a CPU: 16 random bits an element; p is rounded to 2^-16."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        if not self.training or not self.p or x.is_cuda:
+            return super().forward(x)
+        count = x.numel()
+        draws = torch.empty(-(-count // 4), dtype=torch.int64).random_(-(2**63), None)
+        dropped = draws.view(torch.int16)[:count].view(x.shape) < round(self.p * 2**16) - 2**15
+        return x * torch.where(dropped, 0.0, 1 / (1 - self.p)).to(x.dtype)
 
 
 class StackFrames(nn.Module):

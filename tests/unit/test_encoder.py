@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from asr.errors import InputError
-from asr.models.encoder import EncoderConfig, RnnEncoder
+from asr.models.encoder import Dropout, EncoderConfig, RnnEncoder
 
 LENS = torch.tensor([37, 1, 100, 64])
 
@@ -78,3 +78,24 @@ def test_stacking_counts_a_last_incomplete_group() -> None:
 def test_settings_that_cannot_be(settings: dict) -> None:
     with pytest.raises(InputError, match=next(iter(set(settings) - {"subsampling"}))):
         EncoderConfig(**settings)
+
+
+@pytest.mark.parametrize("p", [0.0, 0.2, 0.5, 0.9])
+def test_dropout_drops_its_share_and_keeps_the_mean(p: float) -> None:
+    x = torch.ones(7, 301, 211, requires_grad=True)
+    torch.manual_seed(3)
+    dropout = Dropout(p)
+    y = dropout(x)
+    torch.manual_seed(3)
+    assert torch.equal(dropout(x), y)
+    assert not torch.equal(dropout(x), y) or p == 0
+    sigma = (p * (1 - p) / x.numel()) ** 0.5
+    assert float((y == 0).float().mean()) == pytest.approx(p, abs=4 * sigma + 2**-16)
+    assert float(y.max().detach()) == pytest.approx(1 / (1 - p))
+    # neighbours, whose bits come from one draw, are dropped independently
+    zero = (y == 0).float().flatten()
+    together = float((zero[:-1] * zero[1:]).mean())
+    assert together == pytest.approx(p * p, abs=0.005)
+    (gradient,) = torch.autograd.grad(y.sum(), x)
+    assert torch.equal(gradient, y.detach())
+    assert torch.equal(dropout.eval()(x), x)
