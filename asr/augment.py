@@ -145,6 +145,12 @@ def check_folders(config: AugmentConfig, sample_rate: int) -> None:
             )
 
 
+def folder_files(config: AugmentConfig) -> list[tuple[str, int]]:
+    """The files of the configured folders and their sizes in bytes: what is drawn from depends on them."""
+    folders = [folder for folder in (config.noise, config.reverb) if folder not in ("", GENERATED)]
+    return [(path.relative_to(folder).as_posix(), path.stat().st_size) for folder in folders for path in _files(folder)]
+
+
 def _change_speed(samples: Samples, factor: float) -> Samples:
     """(N,) -> (round(N / factor),) by resampling (soxr, HQ)."""
     if factor == 1 or len(samples) == 0:

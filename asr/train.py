@@ -279,7 +279,6 @@ def _steps(run: _Run, steps: int, stream: Iterator[Batch], stopping: Callable[[]
 def _gradients(run: _Run, group: list[Batch]) -> float:
     """Gradients of the mean loss of a token, over the batches of a step in all processes; returns that loss."""
     fabric, config, now = run.fabric, run.config, run.state.now
-    dtype = torch.float16 if config.precision == "16" else torch.bfloat16
     totals = torch.zeros(3, dtype=torch.float64, device=fabric.device)
     audio = padded = 0.0
     for i, batch in enumerate(group):
@@ -287,7 +286,7 @@ def _gradients(run: _Run, group: list[Batch]) -> float:
         torch.manual_seed(batch.seed)  # of dropout
         more = i < len(group) - 1  # gradients are exchanged once a step
         with fabric.no_backward_sync(run.module, enabled=more and fabric.world_size > 1):
-            with torch.autocast(fabric.device.type, dtype, enabled=config.precision != "32"):
+            with autocast(config, fabric.device):
                 loss = run.module(batch)
             fabric.backward(run.scaler.scale(loss.sum))
         totals += torch.stack([loss.sum.detach(), loss.count, loss.left_out.sum()])
@@ -303,6 +302,12 @@ def _gradients(run: _Run, group: list[Batch]) -> float:
         if parameter.grad is not None:
             parameter.grad.mul_(fabric.world_size / count)
     return total / count
+
+
+def autocast(config: TrainConfig, device: torch.device) -> torch.autocast:
+    """Within it products of matrices have the configured precision; weights and their updates keep theirs."""
+    dtype = torch.float16 if config.precision == "16" else torch.bfloat16
+    return torch.autocast(device.type, dtype, enabled=config.precision != "32")
 
 
 def _clip_gradients(run: _Run) -> dict[str, float]:

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import hashlib
+import time
 from collections.abc import Iterable, Sequence
 from contextlib import nullcontext
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 import yaml
 
-from asr.augment import check_folders
+from asr.augment import check_folders, folder_files
 from asr.config import to_dict
 from asr.data import Batch, Utterance, load_batches, read_cuts
 from asr.evaluate import recognize, unknown_characters
@@ -26,7 +28,7 @@ from asr.run_folder import check_same_run, only_process
 from asr.score import score
 from asr.text import TextConfig, TextNormalizer, has_word_spaces
 from asr.tokenizer import CharTokenizer
-from asr.train import TrainConfig, TrainResult, train
+from asr.train import TrainConfig, TrainResult, autocast, train
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
@@ -69,7 +71,11 @@ def _train_recognizer(
     config = resolve(config, training)
     facts = provenance()
     group = config.accumulate * fabric.world_size
-    run = {"data": str(data_dir.resolve()), "data_sha256": _digest(training, dev), "batches_per_step": group}
+    run = {
+        "data": str(data_dir.resolve()),
+        "data_sha256": _digest(training, dev, folder_files(config.augment)),
+        "batches_per_step": group,
+    }
     described = {"run": {**run, **facts}, **to_dict(config)}
     resumed = check_same_run(described, out_dir)
     fabric.barrier()  # all have looked before one writes
@@ -101,6 +107,58 @@ def _train_recognizer(
         save_model(out_dir / "model", model, _card(model, data_dir, training, dev, validation, epochs, facts))
 
     return train(fabric, recognizer, batches, validate, save_best, config, out_dir, monitor)
+
+
+@dataclass(frozen=True)
+class TimeEstimate:
+    """What a trial of some seconds says of a whole run."""
+
+    audio_rate: float  # seconds of audio a second, of training
+    epoch_seconds: float  # dev set included
+    run_seconds: float  # of all epochs; early stopping may end it before
+
+
+def estimate_time(
+    config: TrainConfig, training: Sequence[Utterance], dev: Sequence[Utterance], *, seconds: float = 10.0
+) -> TimeEstimate:
+    """Trains a throw-away model for some seconds, on batches as training takes them, and tells how long a run takes.
+
+    Denormal numbers are flushed to zero from here on, in this process.
+
+    Raises:
+        InputError: An utterance of those tried cannot be read.
+    """
+    torch.set_flush_denormal(True)
+    fabric = launch(config.device)
+    config = resolve(config, training)
+    model = new_model(config, training, name="trial", monitor=SilentMonitor())
+    optimizer = torch.optim.AdamW(model.recognizer.parameters())
+    recognizer = fabric.setup_module(model.recognizer)
+    last = config.epochs - 1  # when all augmentation is on
+    stream = (batch for epoch in count(last) for batch in epoch_batches(config, model, training, epoch)[1])
+
+    def step() -> float:
+        batch = next(stream).to(fabric.device)
+        with autocast(config, fabric.device):
+            loss = recognizer(batch)
+        fabric.backward(loss.sum / loss.count)
+        optimizer.step()
+        optimizer.zero_grad()
+        return batch.seconds
+
+    recognizer.train()
+    step()  # warms up
+    audio, started = 0.0, time.perf_counter()
+    while not audio or time.perf_counter() - started < seconds:
+        audio += step()
+    rate = audio / (time.perf_counter() - started)
+
+    some = sorted(dev, key=lambda u: u.id)[:: max(1, len(dev) // 20)]
+    started = time.perf_counter()
+    list(recognize(model, some, batch_seconds=config.batch_seconds))
+    dev_rate = sum(u.duration for u in some) / (time.perf_counter() - started)
+    epoch = sum(u.duration for u in training) / rate + sum(u.duration for u in dev) / dev_rate
+    return TimeEstimate(rate, epoch, config.epochs * epoch)
 
 
 def resolve(config: TrainConfig, training: Sequence[Utterance]) -> TrainConfig:
@@ -166,9 +224,9 @@ def epoch_batches(
     return batches.groups, batches
 
 
-def _digest(*cuts: Sequence[Utterance]) -> str:
-    """Of the utterances that a run depends on."""
-    return hashlib.sha256(repr(cuts).encode("utf-8", "backslashreplace")).hexdigest()[:16]
+def _digest(*parts: Sequence[object]) -> str:
+    """Of the utterances and files that a run depends on."""
+    return hashlib.sha256(repr(parts).encode("utf-8", "backslashreplace")).hexdigest()[:16]
 
 
 def _tokenizer(text: TextConfig, training: Sequence[Utterance], monitor: Monitor) -> CharTokenizer:
