@@ -11,7 +11,8 @@ import typer
 
 def check(
     data: Annotated[
-        Path, typer.Argument(metavar="DATA", help="A folder made by `asr prepare`, or a cut manifest (cuts_*.jsonl.gz).")
+        Path,
+        typer.Argument(metavar="DATA", help="A folder made by `asr prepare`, or a cut manifest (cuts_*.jsonl.gz)."),
     ],
     settings: Annotated[
         list[str] | None,

@@ -6,8 +6,7 @@ The tables are small on purpose: pairs that are seen in transcripts, not all of 
 from __future__ import annotations
 
 import unicodedata
-from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import regex
 
@@ -57,17 +56,12 @@ def script(letter: str) -> str:
     return next((name for name, pattern in _SCRIPTS.items() if pattern.match(letter)), "")
 
 
-def strange_letters(word: str) -> list[str]:
-    """Letters, with their marks, of another script than most of the word's: the Cyrillic one in a Latin word.
-
-    Where two scripts have as many letters each, those that are not Latin.
-    """
+def strange_letters(word: str, usual: Mapping[str, int]) -> list[str]:
+    """Letters, with their marks, of a word in several scripts, but for those of its most `usual` one."""
     letters = [(letter, script(letter)) for letter in _LETTERS.findall(word)]
-    counts = Counter(name for _, name in letters if name)
-    if len(counts) < 2:
-        return []
-    main = max(counts, key=lambda name: (counts[name], name == "Latin"))
-    return [letter for letter, name in letters if name and name != main]
+    scripts = {name for _, name in letters if name}
+    main = max(scripts, key=lambda name: (usual.get(name, 0), name), default="")
+    return [letter for letter, name in letters if name not in ("", main)]
 
 
 def broken_pieces(text: str) -> Iterator[tuple[str, str]]:
@@ -75,17 +69,19 @@ def broken_pieces(text: str) -> Iterator[tuple[str, str]]:
     for found in _PRIVATE_OR_CONTROL.findall(text):
         yield found, name(found)
     for found in _MOJIBAKE.findall(text):
-        for size in range(len(found), 1, -1):
-            for encoding in ("cp1252", "latin-1"):
-                try:
-                    meant = found[:size].encode(encoding).decode("utf-8")
-                except UnicodeError:
-                    continue
-                yield found[:size], f"{meant!r} in a wrong encoding"
-                break
-            else:
+        if meant := _meant(found):
+            yield found, f"{meant!r} in a wrong encoding"
+
+
+def _meant(piece: str) -> str:
+    """The text whose UTF-8 was read as Windows-1252 or Latin-1; empty where it was not."""
+    for size in range(len(piece), 1, -1):
+        for encoding in ("cp1252", "latin-1"):
+            try:
+                return piece[:size].encode(encoding).decode("utf-8")
+            except UnicodeError:
                 continue
-            break
+    return ""
 
 
 def invisible_characters(text: str) -> list[str]:

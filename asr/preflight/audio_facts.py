@@ -28,6 +28,7 @@ from asr.files import write_jsonl
 
 log = logging.getLogger(__name__)
 
+SILENT = -65.0  # dBFS; there is no speech where the loudest frames stay below
 CACHE_NAME = ".audio_facts.jsonl"
 _HEADER = {"kikitori": "audio facts", "format": 1}
 _FRAME = 0.025  # seconds
@@ -212,7 +213,7 @@ def _key(u: Utterance) -> _Key:
 
 def _stat(path: str) -> tuple[int, int] | None:
     try:
-        found = os.stat(path)
+        found = Path(path).stat()
     except (OSError, ValueError):
         return None
     return found.st_size, found.st_mtime_ns
