@@ -34,8 +34,10 @@ _LETTERS = regex.compile(r"\p{L}\p{M}*")
 _PRIVATE_OR_CONTROL = regex.compile(r"[\p{Co}\p{Cs}\p{Cc}\ufffd--[\s]]", regex.V1)
 _INVISIBLE = regex.compile(r"[\p{Cf}--[\u200c\u200d\u0600-\u0605]]", regex.V1)
 # What the bytes of UTF-8 become where they are taken for Latin-1 or Windows-1252.
-_LEADS = "\u00c2-\u00f4"
-_MOJIBAKE = regex.compile(rf"[{_LEADS}][\u0080-\u00bf\u0152-\u017e\u0192\u02c6\u02dc\u2013-\u2122]{{1,3}}")
+# \u00c2 before a space or a quotation mark is a letter.
+_MOJIBAKE = regex.compile(
+    r"(?!\u00c2[\u00a0\u00ab\u00bb])[\u00c2-\u00f4][\u0080-\u00bf\u0152-\u017e\u0192\u02c6\u02dc\u2013-\u2122]{1,3}"
+)
 
 
 def skeleton(text: str) -> str:

@@ -105,9 +105,10 @@ def report_text(
         examples = max(1, min(5, 24 // max(1, len(report.findings))))
     lines = ["split     utterances    hours  speakers    shortest   median  longest      words   texts"]
     for split, s in report.splits.items():
+        words = f"{s.words:,}" if s.words else "-"
         lines.append(
             f"{_printable(split):9} {s.utterances:10,} {s.seconds / 3600:8.2f} {s.speakers or '-':>9}"
-            f" {s.shortest:9.2f} s {s.median:6.2f} s {s.longest:6.2f} s {f'{s.words:,}' if s.words else '-':>10} {s.texts:7,}"
+            f" {s.shortest:9.2f} s {s.median:6.2f} s {s.longest:6.2f} s {words:>10} {s.texts:7,}"
         )
     rates = ", ".join(f"{n:,} at {rate:,} Hz" for rate, n in report.rates.items())
     lines.append(f"audio: {rates or 'none could be read'}")
