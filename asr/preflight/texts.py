@@ -23,7 +23,7 @@ from asr.tokenizer import CharTokenizer
 _Floats: TypeAlias = npt.NDArray[np.float64]
 # Human speech: characters a second. The first is where words are separated, the other where they are not.
 _FASTEST = {True: 25.0, False: 12.0}
-_SLOWEST = 8.0  # of speech itself, pauses apart
+_SLOWEST = 10.0  # of speech itself, pauses apart
 _FEWEST = 20  # utterances that make a distribution to stand out from
 
 
