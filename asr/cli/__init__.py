@@ -15,7 +15,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from asr.cli import evaluate, prepare, quickstart, score, train, transcribe
+from asr.cli import check, evaluate, prepare, quickstart, score, train, transcribe
 from asr.errors import InputError
 
 # Typer brings its own copy of click or uses the installed one, by version: its own exceptions tell which.
@@ -64,6 +64,7 @@ app = typer.Typer(
 )
 app.command("quickstart")(quickstart.quickstart)
 app.command("prepare")(prepare.prepare)
+app.command("check")(check.check)
 app.command("train")(train.train)
 app.command("evaluate")(evaluate.evaluate)
 app.command("score")(score.score)

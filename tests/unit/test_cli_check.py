@@ -1,0 +1,142 @@
+"""`asr check` as a user meets it."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import soundfile
+from helpers import speechlike, tone_table
+from typer.testing import CliRunner
+
+from asr.cli import app
+from data_prep import table
+
+runner = CliRunner()
+PROMPTS = ["one old king", "the lazy dog", "seven brown zebras", "a box of quartz", "keep it under lock"]
+
+
+@pytest.fixture
+def prepared(tmp_path: Path) -> Path:
+    """Clean, as `asr prepare table` makes it: whole speakers on each side, letters that training has, 16 kHz."""
+    lines = ["path,text,speaker,split"]
+    for i in range(30):
+        split = "train" if i < 20 else "dev" if i < 25 else "test"
+        text = f"{PROMPTS[i % 5]} {PROMPTS[(i // 5 + 1) % 5]}"
+        samples = speechlike(len(text) / 14, 16000, seed=i)
+        soundfile.write(tmp_path / f"u{i:02d}.wav", samples, 16000)
+        lines.append(f"u{i:02d}.wav,{text},{split}{i % 2},{split}")
+    (tmp_path / "table.csv").write_text("\n".join(lines) + "\n")
+    return table.prepare(tmp_path / "table.csv", tmp_path / "data").folder
+
+
+def edit(path: Path, change: Callable[[list[dict[str, Any]]], object]) -> None:
+    with gzip.open(path, "rt") as f:
+        rows = [json.loads(line) for line in f]
+    change(rows)
+    with gzip.open(path, "wt") as f:
+        f.writelines(json.dumps(row) + "\n" for row in rows)
+
+
+def findings(*arguments: object) -> dict[str, int]:
+    result = runner.invoke(app, ["check", *map(str, arguments), "--json"])
+    values = json.loads(result.stdout)
+    assert values["format"] == 1
+    assert result.exit_code == (1 if any(f["severity"] == "fatal" for f in values["findings"]) else 0)
+    return {f["kind"]: f["count"] for f in values["findings"]}
+
+
+def sentences_again(found: dict[str, int]) -> dict[str, int]:
+    """Five prompts make few sentences: they come again in dev, which is told, and right."""
+    return {kind: count for kind, count in found.items() if kind != "shared-texts"}
+
+
+def test_a_clean_folder(prepared: Path) -> None:
+    result = runner.invoke(app, ["check", str(prepared)])
+    assert result.exit_code == 0, result.output
+    assert "nothing would ruin training" in result.stdout
+    assert sentences_again(findings(prepared)) == {}
+    assert len(result.stdout.splitlines()) <= 40
+
+
+def test_what_would_ruin_training_is_exit_code_1(prepared: Path) -> None:
+    (prepared / "cuts_dev.jsonl.gz").unlink()
+    result = runner.invoke(app, ["check", str(prepared)])
+    assert result.exit_code == 1
+    assert "FATAL: splits without utterances" in result.stdout
+    assert "empty-split" in findings(prepared)
+
+
+def test_audio_that_has_gone_is_named(prepared: Path, tmp_path: Path) -> None:
+    (tmp_path / "u03.wav").unlink()
+    result = runner.invoke(app, ["check", str(prepared)])
+    assert result.exit_code == 1
+    assert "u03" in result.stdout
+    assert "no such file" in result.stdout
+
+
+def test_a_single_manifest(prepared: Path) -> None:
+    assert set(findings(prepared / "cuts_test.jsonl.gz")) <= {"rare-characters"}
+    assert (prepared / ".audio_facts.jsonl").is_file()
+
+
+def test_settings_come_from_the_file_and_from_words(prepared: Path, tmp_path: Path) -> None:
+    config = tmp_path / "c.yaml"
+    config.write_text("model: {encoder: {factor: 12}}\n")
+    assert findings(prepared, "--config", config)["does-not-fit"] == 30
+    assert "does-not-fit" not in findings(prepared, "model.encoder.factor=2", "--config", config)
+    assert findings(prepared, "batch_seconds=1")["longer-than-batch"] == 30
+    assert findings(prepared, "model.features.sample_rate=22050")["low-rate"] == 30
+
+
+def test_a_misspelt_setting(prepared: Path) -> None:
+    result = runner.invoke(app, ["check", str(prepared), "model.encoder.dropuot=1"])
+    assert result.exit_code == 2
+    assert "Did you mean: 'dropout'" in result.stderr
+
+
+@pytest.mark.parametrize(("data", "message"), [("nowhere", "no such file"), (".", "cuts_train.jsonl.gz: no such file")])
+def test_no_corpus_there(data: str, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    result = runner.invoke(app, ["check", data])
+    assert result.exit_code == 2
+    assert message in result.stderr
+    assert len(result.stderr.strip().splitlines()) == 1
+    assert not list(tmp_path.iterdir())
+
+
+def test_all_cases_on_demand(prepared: Path) -> None:
+    edit(prepared / "cuts_train.jsonl.gz", lambda rows: [row["supervisions"][0].update(text="") for row in rows[:9]])
+    few, everything = (runner.invoke(app, ["check", str(prepared), *more]).stdout for more in ([], ["--all"]))
+    assert "and 4 more" in few
+    assert all(f"u{i:02d}" in everything for i in range(9))
+
+
+def test_what_a_stranger_wrote_does_not_steer_the_terminal(prepared: Path) -> None:
+    def plant(rows: list[dict[str, Any]]) -> None:
+        rows[0]["id"] = "\x1b]0;owned\x07\u202e\x9b2J"
+        rows[0]["supervisions"][0]["text"] = "\x1b[2J \x9b31m one\u2028 old king"
+        rows[1]["recording"]["sources"][0]["source"] = "\x1b[2Jno\nwhere.wav"
+
+    edit(prepared / "cuts_train.jsonl.gz", plant)
+    for more in ([], ["--all"], ["--json"]):
+        result = runner.invoke(app, ["check", str(prepared), *more])
+        assert result.exit_code == 1
+        assert all(c.isprintable() or c == "\n" for c in result.stdout)
+
+
+def test_the_second_time_reads_no_audio(prepared: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = runner.invoke(app, ["check", str(prepared)])
+    monkeypatch.setattr("asr.preflight.audio_facts.measure_audio", lambda u: 1 / 0)
+    assert runner.invoke(app, ["check", str(prepared)]).stdout == first.stdout
+
+
+def test_tones_are_trained_on_too(tmp_path: Path) -> None:
+    """The corpus that other tests train on is odd, but would not be stopped."""
+    data = table.prepare(tone_table(tmp_path / "tones", 40), tmp_path / "data").folder
+    result = runner.invoke(app, ["check", str(data)])
+    assert result.exit_code == 0, result.stdout
