@@ -21,7 +21,7 @@ from asr.evaluate import recognize, unknown_characters
 from asr.files import remove_leftovers, write_text
 from asr.model_folder import Model, save_model
 from asr.models.recognizer import build_recognizer
-from asr.monitor import LogMonitor, Monitor, SilentMonitor, Validation
+from asr.monitor import LogMonitor, Monitor, SilentMonitor, Validation, duration_words
 from asr.processes import gather, launch
 from asr.provenance import provenance
 from asr.run_folder import check_same_run, only_process
@@ -116,6 +116,12 @@ class TimeEstimate:
     audio_rate: float  # seconds of audio a second, of training
     epoch_seconds: float  # dev set included
     run_seconds: float  # of all epochs; early stopping may end it before
+
+    def __str__(self) -> str:
+        return (
+            f"training does {self.audio_rate:.0f} audio s/s here: an epoch takes about"
+            f" {duration_words(self.epoch_seconds)}, all of them {duration_words(self.run_seconds)}"
+        )
 
 
 def estimate_time(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
@@ -21,6 +22,13 @@ def check(
     config: Annotated[
         Path | None, typer.Option("--config", help="The settings to train with, as for `asr train`; else its defaults.")
     ] = None,
+    html: Annotated[
+        Path | None, typer.Option("--html", help="Write the report as a page, with examples of augmentation.")
+    ] = None,
+    trial: Annotated[
+        float | None,
+        typer.Option("--trial", help="Seconds of training tried, to tell how long it takes; 0: none."),
+    ] = None,
     show_all: Annotated[bool, typer.Option("--all", help="Show all cases of each finding, not a few.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object, with all cases.")] = False,
 ) -> None:
@@ -29,24 +37,50 @@ def check(
     Exit code 1 where something would ruin it. The second time is quick: what was measured of the audio is kept in
     DATA/.audio_facts.jsonl.
     """
-    from asr.cli.common import counter, ready_torch
+    from asr.cli.common import counter, given, ready_torch
 
     ready_torch()
     from asr.config import read_config
-    from asr.preflight import cache_path, check_data, read_splits, report_text
+    from asr.files import write_text
+    from asr.preflight import (
+        augmented_examples,
+        cache_path,
+        check_data,
+        read_splits,
+        report_page,
+        report_text,
+    )
     from asr.train import TrainConfig
+    from asr.train_recognizer import TimeEstimate, estimate_time
 
     wanted = read_config(TrainConfig, config, settings or [], ignore=["run"])
+    splits = read_splits(data)
     report = check_data(
-        read_splits(data),
+        splits,
         wanted.model,
         batch_seconds=wanted.batch_seconds,
         cache=cache_path(data),
         progress=counter("audio read"),
     )
+    training, dev = splits.get("train", []), splits.get("dev", [])
+    estimate: TimeEstimate | None = None
+    if not report.fatal and training and dev and trial != 0:
+        estimate = estimate_time(wanted, training, dev, **given(seconds=trial))
+    if html is not None:
+        examples = (
+            []
+            if report.fatal
+            else augmented_examples(
+                training, wanted.model, wanted.augment, wanted.spec_augment, seed=wanted.seed, epoch=wanted.epochs
+            )
+        )
+        title = (data if data.is_dir() else data.parent).resolve().name
+        page = report_page(report, title=title, examples=examples, training_time=str(estimate or ""))
+        write_text(html, page)
     if as_json:
-        print(json.dumps(report.as_dict()))
+        found = {**report.as_dict(), "training": estimate and asdict(estimate)}
+        print(json.dumps(found))
     else:
-        print(report_text(report, examples=1 << 30 if show_all else None))
+        print(report_text(report, examples=1 << 30 if show_all else None, training_time=str(estimate or "")))
     if report.fatal:
         raise typer.Exit(1)

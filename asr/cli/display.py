@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from asr.cli.common import is_quiet, say
+from asr.monitor import duration_words
 
 if TYPE_CHECKING:
     from rich.console import Group
@@ -119,12 +120,5 @@ class LiveMonitor:
 def _facts(p: Progress) -> str:
     return (
         f"loss {p.loss:.3f}, gradient {p.gradient_norm:.2f}, {p.audio_rate:.0f} audio s/s,"
-        f" {_duration(p.seconds_left)} left"
+        f" {duration_words(p.seconds_left)} left"
     )
-
-
-def _duration(seconds: float) -> str:
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    minutes = round(seconds / 60)
-    return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60:02d} min"

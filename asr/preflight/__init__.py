@@ -5,6 +5,18 @@ such that a clean corpus (LibriSpeech) has no finding; docs/data.md tells what e
 """
 
 from asr.preflight.check import cache_path, check_data, read_splits
+from asr.preflight.page import augmented_examples, report_page
 from asr.preflight.report import Example, Finding, Report, SplitFacts, report_text
 
-__all__ = ["Example", "Finding", "Report", "SplitFacts", "cache_path", "check_data", "read_splits", "report_text"]
+__all__ = [
+    "Example",
+    "Finding",
+    "Report",
+    "SplitFacts",
+    "augmented_examples",
+    "cache_path",
+    "check_data",
+    "read_splits",
+    "report_page",
+    "report_text",
+]

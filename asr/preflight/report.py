@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import textwrap
 import unicodedata
 from collections.abc import Iterator, Sequence
@@ -90,15 +89,13 @@ def found(
         yield Finding(kind, severity, what, remedy, tuple(examples), total)
 
 
-def report_text(
-    report: Report, *, examples: int | None = None, seconds_per_epoch: float | None = None, width: int = 100
-) -> str:
+def report_text(report: Report, *, examples: int | None = None, training_time: str = "", width: int = 100) -> str:
     """The report as one screen.
 
     Args:
         report: What was found.
         examples: Cases shown of each finding; by default up to five, fewer where there are many findings.
-        seconds_per_epoch: What an epoch of training will take, if it was tried.
+        training_time: How long training takes, in words.
         width: Columns.
     """
     if examples is None:
@@ -107,21 +104,21 @@ def report_text(
     for split, s in report.splits.items():
         words = f"{s.words:,}" if s.words else "-"
         lines.append(
-            f"{_printable(split):9} {s.utterances:10,} {s.seconds / 3600:8.2f} {s.speakers or '-':>9}"
+            f"{printable(split):9} {s.utterances:10,} {s.seconds / 3600:8.2f} {s.speakers or '-':>9}"
             f" {s.shortest:9.2f} s {s.median:6.2f} s {s.longest:6.2f} s {words:>10} {s.texts:7,}"
         )
     rates = ", ".join(f"{n:,} at {rate:,} Hz" for rate, n in report.rates.items())
     lines.append(f"audio: {rates or 'none could be read'}")
-    if seconds_per_epoch is not None:
-        lines.append(f"an epoch of training takes about {_time(seconds_per_epoch)} on this machine")
+    if training_time:
+        lines.append(training_time)
     for finding in report.findings:
         label = {"fatal": "FATAL", "warning": "warning", "note": "note"}[finding.severity]
         lines += textwrap.wrap(
-            _printable(f"{label}: {finding.message} [{finding.kind}]"), width, subsequent_indent="    "
+            printable(f"{label}: {finding.message} [{finding.kind}]"), width, subsequent_indent="    "
         )
         everywhere = finding.count == finding.total > examples  # cases would tell nothing
         for example in finding.examples[: 0 if everywhere else examples]:
-            line = _printable(f"    {example.name}  {example.detail}".rstrip())
+            line = printable(f"    {example.name}  {example.detail}".rstrip())
             lines.append(line if len(line) <= width else line[: width - 3] + "...")
         if finding.count > examples and not everywhere:
             lines.append(f"    and {finding.count - examples:,} more")
@@ -132,15 +129,8 @@ def report_text(
     return "\n".join(lines)
 
 
-def _printable(text: str) -> str:
+def printable(text: str) -> str:
     """Ids, paths and texts come from strangers: what would steer a terminal, or is not seen, is spelt out."""
     return "".join(
         c if c.isprintable() or unicodedata.category(c) == "Zs" else c.encode("unicode_escape").decode() for c in text
     )
-
-
-def _time(seconds: float) -> str:
-    for limit, size, unit in ((120, 1, "s"), (7200, 60, "minutes"), (math.inf, 3600, "hours")):
-        if seconds < limit:
-            return f"{seconds / size:.0f} {unit}"
-    return f"{seconds} s"
