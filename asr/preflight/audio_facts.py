@@ -195,7 +195,7 @@ def _stereo(utterance: Utterance, info: AudioInfo) -> str:
         return "opposite"
     # Of two people on two channels one is silent while the other speaks; two microphones hear the same at one time.
     levels = (np.maximum(_frame_levels(x, info.sample_rate), -70) for x in (left, right))
-    return "different" if abs(_correlation(left, right)) < 0.3 and _correlation(*levels) < 0.3 else ""
+    return "different" if _correlation(*levels) < 0.3 else ""
 
 
 def _correlation(x: npt.NDArray[Any], y: npt.NDArray[Any]) -> float:
