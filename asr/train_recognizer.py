@@ -17,11 +17,13 @@ import yaml
 from asr.augment import check_folders, folder_files
 from asr.config import to_dict
 from asr.data import Batch, Utterance, load_batches, read_cuts
-from asr.evaluate import recognize, unknown_characters
+from asr.errors import InputError
+from asr.evaluate import recognize
 from asr.files import remove_leftovers, write_text
 from asr.model_folder import Model, save_model
 from asr.models.recognizer import build_recognizer
 from asr.monitor import LogMonitor, Monitor, SilentMonitor, Validation, duration_words
+from asr.preflight import cache_path, check_data
 from asr.processes import gather, launch
 from asr.provenance import provenance
 from asr.run_folder import check_same_run, only_process
@@ -34,8 +36,16 @@ if TYPE_CHECKING:
     from lightning_fabric import Fabric
 
 
+CHECK_SECONDS = 60.0  # of reading audio before a run begins
+
+
 def train_recognizer(
-    config: TrainConfig, data_dir: str | Path, out_dir: str | Path, *, monitor: Monitor | None = None
+    config: TrainConfig,
+    data_dir: str | Path,
+    out_dir: str | Path,
+    *,
+    monitor: Monitor | None = None,
+    check: bool = True,
 ) -> TrainResult:
     """Trains a recogniser on `cuts_train.jsonl.gz` of `data_dir`, judged by `cuts_dev.jsonl.gz`.
 
@@ -43,6 +53,13 @@ def train_recognizer(
     interruption, however hard, goes on where it was and ends with the weights of an uninterrupted run.
     Denormal numbers are flushed to zero from here on, in this process. Of several processes, started by torchrun or
     SLURM, each calls this.
+
+    Args:
+        config: All settings.
+        data_dir: As made by `asr prepare`.
+        out_dir: One run's own.
+        monitor: Is told how it goes.
+        check: A new run looks at its data first, for at most a minute, and stops where they would ruin it.
 
     Raises:
         InputError: The data cannot be used, or `out_dir` holds a run of other settings or data.
@@ -56,7 +73,7 @@ def train_recognizer(
     with only_process(out_dir) if fabric.is_global_zero else nullcontext():
         fabric.barrier()
         monitor = monitor or LogMonitor() if fabric.is_global_zero else SilentMonitor()
-        return _train_recognizer(fabric, config, data_dir, training, dev, out_dir, monitor)
+        return _train_recognizer(fabric, config, data_dir, training, dev, out_dir, monitor, check)
 
 
 def _train_recognizer(
@@ -67,6 +84,7 @@ def _train_recognizer(
     dev: list[Utterance],
     out_dir: Path,
     monitor: Monitor,
+    check: bool,
 ) -> TrainResult:
     config = resolve(config, training)
     facts = provenance()
@@ -82,11 +100,11 @@ def _train_recognizer(
     check_folders(config.augment, config.model.features.sample_rate)
     model = new_model(config, training, name=out_dir.name, monitor=monitor)
     recognizer = model.recognizer
-    if unknown := unknown_characters(model, dev):
-        monitor.note(f"characters of dev that training never has, each an error: {dict(unknown.most_common(10))}")
     if fabric.is_global_zero:
         remove_leftovers(out_dir / "model")
     if not resumed:
+        if check and fabric.is_global_zero:
+            _check_data(config, data_dir, training, dev, monitor)
         fit_normalizer(config, model, training)
         if fabric.is_global_zero:
             write_text(out_dir / "config.yaml", yaml.safe_dump(described, allow_unicode=True, sort_keys=False))
@@ -107,6 +125,31 @@ def _train_recognizer(
         save_model(out_dir / "model", model, _card(model, data_dir, training, dev, validation, epochs, facts))
 
     return train(fabric, recognizer, batches, validate, save_best, config, out_dir, monitor)
+
+
+def _check_data(
+    config: TrainConfig, data_dir: Path, training: Sequence[Utterance], dev: Sequence[Utterance], monitor: Monitor
+) -> None:
+    """Tells what is wrong with the data.
+
+    Raises:
+        InputError: It would ruin training.
+    """
+    report = check_data(
+        {"train": training, "dev": dev},
+        config.model,
+        batch_seconds=config.batch_seconds,
+        audio_seconds=CHECK_SECONDS,
+        cache=cache_path(data_dir),
+    )
+    if report.fatal:
+        raise InputError(
+            "; ".join(finding.line() for finding in report.fatal),
+            where=data_dir,
+            remedy=f"`asr check {data_dir}` tells more; --no-check trains anyway",
+        )
+    for finding in report.findings:
+        monitor.note(finding.line())
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,7 @@ def train(
     ] = None,
     data: Annotated[Path, typer.Option("--data", help="A folder made by `asr prepare`.")] = ...,  # type: ignore[assignment]
     out: Annotated[Path, typer.Option("--out", help="Folder for the run, e.g. exp/fsdd.")] = ...,  # type: ignore[assignment]
+    no_check: Annotated[bool, typer.Option("--no-check", help="Do not look for faults of the data first.")] = False,
 ) -> None:
     """Train a recogniser.
 
@@ -37,7 +38,7 @@ def train(
     wanted = read_config(TrainConfig, config, settings, ignore=["run"])  # a run's own config.yaml can be run again
     try:
         with training_monitor() as monitor:
-            result = train_recognizer(wanted, data, out, monitor=monitor)
+            result = train_recognizer(wanted, data, out, monitor=monitor, check=not no_check)
     except KeyboardInterrupt:
         if (out / "model").is_dir():
             say(f"asr: the best model so far is {out}/model")

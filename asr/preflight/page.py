@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import io
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -131,6 +132,12 @@ def _features(frontend: Frontend, samples: Samples, seed: int, masks: SpecAugmen
 
 def _picture(values: np.ndarray[Any, Any], seconds: float, **axes: Any) -> bytes:
     """A PNG of values (F, T)."""
+    with warnings.catch_warnings():  # numpy wonders that denormal numbers are flushed
+        warnings.filterwarnings("ignore", message="The value of the smallest subnormal")
+        return _draw(values, seconds, **axes)
+
+
+def _draw(values: np.ndarray[Any, Any], seconds: float, **axes: Any) -> bytes:
     import librosa.display
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure

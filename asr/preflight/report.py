@@ -57,6 +57,12 @@ class Finding:
         count = f" ({self.count:,}{of})" if self.examples else ""
         return f"{self.what}{count}; {self.remedy}"
 
+    def line(self, examples: int = 3) -> str:
+        """The message with a few cases, in one line that a terminal can show."""
+        cases = [f"{e.name} ({e.detail})" if e.detail else e.name for e in self.examples[:examples]]
+        more = ", ..." if self.count > examples else ""
+        return printable(f"{self.message}: {', '.join(cases)}{more}" if cases else self.message)
+
 
 @dataclass(frozen=True)
 class Report:

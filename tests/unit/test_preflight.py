@@ -549,7 +549,7 @@ def test_the_report_in_json_and_on_the_screen(splits: Splits) -> None:
     assert values["format"] == 1
     (finding,) = values["findings"]
     assert (finding["kind"], finding["count"], len(finding["examples"])) == ("empty-text", 9, 9)
-    text = report_text(report, seconds_per_epoch=90)
+    text = report_text(report, training_time="an epoch takes 90 s")
     assert finding["message"] in " ".join(text.split())
     assert "and 4 more" in text
     assert "90 s" in text
