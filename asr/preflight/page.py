@@ -69,21 +69,24 @@ def augmented_examples(
     frontend = Frontend(model.features)
     augmentation, masks = augmentation.at_epoch(epoch), masks.at_epoch(epoch)
     made = []
-    for utterance in chosen:
-        drawn = utterance_seed(seed, epoch - 1, utterance.id)
-        samples = utterance.samples(rate)
-        changed = augment(samples, rate, drawn, augmentation)
-        made.append(
-            AugmentedExample(
-                id=utterance.id,
-                text=utterance.text,
-                before=_spectrogram(samples, rate),
-                after=_spectrogram(changed, rate),
-                features=_features(frontend, changed, drawn, masks),
-                sound_before=_flac(samples, rate),
-                sound_after=_flac(changed, rate),
+    with warnings.catch_warnings():
+        # Of numpy, once denormal numbers are flushed; nothing here depends on them.
+        warnings.filterwarnings("ignore", message="The value of the smallest subnormal")
+        for utterance in chosen:
+            drawn = utterance_seed(seed, epoch - 1, utterance.id)
+            samples = utterance.samples(rate)
+            changed = augment(samples, rate, drawn, augmentation)
+            made.append(
+                AugmentedExample(
+                    id=utterance.id,
+                    text=utterance.text,
+                    before=_spectrogram(samples, rate),
+                    after=_spectrogram(changed, rate),
+                    features=_features(frontend, changed, drawn, masks),
+                    sound_before=_flac(samples, rate),
+                    sound_after=_flac(changed, rate),
+                )
             )
-        )
     return made
 
 
@@ -132,12 +135,6 @@ def _features(frontend: Frontend, samples: Samples, seed: int, masks: SpecAugmen
 
 def _picture(values: np.ndarray[Any, Any], seconds: float, **axes: Any) -> bytes:
     """A PNG of values (F, T)."""
-    with warnings.catch_warnings():  # numpy wonders that denormal numbers are flushed
-        warnings.filterwarnings("ignore", message="The value of the smallest subnormal")
-        return _draw(values, seconds, **axes)
-
-
-def _draw(values: np.ndarray[Any, Any], seconds: float, **axes: Any) -> bytes:
     import librosa.display
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
