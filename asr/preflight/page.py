@@ -115,11 +115,12 @@ def report_page(
 
 
 def _spectrogram(samples: Samples, rate: int) -> bytes:
+    """The loudest 70 dB, brighter the louder."""
     import librosa
 
     mel = librosa.feature.melspectrogram(y=samples, sr=rate, n_fft=512, hop_length=rate // 100, n_mels=80)
-    decibel = librosa.power_to_db(mel, ref=1.0, top_db=None)
-    return _picture(decibel, len(samples) / rate, sr=rate, hop_length=rate // 100, y_axis="mel", vmin=-60, vmax=30)
+    decibel = librosa.power_to_db(mel, ref=np.max, top_db=None)
+    return _picture(decibel, len(samples) / rate, sr=rate, hop_length=rate // 100, y_axis="mel", vmin=-70, vmax=0)
 
 
 def _features(frontend: Frontend, samples: Samples, seed: int, masks: SpecAugmentConfig) -> bytes:
