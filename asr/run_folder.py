@@ -30,10 +30,11 @@ class RunLog:
 
     def __init__(self, folder: Path, size: int, step: int) -> None:
         self.path = make_folder(folder) / "log.jsonl"
-        if not size:
-            self.path.unlink(missing_ok=True)
-        elif self.path.exists() and self.size() > size:
-            os.truncate(self.path, size)
+        with self._words():
+            if not size:
+                self.path.unlink(missing_ok=True)
+            elif self.path.exists() and self.size() > size:
+                os.truncate(self.path, size)
         self._board: Any = None
         try:
             from torch.utils.tensorboard import SummaryWriter
@@ -45,16 +46,28 @@ class RunLog:
         return self.path.stat().st_size if self.path.exists() else 0
 
     def write(self, kind: str, row: dict[str, Any]) -> None:
-        """Appends a line; numbers that are not finite become null."""
+        """Appends a line; numbers that are not finite become null.
+
+        Raises:
+            InputError: It cannot be written (a full disk).
+        """
         finite = {k: _finite(v) for k, v in row.items()}
-        with open(self.path, "a", encoding="utf-8") as f:
+        with self._words(), open(self.path, "a", encoding="utf-8") as f:
             f.write(json.dumps({"kind": kind, **finite}, allow_nan=False) + "\n")
         if self._board is not None:
-            for name, value in _flat(finite, "/").items():
-                if isinstance(value, int | float) and name not in ("step", "epoch"):
-                    self._board.add_scalar(f"{kind}/{name}", value, row["step"])
-            if kind != "step":
-                self._board.flush()
+            with self._words():
+                for name, value in _flat(finite, "/").items():
+                    if isinstance(value, int | float) and name not in ("step", "epoch"):
+                        self._board.add_scalar(f"{kind}/{name}", value, row["step"])
+                if kind != "step":
+                    self._board.flush()
+
+    @contextmanager
+    def _words(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as e:
+            raise InputError(f"cannot be written ({e.strerror or e})", where=self.path) from e
 
     def close(self) -> None:
         if self._board is not None:

@@ -175,10 +175,10 @@ class _Run:
 
     def __init__(self, fabric: Fabric, model: nn.Module, config: TrainConfig, folder: Path, monitor: Monitor) -> None:
         self.fabric, self.model, self.config, self.folder, self.monitor = fabric, model, config, folder, monitor
-        adamw = torch.optim.AdamW(
+        self.optimizer = torch.optim.AdamW(
             model.parameters(), lr=config.learning_rate, betas=(0.9, 0.98), weight_decay=config.weight_decay
         )
-        self.module, self.optimizer = fabric.setup(model, adamw)
+        self.module = fabric.setup_module(model)  # `model` itself, and the exchange of gradients
         # Sums of losses have gradients of about 1, so that half precision needs no large scale.
         self.scaler = torch.amp.GradScaler(fabric.device.type, init_scale=1.0, enabled=config.precision == "16")
         self.named = [(name, p) for name, p in model.named_parameters() if p.requires_grad]

@@ -149,9 +149,10 @@ def main() -> None:
     usual.encoder = PackedEncoder(ours.encoder)
 
     reading = Clock()
-    stream = load_batches(
+    plan = load_batches(
         speech, tokenizer, normalizer, sample_rate=16000, batch_seconds=args.batch_seconds, seed=1, shuffle=True
     )
+    stream = iter(plan)
     batches: list[Batch] = []
     while len(batches) < args.batches:
         with reading("reading"):

@@ -11,7 +11,7 @@ import torch
 
 from asr.checkpoint import load_checkpoint, save_checkpoint
 from asr.errors import InputError
-from asr.run_folder import only_process
+from asr.run_folder import RunLog, only_process
 
 
 def test_the_newest_is_read_and_the_one_before_kept(tmp_path: Path) -> None:
@@ -35,6 +35,29 @@ def test_damage(tmp_path: Path, damage: bytes) -> None:
     (tmp_path / "last.pt").write_bytes(damage)
     with pytest.raises(InputError, match=r"no checkpoint can be read.*anew"):
         load_checkpoint(tmp_path)
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full here")
+def test_a_log_that_finds_no_room_is_named(tmp_path: Path) -> None:
+    (tmp_path / "log.jsonl").symlink_to("/dev/full")
+    log = RunLog(tmp_path, size=1, step=1)
+    with pytest.raises(InputError, match=r"log.jsonl: cannot be written \(No space left"):
+        log.write("step", {"step": 2, "loss": 1.0})
+
+
+def test_the_log_is_cut_to_its_state(tmp_path: Path) -> None:
+    log = RunLog(tmp_path, size=0, step=0)
+    log.write("step", {"step": 1, "loss": float("nan"), "gradient_norms": {"head": float("inf")}})
+    size = log.size()
+    assert (tmp_path / "log.jsonl").read_text() == (
+        '{"kind": "step", "step": 1, "loss": null, "gradient_norms": {"head": null}}\n'
+    )
+    log.write("step", {"step": 2})
+    log.close()
+    RunLog(tmp_path, size=size, step=1).close()
+    assert (tmp_path / "log.jsonl").stat().st_size == size
+    RunLog(tmp_path, size=0, step=0).close()
+    assert not (tmp_path / "log.jsonl").exists()
 
 
 def test_another_format_is_named(tmp_path: Path) -> None:
