@@ -25,7 +25,7 @@ from asr.data import Batch
 from asr.errors import InputError
 from asr.models.recognizer import ModelConfig
 from asr.monitor import Monitor, Progress, SilentMonitor, Validation
-from asr.processes import lost_processes, stop_signals, sum_over_processes
+from asr.processes import stop_signals, sum_over_processes
 from asr.run_folder import RunLog
 from asr.spec_augment import SpecAugmentConfig
 
@@ -147,10 +147,10 @@ def train(
         folder: Gets log.jsonl, checkpoints/, and tensorboard/ where it is installed.
 
     Raises:
-        InputError: Gradients are not finite time and again; another process is gone; the GPU's memory is too small.
+        InputError: Gradients are not finite time and again; the GPU's memory is too small.
         KeyboardInterrupt: Ctrl-C or SIGTERM; the state is saved.
     """
-    with stop_signals() as stopping, lost_processes(fabric), _memory_advice(config):
+    with stop_signals() as stopping, _memory_advice(config):
         run = _Run(fabric, model, config, folder, monitor if fabric.is_global_zero else SilentMonitor())
         while not run.state.trained:
             steps, stream = batches(run.state.epoch, run.state.now.steps)

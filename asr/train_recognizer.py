@@ -24,7 +24,7 @@ from asr.model_folder import Model, save_model
 from asr.models.recognizer import build_recognizer
 from asr.monitor import LogMonitor, Monitor, SilentMonitor, Validation, duration_words
 from asr.preflight import cache_path, check_data
-from asr.processes import gather, launch
+from asr.processes import gather, launch, lost_processes
 from asr.provenance import provenance
 from asr.run_folder import check_same_run, only_process
 from asr.score import score
@@ -62,7 +62,8 @@ def train_recognizer(
         check: A new run looks at its data first, for at most a minute, and stops where they would ruin it.
 
     Raises:
-        InputError: The data cannot be used, or `out_dir` holds a run of other settings or data.
+        InputError: The data cannot be used, `out_dir` holds a run of other settings or data, or another process of
+            this run is gone.
         KeyboardInterrupt: Ctrl-C or SIGTERM; the state is saved.
     """
     data_dir, out_dir = Path(data_dir), Path(out_dir)
@@ -70,7 +71,7 @@ def train_recognizer(
     torch.set_flush_denormal(True)
     fabric = launch(config.device)
     # One process holds the folder for all of them.
-    with only_process(out_dir) if fabric.is_global_zero else nullcontext():
+    with lost_processes(fabric), only_process(out_dir) if fabric.is_global_zero else nullcontext():
         fabric.barrier()
         monitor = monitor or LogMonitor() if fabric.is_global_zero else SilentMonitor()
         return _train_recognizer(fabric, config, data_dir, training, dev, out_dir, monitor, check)

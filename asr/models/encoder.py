@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -190,6 +190,23 @@ class ConvFrames(nn.Module):
         return x.transpose(1, 2).reshape(b, t, c * f), lens
 
 
+class _Reorder(torch.autograd.Function):
+    """Frames of x (B, T, D) in the order of index (B, T), whose inverse is itself.
+
+    So the gradient is reordered the same way; torch's own would add frames up one by one, slower and, on a GPU, in any order.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, index: Tensor) -> Tensor:
+        ctx.save_for_backward(index)
+        return x.gather(1, index[..., None].expand(-1, -1, x.shape[2]))
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
+        (index,) = ctx.saved_tensors
+        return gradient.gather(1, index[..., None].expand(-1, -1, gradient.shape[2])), None
+
+
 def _reorder(x: Tensor, index: Tensor) -> Tensor:
-    """Frames of x (B, T, D) in the order of index (B, T)."""
-    return x.gather(1, index[..., None].expand(-1, -1, x.shape[2]))
+    reordered: Tensor = _Reorder.apply(x, index)
+    return reordered

@@ -67,7 +67,8 @@ def test_yesno_killed_at_any_moment_ends_with_the_same_weights(yesno: Path, tmp_
     config = ROOT / "recipes" / "yesno" / "conf" / "blstm.yaml"
 
     def start(name: str) -> subprocess.Popen[bytes]:
-        words = ["train", str(config), "epochs=8", "checkpoint_minutes=0", "--data", "data", "--out", name]
+        words = ["train", str(config), "epochs=8", "checkpoint_minutes=0", "augment.speed=[0.9,1.0,1.1]"]
+        words += ["augment.noise=generated", "ema=0.9", "average_best=3", "--data", "data", "--out", name]
         command = [sys.executable, "-c", "from asr.cli import main; main()", *words]
         return subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
 
