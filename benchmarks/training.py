@@ -5,8 +5,8 @@
 
 FOLDER is in LibriSpeech's layout (default: $ASR_DATA/librispeech-mini's training speakers). Utterances of 5-15 s are
 batched by the recogniser's own plan and read from their files. The usual way is the same network as one
-bidirectional nn.LSTM through pack_padded_sequence. Every batch is trained on by both, one after the other, so that
-the ratio holds when the machine's speed drifts. The third row is `precision=bf16`, fast where the processor has it. Then:
+bidirectional nn.LSTM through pack_padded_sequence. Every batch is trained on by each, one after the other, so that
+the ratio holds when the machine's speed drifts; `bf16` is `precision=bf16`, fast where the processor has it. Then:
 where a step's time goes, and how long training waits for data.
 """
 

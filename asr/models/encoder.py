@@ -193,7 +193,8 @@ class ConvFrames(nn.Module):
 class _Reorder(torch.autograd.Function):
     """Frames of x (B, T, D) in the order of index (B, T), whose inverse is itself.
 
-    So the gradient is reordered the same way; torch's own would add frames up one by one, slower and, on a GPU, in any order.
+    So the gradient is reordered the same way; torch's own would add frames up one by one, slower and, on a GPU, in
+    any order.
     """
 
     @staticmethod
