@@ -59,7 +59,7 @@ class TrainConfig:
     num_workers: int = 0  # processes that read audio; 0: the training process itself
     checkpoint_minutes: float = 5.0  # between checkpoints; there is one at the end of each epoch, too
     device: Literal["auto", "cpu", "gpu"] = "auto"
-    precision: Literal["32", "bf16", "16"] = "32"  # of the network's products; 16 and bf16 are for GPUs
+    precision: Literal["32", "bf16", "16"] = "32"  # of products; half is for GPUs, bf16 also for CPUs that know it
 
     def __post_init__(self) -> None:
         check(self.epochs >= 1, f"epochs {self.epochs} is not at least 1")
