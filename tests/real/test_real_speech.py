@@ -50,7 +50,7 @@ def test_features_of_speech_equal_torchaudios(librispeech: Path, rate: int) -> N
 def test_yesno_from_corpus_to_score(yesno: Path, tmp_path: Path) -> None:
     summary = yesno_corpus.prepare(yesno, tmp_path / "data")
     assert summary.utterances == {"train": 25, "dev": 5, "test": 30}
-    config = read_config(TrainConfig, ROOT / "recipes" / "yesno" / "conf" / "blstm.yaml", ["epochs=50"])
+    config = read_config(TrainConfig, ROOT / "recipes" / "yesno" / "conf" / "blstm.yaml")
     train_recognizer(config, tmp_path / "data", tmp_path / "exp")
     result = evaluate(
         load_model(tmp_path / "exp" / "model"), tmp_path / "data" / "cuts_test.jsonl.gz", tmp_path / "results"
