@@ -176,7 +176,8 @@ def plan_batches(
     epoch. An utterance longer than the budget is a batch of its own. The plan follows from the arguments alone.
 
     Args:
-        multiple: The number of batches can be divided by it: the largest are halved until it can.
+        multiple: The number of batches can be divided by it: the largest are halved until it can, or,
+            where all hold one utterance, some come twice.
 
     Returns:
         Indices into `durations`. Without shuffle the longest come first.
@@ -204,6 +205,9 @@ def plan_batches(
     while len(batches) % multiple:
         largest = max(range(len(batches)), key=lambda i: (len(batches[i]), -i))
         batch = batches[largest]
+        if len(batch) == 1:  # nothing is left to halve: a few utterances are heard twice
+            batches += batches[: multiple - len(batches) % multiple]
+            break
         batches[largest : largest + 1] = [batch[: len(batch) // 2], batch[len(batch) // 2 :]]
     if shuffle:
         chance.shuffle(batches)

@@ -61,8 +61,14 @@ def atomic_path(path: str | Path, *, replace_folder: bool = False) -> Iterator[P
 
 
 def remove_leftovers(path: str | Path) -> None:
-    """Removes what `atomic_path(path)` left in processes that were killed; nobody may be writing `path` meanwhile."""
+    """Removes what `atomic_path(path)` left in processes that were killed; nobody may be writing `path` meanwhile.
+
+    Where one was killed between its two renames, what stood at `path` is put back.
+    """
     path = Path(path)
+    for old in sorted(path.parent.glob(f".{glob.escape(path.name)}.*.old")):
+        if not path.exists():
+            old.replace(path)
     for kind in ("part", "old"):
         for stale in path.parent.glob(f".{glob.escape(path.name)}.*.{kind}"):
             _remove(stale)

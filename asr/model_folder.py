@@ -64,7 +64,7 @@ def save_model(folder: str | Path, model: Model, card: str) -> None:
     Args:
         card: README.md: what it was trained on, the licence, error rates with their commands.
     """
-    from safetensors.torch import save_file
+    from safetensors.torch import save
 
     state = {name: value.detach().cpu().contiguous() for name, value in model.recognizer.state_dict().items()}
     config = {"format": FORMAT, **to_dict(model.config)}
@@ -76,8 +76,7 @@ def save_model(folder: str | Path, model: Model, card: str) -> None:
         )
         (staging / "README.md").write_text(card, encoding="utf-8")
         model.tokenizer.save(staging / "tokens.txt")
-        save_file(state, staging / "model.safetensors")
-        (staging / "model.safetensors").chmod((staging / "tokens.txt").stat().st_mode)  # it makes a private file
+        (staging / "model.safetensors").write_bytes(save(state))
 
 
 def load_model(model: str | Path) -> Model:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+import logging
 import math
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,8 @@ import yaml
 
 from asr.errors import InputError
 from asr.files import make_folder, read_text
+
+log = logging.getLogger(__name__)
 
 # What changes nothing in the result; the batches of a step, over all processes, stand in `run.batches_per_step`.
 _FREE = {"num_workers", "checkpoint_minutes", "accumulate"}
@@ -94,7 +97,10 @@ def check_same_run(described: dict[str, Any], out_dir: Path) -> bool:
         InputError: It holds another; the differences are listed.
     """
     path = out_dir / "config.yaml"
+    there = any((out_dir / "checkpoints").glob("*.pt"))
     if not path.exists():
+        if there:
+            raise InputError("is gone, but there are checkpoints", where=path, remedy="choose another --out")
         return False
     try:
         earlier = yaml.safe_load(read_text(path, limit=1 << 20))
@@ -110,7 +116,7 @@ def check_same_run(described: dict[str, Any], out_dir: Path) -> bool:
             where=out_dir,
             remedy="choose another --out, or remove it to start anew",
         )
-    return any((out_dir / "checkpoints").glob("*.pt"))  # else it was stopped before the first
+    return there  # else it was stopped before the first
 
 
 @contextmanager
@@ -135,7 +141,18 @@ def only_process(folder: str | Path) -> Iterator[None]:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise InputError("another process trains here", where=folder, remedy="wait for it, or stop it") from None
+        except OSError as e:  # some network file systems have no locks
+            log.warning("%s: a second process would not be noticed here (%s)", folder, e.strerror or e)
+        # Processes that read data inherit the lock, and outlive a kill of this one for seconds.
+        number, owner = file.fileno(), os.fstat(file.fileno()).st_ino
+        os.register_at_fork(after_in_child=lambda: _close_inherited(number, owner))
         yield
+
+
+def _close_inherited(number: int, inode: int) -> None:
+    with suppress(OSError):
+        if os.fstat(number).st_ino == inode:  # the number may belong to another file by now
+            os.close(number)
 
 
 def _flat(values: dict[str, Any], joint: str = ".", prefix: str = "") -> dict[str, Any]:

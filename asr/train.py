@@ -59,7 +59,9 @@ class TrainConfig:
     num_workers: int = 0  # processes that read audio; 0: the training process itself
     checkpoint_minutes: float = 5.0  # between checkpoints; there is one at the end of each epoch, too
     device: Literal["auto", "cpu", "gpu"] = "auto"
-    precision: Literal["32", "bf16", "16"] = "32"  # of products; half is for GPUs, bf16 also for CPUs that know it
+    precision: Literal["fp32", "bf16", "fp16"] = (
+        "fp32"  # of products; half is for GPUs, bf16 also for CPUs that know it
+    )
 
     def __post_init__(self) -> None:
         check(self.epochs >= 1, f"epochs {self.epochs} is not at least 1")
@@ -158,7 +160,7 @@ def train(
                 run.monitor.step(progress)
             _finish_epoch(run, progress, validate, save_best)
             run.save()
-            if stopping() and not run.state.trained:
+            if _stopping(run, stopping) and not run.state.trained:
                 raise KeyboardInterrupt
         if not run.state.finished:
             _average_best(run, validate, save_best)
@@ -180,7 +182,9 @@ class _Run:
         )
         self.module = fabric.setup_module(model)  # `model` itself, and the exchange of gradients
         # Sums of losses have gradients of about 1, so that half precision needs no large scale.
-        self.scaler = torch.amp.GradScaler(fabric.device.type, init_scale=1.0, enabled=config.precision == "16")
+        if config.precision == "fp16" and fabric.device.type == "cpu":
+            raise InputError("is for GPUs", where="precision: fp16", remedy="precision=bf16 or fp32")
+        self.scaler = torch.amp.GradScaler(fabric.device.type, init_scale=1.0, enabled=config.precision == "fp16")
         self.named = [(name, p) for name, p in model.named_parameters() if p.requires_grad]
         self.ema = [p.detach().clone() for _, p in self.named] if config.ema else []
         self.state = self._resume()
@@ -269,11 +273,16 @@ def _steps(run: _Run, steps: int, stream: Iterator[Batch], stopping: Callable[[]
         if state.step % 10 == 1:
             run.write("step", {**progress.facts(), "batch_loss": mean, "gradient_norms": norms})
         if state.now.steps < steps:
-            stop = sum_over_processes(fabric, [stopping()])[0] > 0
+            stop = _stopping(run, stopping)
             if stop or time.perf_counter() - run.saved > 60 * config.checkpoint_minutes:
                 run.save()
             if stop:
                 raise KeyboardInterrupt
+
+
+def _stopping(run: _Run, stopping: Callable[[], bool]) -> bool:
+    """Whether any process was told to stop: the same answer in all."""
+    return sum_over_processes(run.fabric, [stopping()])[0] > 0
 
 
 def _gradients(run: _Run, group: list[Batch]) -> float:
@@ -306,8 +315,8 @@ def _gradients(run: _Run, group: list[Batch]) -> float:
 
 def autocast(config: TrainConfig, device: torch.device) -> torch.autocast:
     """Within it products of matrices have the configured precision; weights and their updates keep theirs."""
-    dtype = torch.float16 if config.precision == "16" else torch.bfloat16
-    return torch.autocast(device.type, dtype, enabled=config.precision != "32")
+    dtype = torch.float16 if config.precision == "fp16" else torch.bfloat16
+    return torch.autocast(device.type, dtype, enabled=config.precision != "fp32")
 
 
 def _clip_gradients(run: _Run) -> dict[str, float]:
@@ -354,7 +363,8 @@ def _update(run: _Run, rate: float, norm: float) -> None:
             f"{MOST_SKIPPED} steps in a row had no finite gradient (up to step {state.step})",
             where=run.folder,
             remedy=f"look at the data with `asr check`; lower learning_rate ({run.config.learning_rate:g}) or clip"
-            f" ({run.config.clip:g}), in a new --out" + ("; or precision=32" if run.config.precision != "32" else ""),
+            f" ({run.config.clip:g}), in a new --out"
+            + ("; or precision=fp32" if run.config.precision != "fp32" else ""),
         )
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from asr.cli.common import is_quiet, say
 from asr.monitor import duration_words
+from asr.processes import is_main_process
 
 if TYPE_CHECKING:
     from rich.console import Group
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 @contextmanager
 def training_monitor() -> Iterator[Monitor]:
     """A monitor for `train_recognizer`, live on a terminal."""
-    if is_quiet() or not sys.stderr.isatty():
+    if is_quiet() or not sys.stderr.isatty() or not is_main_process():
         yield PlainMonitor()
         return
     from rich.console import Console

@@ -40,6 +40,8 @@ def train(
         with training_monitor() as monitor:
             result = train_recognizer(wanted, data, out, monitor=monitor, check=not no_check)
     except KeyboardInterrupt:
+        if not is_main_process():
+            raise
         if (out / "model").is_dir():
             say(f"asr: the best model so far is {out}/model")
         if (out / "checkpoints").is_dir():

@@ -67,6 +67,9 @@ def augmented_examples(
     chosen = sorted(longest, key=lambda u: (u.duration, u.id))[len(longest) // 2 :][:count]
     rate = model.features.sample_rate
     frontend = Frontend(model.features)
+    if model.features.normalize == "global":  # by the examples, where training takes all utterances
+        sounds = [torch.from_numpy(u.samples(rate)) for u in chosen]
+        frontend.normalizer.fit(frontend.raw(s[None], torch.tensor([len(s)])) for s in sounds)
     augmentation, masks = augmentation.at_epoch(epoch), masks.at_epoch(epoch)
     made = []
     with warnings.catch_warnings():
