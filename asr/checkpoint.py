@@ -10,7 +10,7 @@ from __future__ import annotations
 import io
 import logging
 import os
-from collections.abc import Sequence
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -65,6 +65,8 @@ def load_checkpoint(folder: str | Path) -> dict[str, Any] | None:
         written = state.pop("format", None) if isinstance(state, dict) else None
         if written != FORMAT:
             raise InputError(f"was written by another version: format {written} -> {FORMAT}", where=path, remedy=_ANEW)
+        if path.name == "previous.pt":
+            (Path(folder) / "last.pt").unlink(missing_ok=True)  # damaged: it must not take the place of this one
         found_state: dict[str, Any] = state
         return found_state
     if found:
@@ -75,14 +77,17 @@ def load_checkpoint(folder: str | Path) -> dict[str, Any] | None:
 _ANEW = "to start anew, remove the run's folder or choose another --out"
 
 
-def save_weights(folder: str | Path, model: nn.Module, epochs: Sequence[int]) -> None:
-    """Writes the model's weights as those of the last of all `epochs`, and removes those of epochs not among them."""
-    folder = make_folder(folder)
-    newest = max(epochs)
-    with atomic_path(_weights_path(folder, newest)) as temporary:
+def save_weights(folder: str | Path, model: nn.Module, epoch: int) -> None:
+    """Writes the model's weights as those of an epoch."""
+    with atomic_path(_weights_path(make_folder(folder), epoch)) as temporary:
         temporary.write_bytes(save({name: p.detach().contiguous() for name, p in model.named_parameters()}))
-    for path in [*folder.glob("epoch-*.safetensors"), *folder.glob(".epoch-*.part")]:  # those of a killed process too
-        if path not in [_weights_path(folder, epoch) for epoch in epochs]:
+
+
+def prune_weights(folder: str | Path, epochs: Collection[int]) -> None:
+    """Removes the weights of all other epochs, and what killed processes left of some."""
+    kept = [_weights_path(Path(folder), epoch) for epoch in epochs]
+    for path in [*Path(folder).glob("epoch-*.safetensors"), *Path(folder).glob(".epoch-*.part")]:
+        if path not in kept:
             path.unlink()
 
 

@@ -19,13 +19,13 @@ import torch
 from torch import Tensor, nn
 
 from asr.augment import AugmentConfig
-from asr.checkpoint import load_checkpoint, load_weights, save_checkpoint, save_weights
+from asr.checkpoint import load_checkpoint, load_weights, prune_weights, save_checkpoint, save_weights
 from asr.config import check
 from asr.data import Batch
 from asr.errors import InputError
 from asr.models.recognizer import ModelConfig
 from asr.monitor import Monitor, Progress, SilentMonitor, Validation
-from asr.processes import stop_signals, sum_over_processes
+from asr.processes import gather, stop_signals, sum_over_processes
 from asr.run_folder import RunLog
 from asr.spec_augment import SpecAugmentConfig
 
@@ -188,6 +188,12 @@ class _Run:
         self.named = [(name, p) for name, p in model.named_parameters() if p.requires_grad]
         self.ema = [p.detach().clone() for _, p in self.named] if config.ema else []
         self.state = self._resume()
+        self.listed = {int(epoch) for *_, epoch in self.state.best_list}  # by the newest checkpoint
+        stands = (self.state.epoch, self.state.now.steps, self.state.step)
+        if len({*gather(fabric, [stands])}) > 1:
+            raise InputError(
+                "the processes found different checkpoints", where=folder, remedy="all machines need to see --out"
+            )
         self.log = RunLog(folder, self.state.log_bytes, self.state.step) if fabric.is_global_zero else None
         self.started = time.perf_counter() - self.state.seconds
         self.saved = time.perf_counter()
@@ -214,6 +220,10 @@ class _Run:
             "ema": self.ema,
         }
         save_checkpoint(self.folder / "checkpoints", values)
+        # What either of the two checkpoints lists stays.
+        listed = {int(epoch) for *_, epoch in self.state.best_list}
+        prune_weights(self.folder / "checkpoints", listed | self.listed)
+        self.listed = listed
 
     def _resume(self) -> _State:
         """Loads the newest checkpoint; a fresh state where there is none."""
@@ -234,7 +244,7 @@ class _Run:
 
 def _steps(run: _Run, steps: int, stream: Iterator[Batch], stopping: Callable[[], bool]) -> Iterator[Progress]:
     """Trains on the rest of an epoch of so many steps."""
-    config, state, fabric = run.config, run.state, run.fabric
+    config, state = run.config, run.state
     run.module.train()
     began, audio_before, waited = time.perf_counter(), state.now.audio, 0.0
     while state.now.steps < steps:
@@ -384,7 +394,7 @@ def _finish_epoch(
         entry = [*validation.rank, state.epoch]
         state.best_list = sorted([*state.best_list, entry])[: config.average_best]
         if entry in state.best_list and run.fabric.is_global_zero:
-            save_weights(run.folder / "checkpoints", run.model, [int(epoch) for *_, epoch in state.best_list])
+            save_weights(run.folder / "checkpoints", run.model, state.epoch)
     run.monitor.epoch(progress, validation, better)
     run.write(
         "epoch",

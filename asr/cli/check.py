@@ -41,8 +41,10 @@ def check(
 
     ready_torch()
     from asr.config import read_config
+    from asr.errors import InputError
     from asr.files import write_text
     from asr.preflight import (
+        AugmentedExample,
         augmented_examples,
         cache_path,
         check_data,
@@ -64,23 +66,25 @@ def check(
     )
     training, dev = splits.get("train", []), splits.get("dev", [])
     estimate: TimeEstimate | None = None
-    if not report.fatal and training and dev and trial != 0:
-        estimate = estimate_time(wanted, training, dev, **given(seconds=trial))
-    if html is not None:
-        examples = (
-            []
-            if report.fatal
-            else augmented_examples(
-                training, wanted.model, wanted.augment, wanted.spec_augment, seed=wanted.seed, epoch=wanted.epochs
-            )
-        )
-        title = (data if data.is_dir() else data.parent).resolve().name
-        page = report_page(report, title=title, examples=examples, training_time=str(estimate or ""))
-        write_text(html, page)
+    examples: list[AugmentedExample] = []
+    trouble = ""  # of what is tried; the report itself is not lost
+    if not report.fatal and training:
+        try:
+            if dev and trial != 0:
+                estimate = estimate_time(wanted, training, dev, **given(seconds=trial))
+            if html is not None:
+                examples = augmented_examples(
+                    training, wanted.model, wanted.augment, wanted.spec_augment, seed=wanted.seed, epoch=wanted.epochs
+                )
+        except InputError as e:
+            trouble = f"training would fail: {e}"
+    words = trouble or str(estimate or "")
     if as_json:
-        found = {**report.as_dict(), "training": estimate and asdict(estimate)}
-        print(json.dumps(found))
+        print(json.dumps({**report.as_dict(), "training": estimate and asdict(estimate), "trouble": trouble}))
     else:
-        print(report_text(report, examples=1 << 30 if show_all else None, training_time=str(estimate or "")))
-    if report.fatal:
+        print(report_text(report, examples=1 << 30 if show_all else None, training_time=words))
+    if html is not None:
+        title = (data if data.is_dir() else data.parent).resolve().name
+        write_text(html, report_page(report, title=title, examples=examples, training_time=words))
+    if report.fatal or trouble:
         raise typer.Exit(1)

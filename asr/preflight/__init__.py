@@ -5,10 +5,11 @@ such that a clean corpus (LibriSpeech) has no finding; docs/data.md tells what e
 """
 
 from asr.preflight.check import cache_path, check_data, read_splits
-from asr.preflight.page import augmented_examples, report_page
+from asr.preflight.page import AugmentedExample, augmented_examples, report_page
 from asr.preflight.report import Example, Finding, Report, SplitFacts, report_text
 
 __all__ = [
+    "AugmentedExample",
     "Example",
     "Finding",
     "Report",

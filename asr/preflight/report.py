@@ -116,7 +116,7 @@ def report_text(report: Report, *, examples: int | None = None, training_time: s
     rates = ", ".join(f"{n:,} at {rate:,} Hz" for rate, n in report.rates.items())
     lines.append(f"audio: {rates or 'none could be read'}")
     if training_time:
-        lines.append(training_time)
+        lines += textwrap.wrap(printable(training_time), width)
     for finding in report.findings:
         label = {"fatal": "FATAL", "warning": "warning", "note": "note"}[finding.severity]
         lines += textwrap.wrap(

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import os
 import pickle
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -111,3 +112,35 @@ def test_the_folder_is_free_when_its_process_has_ended(tmp_path: Path) -> None:
         pass
     with only_process(tmp_path):
         pass
+
+
+def test_a_damaged_checkpoint_never_takes_the_place_of_a_good_one(tmp_path: Path) -> None:
+    for step in (1, 2):
+        save_checkpoint(tmp_path, {"step": step})
+    (tmp_path / "last.pt").write_bytes(b"damaged")
+    state = load_checkpoint(tmp_path)
+    assert state is not None
+    assert state["step"] == 1
+    assert [path.name for path in tmp_path.iterdir()] == ["previous.pt"]
+
+
+def test_the_lock_is_not_inherited(tmp_path: Path) -> None:
+    """A process that reads data outlives a kill of its parent for a while: the run must not wait for it."""
+    script = f"""
+import os, time
+from asr.run_folder import only_process
+with only_process({str(tmp_path)!r}):
+    if os.fork() == 0:
+        print("child", flush=True)
+        time.sleep(30)
+    else:
+        os.waitpid(-1, 0)
+"""
+    process = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, start_new_session=True)
+    assert process.stdout is not None
+    process.stdout.readline()
+    process.kill()
+    process.wait()
+    with only_process(tmp_path):
+        pass
+    os.killpg(process.pid, signal.SIGKILL)

@@ -154,3 +154,12 @@ def test_a_file_that_vanished_is_named(prepared: Path, workers: int) -> None:
                 utterances, tokenizer, TextNormalizer(), sample_rate=8000, batch_seconds=5, num_workers=workers
             )
         )
+
+
+@given(st.lists(st.floats(0.1, 30), min_size=7, max_size=60), st.integers(1, 7), st.floats(0.5, 60))
+def test_every_plan_can_be_dealt_and_has_no_empty_batch(durations: list[float], multiple: int, budget: float) -> None:
+    plan = plan_batches(durations, budget, seed=1, multiple=multiple)
+    assert len(plan) % multiple == 0
+    assert all(plan)
+    assert {i for batch in plan for i in batch} == set(range(len(durations)))
+    assert all(len(batch) == 1 or len(batch) * max(durations[i] for i in batch) <= budget for batch in plan)

@@ -278,6 +278,23 @@ def test_averages_of_weights(tmp_path: Path) -> None:
     assert saved[-1] == ("epoch 4", raw[-1])
 
 
+@pytest.mark.parametrize("precision", ["fp32", "bf16", "fp16"])
+def test_precision_can_be_given_as_it_is_documented(precision: str, prepared: Path, tmp_path: Path) -> None:
+    config = read_config(TrainConfig, None, [f"precision={precision}"])
+    assert config.precision == precision
+    if precision == "fp16" and not torch.cuda.is_available():
+        with pytest.raises(InputError, match="for GPUs"):
+            train_recognizer(replace(SMALL, precision="fp16"), prepared, tmp_path / "run")
+
+
+def test_checkpoints_without_their_settings_are_refused(prepared: Path, tmp_path: Path) -> None:
+    train_recognizer(replace(SMALL, epochs=1), prepared, tmp_path / "run")
+    (tmp_path / "run" / "config.yaml").unlink()
+    with pytest.raises(InputError, match=r"config.yaml: is gone"):
+        train_recognizer(replace(SMALL, epochs=1), prepared, tmp_path / "run")
+    assert not (tmp_path / "run" / "config.yaml").exists()
+
+
 def test_half_precision_learns_too(prepared: Path, tmp_path: Path) -> None:
     """On a CPU it is slow, but the same code."""
     whole = train_recognizer(replace(SMALL, epochs=3), prepared, tmp_path / "whole")
