@@ -59,9 +59,7 @@ class TrainConfig:
     num_workers: int = 0  # processes that read audio; 0: the training process itself
     checkpoint_minutes: float = 5.0  # between checkpoints; there is one at the end of each epoch, too
     device: Literal["auto", "cpu", "gpu"] = "auto"
-    precision: Literal["fp32", "bf16", "fp16"] = (
-        "fp32"  # of products; half is for GPUs, bf16 also for CPUs that know it
-    )
+    precision: Literal["fp32", "bf16", "fp16"] = "fp32"  # of products; fp16 on GPUs alone
 
     def __post_init__(self) -> None:
         check(self.epochs >= 1, f"epochs {self.epochs} is not at least 1")

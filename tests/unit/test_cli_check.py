@@ -246,3 +246,19 @@ def test_training_stops_at_what_would_ruin_it(prepared: Path, tmp_path: Path) ->
     result = runner.invoke(app, [*words, str(tmp_path / "other"), "--no-check"])
     assert result.exit_code == 0, result.output
     assert "(1 of 24)" not in result.stderr
+
+
+def test_a_dev_set_without_text_would_choose_the_worst_model(prepared: Path) -> None:
+    edit(prepared / "cuts_dev.jsonl.gz", lambda rows: [row["supervisions"][0].update(text="!!") for row in rows])
+    result = runner.invoke(app, ["check", str(prepared), *NO_TRIAL])
+    assert result.exit_code == 1
+    assert "FATAL: no text after normalisation (5 of 30)" in result.stdout
+
+
+def test_what_cannot_be_tried_does_not_lose_the_report(prepared: Path, tmp_path: Path) -> None:
+    words = ["check", str(prepared), "augment.noise=/nonexistent", "--trial", "0.1", "--html", str(tmp_path / "c.html")]
+    result = runner.invoke(app, words)
+    assert result.exit_code == 1
+    assert "nothing would ruin training" in result.stdout
+    assert "training would fail: /nonexistent: no such folder" in result.stdout
+    assert "/nonexistent: no such folder" in (tmp_path / "c.html").read_text(encoding="utf-8")
