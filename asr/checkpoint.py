@@ -10,7 +10,7 @@ from __future__ import annotations
 import io
 import logging
 import os
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,7 @@ from asr.files import atomic_path, make_folder, remove_leftovers
 
 log = logging.getLogger(__name__)
 
-FORMAT = 2
+FORMAT = 3
 
 
 def save_checkpoint(folder: str | Path, state: dict[str, Any]) -> None:
@@ -91,17 +91,22 @@ def prune_weights(folder: str | Path, epochs: Collection[int]) -> None:
             path.unlink()
 
 
-def load_weights(folder: str | Path, epoch: int) -> dict[str, Tensor]:
-    """What save_weights wrote of an epoch.
+def average_weights(folder: str | Path, epochs: Sequence[int]) -> dict[str, Tensor]:
+    """The mean of what save_weights wrote of some epochs.
 
     Raises:
-        InputError: It is not there or damaged.
+        InputError: One is not there or damaged.
     """
-    path = _weights_path(Path(folder), epoch)
-    try:
-        return load_file(path)
-    except (OSError, SafetensorError) as e:
-        raise InputError(f"cannot be read ({e})", where=path, remedy=_ANEW) from e
+    mean: dict[str, Tensor] = {}
+    for epoch in epochs:
+        path = _weights_path(Path(folder), epoch)
+        try:
+            weights = load_file(path)
+        except (OSError, SafetensorError) as e:
+            raise InputError(f"cannot be read ({e})", where=path, remedy=_ANEW) from e
+        for name, values in weights.items():
+            mean[name] = mean.get(name, torch.zeros_like(values)).add_(values, alpha=1 / len(epochs))
+    return mean
 
 
 def _weights_path(folder: Path, epoch: int) -> Path:

@@ -270,10 +270,17 @@ class Batches:
 
     def __iter__(self) -> Iterator[Batch]:
         loader = DataLoader(self._dataset, batch_size=None, num_workers=self._num_workers, generator=torch.Generator())
-        for item in loader:
-            if isinstance(item, str):
-                raise InputError(item)
-            yield item
+        try:
+            for item in loader:
+                if isinstance(item, str):
+                    raise InputError(item)
+                yield item
+        except RuntimeError as e:
+            if "DataLoader worker" not in str(e):
+                raise
+            raise InputError(
+                "a process that reads audio was killed", where="num_workers", remedy="is memory short? num_workers=0"
+            ) from e
 
 
 class _BatchDataset(Dataset["Batch | str"]):

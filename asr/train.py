@@ -8,29 +8,35 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass, field
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from asr.augment import AugmentConfig
-from asr.checkpoint import load_checkpoint, load_weights, prune_weights, save_checkpoint, save_weights
+from asr.checkpoint import average_weights, load_checkpoint, prune_weights, save_checkpoint, save_weights
 from asr.config import check
 from asr.data import Batch
 from asr.errors import InputError
 from asr.models.recognizer import ModelConfig
 from asr.monitor import Monitor, Progress, SilentMonitor, Validation
+from asr.optimization import clip_gradients, mean_gradients, memory_advice, using_weights
 from asr.processes import gather, stop_signals, sum_over_processes
 from asr.run_folder import RunLog
 from asr.spec_augment import SpecAugmentConfig
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
+
+BLANK_NOTE = (
+    "the model hears nothing yet: CTC first learns to say blank everywhere, and letters come after some hundred"
+    " steps, rather suddenly. If the loss stays where it is for a thousand, raise learning_rate or check the texts"
+)
 
 # Steps in a row without a finite gradient after which a run has no future.
 MOST_SKIPPED = 10
@@ -86,8 +92,9 @@ class TrainConfig:
 class TrainResult:
     """How a run ended."""
 
-    best_epoch: int  # the last of those averaged, where an average was best
     best: Validation
+    best_epoch: int  # the last of those averaged, where an average was best
+    best_from: str  # "epoch 12", "the average of epochs 9, 11, 12"
     steps: int
     wall_seconds: float
 
@@ -113,13 +120,13 @@ class _State:
     smoothed: float | None = None
     best: Validation | None = None
     best_epoch: int = 0
+    best_from: str = ""  # in words
     best_list: list[list[float]] = field(default_factory=list)  # (error, loss, epoch): weights kept
     skipped: int = 0  # steps
     skipped_in_a_row: int = 0
     seconds: float = 0.0
     log_bytes: int = 0  # of log.jsonl, which is cut to it
-    trained: bool = False  # no epoch is left to do
-    finished: bool = False
+    stage: Literal["train", "average", "done"] = "train"
 
 
 Batches = Callable[[int, int], tuple[int, Iterable[Batch]]]
@@ -150,24 +157,50 @@ def train(
         InputError: Gradients are not finite time and again; the GPU's memory is too small.
         KeyboardInterrupt: Ctrl-C or SIGTERM; the state is saved.
     """
-    with stop_signals() as stopping, _memory_advice(config):
+    with stop_signals() as stopping, memory_advice(config.batch_seconds, config.accumulate):
         run = _Run(fabric, model, config, folder, monitor if fabric.is_global_zero else SilentMonitor())
-        while not run.state.trained:
-            steps, stream = batches(run.state.epoch, run.state.now.steps)
-            for progress in _steps(run, steps, iter(stream), stopping):
+        state = run.state
+        while state.stage == "train":
+            run.module.train()
+            steps, stream = batches(state.epoch, state.now.steps)
+            left, clock = iter(stream), _Clock(state.now.audio)
+            while state.now.steps < steps:
+                with clock.waiting():
+                    group = list(islice(left, config.accumulate))
+                progress = _step(run, group, steps, clock)
                 run.monitor.step(progress)
+                if state.now.steps < steps:
+                    stop = _any(run, stopping())
+                    if stop or time.perf_counter() - run.saved > 60 * config.checkpoint_minutes:
+                        run.save()
+                    if stop:
+                        raise KeyboardInterrupt
             _finish_epoch(run, progress, validate, save_best)
             run.save()
-            if _stopping(run, stopping) and not run.state.trained:
+            if _any(run, stopping()) and state.stage == "train":
                 raise KeyboardInterrupt
-        if not run.state.finished:
+        if state.stage == "average":
             _average_best(run, validate, save_best)
-            _finish(run)
-    if run.log is not None:
-        run.log.close()
-    state = run.state
+            state.stage = "done"
+            end = {"step": state.step, "best_epoch": state.best_epoch, "seconds": round(run.seconds, 1)}
+            run.write("end", end)
+            run.save()
+        run.close()
     assert state.best is not None
-    return TrainResult(state.best_epoch, state.best, state.step, state.seconds)
+    return TrainResult(state.best, state.best_epoch, state.best_from, state.step, state.seconds)
+
+
+class _Clock:
+    """Where the time of an epoch goes, since it was begun or gone on with."""
+
+    def __init__(self, audio_before: float) -> None:
+        self.began, self.audio_before, self.waited = time.perf_counter(), audio_before, 0.0
+
+    @contextmanager
+    def waiting(self) -> Iterator[None]:
+        started = time.perf_counter()
+        yield
+        self.waited += time.perf_counter() - started
 
 
 class _Run:
@@ -180,8 +213,6 @@ class _Run:
         )
         self.module = fabric.setup_module(model)  # `model` itself, and the exchange of gradients
         # Sums of losses have gradients of about 1, so that half precision needs no large scale.
-        if config.precision == "fp16" and fabric.device.type == "cpu":
-            raise InputError("is for GPUs", where="precision: fp16", remedy="precision=bf16 or fp32")
         self.scaler = torch.amp.GradScaler(fabric.device.type, init_scale=1.0, enabled=config.precision == "fp16")
         self.named = [(name, p) for name, p in model.named_parameters() if p.requires_grad]
         self.ema = [p.detach().clone() for _, p in self.named] if config.ema else []
@@ -203,6 +234,10 @@ class _Run:
     def write(self, kind: str, row: dict[str, Any]) -> None:
         if self.log is not None:
             self.log.write(kind, row)
+
+    def close(self) -> None:
+        if self.log is not None:
+            self.log.close()
 
     def save(self) -> None:
         """Writes the state; the other processes have the same."""
@@ -235,145 +270,83 @@ class _Run:
         self.scaler.load_state_dict(values["scaler"])
         for mine, loaded in zip(self.ema, values["ema"], strict=True):
             mine.copy_(loaded)
-        if not state.finished:
+        if state.stage != "done":
             self.monitor.note(f"going on after epoch {state.epoch}, step {state.now.steps} (step {state.step} in all)")
         return state
 
 
-def _steps(run: _Run, steps: int, stream: Iterator[Batch], stopping: Callable[[], bool]) -> Iterator[Progress]:
-    """Trains on the rest of an epoch of so many steps."""
-    config, state = run.config, run.state
-    run.module.train()
-    began, audio_before, waited = time.perf_counter(), state.now.audio, 0.0
-    while state.now.steps < steps:
-        waiting = time.perf_counter()
-        group = list(islice(stream, config.accumulate))
-        waited += time.perf_counter() - waiting
-        state.step += 1
-        state.now.steps += 1
-        done = state.epoch + state.now.steps / steps  # epochs
-        rate = learning_rate(config, state.step, done / config.epochs)
+def _step(run: _Run, group: Sequence[Batch], steps: int, clock: _Clock) -> Progress:
+    """One step of the `steps` of an epoch."""
+    config, state, now = run.config, run.state, run.state.now
+    state.step += 1
+    now.steps += 1
+    done = state.epoch + now.steps / steps  # epochs
+    rate = learning_rate(config, state.step, done / config.epochs)
+    for parameters in run.optimizer.param_groups:
+        parameters["lr"] = rate
 
-        mean = _gradients(run, group)
-        norms = _clip_gradients(run)
-        norm = math.hypot(*norms.values())
-        _update(run, rate, norm)
-
-        if math.isfinite(mean):
-            state.smoothed = mean if state.smoothed is None else 0.95 * state.smoothed + 0.05 * mean
-        elapsed = time.perf_counter() - began
-        progress = Progress(
-            epoch=state.epoch + 1,
-            epochs=config.epochs,
-            epoch_step=state.now.steps,
-            epoch_steps=steps,
-            step=state.step,
-            loss=mean if state.smoothed is None else state.smoothed,
-            learning_rate=rate,
-            gradient_norm=norm,
-            audio_rate=(state.now.audio - audio_before) / elapsed,
-            seconds_left=run.seconds * (config.epochs / done - 1),
-            clipped=state.now.clipped / state.now.steps,
-            padding=1 - state.now.audio / max(state.now.padded, 1e-9),
-            waiting=waited / elapsed,
-        )
-        yield progress
-        if state.step % 10 == 1:
-            run.write("step", {**progress.facts(), "batch_loss": mean, "gradient_norms": norms})
-        if state.now.steps < steps:
-            stop = _stopping(run, stopping)
-            if stop or time.perf_counter() - run.saved > 60 * config.checkpoint_minutes:
-                run.save()
-            if stop:
-                raise KeyboardInterrupt
-
-
-def _stopping(run: _Run, stopping: Callable[[], bool]) -> bool:
-    """Whether any process was told to stop: the same answer in all."""
-    return sum_over_processes(run.fabric, [stopping()])[0] > 0
-
-
-def _gradients(run: _Run, group: list[Batch]) -> float:
-    """Gradients of the mean loss of a token, over the batches of a step in all processes; returns that loss."""
-    fabric, config, now = run.fabric, run.config, run.state.now
-    totals = torch.zeros(3, dtype=torch.float64, device=fabric.device)
-    audio = padded = 0.0
-    for i, batch in enumerate(group):
-        batch = batch.to(fabric.device)
-        torch.manual_seed(batch.seed)  # of dropout
-        more = i < len(group) - 1  # gradients are exchanged once a step
-        with fabric.no_backward_sync(run.module, enabled=more and fabric.world_size > 1):
-            with autocast(config, fabric.device):
-                loss = run.module(batch)
-            fabric.backward(run.scaler.scale(loss.sum))
-        totals += torch.stack([loss.sum.detach(), loss.count, loss.left_out.sum()])
-        audio += batch.seconds
-        padded += batch.padded_seconds
-    total, count, left_out, audio, padded = sum_over_processes(fabric, [*totals.tolist(), audio, padded])
-    now.audio += audio
-    now.padded += padded
-    now.left_out += int(left_out)
+    sums = mean_gradients(run.fabric, run.module, group, run.scaler, config.precision)
     run.scaler.unscale_(run.optimizer)
-    # Fabric has averaged the gradients of the sums over the processes.
-    for _, parameter in run.named:
-        if parameter.grad is not None:
-            parameter.grad.mul_(fabric.world_size / count)
-    return total / count
-
-
-def autocast(config: TrainConfig, device: torch.device) -> torch.autocast:
-    """Within it products of matrices have the configured precision; weights and their updates keep theirs."""
-    dtype = torch.float16 if config.precision == "fp16" else torch.bfloat16
-    return torch.autocast(device.type, dtype, enabled=config.precision != "fp32")
-
-
-def _clip_gradients(run: _Run) -> dict[str, float]:
-    """Cuts the gradients to the norm `clip`; returns the norm of each layer's before that."""
-    found = [(name, p.grad) for name, p in run.named if p.grad is not None]
-    norms: dict[str, float] = {}
-    for (name, _), norm in zip(found, torch.stack([g.norm() for _, g in found]).tolist(), strict=True):
-        layer = layer_of(name)
-        norms[layer] = math.hypot(norms.get(layer, 0.0), norm)
-    total = math.hypot(*norms.values())
-    if math.isfinite(total) and total > run.config.clip:
-        run.state.now.clipped += 1
-        for _, gradient in found:
-            gradient.mul_(run.config.clip / total)
-    return norms
-
-
-def layer_of(parameter: str) -> str:
-    """`encoder.layers.0.forwards.weight_ih_l0` -> `encoder.layers.0`, `head.bias` -> `head`."""
-    parts = parameter.split(".")
-    numbered = next((i for i, part in enumerate(parts) if part.isdigit()), None)
-    return ".".join(parts[:-1] if numbered is None else parts[: numbered + 1]) or parameter
-
-
-def _update(run: _Run, rate: float, norm: float) -> None:
-    """Takes the step, unless a gradient is not finite."""
-    state = run.state
-    for group in run.optimizer.param_groups:
-        group["lr"] = rate
-    if math.isfinite(norm):
-        state.skipped_in_a_row = 0
+    norms, norm = clip_gradients(run.named, config.clip)
+    if math.isfinite(norm) and sums.count:
         run.scaler.step(run.optimizer)
         for mine, (_, parameter) in zip(run.ema, run.named, strict=False):
-            decay = min(run.config.ema, (1 + state.step) / (10 + state.step))  # young averages forget faster
+            decay = min(config.ema, (1 + state.step) / (10 + state.step))  # young averages forget faster
             mine.lerp_(parameter.detach(), 1 - decay)
-    else:
-        state.skipped += 1
-        state.skipped_in_a_row += 1
-        run.monitor.note(f"step {state.step}: the gradient is not finite; skipped ({state.skipped} so far)")
     run.scaler.update()
     run.optimizer.zero_grad(set_to_none=True)
+
+    _count_skipped(run, finite=math.isfinite(norm))
+    now.audio += sums.audio
+    now.padded += sums.padded
+    now.left_out += sums.left_out
+    now.clipped += math.isfinite(norm) and norm > config.clip
+    mean = sums.loss / max(sums.count, 1)
+    if math.isfinite(mean) and sums.count:
+        state.smoothed = mean if state.smoothed is None else 0.95 * state.smoothed + 0.05 * mean
+    elapsed = time.perf_counter() - clock.began
+    progress = Progress(
+        epoch=state.epoch + 1,
+        epochs=config.epochs,
+        epoch_step=now.steps,
+        epoch_steps=steps,
+        step=state.step,
+        loss=mean if state.smoothed is None else state.smoothed,
+        learning_rate=rate,
+        gradient_norm=norm,
+        audio_rate=(now.audio - clock.audio_before) / elapsed,
+        seconds_left=run.seconds * (config.epochs / done - 1),
+        clipped=now.clipped / now.steps,
+        padding=1 - now.audio / max(now.padded, 1e-9),
+        waiting=clock.waited / elapsed,
+    )
+    if state.step % 10 == 1:
+        run.write("step", {**progress.facts(), "batch_loss": mean, "gradient_norms": norms})
+    return progress
+
+
+def _count_skipped(run: _Run, *, finite: bool) -> None:
+    """Says that a step was skipped; ends a run in which none is taken any more."""
+    state, config = run.state, run.config
+    if finite:
+        state.skipped_in_a_row = 0
+        return
+    state.skipped += 1
+    state.skipped_in_a_row += 1
+    run.monitor.note(f"step {state.step}: the gradient is not finite; skipped ({state.skipped} so far)")
     if state.skipped_in_a_row == MOST_SKIPPED:
+        less = "" if config.precision == "fp32" else "; or precision=fp32"
         raise InputError(
             f"{MOST_SKIPPED} steps in a row had no finite gradient (up to step {state.step})",
             where=run.folder,
-            remedy=f"look at the data with `asr check`; lower learning_rate ({run.config.learning_rate:g}) or clip"
-            f" ({run.config.clip:g}), in a new --out"
-            + ("; or precision=fp32" if run.config.precision != "fp32" else ""),
+            remedy=f"look at the data with `asr check`; lower learning_rate ({config.learning_rate:g}) or clip"
+            f" ({config.clip:g}), in a new --out{less}",
         )
+
+
+def _any(run: _Run, here: bool) -> bool:
+    """Whether it is so in any process: the same answer in all."""
+    return sum_over_processes(run.fabric, [here])[0] > 0
 
 
 def _finish_epoch(
@@ -382,13 +355,9 @@ def _finish_epoch(
     """Judges the model, and keeps it where it is among the best."""
     state, config = run.state, run.config
     state.epoch += 1
-    with _weights(run, run.ema):
+    with using_weights(run.named, run.ema) if run.ema else nullcontext():
         validation = validate()
-        better = state.best is None or validation.rank < state.best.rank
-        if better:
-            state.best, state.best_epoch = validation, state.epoch
-            if run.fabric.is_global_zero:
-                save_best(validation, f"epoch {state.epoch}")
+        better = _keep_if_best(run, validation, state.epoch, f"epoch {state.epoch}", save_best)
         entry = [*validation.rank, state.epoch]
         state.best_list = sorted([*state.best_list, entry])[: config.average_best]
         if entry in state.best_list and run.fabric.is_global_zero:
@@ -411,10 +380,24 @@ def _finish_epoch(
     if state.epoch == 1 and validation.only_blanks:
         run.monitor.note(BLANK_NOTE)
     state.now = _Epoch()
-    state.trained = state.epoch == config.epochs
-    if config.patience and state.epoch - state.best_epoch >= config.patience:
+    early = config.patience and state.epoch - state.best_epoch >= config.patience
+    if early:
         run.monitor.note(f"no better dev error for {config.patience} epochs: stopped early")
-        state.trained = True
+    if early or state.epoch == config.epochs:
+        state.stage = "average"
+
+
+def _keep_if_best(
+    run: _Run, validation: Validation, epoch: int, named: str, save_best: Callable[[Validation, str], None]
+) -> bool:
+    """Whether the model as it is now is the best so far; then it is saved."""
+    state = run.state
+    if state.best is not None and validation.rank >= state.best.rank:
+        return False
+    state.best, state.best_epoch, state.best_from = validation, epoch, named
+    if run.fabric.is_global_zero:
+        save_best(validation, named)
+    return True
 
 
 def _average_best(run: _Run, validate: Callable[[], Validation], save_best: Callable[[Validation, str], None]) -> None:
@@ -422,65 +405,16 @@ def _average_best(run: _Run, validate: Callable[[], Validation], save_best: Call
     state = run.state
     if len(state.best_list) < 2:
         return
-    epochs = sorted(int(entry[2]) for entry in state.best_list)
+    epochs = sorted(int(epoch) for *_, epoch in state.best_list)
     run.fabric.barrier()  # until the first process has written them
-    sums = [torch.zeros_like(p) for _, p in run.named]
-    for epoch in epochs:
-        weights = load_weights(run.folder / "checkpoints", epoch)
-        for total, (name, _) in zip(sums, run.named, strict=True):
-            total.add_(weights[name].to(total.device), alpha=1 / len(epochs))
-    with _weights(run, sums):
+    mean = average_weights(run.folder / "checkpoints", epochs)
+    named = f"the average of epochs {', '.join(map(str, epochs))}"
+    with using_weights(run.named, [mean[name] for name, _ in run.named]):
         validation = validate()
-        assert state.best is not None
-        better = validation.rank < state.best.rank
-        named = f"the average of epochs {', '.join(map(str, epochs))}"
-        if better:
-            state.best, state.best_epoch = validation, epochs[-1]
-            if run.fabric.is_global_zero:
-                save_best(validation, named)
+        better = _keep_if_best(run, validation, epochs[-1], named, save_best)
     run.monitor.note(f"{named}: dev {validation.summary}{' (best)' if better else ', no better than the best epoch'}")
     metrics = {f"dev_{name}": v for name, v in validation.metrics.items()}
     run.write("average", {"step": state.step, "epochs": epochs, "dev_loss": validation.loss, **metrics, "best": better})
-
-
-def _finish(run: _Run) -> None:
-    run.state.finished = True
-    end = {"step": run.state.step, "best_epoch": run.state.best_epoch, "seconds": round(run.seconds, 1)}
-    run.write("end", end)
-    run.save()
-
-
-@contextmanager
-def _weights(run: _Run, values: list[Tensor]) -> Iterator[None]:
-    """The model has these weights for a while; its own where there are none."""
-    own = [p.detach().clone() for _, p in run.named] if values else []
-    for (_, parameter), value in zip(run.named, values, strict=False):
-        parameter.data.copy_(value)
-    try:
-        yield
-    finally:
-        for (_, parameter), value in zip(run.named, own, strict=False):
-            parameter.data.copy_(value)
-
-
-@contextmanager
-def _memory_advice(config: TrainConfig) -> Iterator[None]:
-    try:
-        yield
-    except torch.OutOfMemoryError as e:
-        half = config.batch_seconds / 2
-        raise InputError(
-            f"the GPU's memory does not hold a batch of {config.batch_seconds:g} s ({str(e).splitlines()[0][:90]})",
-            where="batch_seconds",
-            remedy=f"batch_seconds={half:g} accumulate={2 * config.accumulate} in a new --out: the same steps in half"
-            " the memory; or precision=bf16",
-        ) from e
-
-
-BLANK_NOTE = (
-    "the model hears nothing yet: CTC first learns to say blank everywhere, and letters come after some hundred"
-    " steps, rather suddenly. If the loss stays where it is for a thousand, raise learning_rate or check the texts"
-)
 
 
 def learning_rate(config: TrainConfig, step: int, done: float) -> float:

@@ -16,13 +16,14 @@ import yaml
 
 from asr.augment import check_folders, folder_files
 from asr.config import to_dict
-from asr.data import Batch, Utterance, load_batches, read_cuts
+from asr.data import Batch, Batches, Utterance, load_batches, read_cuts
 from asr.errors import InputError
 from asr.evaluate import recognize
 from asr.files import remove_leftovers, write_text
 from asr.model_folder import Model, save_model
 from asr.models.recognizer import build_recognizer
 from asr.monitor import LogMonitor, Monitor, SilentMonitor, Validation, duration_words
+from asr.optimization import autocast, memory_advice
 from asr.preflight import cache_path, check_data
 from asr.processes import gather, launch, lost_processes
 from asr.provenance import provenance
@@ -30,7 +31,7 @@ from asr.run_folder import check_same_run, only_process
 from asr.score import score
 from asr.text import TextConfig, TextNormalizer, has_word_spaces
 from asr.tokenizer import CharTokenizer
-from asr.train import TrainConfig, TrainResult, autocast, train
+from asr.train import TrainConfig, TrainResult, train
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
@@ -59,7 +60,7 @@ def train_recognizer(
         data_dir: As made by `asr prepare`.
         out_dir: One run's own.
         monitor: Is told how it goes.
-        check: A new run looks at its data first, for at most a minute, and stops where they would ruin it.
+        check: A new run looks at its data first, reads audio for at most a minute, and stops where they would ruin it.
 
     Raises:
         InputError: The data cannot be used, `out_dir` holds a run of other settings or data, or another process of
@@ -141,6 +142,7 @@ def _check_data(
         config.model,
         batch_seconds=config.batch_seconds,
         audio_seconds=CHECK_SECONDS,
+        fastest=max(config.augment.speed),
         cache=cache_path(data_dir),
     )
     if report.fatal:
@@ -189,24 +191,25 @@ def estimate_time(
 
     def step() -> float:
         batch = next(stream).to(fabric.device)
-        with autocast(config, fabric.device):
+        with autocast(config.precision, fabric.device):
             loss = recognizer(batch)
-        fabric.backward(loss.sum / loss.count)
+        fabric.backward(loss.sum / loss.count.clamp(min=1))
         optimizer.step()
         optimizer.zero_grad()
         return batch.seconds
 
-    recognizer.train()
-    step()  # warms up
-    audio, started = 0.0, time.perf_counter()
-    while not audio or time.perf_counter() - started < seconds:
-        audio += step()
-    rate = audio / (time.perf_counter() - started)
+    with memory_advice(config.batch_seconds, config.accumulate):
+        recognizer.train()
+        step()  # warms up
+        audio, started = 0.0, time.perf_counter()
+        while not audio or time.perf_counter() - started < seconds:
+            audio += step()
+        rate = audio / (time.perf_counter() - started)
 
-    some = sorted(dev, key=lambda u: u.id)[:: max(1, len(dev) // 20)]
-    started = time.perf_counter()
-    list(recognize(model, some, batch_seconds=config.batch_seconds))
-    dev_rate = sum(u.duration for u in some) / (time.perf_counter() - started)
+        some = sorted(dev, key=lambda u: u.id)[:: max(1, len(dev) // 20)]
+        started = time.perf_counter()
+        list(recognize(model, some, batch_seconds=config.batch_seconds))
+        dev_rate = sum(u.duration for u in some) / (time.perf_counter() - started)
     epoch = sum(u.duration for u in training) / rate + sum(u.duration for u in dev) / dev_rate
     return TimeEstimate(rate, epoch, config.epochs * epoch)
 
@@ -231,14 +234,7 @@ def fit_normalizer(config: TrainConfig, model: Model, training: Sequence[Utteran
     if config.model.features.normalize != "global":
         return
     frontend = model.recognizer.frontend
-    batches = load_batches(
-        training,
-        model.tokenizer,
-        model.normalizer(),
-        sample_rate=frontend.sample_rate,
-        batch_seconds=config.batch_seconds,
-        num_workers=config.num_workers,
-    )
+    batches = _batches(config, model, training)
     frontend.normalizer.fit(frontend.raw(batch.samples, batch.sample_lens) for batch in batches)
 
 
@@ -253,25 +249,28 @@ def epoch_batches(
     processes: int = 1,
 ) -> tuple[int, Iterable[Batch]]:
     """The steps of an epoch (from 0), and this process's batches of those after the first `done`, augmented."""
-    recognizer = model.recognizer
-    recognizer.spec_augment = config.spec_augment.at_epoch(epoch + 1)
-    batches = load_batches(
+    model.recognizer.spec_augment = config.spec_augment.at_epoch(epoch + 1)
+    batches = _batches(
+        config,
+        model,
         training,
-        model.tokenizer,
-        model.normalizer(),
-        sample_rate=recognizer.sample_rate,
-        batch_seconds=config.batch_seconds,
         seed=config.seed,
         epoch=epoch,
         shuffle=True,
         augmentation=config.augment.at_epoch(epoch + 1),
-        num_workers=config.num_workers,
         group=config.accumulate * processes,
         rank=rank,
         processes=processes,
         skip=done,
     )
     return batches.groups, batches
+
+
+def _batches(config: TrainConfig, model: Model, utterances: Sequence[Utterance], **more: Any) -> Batches:
+    """load_batches as the configuration and the model have it."""
+    settings = {"batch_seconds": config.batch_seconds, "num_workers": config.num_workers, **more}
+    rate = model.recognizer.sample_rate
+    return load_batches(utterances, model.tokenizer, model.normalizer(), sample_rate=rate, **settings)
 
 
 def _digest(*parts: Sequence[object]) -> str:
@@ -282,12 +281,9 @@ def _digest(*parts: Sequence[object]) -> str:
 def _tokenizer(text: TextConfig, training: Sequence[Utterance], monitor: Monitor) -> CharTokenizer:
     normalizer = TextNormalizer(text)
     texts = [normalizer(u.text) for u in training]
-    empty = [u.id for u, normal in zip(training, texts, strict=True) if not normal]
     if changed := normalizer.report():
         more = f", and {len(changed) - 8} more" if len(changed) > 8 else ""
         monitor.note(f"text normalisation: {', '.join(changed[:8])}{more}")
-    if empty:
-        monitor.note(f"{len(empty)} utterances have no text after normalisation (first: {empty[0]})")
     return CharTokenizer.train(texts)
 
 

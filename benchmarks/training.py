@@ -157,7 +157,10 @@ def main() -> None:
     batches: list[Batch] = []
     while len(batches) < args.batches:
         with reading("reading"):
-            batches.append(next(stream))
+            batch = next(stream, None)
+        if batch is None:
+            break
+        batches.append(batch)
     seconds = sum(b.seconds for b in batches)
     padded = sum(b.samples.numel() for b in batches) / 16000
 

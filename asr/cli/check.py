@@ -61,6 +61,7 @@ def check(
         splits,
         wanted.model,
         batch_seconds=wanted.batch_seconds,
+        fastest=max(wanted.augment.speed),
         cache=cache_path(data),
         progress=counter("audio read"),
     )

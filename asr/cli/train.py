@@ -49,5 +49,5 @@ def train(
         raise
     if not is_main_process():
         return
-    print(f"{out}/model: dev {result.best.summary} after epoch {result.best_epoch}, {result.wall_seconds:.0f} s")
+    print(f"{out}/model: dev {result.best.summary} ({result.best_from}), {result.wall_seconds:.0f} s")
     say(f"asr: next: asr evaluate {out}/model {data}/cuts_test.jsonl.gz --out {out}/results/test")

@@ -10,7 +10,7 @@ from torch import Tensor
 
 @dataclass
 class Loss:
-    """What `forward(batch)` of anything trainable returns; the mean is sum / count."""
+    """What `forward(batch)` of anything trainable returns; the mean is sum / count, where count is not 0."""
 
     sum: Tensor  # (), in nats, over the utterances that count
     count: Tensor  # (), target tokens of those utterances
@@ -45,7 +45,7 @@ def ctc_loss(log_probs: Tensor, lens: Tensor, tokens: Tensor, token_lens: Tensor
             zero_infinity=True,
         )
         per_item = per_item.index_put((fits,), losses)
-    count = token_lens[fits].sum().clamp(min=1)
+    count = token_lens[fits].sum()
     return Loss(per_item.sum(), count, per_item, left_out)
 
 

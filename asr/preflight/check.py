@@ -47,6 +47,7 @@ def check_data(
     *,
     batch_seconds: float | None = None,
     audio_seconds: float | None = None,
+    fastest: float = 1.0,
     cache: str | Path | None = None,
     progress: Callable[[int, int | None], None] | None = None,
 ) -> Report:
@@ -57,6 +58,7 @@ def check_data(
         model: What is to be trained: its text normalisation, sample rate and frames. The defaults where None.
         batch_seconds: The budget of a batch: longer utterances are named.
         audio_seconds: How long to read audio, by the clock; the rest is left unread, and that is said.
+        fastest: The highest speed of augmentation: texts must fit the frames that are left then.
         cache: A file that makes the next reading quick (`cache_path`).
         progress: Called while audio is read, with how many utterances are done, and of how many.
     """
@@ -76,7 +78,7 @@ def check_data(
     found = [
         *check_missing(splits),
         *check_texts(rows, training, words=model.text.words == "spaces"),
-        *check_lengths(rows, training, model, batch_seconds),
+        *check_lengths(rows, training, model, batch_seconds, fastest),
         *check_characters(rows, training),
         *check_audio(rows, training, model.features.sample_rate),
         *check_both_sides(splits, rows, words=model.text.words == "spaces"),

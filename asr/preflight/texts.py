@@ -104,7 +104,7 @@ def _spread(values: _Floats) -> tuple[float, _Floats]:
 
 
 def check_lengths(
-    rows: Sequence[Row], training: Sequence[Row], model: ModelConfig, batch_seconds: float | None
+    rows: Sequence[Row], training: Sequence[Row], model: ModelConfig, batch_seconds: float | None, fastest: float
 ) -> Iterator[Finding]:
     """Tokens that do not fit their frames, utterances longer than a batch."""
     if batch_seconds is not None:
@@ -122,16 +122,19 @@ def check_lengths(
     recognizer = build_recognizer(model, len(tokenizer), without_weights=True)
     extractor = recognizer.frontend.extractor
     fbank = extractor.fbank if isinstance(extractor, Mfcc) else extractor
+    learnt = set(map(id, training))
     hits, sizes, examples = set(), [], []
     for row in rows:
-        before = fbank.frame_count(round(row.utterance.duration * recognizer.sample_rate))
+        speed = fastest if id(row) in learnt else 1.0  # only training audio is augmented
+        before = fbank.frame_count(round(row.utterance.duration / speed * recognizer.sample_rate))
         frames = int(recognizer.encoder.output_lens(torch.tensor(before)))
         tokens = tokenizer.encode_known(row.text)[0]
         needed = int(frames_needed(torch.tensor([tokens], dtype=torch.long), torch.tensor([len(tokens)])))
         if needed > frames:
             hits.add(id(row))
             sizes.append((before, needed))
-            have = f"{frames} frames ({row.utterance.duration:.2f} s)"
+            quick = f" at speed {speed:g}" if speed != 1 else ""
+            have = f"{frames} frames ({row.utterance.duration:.2f} s{quick})"
             examples.append(row.example(f"{have}, {len(tokens)} characters need {needed}, {row.shown}"))
     remedy = "they are left out of the loss: check their texts and times"
     yield from found(

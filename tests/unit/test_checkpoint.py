@@ -63,7 +63,7 @@ def test_the_log_is_cut_to_its_state(tmp_path: Path) -> None:
 
 def test_another_format_is_named(tmp_path: Path) -> None:
     torch.save({"format": 1, "state": {}}, tmp_path / "last.pt")
-    with pytest.raises(InputError, match=r"another version: format 1 -> 2.*anew"):
+    with pytest.raises(InputError, match=r"another version: format 1 -> 3.*anew"):
         load_checkpoint(tmp_path)
 
 
@@ -72,7 +72,7 @@ def test_nothing_is_unpickled(tmp_path: Path) -> None:
         def __reduce__(self) -> tuple:
             return (os.mkdir, (str(tmp_path / "trapped"),))
 
-    torch.save({"format": 2, "trap": Trap()}, tmp_path / "last.pt")
+    torch.save({"format": 3, "trap": Trap()}, tmp_path / "last.pt")
     with pytest.raises(InputError):
         load_checkpoint(tmp_path)
     (tmp_path / "last.pt").write_bytes(pickle.dumps(Trap()))

@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import gzip
 import json
+import os
+import signal
 from pathlib import Path
 
 import pytest
@@ -163,3 +165,18 @@ def test_every_plan_can_be_dealt_and_has_no_empty_batch(durations: list[float], 
     assert all(plan)
     assert {i for batch in plan for i in batch} == set(range(len(durations)))
     assert all(len(batch) == 1 or len(batch) * max(durations[i] for i in batch) <= budget for batch in plan)
+
+
+def test_a_killed_reader_is_named(tmp_path: Path) -> None:
+    cuts = read_cuts(
+        table.prepare(tone_table(tmp_path / "audio", 20), tmp_path / "data").folder / "cuts_train.jsonl.gz"
+    )
+
+    class Dies(TextNormalizer):
+        def __call__(self, text: str) -> str:
+            os.kill(os.getpid(), signal.SIGKILL)
+            return text
+
+    batches = load_batches(cuts, CharTokenizer.train(["a"]), Dies(), sample_rate=8000, batch_seconds=5, num_workers=1)
+    with pytest.raises(InputError, match=r"num_workers: a process that reads audio was killed"):
+        list(batches)

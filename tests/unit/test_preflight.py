@@ -576,3 +576,17 @@ def test_the_generators_of_chance_are_left_alone(splits: Splits) -> None:
     before = torch.get_rng_state()
     check_data(splits, audio_seconds=60)
     assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_a_text_that_fits_only_at_normal_speed(splits: Splits) -> None:
+    """100 frames of 10 ms in threes are 34 steps, at twice the speed 17."""
+    u = splits["train"][0]
+    short = {
+        **splits,
+        "train": [replace(u, duration=1.025, whole=False, text="abcdefghijklmnopqrst"), *splits["train"][1:]],
+    }
+    assert "does-not-fit" not in check(short)
+    found = check_data(short, fastest=2.0)
+    (finding,) = [f for f in found.findings if f.kind == "does-not-fit"]
+    assert u.id in [e.name for e in finding.examples]
+    assert "at speed 2" in finding.examples[0].detail
