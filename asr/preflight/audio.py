@@ -35,99 +35,118 @@ def check_audio(rows: Sequence[Row], training: Sequence[Row], rate: int) -> Iter
         yield Finding("audio-not-read", "note", what, "`asr check` looks at all", (), 0)
 
     read = [(r, r.audio) for r in rows if isinstance(r.audio, AudioFacts)]
+    yield from _levels(read, training, rate)
+    yield from _rates(read, rate)
+    yield from _channels(read)
+
+
+_Read = Sequence[tuple[Row, AudioFacts]]
+
+
+def _levels(read: _Read, training: Sequence[Row], rate: int) -> Iterator[Finding]:
+    """Silence, and what is wrong with audio that is heard."""
     silent = {
         id(r): "one steady sound" if a.level >= SILENT else f"{a.level:.0f} dBFS"
         for r, a in read
         if a.level < SILENT or (a.level - a.floor < _STEADY and r.utterance.duration >= 1)
     }
-    heard = [(r, a) for r, a in read if id(r) not in silent]
     trained = sum(isinstance(r.audio, AudioFacts) for r in training)
     mute = sum(id(r) in silent for r in training)
-    checks: list[tuple[str, Severity, str, str, list[Example]]] = [
-        (
-            "silent",
-            "fatal" if 2 * mute > trained else "warning",
-            "audio without speech: silence, or one steady sound",
-            "leave it out, or look for the channel or file that has the speech",
-            [r.example(silent[id(r)]) for r, _ in read if id(r) in silent],
-        ),
+    yield from found(
+        "silent",
+        "fatal" if 2 * mute > trained else "warning",
+        "audio without speech: silence, or one steady sound",
+        "leave it out, or look for the channel or file that has the speech",
+        [r.example(silent[id(r)]) for r, _ in read if id(r) in silent],
+        len(read),
+    )
+    heard = [(r, a) for r, a in read if id(r) not in silent]
+    for kind, what, remedy, examples in (
         (
             "clipped",
-            "warning",
             "clipped audio: too loud, its peaks are cut off",
             "record at a lower level, or fetch the original; a few do little harm",
             [r.example(f"{100 * a.clipped:.1f} % of the samples") for r, a in heard if a.clipped > _CLIPPED],
         ),
         (
             "low-level",
-            "warning",
             f"very quiet audio, under {_LOW_LEVEL:g} dBFS",
             "look at the microphone's level, or fetch the original",
             [r.example(f"{a.level:.0f} dBFS") for r, a in heard if a.level < _LOW_LEVEL],
         ),
         (
             "digital-silence",
-            "warning",
             "audio that is digital silence for the most part",
             "was a part of the recording lost or blanked out?",
             [r.example(f"{100 * a.zeros:.0f} % zeros") for r, a in heard if a.zeros > 0.5],
         ),
         (
             "offset",
-            "warning",
             "audio with a constant offset",
             "look at the sound card; a high-pass filter removes it",
             [r.example(f"{a.offset:+.3f} on average") for r, a in heard if abs(a.offset) > _OFFSET],
         ),
         (
             "narrow-band",
-            "warning",
             "audio with nothing above 4 kHz though its rate has room for it",
             "it was once telephone speech: fetch the original, or set model.features.sample_rate=8000",
             [r.example(f"{a.rate} Hz") for r, a in heard if a.narrow and rate > 8000],
         ),
-        (
-            "low-rate",
-            "warning",
-            f"audio of a lower rate than the model's {rate:,} Hz",
-            _rate_remedy([a.rate for _, a in read], rate),
-            [r.example(f"{a.rate} Hz") for r, a in read if a.rate < rate],
-        ),
-        (
-            "silent-channel",
-            "warning",
-            "stereo with a silent channel",
-            "the average of both is read: choose the channel that has the speech, or convert to mono",
-            [r.example() for r, a in read if a.stereo == "one-silent"],
-        ),
-        (
-            "opposite-channels",
-            "warning",
-            "stereo whose channels cancel each other",
-            "the average of both is read: choose one channel, or convert to mono",
-            [r.example() for r, a in read if a.stereo == "opposite"],
-        ),
-        (
-            "different-channels",
-            "warning",
-            "stereo with different speech on each channel",
-            "the average of both is read: choose the channel of each utterance",
-            [r.example() for r, a in read if a.stereo == "different"],
-        ),
-        (
-            "mono-in-stereo",
-            "note",
-            "mono hidden in stereo: both channels are the same",
-            "nothing need be done; mono files are half as large",
-            [r.example() for r, a in read if a.stereo == "identical"],
-        ),
-    ]
-    for kind, severity, what, remedy, examples in checks:
-        yield from found(kind, severity, what, remedy, examples, len(read))
+    ):
+        yield from found(kind, "warning", what, remedy, examples, len(read))
+
+
+def _rates(read: _Read, rate: int) -> Iterator[Finding]:
+    """Rates below the model's, and several above it."""
+    yield from found(
+        "low-rate",
+        "warning",
+        f"audio of a lower rate than the model's {rate:,} Hz",
+        _rate_remedy([a.rate for _, a in read], rate),
+        [r.example(f"{a.rate} Hz") for r, a in read if a.rate < rate],
+        len(read),
+    )
     higher = Counter(a.rate for _, a in read if a.rate >= rate)
     if len(higher) > 1:
         named = [Example(f"{r} Hz", f"{n:,} utterances") for r, n in sorted(higher.items())]
         yield from found("mixed-rates", "note", "audio of several rates", "all is converted to the model's", named)
+
+
+def _channels(read: _Read) -> Iterator[Finding]:
+    """Stereo of a kind that matters."""
+    kinds: list[tuple[str, str, Severity, str, str]] = [
+        (
+            "silent-channel",
+            "one-silent",
+            "warning",
+            "stereo with a silent channel",
+            "the average of both is read: choose the channel that has the speech, or convert to mono",
+        ),
+        (
+            "opposite-channels",
+            "opposite",
+            "warning",
+            "stereo whose channels cancel each other",
+            "the average of both is read: choose one channel, or convert to mono",
+        ),
+        (
+            "different-channels",
+            "different",
+            "warning",
+            "stereo with different speech on each channel",
+            "the average of both is read: choose the channel of each utterance",
+        ),
+        (
+            "mono-in-stereo",
+            "identical",
+            "note",
+            "mono hidden in stereo: both channels are the same",
+            "nothing need be done; mono files are half as large",
+        ),
+    ]
+    for kind, stereo, severity, what, remedy in kinds:
+        examples = [r.example() for r, a in read if a.stereo == stereo]
+        yield from found(kind, severity, what, remedy, examples, len(read))
 
 
 def _rate_remedy(rates: Sequence[int], rate: int) -> str:
