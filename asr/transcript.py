@@ -27,11 +27,16 @@ class Word:
 
 @dataclass(frozen=True)
 class Hypothesis:
-    """One reading of an utterance: its text, its words, and the log-probability of its best path."""
+    """One reading of an utterance. Scores are natural logarithms, weighted: `score` is the sum of the others."""
 
     text: str
     words: tuple[Word, ...] = ()
     score: float = 0.0
+    acoustic_score: float = 0.0  # greedy: of its best path; beam search: of all its paths
+    lm_score: float = 0.0
+    word_score: float = 0.0
+    hotword_score: float = 0.0
+    tokens: tuple[Word, ...] = ()  # each with its frames, and the greatest of its posteriors there
 
 
 @dataclass(frozen=True)

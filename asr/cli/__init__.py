@@ -15,7 +15,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from asr.cli import check, evaluate, prepare, quickstart, score, train, transcribe
+from asr.cli import check, evaluate, lm, prepare, quickstart, score, train, transcribe
 from asr.errors import InputError
 
 # Typer brings its own copy of click or uses the installed one, by version: its own exceptions tell which.
@@ -69,6 +69,7 @@ app.command("train")(train.train)
 app.command("evaluate")(evaluate.evaluate)
 app.command("score")(score.score)
 app.command("transcribe")(transcribe.transcribe)
+app.add_typer(lm.app, name="lm")
 
 
 def _version(asked: bool) -> None:

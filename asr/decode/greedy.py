@@ -49,7 +49,8 @@ def _hypothesis(
             units.append(Word(tokens[token_id], begin * frame_seconds, frame * frame_seconds, min(confidence, 1.0)))
     joined = join_words(units) if words else [unit for unit in units if unit.text != SPACE]
     text = (" " if words else "").join(word.text for word in joined)
-    return Hypothesis(text, tuple(joined), float(scores.sum()))
+    score = float(scores.sum())
+    return Hypothesis(text, tuple(joined), score, acoustic_score=score, tokens=tuple(units))
 
 
 def join_words(units: Sequence[Word]) -> list[Word]:

@@ -1,0 +1,538 @@
+"""CTC prefix beam search with a lexicon, an n-gram language model and hot words. B batch, T frames, V tokens.
+
+The score of words W given log-probabilities x, natural logarithms throughout:
+
+    score(W) = log sum over the paths that read as W of the product over t of x[t, path[t]] / prior[path[t]] ** prior_weight
+             + lm_weight * log p(W, </s> | <s>) + unk_score * words that the model does not know
+             + word_score * number of words
+             + for each place where a phrase of the hot words stands: its boost
+
+Paths are summed (Graves et al. 2006, Hannun et al. 2014), not maximised: several pronunciations, spellings and segmentations
+of the same words are one hypothesis. A search that prunes nothing finds this score exactly.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from asr.config import check
+from asr.errors import InputError
+from asr.files import read_text
+from asr.lexicon import Lexicon, Trie, build_trie, read_lexicon
+from asr.lm.ngram import NgramModel, read_ngram
+from asr.numba_cache import telling
+from asr.text import graphemes
+from asr.tokenizer import BLANK_ID, SPACE
+from asr.transcript import Hypothesis, Word
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from asr.decode import ctc_beam_kernel as kernel
+
+log = logging.getLogger(__name__)
+
+WORD_MARK = "\u2581"  # begins the pieces that begin a word (SentencePiece)
+LN10 = math.log(10.0)
+_UNLIMITED = 1 << 40
+
+
+@dataclass(frozen=True, kw_only=True)
+class BeamOptions:
+    """How to search. Scores are natural logarithms."""
+
+    beam_size: int = 100  # hypotheses that are kept; 0: all
+    nbest: int = 1  # hypotheses that are returned
+    lm_weight: float = 1.0  # of the language model's log-probability
+    word_score: float = 0.0  # added for each word
+    unk_score: float = -5.0  # added for each word that the language model does not know
+    prior_weight: float = 0.0  # of the tokens' log prior, which is subtracted
+    hotword_boost: float = 5.0  # of hot words that come without one
+    temperature: float = 1.0  # by which scores are divided before confidences are taken from them
+    beam_threshold: float = 20.0  # hypotheses that are worse than the best by more are dropped; inf: none
+    token_threshold: float = 9.0  # tokens that are worse than the frame's best by more are passed over; inf: none
+    lm_unit: Literal["auto", "word", "token"] = "auto"  # what the model is over; auto: tokens if nothing ends words
+
+    def __post_init__(self) -> None:
+        check(self.beam_size >= 0, f"beam_size {self.beam_size} is below 0")
+        check(self.nbest >= 1, f"nbest {self.nbest} is not at least 1")
+        check(self.temperature > 0, f"temperature {self.temperature} is not above 0")
+        check(self.beam_threshold >= 0, f"beam_threshold {self.beam_threshold} is not at least 0")
+        check(self.token_threshold >= 0, f"token_threshold {self.token_threshold} is not at least 0")
+        check(self.lm_unit in ("auto", "word", "token"), f"lm_unit {self.lm_unit!r} is not auto, word or token")
+        for name in ("lm_weight", "word_score", "unk_score", "prior_weight", "hotword_boost", "temperature"):
+            check(math.isfinite(getattr(self, name)), f"{name} {getattr(self, name)} is not a number")
+
+
+def read_hotwords(path: str | Path) -> dict[str, float | None]:
+    """A phrase a line, or `phrase<TAB>boost`; None where none is given."""
+    found: dict[str, float | None] = {}
+    for number, line in enumerate(read_text(path).split("\n"), 1):
+        phrase, tab, boost = line.strip("\r").partition("\t")
+        if not phrase.strip() and not tab:
+            continue
+        where = f"{path}, line {number}"
+        if not phrase.strip():
+            raise InputError("no phrase stands before the tab", where=where)
+        try:
+            value = float(boost) if tab else None
+        except ValueError:
+            value = math.nan
+        if value is not None and not math.isfinite(value):
+            raise InputError(f"the boost {boost.strip()!r} is not a number", where=where, remedy="phrase<TAB>boost")
+        found[" ".join(phrase.split())] = value
+    if not found:
+        raise InputError("has no phrase", where=path, remedy="a line is a phrase, or phrase<TAB>boost")
+    return found
+
+
+class CtcBeamDecoder:
+    """Beam search over a CTC model's log-probabilities.
+
+    Where words end:
+
+    - tokens with `<space>`: at spaces. Without lexicon any text can be heard.
+    - tokens of which some begin with "\u2581" (SentencePiece): where one of these begins. A word counts by its text,
+      however it is cut into pieces.
+    - neither, with a lexicon (phones; languages without spaces): where a pronunciation of the lexicon ends.
+    - neither, without lexicon: every token is a word, and the language model is over tokens.
+
+    Args:
+        tokens: The V tokens, blank first. Those in angle brackets, but for `<space>`, are never heard.
+        lm: A model of asr.lm.ngram, or a file of one; over words, or over tokens (`lm_unit`).
+        lexicon: The only words there are: a Lexicon, a file of one, words (spelled plainly), or word -> pronunciations.
+        hotwords: Phrases, with a boost each or with `hotword_boost`. Words that the lexicon lacks are spelled.
+        log_prior: (V,) natural logs, of which `prior_weight` is subtracted.
+        frame_seconds: Seconds from frame to frame.
+        words: Whether spaces separate words in the text.
+        threads: That decode a batch; 0: as many as there are processors.
+        options: What `options` are by name may also be given one by one: `beam_size=50`.
+
+    Raises:
+        InputError: Parts do not fit each other: no word of the lexicon can be said with the tokens, ...
+    """
+
+    def __init__(
+        self,
+        tokens: Sequence[str],
+        *,
+        lm: NgramModel | str | Path | None = None,
+        lexicon: Lexicon | Mapping[str, Iterable[Sequence[str]]] | Iterable[str] | str | Path | None = None,
+        hotwords: Mapping[str, float | None] | Iterable[str] | str | Path | None = None,
+        log_prior: npt.ArrayLike | None = None,
+        frame_seconds: float = 0.04,
+        words: bool = True,
+        threads: int = 0,
+        options: BeamOptions | None = None,
+        **changes: Any,
+    ) -> None:
+        self.tokens, self.frame_seconds, self.words = list(tokens), frame_seconds, words
+        check(len(self.tokens) >= 2, f"a vocabulary of {len(self.tokens)} has no token beside the blank")
+        self.threads = threads or _processors()
+        self.lm = read_ngram(lm) if isinstance(lm, str | Path) else lm
+        self._prior = np.zeros(len(self.tokens))
+        if log_prior is not None:
+            self._prior = np.asarray(log_prior, np.float64)
+            check(self._prior.shape == (len(self.tokens),), f"log_prior is not of shape ({len(self.tokens)},)")
+            check(bool(np.isfinite(self._prior).all()), "log_prior holds NaN or infinity")
+        self.options = _with(options or BeamOptions(), changes)
+        self._set_up_words(_lexicon(lexicon), _hotwords(hotwords))
+        self._set_up_weights()
+
+    def with_options(self, **changes: Any) -> CtcBeamDecoder:
+        """The same decoder with other weights and beams: what takes long to set up is shared."""
+        other = object.__new__(CtcBeamDecoder)
+        other.__dict__.update(self.__dict__)
+        other.options = _with(self.options, changes)
+        check(other.options.lm_unit == self.options.lm_unit, "lm_unit cannot be changed")
+        other._set_up_weights()
+        return other
+
+    def decode(
+        self,
+        log_probs: Tensor | npt.NDArray[np.floating[Any]],
+        lens: Tensor | Sequence[int] | npt.NDArray[np.integer[Any]],
+        names: Sequence[str] | None = None,
+    ) -> list[list[Hypothesis]]:
+        """The best hypotheses of each utterance, best first, all with different words.
+
+        There is always one: where nothing that may be said has a probability, it is empty and its score is -inf.
+
+        Args:
+            log_probs: (B, T, V), natural logarithms.
+            lens: (B,), real frames.
+            names: Of the utterances, for errors.
+
+        Raises:
+            InputError: Log-probabilities are NaN or +inf, or of another vocabulary; the utterance is named.
+        """
+        batch = np.array(log_probs.detach().cpu() if hasattr(log_probs, "detach") else log_probs, np.float32, order="C")
+        if batch.ndim != 3 or batch.shape[2] != len(self.tokens):
+            raise InputError(f"log_probs are of shape {batch.shape}, not (B, T, {len(self.tokens)})")
+        lengths = [int(n) for n in lens]
+        if len(lengths) != len(batch) or not all(0 <= n <= batch.shape[1] for n in lengths):
+            raise InputError(f"lens {lengths} do not fit log_probs of shape {batch.shape}")
+        utterances = [batch[i, :n] for i, n in enumerate(lengths)]
+        for i, utterance in enumerate(utterances):
+            if np.isnan(utterance).any() or np.isposinf(utterance).any():
+                name = names[i] if names else f"utterance {i}"
+                frame = int(np.argmax((np.isnan(utterance) | np.isposinf(utterance)).any(axis=1)))
+                raise InputError(f"frame {frame} has a log-probability that is NaN or +inf", where=name)
+        if self.threads == 1 or len(utterances) <= 1:
+            return [self._decode(utterance) for utterance in utterances]
+        with ThreadPoolExecutor(min(self.threads, len(utterances))) as pool:
+            return list(pool.map(self._decode, utterances))
+
+    def _set_up_words(self, lexicon: Lexicon | None, hotwords: dict[str, float | None]) -> None:
+        """The vocabulary: what does not depend on weights."""
+        from asr.decode import ctc_beam_kernel as kernel
+
+        tokens = self.tokens
+        kinds = [_kind(token, i) for i, token in enumerate(tokens)]
+        pieces = kernel.INITIAL in kinds
+        spaced = pieces or kernel.SEPARATOR in kinds
+        unit = self.options.lm_unit
+        by_token = unit == "token" or (unit == "auto" and not spaced and lexicon is None)
+        check(not (by_token and lexicon is not None), "a lexicon goes with lm_unit=word, not token")
+        if not spaced and lexicon is None and not by_token:
+            raise InputError("without spaces, words need a lexicon", where="lm_unit", remedy="give one, or lm_unit=token")
+        self._mode = kernel.UNITS if by_token else kernel.SPACED if spaced else kernel.EAGER
+
+        # A token's letters: its characters where words are cut into pieces, else itself.
+        names = {token: i for i, token in enumerate(tokens) if i and kinds[i] in (kernel.ORDINARY, kernel.INITIAL)}
+        letters: dict[str, int] = {} if pieces else names
+        spelling: list[list[int]] = [[] for _ in tokens]
+        for token, i in names.items():
+            if pieces:
+                spelling[i] = [letters.setdefault(c, len(letters)) for c in graphemes(token.removeprefix(WORD_MARK))]
+            else:
+                spelling[i] = [i]
+        self._letters = {number: letter for letter, number in letters.items()}
+
+        def spell(units: Sequence[str]) -> list[int] | None:
+            if pieces:
+                units = graphemes("".join(units).replace(WORD_MARK, ""))
+            found = [letters[unit] for unit in units if unit in letters]
+            return found if found and len(found) == len(units) else None
+
+        said: list[tuple[str, Sequence[str]]] = []  # the words of the vocabulary and their units
+        if by_token:
+            said = []
+        elif lexicon is not None:
+            said = list(lexicon.pronunciations)
+        elif self.lm is not None:
+            said = [(w, graphemes(w)) for w in self.lm.words if w not in ("<unk>", "<UNK>", "<s>", "</s>")]
+        in_lexicon = {word for word, _ in said}
+        phrases = {tuple(self._phrase_words(phrase, names)): boost for phrase, boost in hotwords.items()}
+        if not by_token:
+            new = dict.fromkeys(word for phrase in phrases for word in phrase if word not in in_lexicon)
+            said += [(word, graphemes(word)) for word in new]
+
+        self.vocabulary: list[str] = [SPACE if t == SPACE else t for t in tokens] if by_token else []
+        ids = {word: i for i, word in enumerate(self.vocabulary)}
+        spellings, of_word, lacking = [], [], {}
+        for word, units in said:
+            spelled = spell(units)
+            if spelled is None:
+                lacking[word] = [unit for unit in units if unit not in letters]
+                continue
+            if word not in ids:
+                ids[word] = len(self.vocabulary)
+                self.vocabulary.append(word)
+            spellings.append(spelled)
+            of_word.append(ids[word])
+        self.unsayable = {word: units for word, units in lacking.items() if word not in ids}
+        self._report_unsayable(lexicon, len(in_lexicon), phrases)
+        self._trie = build_trie(spellings, of_word)
+        self._phrases = {phrase: boost for phrase, boost in phrases.items() if all(word in ids for word in phrase)}
+        self._word_ids = ids
+
+        self._kind = np.array(kinds, np.int8)
+        self._spelling_first = np.concatenate([[0], np.cumsum([len(s) for s in spelling])]).astype(np.int32)
+        self._spelling = np.array([letter for s in spelling for letter in s], np.int32)
+        self._open = lexicon is None and not by_token
+        self._lm_ids = np.zeros(len(self.vocabulary), np.int32)
+        if self.lm is not None:
+            self._lm_ids = np.array([self.lm.id(word) for word in self.vocabulary], np.int32)
+
+    def _phrase_words(self, phrase: str, names: Mapping[str, int]) -> list[str]:
+        """The words of a hot phrase; where every token is one, its tokens."""
+        from asr.decode import ctc_beam_kernel as kernel
+
+        if self._mode != kernel.UNITS:
+            return phrase.split()
+        if phrase in names:
+            return [phrase]
+        if SPACE in self.tokens:
+            return [SPACE if c == " " else c for c in graphemes(phrase)]
+        return [unit for part in phrase.split() for unit in ([part] if part in names else graphemes(part))]
+
+    def _report_unsayable(
+        self, lexicon: Lexicon | None, words: int, phrases: Mapping[tuple[str, ...], float | None]
+    ) -> None:
+        """Tells of words that the tokens cannot say."""
+        if lexicon is not None and not self.vocabulary:
+            word, units = next(iter(self.unsayable.items()))
+            raise InputError(
+                f"none of its {words:,} words can be said with the model's tokens: {word!r} needs {' '.join(units)}",
+                where="lexicon",
+                remedy="write it in the model's units (tokens.txt), in the same case",
+            )
+        hot = [word for phrase in phrases for word in phrase if word in self.unsayable]
+        known = {word for phrase in phrases for word in phrase}
+        if self.vocabulary and not hot:
+            hot = [word for word in known if word not in self.vocabulary and word not in self.unsayable]
+        for word in dict.fromkeys(hot):
+            log.warning(
+                "hot word %r cannot be said with the model's tokens: %s", word, " ".join(self.unsayable.get(word, [word]))
+            )
+        others = {word: units for word, units in self.unsayable.items() if word not in known}
+        if others and lexicon is not None:
+            missing = sorted({unit for units in others.values() for unit in units})
+            log.warning(
+                "%d of %d words of the lexicon cannot be said with the model's tokens (%s ...), which lack %s",
+                *(len(others), words, ", ".join(list(others)[:5]), " ".join(missing[:20])),
+            )
+
+    def _set_up_weights(self) -> None:
+        """What the options' weights decide: look-ahead, boosts."""
+        from asr.decode import ctc_beam_kernel as kernel
+
+        options, trie, lm = self.options, self._trie, self.lm
+        scale = options.lm_weight * LN10
+        value = np.full(len(self.vocabulary), options.word_score)
+        oov, surplus = options.word_score, 0.0
+        if lm is not None:
+            # A back-off weight above 0 can lift a word above its unigram.
+            surplus = max(0.0, scale * (lm.order - 1) * float(lm.backoff.max(initial=0.0)))
+            value += scale * lm.log_prob[1 + self._lm_ids] + options.unk_score * (self._lm_ids == lm.unk)
+            oov += scale * float(lm.log_prob[1 + lm.unk]) + options.unk_score
+            best = max(0.0, scale * float(lm.log_prob[1:].max()), scale * float(lm.log_prob[1:].min()))
+            surplus += best + max(0.0, options.unk_score)
+        self._hot = self._set_up_hotwords(kernel)
+        if self._hot.present:
+            begin, end = self._hot.first[0], self._hot.first[1]
+            started = self._hot.gain[begin:end] + self._hot.credit[begin:end]
+            of = np.flatnonzero(self._hot.ids >= 0)
+            by_word = dict(zip(self._hot.word[begin:end].tolist(), started.tolist(), strict=True))
+            value[of] += [by_word.get(int(word), 0.0) for word in self._hot.ids[of]]
+            surplus += float((self._hot.gain + self._hot.credit).max())
+        look_ahead = np.zeros(len(trie.letter))
+        if self._mode != kernel.UNITS:
+            look_ahead = trie.best_below(value)
+            look_ahead[0] = 0.0
+        step = np.exp(look_ahead - look_ahead[np.maximum(trie.parent, 0)])
+        most_step = max(1.0, float(step.max()))
+        if self._open:
+            most_step = max(most_step, math.exp(min(700.0, oov - float(look_ahead.min()))))
+        self._vocabulary = kernel.Vocabulary(
+            mode=self._mode,
+            open=self._open,
+            size=len(self.vocabulary),
+            kind=self._kind,
+            spelling_first=self._spelling_first,
+            spelling=self._spelling,
+            letter=trie.letter,
+            parent=trie.parent,
+            first=trie.first,
+            word_first=trie.word_first,
+            words=trie.words,
+            look_ahead=look_ahead,
+            step=step,
+        )
+        self._weights = kernel.Weights(
+            beam_size=options.beam_size or _UNLIMITED,
+            beam_floor=math.exp(-options.beam_threshold),
+            token_threshold=float(options.token_threshold),
+            lm_scale=scale,
+            word_score=float(options.word_score),
+            unk_score=float(options.unk_score),
+            oov_look_ahead=oov,
+            most_gain=options.word_score + surplus,
+            most_step=most_step,
+        )
+        ints, floats = np.zeros(1, np.int32), np.zeros(1, np.float32)
+        for array in (ints, floats):  # as a model's: to numba it is another type
+            array.setflags(write=False)
+        self._lm = kernel.LanguageModel(
+            present=lm is not None,
+            word=ints if lm is None else lm.word,
+            log_prob=floats if lm is None else lm.log_prob,
+            link=ints if lm is None else lm.link,
+            first=ints if lm is None else lm.first,
+            backoff=floats if lm is None else lm.backoff,
+            ids=self._lm_ids,
+            unk=0 if lm is None else lm.unk,
+            eos=-1 if lm is None else lm.eos,
+            start=0 if lm is None else lm.start,
+        )
+        self._offset = options.prior_weight * self._prior
+
+    def _set_up_hotwords(self, kernel: Any) -> Any:
+        """Phrases as an automaton over the vocabulary's words (Aho and Corasick 1975)."""
+        phrases = {
+            tuple(self._word_ids[word] for word in phrase): self.options.hotword_boost if boost is None else boost
+            for phrase, boost in self._phrases.items()
+        }
+        ids = np.full(len(self.vocabulary), -1, np.int32)
+        for word in {word for phrase in phrases for word in phrase}:
+            ids[word] = word
+        trie = build_trie(list(phrases), range(len(phrases)))
+        boosts = np.array(list(phrases.values()), np.float64)
+        n = len(trie.letter)
+        gain, link, depth = np.zeros(n), np.zeros(n, np.int32), np.zeros(n, np.int32)
+        shares = np.array([boost / len(phrase) for phrase, boost in phrases.items()], np.float64)
+        best_share = np.maximum(trie.best_below(shares), 0.0)
+        children = [
+            {int(trie.letter[c]): c for c in range(trie.first[node], trie.first[node + 1])} for node in range(n)
+        ]
+        credit = np.zeros(n)
+        for node in range(1, n):
+            parent = int(trie.parent[node])
+            depth[node] = depth[parent] + 1
+            word, at = int(trie.letter[node]), int(link[parent])
+            while parent:
+                if word in children[at]:
+                    link[node] = children[at][word]
+                    break
+                if not at:
+                    break
+                at = int(link[at])
+            gain[node] = gain[link[node]] + boosts[trie.words[trie.word_first[node] : trie.word_first[node + 1]]].sum()
+            longer = best_share[trie.first[node] : trie.first[node + 1]]
+            credit[node] = max(credit[link[node]], depth[node] * longer.max(initial=0.0))
+        return kernel.Hotwords(bool(phrases), trie.letter, trie.first, link, gain, credit, ids)
+
+    def _decode(self, log_probs: npt.NDArray[np.float32]) -> list[Hypothesis]:
+        from asr.decode import ctc_beam_kernel as kernel
+
+        with telling("beam search"):
+            finals = kernel.search(log_probs, self._offset, self._vocabulary, self._lm, self._hot, self._weights)
+        if not len(finals.total):
+            return [Hypothesis("", score=-math.inf)]
+        scaled = (finals.total - finals.total[0]) / self.options.temperature
+        posteriors = np.exp(scaled) / np.exp(scaled).sum()
+        return [
+            self._hypothesis(log_probs, finals, posteriors, i) for i in range(min(self.options.nbest, len(scaled)))
+        ]
+
+    def _hypothesis(
+        self, log_probs: npt.NDArray[np.float32], finals: Any, posteriors: npt.NDArray[np.float64], i: int
+    ) -> Hypothesis:
+        from asr.decode import ctc_beam_kernel as kernel
+
+        word_ids = kernel.words_of(finals.histories, finals.history[i])
+        sure = kernel.word_posteriors(finals.histories, finals.history, posteriors, i)
+        trace = kernel.trace(finals.records, finals.record[i], finals.end[i])
+        seconds = self.frame_seconds
+        tokens, spans = [], [[math.inf, 0.0] for _ in word_ids]
+        for token, start, end, word in trace.tolist():
+            likely = float(np.exp(log_probs[start:end, token].max()))
+            tokens.append(Word(self.tokens[token], start * seconds, end * seconds, min(1.0, likely)))
+            if 0 <= word < len(spans):
+                spans[word] = [min(spans[word][0], start * seconds), end * seconds]
+        texts = [self._text(word, finals.spellings) for word in word_ids.tolist()]
+        found = [
+            Word(text, start, end, min(1.0, float(mass)))
+            for text, (start, end), mass in zip(texts, spans, sure, strict=True)
+        ]
+        if self._mode == kernel.UNITS:
+            text, found = self._joined(found)
+        else:
+            text = (" " if self.words else "").join(texts)
+        total, lm, hot = (float(a[i]) for a in (finals.total, finals.lm, finals.hotwords))
+        said = self.options.word_score * float(finals.length[i])
+        return Hypothesis(
+            text,
+            tuple(found),
+            score=total,
+            acoustic_score=total - lm - said - hot,
+            lm_score=lm,
+            word_score=said,
+            hotword_score=hot,
+            tokens=tuple(tokens),
+        )
+
+    def _text(self, word: int, spellings: npt.NDArray[np.int32]) -> str:
+        """A word's text, by its number, or by the node where one that the vocabulary lacks ends."""
+        if word < len(self.vocabulary):
+            return self.vocabulary[word]
+        node, letters, size = word - len(self.vocabulary), [], len(self._trie.letter)
+        while node:
+            if node >= size:
+                node, letter = spellings[node - size].tolist()
+            else:
+                node, letter = int(self._trie.parent[node]), int(self._trie.letter[node])
+            letters.append(self._letters[letter])
+        return "".join(reversed(letters))
+
+    def _joined(self, units: list[Word]) -> tuple[str, list[Word]]:
+        """Tokens that were words to the language model -> the text, and its words."""
+        from asr.decode.greedy import join_words
+
+        if not self.words:
+            units = [unit for unit in units if unit.text != SPACE]
+            return "".join(unit.text for unit in units), units
+        pieces = any(token.startswith(WORD_MARK) for token in self.tokens)
+        if pieces:
+            cut: list[Word] = []
+            for unit in units:
+                if unit.text.startswith(WORD_MARK):
+                    cut.append(replace(unit, text=SPACE))
+                if rest := unit.text.removeprefix(WORD_MARK):
+                    cut.append(replace(unit, text=rest))
+            units = cut
+        if pieces or SPACE in self.tokens:
+            units = join_words(units)
+        return " ".join(unit.text for unit in units), units
+
+
+def _kind(token: str, i: int) -> int:
+    from asr.decode import ctc_beam_kernel as kernel
+
+    if i == BLANK_ID or (token != SPACE and token.startswith("<") and token.endswith(">") and len(token) > 2):
+        return kernel.NEVER if i else kernel.ORDINARY
+    return kernel.SEPARATOR if token == SPACE else kernel.INITIAL if token.startswith(WORD_MARK) else kernel.ORDINARY
+
+
+def _processors() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _with(options: BeamOptions, changes: Mapping[str, Any]) -> BeamOptions:
+    known = {field.name for field in fields(BeamOptions)}
+    for name in changes:
+        check(name in known, f"there is no option {name!r}: there are {', '.join(sorted(known))}")
+    return replace(options, **changes)
+
+
+def _lexicon(lexicon: Any) -> Lexicon | None:
+    if lexicon is None or isinstance(lexicon, Lexicon):
+        return lexicon
+    if isinstance(lexicon, str | Path):
+        return read_lexicon(lexicon)
+    if isinstance(lexicon, Mapping):
+        return Lexicon(tuple((word, tuple(units)) for word, several in lexicon.items() for units in several))
+    return Lexicon.spelled(lexicon)
+
+
+def _hotwords(hotwords: Any) -> dict[str, float | None]:
+    if hotwords is None:
+        return {}
+    if isinstance(hotwords, str | Path):
+        return read_hotwords(hotwords)
+    items = hotwords.items() if isinstance(hotwords, Mapping) else ((phrase, None) for phrase in hotwords)
+    found = {" ".join(phrase.split()): boost for phrase, boost in items}
+    check("" not in found, "a hot phrase is empty")
+    check(all(boost is None or math.isfinite(boost) for boost in found.values()), "a boost is not a number")
+    return found

@@ -1,0 +1,42 @@
+"""Compiling with numba: once, kept on disk, wherever the package may be installed."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, TypeVar
+
+log = logging.getLogger(__name__)
+
+F = TypeVar("F", bound=Callable[..., Any])
+# Seconds after which a call is compiling rather than loading.
+_PATIENCE = 1.5
+
+
+def jit(function: F) -> F:
+    """numba.njit without the interpreter lock; what was compiled is kept on disk.
+
+    It is kept beside the source, or where that cannot be written in the user's cache folder, or nowhere: then each
+    process compiles anew. Kernels that call each other stand in one file, for numba notices changes of that file alone.
+    """
+    from numba import njit
+
+    try:
+        compiled: F = njit(function, cache=True, nogil=True)
+    except RuntimeError:  # no folder for the cache can be written
+        compiled = njit(function, nogil=True)
+    return compiled
+
+
+@contextmanager
+def telling(what: str) -> Iterator[None]:
+    """Says that `what` is being compiled where the block takes long enough to be just that."""
+    timer = threading.Timer(_PATIENCE, log.info, ("compiling the %s for this machine: once, about half a minute", what))
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
