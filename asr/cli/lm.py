@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Annotated
@@ -29,9 +30,9 @@ def perplexity(
     from asr.errors import InputError
     from asr.lm.ngram import read_ngram, read_sentences
 
-    empty: list[int] = []
     loaded = read_ngram(model)
-    result = loaded.perplexity(_filled(read_sentences(text), empty))
+    skipped: Counter[str] = Counter()
+    result = loaded.perplexity(_filled(read_sentences(text), skipped))
     if not result.words:
         raise InputError("holds no words", where="standard input" if str(text) == "-" else text)
     line = f"perplexity {result.perplexity:.2f}"
@@ -42,8 +43,8 @@ def perplexity(
     else:
         line += f" of {result.words:,} words, none unknown"
     line += f"; {result.sentences:,} sentences"
-    if empty:
-        line += f", {len(empty):,} empty lines skipped"
+    if skipped:
+        line += f" ({skipped['empty']:,} empty lines skipped)"
     print(line)
     if 2 * result.unknown > result.words:
         print(
@@ -53,13 +54,13 @@ def perplexity(
         )
 
 
-def _filled(lines: Iterable[str], empty: list[int]) -> Iterator[str]:
-    """Lines that hold more than white space; the numbers of the others go to `empty`."""
-    for number, line in enumerate(lines, 1):
+def _filled(lines: Iterable[str], skipped: Counter[str]) -> Iterator[str]:
+    """Lines that hold more than white space; the others are counted."""
+    for line in lines:
         if line.strip(" \t\v\f\r"):
             yield line
         else:
-            empty.append(number)
+            skipped["empty"] += 1
 
 
 def _examples(words: list[str]) -> str:
@@ -72,9 +73,7 @@ def convert(
     model: Annotated[Path, typer.Argument(metavar="LM", help="An ARPA file (also .gz, .xz) or a converted model.")],
     out: Annotated[
         Path,
-        typer.Argument(
-            metavar="OUT", help="Where to: .safetensors, which is ready at once, .arpa, .arpa.gz, .arpa.xz."
-        ),
+        typer.Argument(metavar="OUT", help="Where to: .safetensors (ready at once), .arpa, .arpa.gz or .arpa.xz."),
     ],
 ) -> None:
     """Convert a language model between ARPA, which other programs read, and our own format, which loads at once."""
@@ -88,5 +87,5 @@ def convert(
         )
     loaded = read_ngram(model)
     (save_ngram if out.name.endswith(".safetensors") else write_arpa)(loaded, out)
-    counts = ", ".join(f"{count:,} of {order}" for order, count in enumerate(loaded.counts, 1))
-    say(f"asr: wrote {out}: order {loaded.order}, n-grams by words: {counts}")
+    counts = ", ".join(f"{count:,} {order}-grams" for order, count in enumerate(loaded.counts, 1))
+    say(f"asr: wrote {out}: a model of order {loaded.order} with {counts}")

@@ -28,7 +28,7 @@ import numpy.typing as npt
 from asr.config import check
 from asr.errors import InputError
 from asr.files import read_text
-from asr.lexicon import Lexicon, Trie, build_trie, read_lexicon
+from asr.lexicon import Lexicon, build_trie, read_lexicon
 from asr.lm.ngram import NgramModel, read_ngram
 from asr.numba_cache import telling
 from asr.text import graphemes
@@ -38,7 +38,6 @@ from asr.transcript import Hypothesis, Word
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from asr.decode import ctc_beam_kernel as kernel
 
 log = logging.getLogger(__name__)
 
@@ -70,6 +69,7 @@ class BeamOptions:
         check(self.beam_threshold >= 0, f"beam_threshold {self.beam_threshold} is not at least 0")
         check(self.token_threshold >= 0, f"token_threshold {self.token_threshold} is not at least 0")
         check(self.lm_unit in ("auto", "word", "token"), f"lm_unit {self.lm_unit!r} is not auto, word or token")
+        check(self.lm_weight >= 0, f"lm_weight {self.lm_weight} is below 0")
         for name in ("lm_weight", "word_score", "unk_score", "prior_weight", "hotword_boost", "temperature"):
             check(math.isfinite(getattr(self, name)), f"{name} {getattr(self, name)} is not a number")
 
@@ -205,7 +205,9 @@ class CtcBeamDecoder:
         by_token = unit == "token" or (unit == "auto" and not spaced and lexicon is None)
         check(not (by_token and lexicon is not None), "a lexicon goes with lm_unit=word, not token")
         if not spaced and lexicon is None and not by_token:
-            raise InputError("without spaces, words need a lexicon", where="lm_unit", remedy="give one, or lm_unit=token")
+            raise InputError(
+                "without spaces, words need a lexicon", where="lm_unit", remedy="give one, or lm_unit=token"
+            )
         self._mode = kernel.UNITS if by_token else kernel.SPACED if spaced else kernel.EAGER
 
         # A token's letters: its characters where words are cut into pieces, else itself.
@@ -254,6 +256,9 @@ class CtcBeamDecoder:
         self.unsayable = {word: units for word, units in lacking.items() if word not in ids}
         self._report_unsayable(lexicon, len(in_lexicon), phrases)
         self._trie = build_trie(spellings, of_word)
+        self._has = np.zeros(len(self._trie.letter), np.int64)
+        bits = np.left_shift(np.int64(1), self._trie.letter[1:].astype(np.int64) & 63)
+        np.bitwise_or.at(self._has, self._trie.parent[1:], bits)
         self._phrases = {phrase: boost for phrase, boost in phrases.items() if all(word in ids for word in phrase)}
         self._word_ids = ids
 
@@ -264,6 +269,9 @@ class CtcBeamDecoder:
         self._lm_ids = np.zeros(len(self.vocabulary), np.int32)
         if self.lm is not None:
             self._lm_ids = np.array([self.lm.id(word) for word in self.vocabulary], np.int32)
+            self._lm_most = np.full(len(self.lm.words), -np.inf)  # log10, of each word in its best context
+            np.maximum.at(self._lm_most, self.lm.word[1:], self.lm.log_prob[1:])
+            self._lm_most += (self.lm.order - 1) * max(0.0, float(self.lm.backoff.max(initial=0.0)))
 
     def _phrase_words(self, phrase: str, names: Mapping[str, int]) -> list[str]:
         """The words of a hot phrase; where every token is one, its tokens."""
@@ -294,7 +302,9 @@ class CtcBeamDecoder:
             hot = [word for word in known if word not in self.vocabulary and word not in self.unsayable]
         for word in dict.fromkeys(hot):
             log.warning(
-                "hot word %r cannot be said with the model's tokens: %s", word, " ".join(self.unsayable.get(word, [word]))
+                "hot word %r cannot be said with the model's tokens: %s",
+                word,
+                " ".join(self.unsayable.get(word, [word])),
             )
         others = {word: units for word, units in self.unsayable.items() if word not in known}
         if others and lexicon is not None:
@@ -309,32 +319,40 @@ class CtcBeamDecoder:
         from asr.decode import ctc_beam_kernel as kernel
 
         options, trie, lm = self.options, self._trie, self.lm
-        scale = options.lm_weight * LN10
-        value = np.full(len(self.vocabulary), options.word_score)
-        oov, surplus = options.word_score, 0.0
-        if lm is not None:
-            # A back-off weight above 0 can lift a word above its unigram.
-            surplus = max(0.0, scale * (lm.order - 1) * float(lm.backoff.max(initial=0.0)))
-            value += scale * lm.log_prob[1 + self._lm_ids] + options.unk_score * (self._lm_ids == lm.unk)
-            oov += scale * float(lm.log_prob[1 + lm.unk]) + options.unk_score
-            best = max(0.0, scale * float(lm.log_prob[1:].max()), scale * float(lm.log_prob[1:].min()))
-            surplus += best + max(0.0, options.unk_score)
+        scale, size = options.lm_weight * LN10, len(self.vocabulary)
         self._hot = self._set_up_hotwords(kernel)
+
+        # The score of each word without its context, and the most that it can be with one.
+        value, most = np.full(size, options.word_score), np.full(size, options.word_score)
+        oov = most_oov = options.word_score
+        if lm is not None:
+            unknown = options.unk_score * (self._lm_ids == lm.unk)
+            value += scale * lm.log_prob[1 + self._lm_ids] + unknown
+            most += scale * self._lm_most[self._lm_ids] + unknown
+            oov += scale * float(lm.log_prob[1 + lm.unk]) + options.unk_score
+            most_oov += scale * float(self._lm_most[lm.unk]) + options.unk_score
         if self._hot.present:
+            gain = self._hot.gain + self._hot.credit
             begin, end = self._hot.first[0], self._hot.first[1]
-            started = self._hot.gain[begin:end] + self._hot.credit[begin:end]
-            of = np.flatnonzero(self._hot.ids >= 0)
-            by_word = dict(zip(self._hot.word[begin:end].tolist(), started.tolist(), strict=True))
-            value[of] += [by_word.get(int(word), 0.0) for word in self._hot.ids[of]]
-            surplus += float((self._hot.gain + self._hot.credit).max())
-        look_ahead = np.zeros(len(trie.letter))
+            value[self._hot.word[begin:end]] += gain[begin:end]
+            most_gain = np.zeros(size)
+            np.maximum.at(most_gain, self._hot.word[1:], gain[1:])
+            most += most_gain
+
+        look_ahead, ahead, release = np.zeros(1), np.ones(1), np.exp(most)
         if self._mode != kernel.UNITS:
             look_ahead = trie.best_below(value)
             look_ahead[0] = 0.0
+            most_here = np.full(len(look_ahead), most_oov if self._open else -np.inf)
+            ends = np.flatnonzero(np.diff(trie.word_first))
+            most_here[ends] = np.maximum.reduceat(most[trie.words], trie.word_first[ends]) if len(ends) else []
+            release = np.exp(most_here - look_ahead)
+            ahead = np.exp(oov - look_ahead) if self._open else np.zeros(len(look_ahead))
         step = np.exp(look_ahead - look_ahead[np.maximum(trie.parent, 0)])
-        most_step = max(1.0, float(step.max()))
-        if self._open:
-            most_step = max(most_step, math.exp(min(700.0, oov - float(look_ahead.min()))))
+        reached = step[1:] * np.maximum(1.0, release[1:]) if self._mode == kernel.EAGER else step[1:]
+        np.maximum.at(ahead, trie.parent[1:], reached)
+        ahead[0] = max(ahead[0], 1.0)
+        rounding = 1.0 + 1e-9
         self._vocabulary = kernel.Vocabulary(
             mode=self._mode,
             open=self._open,
@@ -349,6 +367,9 @@ class CtcBeamDecoder:
             words=trie.words,
             look_ahead=look_ahead,
             step=step,
+            has=self._has,
+            ahead=ahead * rounding,
+            release=release * rounding,
         )
         self._weights = kernel.Weights(
             beam_size=options.beam_size or _UNLIMITED,
@@ -358,8 +379,7 @@ class CtcBeamDecoder:
             word_score=float(options.word_score),
             unk_score=float(options.unk_score),
             oov_look_ahead=oov,
-            most_gain=options.word_score + surplus,
-            most_step=most_step,
+            oov_release=math.exp(min(700.0, most_oov - oov)) * rounding,
         )
         ints, floats = np.zeros(1, np.int32), np.zeros(1, np.float32)
         for array in (ints, floats):  # as a model's: to numba it is another type
@@ -422,9 +442,7 @@ class CtcBeamDecoder:
             return [Hypothesis("", score=-math.inf)]
         scaled = (finals.total - finals.total[0]) / self.options.temperature
         posteriors = np.exp(scaled) / np.exp(scaled).sum()
-        return [
-            self._hypothesis(log_probs, finals, posteriors, i) for i in range(min(self.options.nbest, len(scaled)))
-        ]
+        return [self._hypothesis(log_probs, finals, posteriors, i) for i in range(min(self.options.nbest, len(scaled)))]
 
     def _hypothesis(
         self, log_probs: npt.NDArray[np.float32], finals: Any, posteriors: npt.NDArray[np.float64], i: int

@@ -45,6 +45,10 @@ class Vocabulary(NamedTuple):
     words: Array  # int32
     look_ahead: Array  # float64 (N,): natural log, the best score of a word below
     step: Array  # float64 (N,): exp(look_ahead of the node - that of its parent)
+    # What spares the search most of its work:
+    has: Array  # int64 (N,): bit l % 64 is set where a child has letter l
+    ahead: Array  # float64 (N,): of the factor that a token within a word brings
+    release: Array  # float64 (N,): of the factor that the end of a word brings; (V,) where every token is a word
 
 
 class LanguageModel(NamedTuple):
@@ -84,8 +88,7 @@ class Weights(NamedTuple):
     word_score: float
     unk_score: float
     oov_look_ahead: float  # of a word beyond the trie
-    most_gain: float  # an upper bound of the score that a word can bring
-    most_step: float  # an upper bound of the factor that a step within a word can bring
+    oov_release: float  # Vocabulary.release of a word beyond the trie
 
 
 class Finals(NamedTuple):
@@ -104,6 +107,24 @@ class Finals(NamedTuple):
     sizes: Array  # int64 (3,): histories, records and slots that memory was taken for
 
 
+class State(NamedTuple):
+    """The memory of a search. Rows of `histories` and `spellings` are found by their first two columns."""
+
+    ints: Array  # int32 (slots, 10): hypotheses of the beam, and in a frame those that may become the next beam
+    floats: Array  # float64 (slots, 5)
+    scores: Array  # float64 (slots,)
+    scratch: Array  # float64 (slots,)
+    bounds: Array  # float64 (slots,)
+    slots: Array  # int32: hash table of the slots in a frame
+    stamps: Array  # int32: the frame in which the place was taken
+    histories: Array  # int32 (histories, 5)
+    history_scores: Array  # float64 (histories, 3)
+    history_table: Array  # int32: hash table, row + 1
+    spellings: Array  # int32 (spellings, 2): parent and letter of the nodes beyond the trie
+    spelling_table: Array  # int32
+    records: Array  # int32 (records, 5): tokens that were said, and when
+
+
 # Columns of histories (their scores: _DELTA ...), records, slots.
 PARENT, WORD, _LM_STATE, _HOT_STATE, LENGTH = 0, 1, 2, 3, 4
 _DELTA, _LM_SUM, _HOT_SUM = 0, 1, 2
@@ -111,6 +132,7 @@ PREVIOUS, TOKEN, START, PREVIOUS_END, OF_WORD = 0, 1, 2, 3, 4
 _HISTORY, _NODE, _LAST, _BLANK_RECORD, _BLANK_END, _RECORD, _OLD_RECORD, _OLD_END, _SOURCE, _SOURCE_END = range(10)
 _BLANK, _TOKEN, _NEW_BLANK, _NEW_TOKEN, _STRONGEST = range(5)
 _NONE = -2
+_HISTORIES, _SPELLINGS, _RECORDS, _STAMP = range(4)  # what is counted
 
 _MIX_1, _MIX_2, _MIX_3 = np.uint64(0x9E3779B97F4A7C15), np.uint64(0xC2B2AE3D27D4EB4F), np.uint64(0x165667B19E3779F9)
 _SHIFT = np.uint64(32)
@@ -166,48 +188,33 @@ def _pair_table(pairs: Array, n: int, size: int) -> Array:
 
 
 @jit
-def _find_pair(table: Array, pairs: Array, a: int, b: int) -> int:
-    """The row with columns (a, b), or -1 - the place where it belongs."""
-    size = len(table)
-    place = _hash(a, b, 0, size)
-    while table[place]:
-        i = table[place] - 1
-        if pairs[i, 0] == a and pairs[i, 1] == b:
-            return i
-        place = (place + 1) & (size - 1)
-    return -1 - place
-
-
-@jit
 def lm_score(lm: LanguageModel, state: int, word: int) -> tuple[float, int]:
     """log10 p(word | state) and the next state (asr.lm.ngram says how the arrays lie)."""
-    score = 0.0
-    while True:
-        if state == 0:
-            node = 1 + word
-            break
-        node = _find(lm.word, lm.first[state], lm.first[state + 1], word)
+    words, first, backoff, link = lm.word, lm.first, lm.backoff, lm.link
+    score, node = 0.0, 1 + word
+    while state:
+        node = _find(words, first[state], first[state + 1], word)
         if node >= 0:
             break
-        score += lm.backoff[state]
-        state = lm.link[state]
+        score += backoff[state]
+        state, node = link[state], 1 + word
     score += lm.log_prob[node]
-    if node < len(lm.backoff) and (lm.first[node + 1] > lm.first[node] or lm.backoff[node] != 0.0):
+    if node < len(backoff) and (first[node + 1] > first[node] or backoff[node] != 0.0):
         return score, node
-    return score, lm.link[node]
+    return score, link[node]
 
 
 @jit
 def _hot_step(hot: Hotwords, state: int, word: int) -> int:
-    if word < 0:
-        return 0
-    while True:
-        node = _find(hot.word, hot.first[state], hot.first[state + 1], word)
+    words, first, link = hot.word, hot.first, hot.link
+    while word >= 0:
+        node = _find(words, first[state], first[state + 1], word)
         if node >= 0:
             return node
         if state == 0:
-            return 0
-        state = hot.link[state]
+            break
+        state = link[state]
+    return 0
 
 
 @jit
@@ -235,6 +242,21 @@ def _set_history(
         scores[i, _HOT_SUM] += hot.gain[after]
         delta += hot.gain[after] + hot.credit[after] - hot.credit[before]
     scores[i, _DELTA] = delta
+
+
+@jit
+def _sort_by(items: Array, n: int, keys: Array) -> None:
+    """Puts items[:n] in the order of keys[item], greatest first."""
+    if n > 64:
+        items[:n] = items[:n][np.argsort(-keys[items[:n]], kind="mergesort")]
+        return
+    for i in range(1, n):
+        item = items[i]
+        j = i - 1
+        while j >= 0 and keys[items[j]] < keys[item]:
+            items[j + 1] = items[j]
+            j -= 1
+        items[j + 1] = item
 
 
 @jit
@@ -288,11 +310,10 @@ def _collect_records(records: Array, n: int, ints: Array, slots: int) -> int:
 
 
 @jit
-def _collect_words(
-    histories: Array, scores: Array, n_histories: int, spellings: Array, n_spellings: int, ints: Array, n: int,
-    trie_size: int, size: int,
-) -> tuple[int, int]:  # fmt: skip
-    """Keeps the histories and spellings that the beam's n hypotheses lead to; their numbers."""
+def _collect_words(state: State, counts: Array, n: int, trie_size: int, size: int) -> None:
+    """Keeps the histories and spellings that the beam's n hypotheses lead to, in their order."""
+    histories, scores, spellings, ints = state.histories, state.history_scores, state.spellings, state.ints
+    n_histories, n_spellings = counts[_HISTORIES], counts[_SPELLINGS]
     kept, spelt = np.zeros(n_histories, np.int32), np.zeros(n_spellings, np.int32)
     kept[0] = 1
     for i in range(n):
@@ -321,7 +342,8 @@ def _collect_words(
     for h in range(n_histories):
         if kept[h]:
             kept[h] = count
-            histories[count], scores[count] = histories[h], scores[h]
+            histories[count] = histories[h]
+            scores[count] = scores[h]
             if count:
                 histories[count, PARENT] = kept[histories[count, PARENT]]
                 at = histories[count, WORD] - size - trie_size
@@ -333,7 +355,325 @@ def _collect_words(
         at = ints[i, _NODE] - trie_size
         if at >= 0:
             ints[i, _NODE] = trie_size + spelt[at]
-    return count, spelt_count
+    counts[_HISTORIES], counts[_SPELLINGS] = count, spelt_count
+
+
+@jit
+def _extend(
+    state: State,
+    counts: Array,
+    n: int,
+    chosen: Array,
+    n_chosen: int,
+    probs: Array,
+    blank_prob: float,
+    vocabulary: Vocabulary,
+    lm: LanguageModel,
+    hot: Hotwords,
+    weights: Weights,
+) -> int:
+    """What the n hypotheses of the beam become in a frame: slots 0 to n - 1 as they are, further ones by a token more.
+
+    The number of slots, or -1 where the memory does not suffice: the frame is then begun anew with more. No array is
+    assigned to a name twice here: numba would count references in every turn of the loops, which took most of the time.
+    """
+    mode, kind, is_open, size = vocabulary.mode, vocabulary.kind, vocabulary.open, vocabulary.size
+    spelling_first, spelling = vocabulary.spelling_first, vocabulary.spelling
+    letters, first, has, trie_size = vocabulary.letter, vocabulary.first, vocabulary.has, len(vocabulary.letter)
+    word_first, words = vocabulary.word_first, vocabulary.words
+    look_ahead, step = vocabulary.look_ahead, vocabulary.step
+    ahead, release = vocabulary.ahead, vocabulary.release
+    beam_size, beam_floor = weights.beam_size, weights.beam_floor
+    oov_look_ahead, oov_release = weights.oov_look_ahead, weights.oov_release
+    ints, floats, scores, scratch, bounds = state.ints, state.floats, state.scores, state.scratch, state.bounds
+    slots, stamps = state.slots, state.stamps
+    histories, history_scores, history_table = state.histories, state.history_scores, state.history_table
+    spellings, spelling_table = state.spellings, state.spelling_table
+
+    # Every hypothesis stays as it is: a blank, or the last token once more.
+    best, least = 0.0, np.inf
+    for i in range(n):
+        blank, token = floats[i, _BLANK], floats[i, _TOKEN]
+        ints[i, _SOURCE] = _NONE
+        new_blank, new_token = (blank + token) * blank_prob, token * probs[ints[i, _LAST]]
+        floats[i, _NEW_BLANK], floats[i, _NEW_TOKEN], floats[i, _STRONGEST] = new_blank, new_token, new_token
+        scores[i] = new_blank + new_token
+        best, least = max(best, scores[i]), min(least, scores[i])
+    # What is below the worst of a full beam cannot enter it; the cutoff rises as hypotheses come.
+    cutoff = best * beam_floor
+    if n >= beam_size:
+        cutoff = max(cutoff, least)
+
+    # And it may go on by a token, the likely ones first.
+    m, rise_at, met, stamp, mask = n, n + beam_size, False, 0, len(slots) - 1
+    farthest = 0.0
+    for i in range(n):
+        node = ints[i, _NODE]
+        bounds[i] = floats[i, _BLANK] + floats[i, _TOKEN]
+        if mode != UNITS and node < trie_size:
+            bounds[i] *= ahead[node]
+        farthest = max(farthest, bounds[i])
+    _sort_by(chosen, n_chosen, probs)
+    for k in range(n_chosen):
+        v = chosen[k]
+        prob, plain = probs[v], mode != UNITS and kind[v] == ORDINARY
+        if plain and farthest * prob < cutoff:
+            continue
+        for i in range(n):
+            if plain and bounds[i] * prob < cutoff:
+                continue
+            history, node, last = ints[i, _HISTORY], ints[i, _NODE], ints[i, _LAST]
+            mass = floats[i, _BLANK] * prob
+            if v != last:
+                mass += floats[i, _TOKEN] * prob
+            squeezed, boundary, bound = False, False, mass  # a space after a space; the end of a word
+            if mode == UNITS:
+                squeezed = kind[v] == SEPARATOR and (history == 0 or kind[histories[history, WORD]] == SEPARATOR)
+                if not squeezed:
+                    bound = mass * release[v]
+            elif kind[v] != ORDINARY:
+                squeezed = kind[v] == SEPARATOR and node == 0
+                boundary = mode == SPACED and node != 0
+                if boundary:
+                    bound *= oov_release if node >= trie_size else release[node]
+                if kind[v] == INITIAL:
+                    bound *= ahead[0]
+            if mass == 0.0 or bound < cutoff:
+                continue
+
+            # Where the token leads within the vocabulary.
+            here = oov_look_ahead if node >= trie_size else look_ahead[node]
+            target, factor = 0, 1.0
+            if mode != UNITS and kind[v] != SEPARATOR:
+                target = 0 if boundary else node
+                for at in range(spelling_first[v], spelling_first[v + 1]):
+                    letter, child = spelling[at], -1
+                    if target < trie_size and has[target] >> (letter & 63) & 1:
+                        low, high = first[target], first[target + 1]
+                        while high - low > 8:
+                            middle = (low + high) >> 1
+                            if letters[middle] <= letter:
+                                low = middle
+                            else:
+                                high = middle
+                        while low < high and letters[low] != letter:
+                            low += 1
+                        child = low if low < high else -1
+                    if child >= 0:
+                        factor *= step[child]
+                    elif is_open:
+                        if target < trie_size:
+                            factor *= np.exp(oov_look_ahead - look_ahead[target])
+                        place = _hash(target, letter, 0, len(spelling_table))
+                        child = spelling_table[place] - 1
+                        while child >= 0 and (spellings[child, 0] != target or spellings[child, 1] != letter):
+                            place = (place + 1) & (len(spelling_table) - 1)
+                            child = spelling_table[place] - 1
+                        if child < 0:
+                            child = counts[_SPELLINGS]
+                            if child == len(spellings):
+                                return -1
+                            spellings[child, 0], spellings[child, 1] = target, letter
+                            spelling_table[place] = child + 1
+                            counts[_SPELLINGS] += 1
+                        child += trie_size
+                    target = child
+                    if target < 0:
+                        break
+                if target < 0:
+                    continue
+
+            # What it leads to: words that end (at a boundary those of the node one leaves, else those of the node
+            # one reaches), and, without a boundary, the word that goes on.
+            ending = (boundary or mode == UNITS) and not squeezed
+            at_end = node if boundary else target
+            low, high, alone = 0, 0, False
+            if mode == UNITS or (ending and at_end >= trie_size):
+                high, alone = 1 if ending else 0, True
+            elif ending or (mode == EAGER and target):
+                low, high = word_first[at_end], word_first[at_end + 1]
+                if ending and low == high and is_open:
+                    low, high, alone = 0, 1, True
+            goes_on = not ending and not (mode == EAGER and first[target] == first[target + 1])
+            for w in range(low - 1 if goes_on else low, high):
+                to_history, to_node, to = history, target, mass * factor
+                if w >= low:
+                    word = v if mode == UNITS else size + at_end if alone else words[w]
+                    place = _hash(history, word, 0, len(history_table))
+                    to_history = history_table[place] - 1
+                    while to_history >= 0 and (
+                        histories[to_history, PARENT] != history or histories[to_history, WORD] != word
+                    ):
+                        place = (place + 1) & (len(history_table) - 1)
+                        to_history = history_table[place] - 1
+                    if to_history < 0:
+                        to_history = counts[_HISTORIES]
+                        if to_history == len(histories):
+                            return -1
+                        _set_history(histories, history_scores, to_history, history, word, lm, hot, weights)
+                        history_table[place] = to_history + 1
+                        counts[_HISTORIES] += 1
+                    to_node = target if boundary else 0
+                    to = mass * np.exp(history_scores[to_history, _DELTA] - here)
+                    if boundary:
+                        to *= factor  # of the word that begins with this token
+                if to < cutoff or to == 0.0:
+                    continue
+
+                # It meets the hypothesis it leads to, or is one more.
+                if not met:
+                    counts[_STAMP] += 1
+                    stamp, met = counts[_STAMP], True
+                    for j in range(n):
+                        place = _hash(ints[j, _HISTORY], ints[j, _NODE], ints[j, _LAST], len(slots))
+                        while stamps[place] == stamp:
+                            place = (place + 1) & mask
+                        slots[place], stamps[place] = j, stamp
+                place = _hash(to_history, to_node, v, len(slots))
+                slot = -1
+                while stamps[place] == stamp:
+                    j = slots[place]
+                    if ints[j, _HISTORY] == to_history and ints[j, _NODE] == to_node and ints[j, _LAST] == v:
+                        slot = j
+                        break
+                    place = (place + 1) & mask
+                if slot < 0:
+                    if m == len(ints):
+                        return -1
+                    slot = m
+                    m += 1
+                    slots[place], stamps[place] = slot, stamp
+                    ints[slot, _HISTORY], ints[slot, _NODE], ints[slot, _LAST] = to_history, to_node, v
+                    ints[slot, _BLANK_RECORD], ints[slot, _BLANK_END], ints[slot, _RECORD] = -1, 0, -1
+                    ints[slot, _SOURCE] = _NONE
+                    floats[slot, _NEW_BLANK] = floats[slot, _NEW_TOKEN] = floats[slot, _STRONGEST] = 0.0
+                    scores[slot] = 0.0
+                floats[slot, _NEW_TOKEN] += to
+                scores[slot] += to
+                if to > floats[slot, _STRONGEST]:  # the token is said now rather than before
+                    floats[slot, _STRONGEST] = to
+                    side = _OLD_RECORD if v == last else _BLANK_RECORD
+                    ints[slot, _SOURCE], ints[slot, _SOURCE_END] = ints[i, side], ints[i, side + 1]
+                if m == rise_at:
+                    scratch[:m] = scores[:m]
+                    cutoff = max(cutoff, _select(scratch, m, beam_size))
+                    rise_at += beam_size
+    return m
+
+
+@jit
+def _new_state(start: int) -> State:
+    """Memory for a while, with the one hypothesis that nothing was said: slot 0, history 0."""
+    histories, history_scores = np.zeros((4096, 5), np.int32), np.zeros((4096, 3), np.float64)
+    histories[0, PARENT], histories[0, WORD], histories[0, _LM_STATE] = -1, -1, start
+    ints, floats = np.zeros((1024, 10), np.int32), np.zeros((1024, 5), np.float64)
+    ints[0, _BLANK_RECORD], ints[0, _RECORD], ints[0, _OLD_RECORD], ints[0, _SOURCE] = -1, -1, -1, _NONE
+    floats[0, _BLANK] = 1.0
+    return State(
+        ints,
+        floats,
+        np.empty(1024),
+        np.empty(1024),
+        np.empty(1024),
+        np.zeros(4096, np.int32),
+        np.zeros(4096, np.int32),
+        histories,
+        history_scores,
+        _pair_table(histories, 1, 8192),
+        np.empty((1024, 2), np.int32),
+        np.zeros(2048, np.int32),
+        np.empty((8192, 5), np.int32),
+    )
+
+
+@jit
+def _resized(state: State, counts: Array, slots: int, histories: int, spellings: int, records: int) -> State:
+    """The state with memory for as many rows, powers of two; its hash tables made anew."""
+    rows = len(state.ints)
+    if slots > rows:
+        grown = np.empty(slots)
+        grown[:rows] = state.scores
+        state = State(
+            _grown_int(state.ints, slots),
+            _grown_float(state.floats, slots),
+            grown,
+            np.empty(slots),
+            np.empty(slots),
+            np.zeros(4 * slots, np.int32),
+            np.zeros(4 * slots, np.int32),
+            state.histories,
+            state.history_scores,
+            state.history_table,
+            state.spellings,
+            state.spelling_table,
+            state.records,
+        )
+    history_rows = _grown_int(state.histories, max(histories, len(state.histories)))
+    spelling_rows = _grown_int(state.spellings, max(spellings, len(state.spellings)))
+    return State(
+        state.ints,
+        state.floats,
+        state.scores,
+        state.scratch,
+        state.bounds,
+        state.slots,
+        state.stamps,
+        history_rows,
+        _grown_float(state.history_scores, len(history_rows)),
+        _pair_table(history_rows, counts[_HISTORIES], 2 * len(history_rows)),
+        spelling_rows,
+        _pair_table(spelling_rows, counts[_SPELLINGS], 2 * len(spelling_rows)),
+        _grown_int(state.records, max(records, len(state.records))),
+    )
+
+
+@jit
+def _prune(state: State, counts: Array, m: int, t: int, vocabulary: Vocabulary, weights: Weights) -> tuple[int, float]:
+    """The best of m slots are the new beam: their number, and the best one's probability."""
+    ints, floats, scores, scratch = state.ints, state.floats, state.scores, state.scratch
+    histories, records, kind, mode = state.histories, state.records, vocabulary.kind, vocabulary.mode
+    best = 0.0
+    for i in range(m):
+        best = max(best, scores[i])
+    cutoff, ties = best * weights.beam_floor, m
+    if m > weights.beam_size:
+        above = 0
+        for i in range(m):
+            if scores[i] >= cutoff:
+                scratch[above] = scores[i]
+                above += 1
+        if above > weights.beam_size:
+            cutoff = _select(scratch, above, weights.beam_size)
+            ties = weights.beam_size
+            for i in range(m):
+                if scores[i] > cutoff:
+                    ties -= 1
+    n, n_records = 0, counts[_RECORDS]
+    for i in range(m):
+        score = scores[i]
+        if score < cutoff or score == 0.0:
+            continue
+        if score == cutoff:
+            if ties <= 0:
+                continue
+            ties -= 1
+        if i != n:
+            for column in range(ints.shape[1]):
+                ints[n, column] = ints[i, column]
+        floats[n, _BLANK], floats[n, _TOKEN] = floats[i, _NEW_BLANK], floats[i, _NEW_TOKEN]
+        if ints[n, _SOURCE] != _NONE:
+            v, of_word = ints[n, _LAST], histories[ints[n, _HISTORY], LENGTH]
+            if mode != SPACED and ints[n, _NODE] == 0:
+                of_word -= 1
+            elif mode == SPACED and kind[v] == SEPARATOR:
+                of_word = -1
+            records[n_records, PREVIOUS], records[n_records, PREVIOUS_END] = ints[n, _SOURCE], ints[n, _SOURCE_END]
+            records[n_records, TOKEN], records[n_records, START], records[n_records, OF_WORD] = v, t, of_word
+            ints[n, _RECORD] = n_records
+            n_records += 1
+        n += 1
+    counts[_RECORDS] = n_records
+    return n, best
 
 
 @jit
@@ -341,322 +681,113 @@ def search(
     log_probs: Array, offset: Array, vocabulary: Vocabulary, lm: LanguageModel, hot: Hotwords, weights: Weights
 ) -> Finals:
     """Searches one utterance: log_probs float32 (T, V), of which `offset` float64 (V,) is subtracted."""
-    mode, kind, word_first = vocabulary.mode, vocabulary.kind, vocabulary.word_first
-    look_ahead, trie_size = vocabulary.look_ahead, len(vocabulary.letter)
-    frames, vocab_size = log_probs.shape
-    oov_step = np.exp(weights.oov_look_ahead)
-    infinite = weights.token_threshold == np.inf
-
-    histories, history_scores = np.empty((4096, 5), np.int32), np.empty((4096, 3), np.float64)
-    for column, number in enumerate((-1, -1, lm.start, 0, 0)):
-        histories[0, column] = number
-    history_scores[0] = 0.0
-    n_histories = 1
-    history_table = _pair_table(histories, 1, 8192)
-    spellings, n_spellings = np.empty((1024, 2), np.int32), 0
-    spelling_table = np.zeros(2048, np.int32)
-    records, n_records = np.empty((8192, 5), np.int32), 0
-
-    ints, floats = np.empty((1024, 10), np.int32), np.zeros((1024, 5), np.float64)
-    scores, scratch = np.empty(1024, np.float64), np.empty(1024, np.float64)
-    slots, stamps, stamp = np.zeros(4096, np.int32), np.zeros(4096, np.int32), 0
-    for column, number in enumerate((0, 0, 0, -1, 0, -1, -1, 0, _NONE, 0)):
-        ints[0, column] = number
-    floats[0, _BLANK] = 1.0
-    n = 1  # hypotheses of the beam, the first rows of ints and floats
-    only_blank = True  # no path ends in a token
-
-    log_scale, inverse = 0.0, 1.0  # p = floats * inverse * exp(log_scale)
-    probs = np.zeros(vocab_size, np.float64)
-    chosen = np.empty(vocab_size, np.int32)
-
+    kind, (frames, vocab_size) = vocabulary.kind, log_probs.shape
+    state, counts = _new_state(lm.start), np.zeros(4, np.int64)
+    counts[_HISTORIES] = 1
+    n, only_blank = 1, True  # hypotheses of the beam; whether no path ends in a token
+    log_scale, inverse = 0.0, 1.0  # probabilities are floats * inverse * exp(log_scale)
+    probs, chosen = np.zeros(vocab_size), np.empty(vocab_size, np.int32)
     for t in range(frames):
         # The tokens of this frame.
         top = -np.inf
         for v in range(vocab_size):
-            value = log_probs[t, v] - offset[v]
-            if value > top and kind[v] != NEVER:
-                top = value
+            if kind[v] != NEVER:
+                top = max(top, log_probs[t, v] - offset[v])
         if top == -np.inf:
             n = 0
             break
-        n_chosen, strongest, boundaries = 0, 0.0, mode != SPACED
-        floor = -np.inf if infinite else top - weights.token_threshold
+        floor = -np.inf if weights.token_threshold == np.inf else top - weights.token_threshold
+        n_chosen = 0
         for v in range(1, vocab_size):
             value = log_probs[t, v] - offset[v]
             if value >= floor and value > -np.inf and kind[v] != NEVER:
                 probs[v] = np.exp(value - top) * inverse
-                strongest = max(strongest, probs[v])
-                boundaries |= kind[v] != ORDINARY
                 chosen[n_chosen] = v
                 n_chosen += 1
-        value = log_probs[t, 0] - offset[0]
-        if n_chosen == 0:  # blank alone
-            if not only_blank:
-                for i in range(n):
-                    blank, token = floats[i, _BLANK], floats[i, _TOKEN]
-                    if token > blank:
-                        ints[i, _BLANK_RECORD], ints[i, _BLANK_END] = ints[i, _RECORD], t
-                    floats[i, _BLANK], floats[i, _TOKEN] = blank + token, 0.0
-                only_blank = True
-            log_scale += value
+        ints, floats = state.ints, state.floats
+        blank_value = log_probs[t, 0] - offset[0]
+        if n_chosen == 0 and only_blank:
+            log_scale += blank_value
             continue
-        blank_prob = np.exp(value - top) * inverse if value >= floor else 0.0
-        log_scale += top
-        only_blank = False
-
-        # Every hypothesis stays as it is: a blank, or the last token once more.
-        best, least = 0.0, np.inf
-        stamp += 1
-        mask = len(slots) - 1
         for i in range(n):
-            blank, token, last = floats[i, _BLANK], floats[i, _TOKEN], ints[i, _LAST]
             ints[i, _OLD_RECORD], ints[i, _OLD_END] = ints[i, _BLANK_RECORD], ints[i, _BLANK_END]
-            if token > blank:
+            if floats[i, _TOKEN] > floats[i, _BLANK]:
                 ints[i, _BLANK_RECORD], ints[i, _BLANK_END] = ints[i, _RECORD], t
-            ints[i, _SOURCE] = _NONE
-            new_blank, new_token = (blank + token) * blank_prob, token * probs[last]
-            floats[i, _NEW_BLANK], floats[i, _NEW_TOKEN], floats[i, _STRONGEST] = new_blank, new_token, new_token
-            score = new_blank + new_token
-            best, least = max(best, score), min(least, score)
-            place = _hash(ints[i, _HISTORY], ints[i, _NODE], last, len(slots))
-            while stamps[place] == stamp:
-                place = (place + 1) & mask
-            slots[place], stamps[place] = i, stamp
-        # What is below the worst of a full beam cannot enter it.
-        cutoff = best * weights.beam_floor
-        if n >= weights.beam_size:
-            cutoff = max(cutoff, least)
+        only_blank = n_chosen == 0
+        if only_blank:
+            for i in range(n):
+                floats[i, _BLANK], floats[i, _TOKEN] = floats[i, _BLANK] + floats[i, _TOKEN], 0.0
+            log_scale += blank_value
+            continue
 
-        # And it may go on by a token.
-        m = n
-        for i in range(n):
-            history, node, last = ints[i, _HISTORY], ints[i, _NODE], ints[i, _LAST]
-            blank, both = floats[i, _BLANK], floats[i, _BLANK] + floats[i, _TOKEN]
-            if not boundaries and both * strongest * weights.most_step < cutoff:
-                continue
-            here = weights.oov_look_ahead if node >= trie_size else look_ahead[node]
-            most = np.exp(weights.most_gain - here) if boundaries else 0.0
-            for k in range(n_chosen):
-                v = chosen[k]
-                mass = (blank if v == last else both) * probs[v]
-                if mass == 0.0:
-                    continue
-                boundary = mode == SPACED and kind[v] != ORDINARY and node != 0
-                squeezed = kind[v] == SEPARATOR and (
-                    (mode == SPACED and node == 0)
-                    or (mode == UNITS and (history == 0 or kind[histories[history, WORD]] == SEPARATOR))
-                )
-                # Where the token leads within the vocabulary.
-                target, factor = 0, 1.0
-                if mode != UNITS and kind[v] != SEPARATOR:
-                    target = 0 if boundary else node
-                    for at in range(vocabulary.spelling_first[v], vocabulary.spelling_first[v + 1]):
-                        letter = vocabulary.spelling[at]
-                        child = -1
-                        if target < trie_size:
-                            child = _find(
-                                vocabulary.letter, vocabulary.first[target], vocabulary.first[target + 1], letter
-                            )
-                        if child < 0 and vocabulary.open:
-                            if target < trie_size:
-                                factor = (
-                                    oov_step
-                                    if target == 0
-                                    else factor * np.exp(weights.oov_look_ahead - look_ahead[target])
-                                )
-                            found = _find_pair(spelling_table, spellings, target, letter)
-                            if found < 0:
-                                if n_spellings == len(spellings):
-                                    spellings = _grown_int(spellings, 2 * n_spellings)
-                                    spelling_table = _pair_table(spellings, n_spellings, 4 * n_spellings)
-                                    found = _find_pair(spelling_table, spellings, target, letter)
-                                spellings[n_spellings, 0], spellings[n_spellings, 1] = target, letter
-                                spelling_table[-1 - found] = n_spellings + 1
-                                found = n_spellings
-                                n_spellings += 1
-                            child = trie_size + found
-                        elif child >= 0:
-                            factor *= vocabulary.step[child]
-                        target = child
-                        if target < 0:
-                            break
-                    if target < 0:
-                        continue
-                ending = (boundary or mode == UNITS) and not squeezed
-                bound = max(most, factor) if mode == EAGER else factor * most if ending else factor
-                if mass * bound < cutoff:
-                    continue
-
-                # The words that may end: at a boundary those of the node one leaves, else those of the one reached.
-                at_end = node if boundary else target
-                low, high, alone = 0, 1, True
-                if mode != UNITS and (ending or mode == EAGER) and at_end < trie_size:
-                    low, high = word_first[at_end], word_first[at_end + 1]
-                    alone = ending and low == high
-                    if alone:
-                        if not vocabulary.open:
-                            continue
-                        low, high = 0, 1
-                for w in range(low - 1, high):
-                    # w = low - 1: the word goes on; it has not ended.
-                    goes_on = w < low
-                    if goes_on:
-                        if ending or (mode == EAGER and vocabulary.first[target] == vocabulary.first[target + 1]):
-                            continue
-                        to_history, to_node, to = history, target, mass * factor
-                    else:
-                        if not ending and mode != EAGER:
-                            break
-                        if mode == UNITS:
-                            word = v
-                        elif alone:
-                            word = vocabulary.size + at_end  # one that the vocabulary lacks
-                        else:
-                            word = vocabulary.words[w]
-                        found = _find_pair(history_table, histories, history, word)
-                        if found < 0:
-                            if n_histories == len(histories):
-                                histories = _grown_int(histories, 2 * n_histories)
-                                history_scores = _grown_float(history_scores, 2 * n_histories)
-                                history_table = _pair_table(histories, n_histories, 4 * n_histories)
-                                found = _find_pair(history_table, histories, history, word)
-                            _set_history(histories, history_scores, n_histories, history, word, lm, hot, weights)
-                            history_table[-1 - found] = n_histories + 1
-                            found = n_histories
-                            n_histories += 1
-                        to_history, to_node = found, target if boundary else 0
-                        to = mass * np.exp(history_scores[found, _DELTA] - here)
-                        if mode == SPACED:
-                            to *= factor  # of the word that begins with this token
-                    if to < cutoff or to == 0.0:
-                        continue
-
-                    # It meets the hypothesis it leads to, or is one more.
-                    place = _hash(to_history, to_node, v, len(slots))
-                    slot = -1
-                    while stamps[place] == stamp:
-                        j = slots[place]
-                        if ints[j, _HISTORY] == to_history and ints[j, _NODE] == to_node and ints[j, _LAST] == v:
-                            slot = j
-                            break
-                        place = (place + 1) & mask
-                    if slot < 0:
-                        if m == len(ints):
-                            ints, floats = _grown_int(ints, 2 * m), _grown_float(floats, 2 * m)
-                            scores, scratch = np.empty(2 * m, np.float64), np.empty(2 * m, np.float64)
-                            slots, stamps = np.zeros(8 * m, np.int32), np.zeros(8 * m, np.int32)
-                            mask = len(slots) - 1
-                            for j in range(m):
-                                place = _hash(ints[j, _HISTORY], ints[j, _NODE], ints[j, _LAST], len(slots))
-                                while stamps[place] == stamp:
-                                    place = (place + 1) & mask
-                                slots[place], stamps[place] = j, stamp
-                            place = _hash(to_history, to_node, v, len(slots))
-                            while stamps[place] == stamp:
-                                place = (place + 1) & mask
-                        slot = m
-                        m += 1
-                        slots[place], stamps[place] = slot, stamp
-                        ints[slot, _HISTORY], ints[slot, _NODE], ints[slot, _LAST] = to_history, to_node, v
-                        ints[slot, _BLANK_RECORD], ints[slot, _BLANK_END], ints[slot, _RECORD] = -1, 0, -1
-                        ints[slot, _SOURCE] = _NONE
-                        floats[slot, _NEW_BLANK] = floats[slot, _NEW_TOKEN] = floats[slot, _STRONGEST] = 0.0
-                    floats[slot, _NEW_TOKEN] += to
-                    if to > floats[slot, _STRONGEST]:  # the token is said now rather than before
-                        floats[slot, _STRONGEST] = to
-                        side = 6 if v == last else 3
-                        ints[slot, _SOURCE], ints[slot, _SOURCE_END] = ints[i, side], ints[i, side + 1]
-
-        # The best of them are the new beam.
+        blank_prob = np.exp(blank_value - top) * inverse if blank_value >= floor else 0.0
+        m = _extend(state, counts, n, chosen, n_chosen, probs, blank_prob, vocabulary, lm, hot, weights)
+        while m < 0:
+            rows = len(state.ints)
+            more_histories, more_spellings = len(state.histories), len(state.spellings)
+            if counts[_HISTORIES] == more_histories:
+                more_histories *= 2
+            elif counts[_SPELLINGS] == more_spellings:
+                more_spellings *= 2
+            else:
+                rows *= 2
+            state = _resized(state, counts, rows, more_histories, more_spellings, 0)
+            m = _extend(state, counts, n, chosen, n_chosen, probs, blank_prob, vocabulary, lm, hot, weights)
         for k in range(n_chosen):
             probs[chosen[k]] = 0.0
-        best = 0.0
-        for i in range(m):
-            scores[i] = floats[i, _NEW_BLANK] + floats[i, _NEW_TOKEN]
-            best = max(best, scores[i])
-        if best == 0.0:
-            n = 0
+        if counts[_RECORDS] + m > len(state.records):
+            counts[_RECORDS] = _collect_records(state.records, counts[_RECORDS], state.ints, m)
+            if 2 * (counts[_RECORDS] + m) > len(state.records):
+                state = _resized(state, counts, 0, 0, 0, 2 * (counts[_RECORDS] + m))
+        n, best = _prune(state, counts, m, t, vocabulary, weights)
+        if n == 0:
             break
-        cutoff = best * weights.beam_floor
-        ties = m
-        if m > weights.beam_size:
-            above = 0
-            for i in range(m):
-                if scores[i] >= cutoff:
-                    scratch[above] = scores[i]
-                    above += 1
-            if above > weights.beam_size:
-                cutoff = _select(scratch, above, weights.beam_size)
-                ties = weights.beam_size
-                for i in range(m):
-                    if scores[i] > cutoff:
-                        ties -= 1
-        if n_records + m > len(records):
-            n_records = _collect_records(records, n_records, ints, m)
-            if 2 * (n_records + m) > len(records):
-                records = _grown_int(records, 2 * (n_records + m))
-        n = 0
-        for i in range(m):
-            score = scores[i]
-            if score < cutoff or score == 0.0:
-                continue
-            if score == cutoff:
-                if ties <= 0:
-                    continue
-                ties -= 1
-            if i != n:
-                ints[n] = ints[i]
-            floats[n, _BLANK], floats[n, _TOKEN] = floats[i, _NEW_BLANK], floats[i, _NEW_TOKEN]
-            if ints[n, _SOURCE] != _NONE:
-                history, node, v = ints[n, _HISTORY], ints[n, _NODE], ints[n, _LAST]
-                of_word = histories[history, LENGTH]
-                if mode != SPACED and node == 0:
-                    of_word -= 1
-                elif mode == SPACED and kind[v] == SEPARATOR:
-                    of_word = -1
-                records[n_records, PREVIOUS], records[n_records, PREVIOUS_END] = (
-                    ints[n, _SOURCE],
-                    ints[n, _SOURCE_END],
-                )
-                records[n_records, TOKEN], records[n_records, START], records[n_records, OF_WORD] = v, t, of_word
-                ints[n, _RECORD] = n_records
-                n_records += 1
-            n += 1
         inverse = 1.0 / best
-        log_scale += np.log(best)
-
-        if 4 * n_histories > 3 * len(histories) or 4 * n_spellings > 3 * len(spellings):
-            n_histories, n_spellings = _collect_words(
-                histories, history_scores, n_histories, spellings, n_spellings, ints, n, trie_size, vocabulary.size
+        log_scale += top + np.log(best)
+        if 4 * counts[_HISTORIES] > 3 * len(state.histories) or 4 * counts[_SPELLINGS] > 3 * len(state.spellings):
+            _collect_words(state, counts, n, len(vocabulary.letter), vocabulary.size)
+            state = _resized(
+                state,
+                counts,
+                0,
+                len(state.histories) * (2 if 2 * counts[_HISTORIES] > len(state.histories) else 1),
+                len(state.spellings) * (2 if 2 * counts[_SPELLINGS] > len(state.spellings) else 1),
+                0,
             )
-            if 2 * n_histories > len(histories):
-                histories = _grown_int(histories, 2 * len(histories))
-                history_scores = _grown_float(history_scores, len(histories))
-            if 2 * n_spellings > len(spellings):
-                spellings = _grown_int(spellings, 2 * len(spellings))
-            history_table = _pair_table(histories, n_histories, 2 * len(histories))
-            spelling_table = _pair_table(spellings, n_spellings, 2 * len(spellings))
+    return _finish(state, counts, n, log_scale + np.log(inverse), frames, vocabulary, lm, hot, weights)
 
-    # What the beam says.
+
+@jit
+def _finish(
+    state: State,
+    counts: Array,
+    n: int,
+    log_scale: float,
+    frames: int,
+    vocabulary: Vocabulary,
+    lm: LanguageModel,
+    hot: Hotwords,
+    weights: Weights,
+) -> Finals:
+    """What the n hypotheses of the beam say, those that say the same as one."""
+    ints, floats, look_ahead = state.ints, state.floats, vocabulary.look_ahead
+    mode, kind, trie_size = vocabulary.mode, vocabulary.kind, len(vocabulary.letter)
+    word_first, words = vocabulary.word_first, vocabulary.words
     room = 0
     for i in range(n):
         node = ints[i, _NODE]
         room += 1 if node >= trie_size else max(1, word_first[node + 1] - word_first[node])
-    total, lm_sum, hot_sum = np.empty(room, np.float64), np.empty(room, np.float64), np.empty(room, np.float64)
+    state = _resized(state, counts, 0, _power_of_two(counts[_HISTORIES] + room), 0, 0)
+    histories, history_scores, n_histories = state.histories, state.history_scores, counts[_HISTORIES]
+    total, lm_sum, hot_sum = np.empty(room), np.empty(room), np.empty(room)
     history_of, record_of, end_of = np.empty(room, np.int32), np.empty(room, np.int32), np.empty(room, np.int32)
-    length_of = np.empty(room, np.int32)
-    strongest_of = np.empty(room, np.float64)
-    if n_histories + room > len(histories):
-        histories = _grown_int(histories, n_histories + room)
-        history_scores = _grown_float(history_scores, n_histories + room)
-        history_table = _pair_table(histories, n_histories, 2 * _power_of_two(n_histories + room))
-    row_of = np.full(n_histories + room, -1, np.int32)
+    length_of, strongest_of = np.empty(room, np.int32), np.empty(room)
+    row_of = np.full(len(histories), -1, np.int32)
     rows = 0
     for complete in range(1, -1, -1):  # where no hypothesis is complete, their complete words
         for i in range(n):
             history, node = ints[i, _HISTORY], ints[i, _NODE]
-            score = np.log((floats[i, _BLANK] + floats[i, _TOKEN]) * inverse) + log_scale
+            score = np.log(floats[i, _BLANK] + floats[i, _TOKEN]) + log_scale
             record, end = ints[i, _BLANK_RECORD], ints[i, _BLANK_END]
             if floats[i, _TOKEN] > floats[i, _BLANK]:
                 record, end = ints[i, _RECORD], frames
@@ -672,12 +803,16 @@ def search(
             for w in range(low, high):
                 final, value = history, score - here
                 if node != 0 and complete:
-                    word = vocabulary.size + node if alone else vocabulary.words[w]
-                    final = _find_pair(history_table, histories, history, word)
+                    word = vocabulary.size + node if alone else words[w]
+                    place = _hash(history, word, 0, len(state.history_table))
+                    final = state.history_table[place] - 1
+                    while final >= 0 and (histories[final, PARENT] != history or histories[final, WORD] != word):
+                        place = (place + 1) & (len(state.history_table) - 1)
+                        final = state.history_table[place] - 1
                     if final < 0:
-                        _set_history(histories, history_scores, n_histories, history, word, lm, hot, weights)
-                        history_table[-1 - final] = n_histories + 1
                         final = n_histories
+                        _set_history(histories, history_scores, final, history, word, lm, hot, weights)
+                        state.history_table[place] = final + 1
                         n_histories += 1
                     value += history_scores[final, _DELTA]
                 ends = 0.0
@@ -686,14 +821,14 @@ def search(
                 value += ends
                 if hot.present:
                     value -= hot.credit[histories[final, _HOT_STATE]]
-                words = final
+                heard = final
                 if mode == UNITS and final and kind[histories[final, WORD]] == SEPARATOR:
-                    words = histories[final, PARENT]  # a space at the end says nothing
-                row = row_of[words]
+                    heard = histories[final, PARENT]  # a space at the end says nothing
+                row = row_of[heard]
                 if row < 0:
-                    row = row_of[words] = rows
+                    row = row_of[heard] = rows
                     rows += 1
-                    history_of[row], total[row], strongest_of[row] = words, value, -np.inf
+                    history_of[row], total[row], strongest_of[row] = heard, value, -np.inf
                 else:
                     most = max(total[row], value)
                     total[row] = most + np.log(np.exp(total[row] - most) + np.exp(value - most))
@@ -714,9 +849,9 @@ def search(
         record_of[:rows][order],
         end_of[:rows][order],
         histories[:n_histories],
-        records[:n_records],
-        spellings[:n_spellings],
-        np.array([len(histories), len(records), len(ints)]),
+        state.records[: counts[_RECORDS]],
+        state.spellings[: counts[_SPELLINGS]],
+        np.array([len(histories), len(state.records), len(ints)]),
     )
 
 

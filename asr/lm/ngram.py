@@ -16,6 +16,7 @@ plainly, for the word `w` in the state `s` (a node; `start` at the start of a se
 
 from __future__ import annotations
 
+import codecs
 import gzip
 import io
 import itertools
@@ -384,10 +385,11 @@ def _link(
         log_prob[here] = np.append(table.log_prob, np.nan)[row]  # of those inserted the last: found with the links
         if level < order:
             backoff[here] = np.append(table.backoff, 0)[row]
-    childless = np.diff(first) == 0
+    is_context = np.zeros(inner, bool)  # of n-grams that are listed
+    is_context[parents[1:][~np.isnan(log_prob[1:])]] = True
     for level, (table, row) in enumerate(zip(tables[:-1], rows, strict=False), 1):
         here = slice(bases[level], bases[level + 1])
-        if (bad := row[np.isnan(backoff[here]) & ~childless[here]]).size:
+        if (bad := row[np.isnan(backoff[here]) & is_context[here]]).size:
             text = " ".join(words[i] for i in table.ids[bad.min()])
             raise InputError(
                 f"{text!r} has no back-off weight, though longer n-grams begin with it",
@@ -661,7 +663,7 @@ def _read_section(
 
 def _read_counts(lines: _Lines) -> tuple[list[int], bytes]:
     """The numbers of n-grams from \\data\\, and the line after them."""
-    while (line := lines.line()) is not None and line.strip() != b"\\data\\":
+    while (line := lines.line()) is not None and line.removeprefix(codecs.BOM_UTF8).strip() != b"\\data\\":
         pass
     if line is None:
         lines.fail("the file ends here without \\data\\: it is not an ARPA file")
