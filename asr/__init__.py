@@ -8,7 +8,7 @@ print(recognizer.transcribe("seven.wav").text)
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -21,13 +21,17 @@ __version__ = "0.1.0"
 __all__ = ["load", "transcribe"]
 
 
-def load(model: str | Path) -> Transcriber:
-    """A recogniser from a model folder, or by the name of one that comes with the package."""
+def load(model: str | Path, **decoding: Any) -> Transcriber:
+    """A recogniser from a model folder, or by the name of one that comes with the package.
+
+    Args:
+        decoding: How to search: greedy, lm, lexicon, hotwords, and the fields of asr.decode.ctc_beam.BeamOptions.
+    """
     from asr.transcriber import Transcriber
 
-    return Transcriber.load(model)
+    return Transcriber.load(model, **decoding)
 
 
-def transcribe(audio: AudioSource, model: str | Path) -> Transcript:
+def transcribe(audio: AudioSource, model: str | Path, **decoding: Any) -> Transcript:
     """Transcribes one file; to transcribe several, `load` the model once."""
-    return load(model).transcribe(audio)
+    return load(model, **decoding).transcribe(audio)

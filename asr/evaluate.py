@@ -13,7 +13,7 @@ from typing import Any
 import torch
 
 from asr.data import Utterance, load_batches, read_cuts
-from asr.decode.greedy import greedy_search
+from asr.decoding import Decoding, decoding_for, greedy_decoding
 from asr.files import make_folder, write_json, write_jsonl
 from asr.model_folder import Model
 from asr.provenance import provenance
@@ -27,20 +27,35 @@ SCORES_FORMAT = 1  # of scores.json and hypotheses.jsonl
 
 @dataclass(frozen=True)
 class Recognized:
-    """An utterance, what it should say (normalised), what was heard, its loss and its number of tokens."""
+    """An utterance, what it should say (normalised), what was heard (best first), its loss and its number of tokens."""
 
     utterance: Utterance
     reference: str
-    hypothesis: Hypothesis
+    nbest: list[Hypothesis]
     loss: float
     tokens: int
     left_out: bool  # of the loss: more tokens than CTC can fit into its frames
 
+    @property
+    def hypothesis(self) -> Hypothesis:
+        """The best one."""
+        return self.nbest[0]
+
 
 def recognize(
-    model: Model, utterances: Sequence[Utterance], *, batch_seconds: float = 120.0, num_workers: int = 0
+    model: Model,
+    utterances: Sequence[Utterance],
+    *,
+    decoding: Decoding | None = None,
+    batch_seconds: float = 120.0,
+    num_workers: int = 0,
 ) -> Iterator[Recognized]:
-    """Recognises utterances in batches, the longest first. The model is left in evaluation mode."""
+    """Recognises utterances in batches, the longest first. The model is left in evaluation mode.
+
+    Args:
+        decoding: Of log-probabilities; greedy where none is given.
+    """
+    decoding = decoding or greedy_decoding(model)
     recognizer = model.recognizer.eval()
     device = next(recognizer.parameters()).device
     by_id = {utterance.id: utterance for utterance in utterances}
@@ -57,27 +72,16 @@ def recognize(
         with torch.inference_mode():
             log_probs, lens = recognizer.log_probs(batch.samples, batch.sample_lens)
             loss = recognizer.loss(log_probs, lens, batch)
-        hypotheses = decode(model, log_probs, lens)
+        found = decoding(log_probs, lens, batch.ids)
         for i, key in enumerate(batch.ids):
             yield Recognized(
                 utterance=by_id[key],
                 reference=batch.texts[i],
-                hypothesis=hypotheses[i],
+                nbest=found[i],
                 loss=float(loss.per_item[i]),
                 tokens=int(batch.token_lens[i]),
                 left_out=bool(loss.left_out[i]),
             )
-
-
-def decode(model: Model, log_probs: torch.Tensor, lens: torch.Tensor) -> list[Hypothesis]:
-    """The best hypothesis of each utterance: log_probs (B, T, V), lens (B,)."""
-    return greedy_search(
-        log_probs,
-        lens,
-        model.tokenizer.tokens,
-        frame_seconds=model.recognizer.frame_seconds,
-        words=model.has_words,
-    )
 
 
 def evaluate(
@@ -87,12 +91,15 @@ def evaluate(
     *,
     batch_seconds: float = 120.0,
     num_workers: int = 0,
+    **decoding: Any,
 ) -> Score:
     """Decodes the utterances of a cut manifest and scores them.
 
     Args:
         out_dir: Where `hypotheses.jsonl` and `scores.json` go, if anywhere.
+        decoding: As decoding_for takes it: greedy, lm, lexicon, hotwords, beam_size, ...
     """
+    search = decoding_for(model, **decoding)
     utterances = read_cuts(cuts)
     unknown = unknown_characters(model, utterances)
     if unknown:
@@ -102,7 +109,8 @@ def evaluate(
         out_dir = make_folder(out_dir)
     started = time.perf_counter()
     results = {
-        r.utterance.id: r for r in recognize(model, utterances, batch_seconds=batch_seconds, num_workers=num_workers)
+        r.utterance.id: r
+        for r in recognize(model, utterances, decoding=search, batch_seconds=batch_seconds, num_workers=num_workers)
     }
     elapsed = time.perf_counter() - started
     ordered = [results[utterance.id] for utterance in utterances]
@@ -121,7 +129,7 @@ def evaluate(
                 "real_time_factor": round(elapsed / seconds, 5),
                 "model": model.name,
                 "data": str(cuts),
-                "decoding": {"search": "greedy"},
+                "decoding": search.facts,
                 "unknown_characters": dict(unknown),
                 **provenance(),
             },
@@ -148,4 +156,5 @@ def _row(result: Recognized) -> dict[str, Any]:
         "duration": round(utterance.duration, 3),
         "loss": None if result.left_out else round(result.loss, 4),
         "words": [word.as_dict() for word in hypothesis.words],
+        **({"nbest": [each.as_dict() for each in result.nbest]} if len(result.nbest) > 1 else {}),
     }

@@ -14,13 +14,14 @@ def to_txt(transcript: Transcript) -> str:
 
 
 def to_json(transcript: Transcript) -> str:
-    """One line of JSON: audio, text, words (text, start, end, confidence), duration, model."""
+    """One line of JSON: audio, text, words (text, start, end, confidence), duration, model, nbest where asked for."""
     values = {
         "audio": transcript.audio,
         "text": transcript.text,
         "words": [word.as_dict() for word in transcript.words],
         "duration": round(transcript.duration, 3),
         "model": transcript.model,
+        **({"nbest": [each.as_dict() for each in transcript.nbest]} if transcript.nbest else {}),
     }
     return json.dumps(values, ensure_ascii=False, allow_nan=False) + "\n"
 

@@ -84,8 +84,8 @@ def write_lexicon(lexicon: Lexicon, path: str | Path) -> None:
 class Trie:
     """Words by their letters, as flat arrays. Node 0 is the root; a node's children are neighbours.
 
-    N nodes, breadth first; the children of node n are first[n] .. first[n + 1] - 1, sorted by letter; the words that end
-    at it are words[word_first[n] : word_first[n + 1]].
+    N nodes, breadth first; the children of node n are first[n] .. first[n + 1] - 1, sorted by letter; the words that
+    end at it are words[word_first[n] : word_first[n + 1]].
     """
 
     letter: npt.NDArray[np.int32]  # (N,), the root's is -1

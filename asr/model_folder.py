@@ -1,9 +1,11 @@
 """The folder a model is shared as.
 
-    config.yaml         format, and the ModelConfig
-    model.safetensors   weights
+    config.yaml         format, the ModelConfig, and `decoding`: options of beam search, where they were tuned
+    model.safetensors   weights; `log_prior` of the tokens and `trained_on`, numbers that stand for utterances
     tokens.txt          a token a line
     README.md           the model card
+    lm.safetensors      an n-gram model, where there is one (asr.lm.ngram)
+    lexicon.txt         a lexicon, where there is one (asr.lexicon)
 
 Folders come from strangers: YAML is read as plain values, interpolations are refused, and the weights' header is
 checked against the configuration before memory is taken.
@@ -11,9 +13,10 @@ checked against the configuration before memory is taken.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import struct
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,8 +25,9 @@ import torch
 import yaml
 
 from asr.config import from_dict, to_dict
+from asr.decode.ctc_beam import BeamOptions
 from asr.errors import InputError
-from asr.files import atomic_path, read_text
+from asr.files import atomic_path, read_text, write_text
 from asr.models.recognizer import ModelConfig, Recognizer, build_recognizer
 from asr.text import TextNormalizer
 from asr.tokenizer import CharTokenizer
@@ -32,6 +36,8 @@ FORMAT = 1
 PRETRAINED = Path(__file__).parent / "pretrained"
 _DTYPES = {"F32": 4, "F16": 2, "BF16": 2}
 _MAX_HEADER = 16 << 20
+# What model.safetensors may hold beside weights, and its dimensions (0: any).
+_EXTRAS = ("log_prior", "trained_on")
 
 
 @dataclass
@@ -42,6 +48,11 @@ class Model:
     tokenizer: CharTokenizer
     config: ModelConfig
     name: str = ""
+    log_prior: torch.Tensor | None = None  # (V,) log of the mean posterior of each token on training speech
+    trained_on: torch.Tensor | None = None  # int64, sorted: utterance_keys of what it was trained on
+    decoding: BeamOptions | None = None  # as tuned
+    lm: Path | None = None  # the folder's own language model
+    lexicon: Path | None = None
 
     def normalizer(self) -> TextNormalizer:
         """A new normaliser of texts, as the model was trained with."""
@@ -58,6 +69,12 @@ def pretrained_names() -> list[str]:
     return sorted(path.parent.name for path in PRETRAINED.glob("*/config.yaml"))
 
 
+def utterance_keys(utterances: Iterable[tuple[str, float]]) -> torch.Tensor:
+    """Ids and durations (s) of utterances -> int64, sorted: numbers that tell whether one is among others."""
+    digests = {hashlib.blake2b(f"{key} {seconds:.3f}".encode(), digest_size=8).digest() for key, seconds in utterances}
+    return torch.tensor(sorted(int.from_bytes(digest, "little", signed=True) for digest in digests), dtype=torch.int64)
+
+
 def save_model(folder: str | Path, model: Model, card: str) -> None:
     """Writes a model folder, whole or not at all; an older model at its place is replaced, nothing else is.
 
@@ -67,16 +84,34 @@ def save_model(folder: str | Path, model: Model, card: str) -> None:
     from safetensors.torch import save
 
     state = {name: value.detach().cpu().contiguous() for name, value in model.recognizer.state_dict().items()}
-    config = {"format": FORMAT, **to_dict(model.config)}
+    state.update((name, value) for name in _EXTRAS if (value := getattr(model, name)) is not None)
     ours = (Path(folder) / "model.safetensors").is_file() and (Path(folder) / "tokens.txt").is_file()
     with atomic_path(folder, replace_folder=ours) as staging:
         staging.mkdir(parents=True)
-        (staging / "config.yaml").write_text(
-            yaml.safe_dump(config, allow_unicode=True, sort_keys=False), encoding="utf-8"
-        )
+        (staging / "config.yaml").write_text(_config_text(model), encoding="utf-8")
         (staging / "README.md").write_text(card, encoding="utf-8")
         model.tokenizer.save(staging / "tokens.txt")
         (staging / "model.safetensors").write_bytes(save(state))
+
+
+def update_model(folder: str | Path, model: Model) -> None:
+    """Writes what a model has learnt since it was loaded: decoding options into config.yaml, log_prior."""
+    from safetensors.torch import save
+
+    folder = _find(folder)
+    write_text(folder / "config.yaml", _config_text(model))
+    if model.log_prior is not None and "log_prior" not in _read_header(folder / "model.safetensors"):
+        state = {name: value.detach().cpu().contiguous() for name, value in model.recognizer.state_dict().items()}
+        state.update((name, value) for name in _EXTRAS if (value := getattr(model, name)) is not None)
+        with atomic_path(folder / "model.safetensors") as temporary:
+            temporary.write_bytes(save(state))
+
+
+def _config_text(model: Model) -> str:
+    config = {"format": FORMAT, **to_dict(model.config)}
+    if model.decoding is not None:
+        config["decoding"] = to_dict(model.decoding)
+    return yaml.safe_dump(config, allow_unicode=True, sort_keys=False)
 
 
 def load_model(model: str | Path) -> Model:
@@ -86,17 +121,19 @@ def load_model(model: str | Path) -> Model:
         InputError: There is no such model, a file is missing or damaged, or parts do not fit each other.
     """
     folder = _find(model)
-    config = _read_config(folder / "config.yaml")
+    config, decoding = _read_config(folder / "config.yaml")
     if not (folder / "tokens.txt").is_file():
         raise InputError("has no tokens.txt", where=folder, remedy="copy the whole folder")
     tokenizer = CharTokenizer.load(folder / "tokens.txt")
     recognizer = build_recognizer(config, len(tokenizer), without_weights=True)
     weights = _read_weights(folder / "model.safetensors", recognizer)
+    extras = {name: weights.pop(name, None) for name in _EXTRAS}
     recognizer.load_state_dict(weights, assign=True)
     recognizer.eval().requires_grad_(False)
     path = folder.resolve()  # exp/fsdd/model is called fsdd
     name = path.parent.name if path.name == "model" else path.name
-    return Model(recognizer, tokenizer, config, name=name)
+    lm, lexicon = (file if file.is_file() else None for file in (folder / "lm.safetensors", folder / "lexicon.txt"))
+    return Model(recognizer, tokenizer, config, name, **extras, decoding=decoding, lm=lm, lexicon=lexicon)
 
 
 def _find(model: str | Path) -> Path:
@@ -117,7 +154,7 @@ def _find(model: str | Path) -> Path:
     )
 
 
-def _read_config(path: Path) -> ModelConfig:
+def _read_config(path: Path) -> tuple[ModelConfig, BeamOptions | None]:
     text = read_text(path, limit=1 << 20)
     if "${" in text:
         raise InputError("holds an interpolation (${...}), which a model's configuration may not", where=path)
@@ -132,7 +169,11 @@ def _read_config(path: Path) -> ModelConfig:
         raise InputError(
             f"has format {version}, this version reads 1 to {FORMAT}", where=path, remedy="update kikitori"
         )
-    return from_dict(ModelConfig, values, where=path)
+    decoding = values.pop("decoding", None)
+    if decoding is not None and not isinstance(decoding, dict):
+        raise InputError("decoding is no mapping of options", where=path)
+    options = None if decoding is None else from_dict(BeamOptions, decoding, where=f"{path}: decoding")
+    return from_dict(ModelConfig, values, where=path), options
 
 
 def _read_weights(path: Path, recognizer: Recognizer) -> dict[str, torch.Tensor]:
@@ -143,6 +184,10 @@ def _read_weights(path: Path, recognizer: Recognizer) -> dict[str, torch.Tensor]
     header = _read_header(path)
     expected = {name: list(value.shape) for name, value in recognizer.state_dict().items()}
     found = {name: entry.get("shape") for name, entry in header.items()}
+    if "log_prior" in found:
+        expected["log_prior"] = [recognizer.head.out_features]
+    if "trained_on" in found:
+        expected["trained_on"] = [(found["trained_on"] or [0])[0]]
     for name in sorted(expected.keys() | found.keys()):
         if expected.get(name) != found.get(name):
             raise InputError(
@@ -151,7 +196,9 @@ def _read_weights(path: Path, recognizer: Recognizer) -> dict[str, torch.Tensor]
                 remedy="the folder's files do not belong together",
             )
     for name, entry in header.items():
-        if entry.get("dtype") not in _DTYPES:
+        if name == "trained_on" and entry.get("dtype") == "I64":
+            continue
+        if entry.get("dtype") not in _DTYPES or name == "trained_on":
             raise InputError(f"weight {name} is of type {entry.get('dtype')}, not {', '.join(_DTYPES)}", where=path)
     try:
         weights = load_file(path)
@@ -160,7 +207,7 @@ def _read_weights(path: Path, recognizer: Recognizer) -> dict[str, torch.Tensor]
     for name, value in weights.items():
         if not torch.isfinite(value).all():
             raise InputError(f"weight {name} holds NaN or infinity", where=path, remedy="copy the model again")
-    return {name: value.float() for name, value in weights.items()}
+    return {name: value if name == "trained_on" else value.float() for name, value in weights.items()}
 
 
 def _read_header(path: Path) -> Mapping[str, Any]:

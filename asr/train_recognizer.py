@@ -16,11 +16,11 @@ import yaml
 
 from asr.augment import check_folders, folder_files
 from asr.config import to_dict
-from asr.data import Batch, Batches, Utterance, load_batches, read_cuts
+from asr.data import Batch, Batches, Utterance, load_batches, read_cuts, utterance_seed
 from asr.errors import InputError
 from asr.evaluate import recognize
 from asr.files import remove_leftovers, write_text
-from asr.model_folder import Model, save_model
+from asr.model_folder import Model, load_model, save_model, update_model, utterance_keys
 from asr.models.recognizer import build_recognizer
 from asr.monitor import LogMonitor, Monitor, SilentMonitor, Validation, duration_words
 from asr.optimization import autocast, memory_advice
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 
 
 CHECK_SECONDS = 60.0  # of reading audio before a run begins
+PRIOR_SECONDS = 600.0  # of audio from which the tokens' prior is estimated
 
 
 def train_recognizer(
@@ -126,7 +127,31 @@ def _train_recognizer(
     def save_best(validation: Validation, epochs: str) -> None:
         save_model(out_dir / "model", model, _card(model, data_dir, training, dev, validation, epochs, facts))
 
-    return train(fabric, recognizer, batches, validate, save_best, config, out_dir, monitor)
+    result = train(fabric, recognizer, batches, validate, save_best, config, out_dir, monitor)
+    if fabric.is_global_zero:
+        _keep_prior(config, out_dir / "model", training)
+    return result
+
+
+def _keep_prior(config: TrainConfig, folder: Path, training: Sequence[Utterance]) -> None:
+    """Gives a trained model the prior of its tokens: their mean posterior over up to ten minutes of training speech."""
+    model = load_model(folder)
+    if model.log_prior is not None:
+        return
+    chosen: list[Utterance] = []
+    for utterance in sorted(training, key=lambda u: utterance_seed(config.seed, 0, u.id)):
+        if sum(u.duration for u in chosen) > PRIOR_SECONDS:
+            break
+        chosen.append(utterance)
+    total = torch.zeros(len(model.tokenizer), dtype=torch.float64)
+    with torch.inference_mode():
+        for batch in _batches(config, model, chosen):
+            log_probs, lens = model.recognizer.log_probs(batch.samples, batch.sample_lens)
+            for i, n in enumerate(lens.tolist()):
+                total += log_probs[i, :n].double().exp().sum(dim=0)
+    # A token that is never heard there keeps a prior: one frame in a million.
+    model.log_prior = (total / total.sum().clamp(min=1e-12)).clamp(min=1e-6).log().float()
+    update_model(folder, model)
 
 
 def _check_data(
@@ -226,7 +251,9 @@ def new_model(config: TrainConfig, training: Sequence[Utterance], *, name: str, 
     """A model as configured and resolved, with random weights drawn from the seed."""
     tokenizer = _tokenizer(config.model.text, training, monitor)
     torch.manual_seed(config.seed)
-    return Model(build_recognizer(config.model, len(tokenizer)), tokenizer, config.model, name=name)
+    recognizer = build_recognizer(config.model, len(tokenizer))
+    keys = utterance_keys((u.id, u.duration) for u in training)
+    return Model(recognizer, tokenizer, config.model, name=name, trained_on=keys)
 
 
 def fit_normalizer(config: TrainConfig, model: Model, training: Sequence[Utterance]) -> None:

@@ -4,28 +4,34 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy.typing as npt
 import torch
 
 from asr.audio import AudioSource, Samples, read_audio
+from asr.decoding import decoding_for
 from asr.errors import InputError
-from asr.evaluate import decode
 from asr.model_folder import Model, load_model
 from asr.transcript import Transcript
 
 
 class Transcriber:
-    """Transcribes with one model. It changes nothing in the process: no thread count, no flag, no random state."""
+    """Transcribes with one model. It changes nothing in the process: no thread count, no flag, no random state.
 
-    def __init__(self, model: Model) -> None:
+    Args:
+        decoding: As decoding_for takes it: greedy, lm, lexicon, hotwords, beam_size, nbest, ...
+    """
+
+    def __init__(self, model: Model, **decoding: Any) -> None:
         self.model = model
+        self.decoding = decoding_for(model, **decoding)
         self.sample_rate = model.recognizer.sample_rate
 
     @classmethod
-    def load(cls, model: str | Path) -> Transcriber:
+    def load(cls, model: str | Path, **decoding: Any) -> Transcriber:
         """From a model folder, or by the name of one that comes with the package."""
-        return cls(load_model(model))
+        return cls(load_model(model), **decoding)
 
     def transcribe(
         self, audio: AudioSource | npt.ArrayLike, sample_rate: int | None = None, *, name: str | None = None
@@ -77,10 +83,17 @@ class Transcriber:
         lens = torch.tensor([len(samples) for _, samples in readable])
         padded = torch.nn.utils.rnn.pad_sequence([torch.from_numpy(s) for _, s in readable], batch_first=True)
         log_probs, frame_lens = self.model.recognizer.log_probs(padded, lens)
-        hypotheses = decode(self.model, log_probs, frame_lens)
+        found = self.decoding(log_probs, frame_lens, [name for name, _ in readable])
         return [
-            Transcript(name, h.text, h.words, len(samples) / self.sample_rate, self.model.name)
-            for (name, samples), h in zip(readable, hypotheses, strict=True)
+            Transcript(
+                name,
+                nbest[0].text,
+                nbest[0].words,
+                len(samples) / self.sample_rate,
+                self.model.name,
+                tuple(nbest) if len(nbest) > 1 else (),
+            )
+            for (name, samples), nbest in zip(readable, found, strict=True)
         ]
 
     def _batch(self, waiting: list[tuple[str, Samples | InputError]]) -> Iterator[Transcript | InputError]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -38,6 +39,12 @@ class Hypothesis:
     hotword_score: float = 0.0
     tokens: tuple[Word, ...] = ()  # each with its frames, and the greatest of its posteriors there
 
+    def as_dict(self) -> dict[str, Any]:
+        """For JSON: the text and its scores (null where nothing could be said)."""
+        names = ("score", "acoustic_score", "lm_score", "word_score", "hotword_score")
+        scores = {name: getattr(self, name) for name in names}
+        return {"text": self.text, **{k: round(v, 4) if math.isfinite(v) else None for k, v in scores.items()}}
+
 
 @dataclass(frozen=True)
 class Transcript:
@@ -48,3 +55,4 @@ class Transcript:
     words: tuple[Word, ...] = field(default=())
     duration: float = 0.0  # seconds
     model: str = ""
+    nbest: tuple[Hypothesis, ...] = ()  # the best one and others, where more than one was asked for

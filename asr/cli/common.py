@@ -7,7 +7,34 @@ import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+import typer
+
+# Options of decoding, those of several verbs: files, and the fields of BeamOptions.
+Greedy = Annotated[
+    bool, typer.Option("--greedy", help="The best token of each frame, whatever the model folder holds.")
+]
+Lm = Annotated[
+    Path | None, typer.Option("--lm", help="An n-gram model (ARPA or ours). Default: the model folder's, if any.")
+]
+LexiconFile = Annotated[
+    Path | None, typer.Option("--lexicon", help="The only words there are: word<TAB>units, or a word, a line.")
+]
+HotwordsFile = Annotated[
+    Path | None, typer.Option("--hotwords", help="Words and phrases to expect, a line each: phrase[<TAB>boost].")
+]
+BeamSize = Annotated[int | None, typer.Option(help="Hypotheses that are kept; 0: all. Default: 100.")]
+Nbest = Annotated[int | None, typer.Option("--nbest", help="Hypotheses that are returned (json). Default: 1.")]
+LmWeight = Annotated[float | None, typer.Option(help="Of the model's log-probability. Default: 1.0.")]
+WordScore = Annotated[float | None, typer.Option(help="Added for each word. Default: 0.0.")]
+UnkScore = Annotated[float | None, typer.Option(help="Added for each word that the LM lacks. Default: -5.0.")]
+PriorWeight = Annotated[float | None, typer.Option(help="Of the tokens' log prior, subtracted. Default: 0.0.")]
+HotwordBoost = Annotated[float | None, typer.Option(help="Of phrases that come without one. Default: 5.0.")]
+Temperature = Annotated[float | None, typer.Option(help="Divides scores for confidences. Default: 1.0.")]
+BeamThreshold = Annotated[float | None, typer.Option(help="Worse hypotheses are dropped. Default: 20.0.")]
+TokenThreshold = Annotated[float | None, typer.Option(help="Worse tokens of a frame are passed over. Default: 9.0.")]
+LmUnit = Annotated[str | None, typer.Option(help="What the LM is over: auto, word or token. Default: auto.")]
 
 
 def given(**options: Any) -> dict[str, Any]:
@@ -22,8 +49,11 @@ def ready_torch() -> None:
     they sleep: endless spinning slows two processes on one machine down, sleeping at once halves the speed of one.
     """
     os.environ.setdefault("GOMP_SPINCOUNT", "10000")
+    import numpy as np
     import torch
 
+    for kind in (np.float32, np.float64):  # NumPy looks at its types once, and would find denormals gone
+        np.finfo(kind)
     torch.set_flush_denormal(True)
 
 

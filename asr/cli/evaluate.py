@@ -7,6 +7,27 @@ from typing import Annotated
 
 import typer
 
+from asr.cli.common import (
+    BeamSize,
+    BeamThreshold,
+    Greedy,
+    HotwordBoost,
+    HotwordsFile,
+    LexiconFile,
+    Lm,
+    LmUnit,
+    LmWeight,
+    Nbest,
+    PriorWeight,
+    Temperature,
+    TokenThreshold,
+    UnkScore,
+    WordScore,
+    given,
+    ready_torch,
+    say,
+)
+
 
 def evaluate(
     model: Annotated[str, typer.Argument(metavar="MODEL", help="A model folder, or the name of a shipped model.")],
@@ -16,16 +37,46 @@ def evaluate(
         float | None, typer.Option(help="Seconds of audio in a batch, padding included. Default: 120.")
     ] = None,
     num_workers: Annotated[int | None, typer.Option(help="Processes that read audio. Default: 0.")] = None,
+    greedy: Greedy = False,
+    lm: Lm = None,
+    lexicon: LexiconFile = None,
+    hotwords: HotwordsFile = None,
+    beam_size: BeamSize = None,
+    nbest: Nbest = None,
+    lm_weight: LmWeight = None,
+    word_score: WordScore = None,
+    unk_score: UnkScore = None,
+    prior_weight: PriorWeight = None,
+    hotword_boost: HotwordBoost = None,
+    temperature: Temperature = None,
+    beam_threshold: BeamThreshold = None,
+    token_threshold: TokenThreshold = None,
+    lm_unit: LmUnit = None,
 ) -> None:
     """Decode a set of utterances and score it."""
-    from asr.cli.common import given, ready_torch, say
-
     ready_torch()
     from asr.evaluate import evaluate as run
     from asr.model_folder import load_model
 
     loaded = load_model(model)
-    result = run(loaded, cuts, out, **given(batch_seconds=batch_seconds, num_workers=num_workers))
+    decoding = given(
+        greedy=greedy or None,
+        lm=lm,
+        lexicon=lexicon,
+        hotwords=hotwords,
+        beam_size=beam_size,
+        nbest=nbest,
+        lm_weight=lm_weight,
+        word_score=word_score,
+        unk_score=unk_score,
+        prior_weight=prior_weight,
+        hotword_boost=hotword_boost,
+        temperature=temperature,
+        beam_threshold=beam_threshold,
+        token_threshold=token_threshold,
+        lm_unit=lm_unit,
+    )
+    result = run(loaded, cuts, out, **given(batch_seconds=batch_seconds, num_workers=num_workers), **decoding)
     print(result.summary(words=loaded.has_words))
     if out is not None:
         say(f"asr: wrote {out}/hypotheses.jsonl and {out}/scores.json")

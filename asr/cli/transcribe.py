@@ -10,6 +10,27 @@ from typing import Annotated
 
 import typer
 
+from asr.cli.common import (
+    BeamSize,
+    BeamThreshold,
+    Greedy,
+    HotwordBoost,
+    HotwordsFile,
+    LexiconFile,
+    Lm,
+    LmUnit,
+    LmWeight,
+    Nbest,
+    PriorWeight,
+    Temperature,
+    TokenThreshold,
+    UnkScore,
+    WordScore,
+    given,
+    ready_torch,
+    say,
+)
+
 
 def transcribe(
     audio: Annotated[
@@ -27,13 +48,27 @@ def transcribe(
     batch_seconds: Annotated[
         float | None, typer.Option(help="Seconds of audio recognised at a time, padding included. Default: 60.")
     ] = None,
+    greedy: Greedy = False,
+    lm: Lm = None,
+    lexicon: LexiconFile = None,
+    hotwords: HotwordsFile = None,
+    beam_size: BeamSize = None,
+    nbest: Nbest = None,
+    lm_weight: LmWeight = None,
+    word_score: WordScore = None,
+    unk_score: UnkScore = None,
+    prior_weight: PriorWeight = None,
+    hotword_boost: HotwordBoost = None,
+    temperature: Temperature = None,
+    beam_threshold: BeamThreshold = None,
+    token_threshold: TokenThreshold = None,
+    lm_unit: LmUnit = None,
 ) -> None:
     """Transcribe audio files.
 
     On standard output, txt is the text of a single file, else `file<TAB>text` a line; json is an object a line.
     A file that cannot be read is named on standard error, the others are done, and the exit code is 1.
     """
-    from asr.cli.common import given, ready_torch, say
     from asr.errors import InputError
     from asr.files import make_folder, write_text
     from asr.formats import FORMATS
@@ -60,7 +95,24 @@ def transcribe(
     ready_torch()
     from asr.transcriber import Transcriber
 
-    transcriber = Transcriber.load(model)
+    decoding = given(
+        greedy=greedy or None,
+        lm=lm,
+        lexicon=lexicon,
+        hotwords=hotwords,
+        beam_size=beam_size,
+        nbest=nbest,
+        lm_weight=lm_weight,
+        word_score=word_score,
+        unk_score=unk_score,
+        prior_weight=prior_weight,
+        hotword_boost=hotword_boost,
+        temperature=temperature,
+        beam_threshold=beam_threshold,
+        token_threshold=token_threshold,
+        lm_unit=lm_unit,
+    )
+    transcriber = Transcriber.load(model, **decoding)
     sources = ((_source(path), "standard input" if path == "-" else path) for path, _ in inputs)
     results = transcriber.transcribe_all(sources, **given(batch_seconds=batch_seconds))
     failed = len(problems)

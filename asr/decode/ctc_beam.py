@@ -2,13 +2,13 @@
 
 The score of words W given log-probabilities x, natural logarithms throughout:
 
-    score(W) = log sum over the paths that read as W of the product over t of x[t, path[t]] / prior[path[t]] ** prior_weight
+    score(W) = log sum over paths that read as W of exp(sum over t of x[t, path[t]] - prior_weight * log_prior[path[t]])
              + lm_weight * log p(W, </s> | <s>) + unk_score * words that the model does not know
              + word_score * number of words
              + for each place where a phrase of the hot words stands: its boost
 
-Paths are summed (Graves et al. 2006, Hannun et al. 2014), not maximised: several pronunciations, spellings and segmentations
-of the same words are one hypothesis. A search that prunes nothing finds this score exactly.
+Paths are summed (Graves et al. 2006, Hannun et al. 2014), not maximised: several pronunciations and segmentations of
+the same words are one hypothesis. A search that prunes nothing finds this score exactly.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -44,6 +44,8 @@ log = logging.getLogger(__name__)
 WORD_MARK = "\u2581"  # begins the pieces that begin a word (SentencePiece)
 LN10 = math.log(10.0)
 _UNLIMITED = 1 << 40
+
+_Floats: TypeAlias = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -140,12 +142,12 @@ class CtcBeamDecoder:
         check(len(self.tokens) >= 2, f"a vocabulary of {len(self.tokens)} has no token beside the blank")
         self.threads = threads or _processors()
         self.lm = read_ngram(lm) if isinstance(lm, str | Path) else lm
-        self._prior = np.zeros(len(self.tokens))
+        self._prior: _Floats = np.zeros(len(self.tokens))
         if log_prior is not None:
             self._prior = np.asarray(log_prior, np.float64)
             check(self._prior.shape == (len(self.tokens),), f"log_prior is not of shape ({len(self.tokens)},)")
             check(bool(np.isfinite(self._prior).all()), "log_prior holds NaN or infinity")
-        self.options = _with(options or BeamOptions(), changes)
+        self.options = with_options(options or BeamOptions(), changes)
         self._set_up_words(_lexicon(lexicon), _hotwords(hotwords))
         self._set_up_weights()
 
@@ -153,7 +155,7 @@ class CtcBeamDecoder:
         """The same decoder with other weights and beams: what takes long to set up is shared."""
         other = object.__new__(CtcBeamDecoder)
         other.__dict__.update(self.__dict__)
-        other.options = _with(self.options, changes)
+        other.options = with_options(self.options, changes)
         check(other.options.lm_unit == self.options.lm_unit, "lm_unit cannot be changed")
         other._set_up_weights()
         return other
@@ -266,7 +268,7 @@ class CtcBeamDecoder:
         self._spelling_first = np.concatenate([[0], np.cumsum([len(s) for s in spelling])]).astype(np.int32)
         self._spelling = np.array([letter for s in spelling for letter in s], np.int32)
         self._open = lexicon is None and not by_token
-        self._lm_ids = np.zeros(len(self.vocabulary), np.int32)
+        self._lm_ids: npt.NDArray[np.int32] = np.zeros(len(self.vocabulary), np.int32)
         if self.lm is not None:
             self._lm_ids = np.array([self.lm.id(word) for word in self.vocabulary], np.int32)
             self._lm_most = np.full(len(self.lm.words), -np.inf)  # log10, of each word in its best context
@@ -339,7 +341,9 @@ class CtcBeamDecoder:
             np.maximum.at(most_gain, self._hot.word[1:], gain[1:])
             most += most_gain
 
-        look_ahead, ahead, release = np.zeros(1), np.ones(1), np.exp(most)
+        look_ahead: _Floats = np.zeros(1)
+        ahead: _Floats = np.ones(1)
+        release: _Floats = np.exp(most)
         if self._mode != kernel.UNITS:
             look_ahead = trie.best_below(value)
             look_ahead[0] = 0.0
@@ -527,7 +531,8 @@ def _processors() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def _with(options: BeamOptions, changes: Mapping[str, Any]) -> BeamOptions:
+def with_options(options: BeamOptions, changes: Mapping[str, Any]) -> BeamOptions:
+    """Options with some fields changed; an InputError where there is no such field."""
     known = {field.name for field in fields(BeamOptions)}
     for name in changes:
         check(name in known, f"there is no option {name!r}: there are {', '.join(sorted(known))}")

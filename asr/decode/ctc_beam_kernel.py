@@ -139,7 +139,7 @@ _SHIFT = np.uint64(32)
 
 
 @jit
-def _hash(a: int, b: int, c: int, size: int) -> int:
+def _hash(a: int, b: int, c: int, size: int) -> Any:
     """A place in a table of `size`, a power of two."""
     h = np.uint64(a) * _MIX_1 ^ np.uint64(b) * _MIX_2 ^ np.uint64(c) * _MIX_3
     h = (h ^ (h >> _SHIFT)) * _MIX_1
@@ -260,7 +260,7 @@ def _sort_by(items: Array, n: int, keys: Array) -> None:
 
 
 @jit
-def _select(values: Array, n: int, k: int) -> float:
+def _select(values: Array, n: int, k: int) -> Any:
     """The k-th largest (from 1) of values[:n], whose order is lost."""
     low, high, k = 0, n - 1, k - 1
     while low < high:

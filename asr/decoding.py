@@ -1,0 +1,99 @@
+"""How a model's log-probabilities become text: greedily, or by beam search with what its folder holds."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from asr.config import to_dict
+from asr.decode.ctc_beam import BeamOptions, CtcBeamDecoder, with_options
+from asr.decode.greedy import greedy_search
+from asr.model_folder import Model
+from asr.transcript import Hypothesis
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Decoding:
+    """Callable: (log_probs (B, T, V), lens (B,), names) -> the hypotheses of each utterance, best first."""
+
+    search: Callable[[Tensor, Tensor, Sequence[str] | None], list[list[Hypothesis]]]
+    facts: dict[str, Any]  # what a result was decoded with
+
+    def __call__(self, log_probs: Tensor, lens: Tensor, names: Sequence[str] | None = None) -> list[list[Hypothesis]]:
+        return self.search(log_probs, lens, names)
+
+
+def greedy_decoding(model: Model) -> Decoding:
+    """The best token of each frame."""
+
+    def search(log_probs: Tensor, lens: Tensor, names: Sequence[str] | None) -> list[list[Hypothesis]]:
+        found = greedy_search(
+            log_probs,
+            lens,
+            model.tokenizer.tokens,
+            frame_seconds=model.recognizer.frame_seconds,
+            words=model.has_words,
+        )
+        return [[hypothesis] for hypothesis in found]
+
+    return Decoding(search, {"search": "greedy"})
+
+
+def beam_decoder(
+    model: Model,
+    *,
+    lm: str | Path | None = None,
+    lexicon: str | Path | None = None,
+    hotwords: str | Path | None = None,
+    options: BeamOptions | None = None,
+) -> CtcBeamDecoder:
+    """The beam search of a model: with its folder's lm.safetensors and lexicon.txt, where no others are given."""
+    return CtcBeamDecoder(
+        model.tokenizer.tokens,
+        lm=lm or model.lm,
+        lexicon=lexicon or model.lexicon,
+        hotwords=hotwords,
+        log_prior=None if model.log_prior is None else model.log_prior.double().numpy(),
+        frame_seconds=model.recognizer.frame_seconds,
+        words=model.has_words,
+        options=options or model.decoding,
+    )
+
+
+def decoding_for(
+    model: Model,
+    *,
+    greedy: bool = False,
+    lm: str | Path | None = None,
+    lexicon: str | Path | None = None,
+    hotwords: str | Path | None = None,
+    **changes: Any,
+) -> Decoding:
+    """What `asr transcribe` and `asr evaluate` decode with.
+
+    Beam search, where its folder has a language model, a lexicon or tuned options, or where any is given here; else, or
+    with `greedy`, greedy search.
+
+    Args:
+        lm: A language model's file, instead of the folder's.
+        lexicon: A lexicon's file, instead of the folder's.
+        hotwords: A file of phrases.
+        changes: Fields of BeamOptions, instead of the folder's.
+    """
+    asked = lm or lexicon or hotwords or changes
+    if greedy or not (asked or model.lm or model.lexicon or model.decoding):
+        return greedy_decoding(model)
+    options = with_options(model.decoding or BeamOptions(), changes)
+    decoder = beam_decoder(model, lm=lm, lexicon=lexicon, hotwords=hotwords, options=options)
+    if options.prior_weight and model.log_prior is None:
+        log.warning("%s: the model has no prior of its tokens: prior_weight means nothing", model.name)
+    files = {"lm": lm or model.lm, "lexicon": lexicon or model.lexicon, "hotwords": hotwords}
+    named = {name: Path(path).name for name, path in files.items() if path}
+    return Decoding(decoder.decode, {"search": "beam", **to_dict(options), **named})
