@@ -98,7 +98,7 @@ def update_model(folder: str | Path, model: Model) -> None:
     """Writes what a model has learnt since it was loaded: decoding options into config.yaml, log_prior."""
     from safetensors.torch import save
 
-    folder = _find(folder)
+    folder = find_model(folder)
     write_text(folder / "config.yaml", _config_text(model))
     if model.log_prior is not None and "log_prior" not in _read_header(folder / "model.safetensors"):
         state = {name: value.detach().cpu().contiguous() for name, value in model.recognizer.state_dict().items()}
@@ -120,7 +120,7 @@ def load_model(model: str | Path) -> Model:
     Raises:
         InputError: There is no such model, a file is missing or damaged, or parts do not fit each other.
     """
-    folder = _find(model)
+    folder = find_model(model)
     config, decoding = _read_config(folder / "config.yaml")
     if not (folder / "tokens.txt").is_file():
         raise InputError("has no tokens.txt", where=folder, remedy="copy the whole folder")
@@ -136,7 +136,8 @@ def load_model(model: str | Path) -> Model:
     return Model(recognizer, tokenizer, config, name, **extras, decoding=decoding, lm=lm, lexicon=lexicon)
 
 
-def _find(model: str | Path) -> Path:
+def find_model(model: str | Path) -> Path:
+    """The folder of a model: itself, the one inside a run's folder, or that of one that comes with the package."""
     folder = Path(model)
     if (folder / "model" / "config.yaml").is_file():  # the run's folder
         return folder / "model"

@@ -102,6 +102,32 @@ def score(references: Sequence[str], hypotheses: Sequence[str]) -> Score:
     )
 
 
+def correct_words(references: Sequence[str], hypotheses: Sequence[Sequence[str]]) -> list[list[bool]]:
+    """Which words of each hypothesis stand in its reference, aligned with the fewest edits.
+
+    Args:
+        references: Texts.
+        hypotheses: Words of each; where no spaces separate words, each is compared with what the reference is cut into.
+    """
+    import jiwer
+
+    right = []
+    for reference, words in zip(references, hypotheses, strict=True):
+        marks = [False] * len(words)
+        if words and reference.split():
+            said = reference.split()
+            if len(said) == 1 and len(words) > 1:  # no spaces: perceived characters
+                said = graphemes(reference)
+            identity: Any = jiwer.Compose([])
+            process: Any = jiwer.process_words
+            out = process([said], [list(words)], reference_transform=identity, hypothesis_transform=identity)
+            for chunk in out.alignments[0]:
+                if chunk.type == "equal":
+                    marks[chunk.hyp_start_idx : chunk.hyp_end_idx] = [True] * (chunk.hyp_end_idx - chunk.hyp_start_idx)
+        right.append(marks)
+    return right
+
+
 def _count(references: list[list[str]], hypotheses: list[list[str]]) -> ErrorCounts:
     """Edit operations between lists of units: jiwer aligns words, so each unit becomes a word."""
     import jiwer

@@ -190,10 +190,19 @@ class CtcBeamDecoder:
                 name = names[i] if names else f"utterance {i}"
                 frame = int(np.argmax((np.isnan(utterance) | np.isposinf(utterance)).any(axis=1)))
                 raise InputError(f"frame {frame} has a log-probability that is NaN or +inf", where=name)
+        return self.decode_each(utterances)
+
+    def decode_each(self, utterances: Sequence[npt.NDArray[np.float32]]) -> list[list[Hypothesis]]:
+        """As `decode`, of utterances that were looked at: each (T, V), float32, contiguous."""
         if self.threads == 1 or len(utterances) <= 1:
             return [self._decode(utterance) for utterance in utterances]
         with ThreadPoolExecutor(min(self.threads, len(utterances))) as pool:
             return list(pool.map(self._decode, utterances))
+
+    @property
+    def has_unknown_words(self) -> bool:
+        """Whether words can be heard that the language model does not know."""
+        return self.lm is not None and (self._open or bool((self._lm_ids == self.lm.unk).any()))
 
     def _set_up_words(self, lexicon: Lexicon | None, hotwords: dict[str, float | None]) -> None:
         """The vocabulary: what does not depend on weights."""

@@ -1,0 +1,50 @@
+"""asr tune"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from asr.cli.common import LexiconFile, Lm, counter, given, ready_torch, say
+
+
+def tune(
+    model: Annotated[Path, typer.Argument(metavar="MODEL", help="A model folder, which is changed.")],
+    cuts: Annotated[Path, typer.Argument(metavar="CUTS", help="A cut manifest that the model was not trained on.")],
+    lm: Lm = None,
+    lexicon: LexiconFile = None,
+    batch_seconds: Annotated[
+        float | None, typer.Option(help="Seconds of audio in a batch, padding included. Default: 120.")
+    ] = None,
+    num_workers: Annotated[int | None, typer.Option(help="Processes that read audio. Default: 0.")] = None,
+) -> None:
+    """Find the best decoding options on a dev set.
+
+    LM weight, word score, prior weight, beam and temperature are written into the model folder, with the LM and the
+    lexicon where they are given here: from then on `asr transcribe --model MODEL` uses them.
+    """
+    ready_torch()
+    from asr.tune import tune as run
+
+    result = run(
+        model,
+        cuts,
+        progress=counter("decodings"),
+        **given(lm=lm, lexicon=lexicon, batch_seconds=batch_seconds, num_workers=num_workers),
+    )
+    table = result.surface()
+    widths = [max(len(row[i]) for row in table) for i in range(len(table[0]))]
+    for row in table:
+        say("  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)))
+    best = result.best
+    say(
+        f"asr: {len(result.trials)} decodings in {result.seconds:.0f} s; confidences: {result.cross_entropy[0]:.3f}"
+        f" nats a word at temperature 1, {result.cross_entropy[1]:.3f} at {best.temperature:g}"
+    )
+    print(
+        f"lm_weight {best.lm_weight:g}, word_score {best.word_score:g}, unk_score {best.unk_score:g}, prior_weight"
+        f" {best.prior_weight:g}, beam_size {best.beam_size}, temperature {best.temperature:g}: {result.score}"
+    )
+    say(f"asr: written to {model}: asr transcribe and asr evaluate use them from now on")

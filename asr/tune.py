@@ -1,0 +1,223 @@
+"""Decoding options found on a dev set: language model weight, word score, prior weight, temperature, beam.
+
+The network runs once; then its log-probabilities are decoded some hundred times.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import shutil
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from asr.data import load_batches, read_cuts
+from asr.decode.ctc_beam import BeamOptions, CtcBeamDecoder
+from asr.decoding import beam_decoder
+from asr.errors import InputError
+from asr.files import atomic_path
+from asr.lm.ngram import read_ngram, save_ngram
+from asr.model_folder import Model, find_model, load_model, update_model, utterance_keys
+from asr.score import Score, correct_words, score
+from asr.transcript import Hypothesis
+
+log = logging.getLogger(__name__)
+
+# What is tried first, all with all; then the neighbourhood of the best, in steps that are halved twice.
+GRID: dict[str, tuple[float, ...]] = {
+    "lm_weight": (0.4, 0.8, 1.2, 1.6, 2.0),
+    "word_score": (-1.0, 0.5, 2.0, 3.5),
+    "prior_weight": (0.0, 0.3, 0.6, 0.9),
+}
+STEPS = {"lm_weight": 0.2, "word_score": 0.75, "prior_weight": 0.15, "unk_score": 2.5}
+SEARCH_BEAM = 50  # while weights are searched
+BEAMS = (10, 25, 50, 100, 200, 400)
+WORTH = 0.01  # of the error rate: what a larger beam has to bring
+TEMPERATURES = tuple(float(t) for t in np.round(np.geomspace(0.5, 20.0, 17), 2))
+
+
+@dataclass(frozen=True)
+class Trial:
+    """Options and what they gave."""
+
+    options: BeamOptions
+    error: float  # WER, or CER where no spaces separate words
+
+
+@dataclass(frozen=True)
+class Tuning:
+    """How a tuning went."""
+
+    best: BeamOptions
+    score: Score
+    trials: tuple[Trial, ...]
+    cross_entropy: tuple[float, float]  # nats a word: of confidences at temperature 1, and at the one found
+    seconds: float
+
+    def surface(self) -> list[list[str]]:
+        """Error rates (%) by LM weight (rows) and word score (columns), the best of all else: rows of a table."""
+        found: dict[tuple[float, float], float] = {}
+        for trial in self.trials:
+            o = trial.options
+            if o.beam_size == SEARCH_BEAM:
+                key = (o.lm_weight, o.word_score)
+                found[key] = min(trial.error, found.get(key, math.inf))
+        columns = sorted({word for _, word in found})
+        rows = [["LM weight \\ word score", *(f"{word:g}" for word in columns)]]
+        for weight in sorted({weight for weight, _ in found}):
+            cells = [found.get((weight, word)) for word in columns]
+            rows.append([f"{weight:g}", *("" if cell is None else f"{100 * cell:.2f}" for cell in cells)])
+        return rows
+
+
+def tune(
+    model: str | Path,
+    cuts: str | Path,
+    *,
+    lm: str | Path | None = None,
+    lexicon: str | Path | None = None,
+    batch_seconds: float = 120.0,
+    num_workers: int = 0,
+    progress: Callable[[int, int | None], None] = lambda done, total: None,
+) -> Tuning:
+    """Finds decoding options on a dev set and writes them into the model folder, with the LM and lexicon given.
+
+    Args:
+        model: A model folder.
+        cuts: Utterances that the model was not trained on.
+        lm: A language model, instead of the folder's.
+        lexicon: A lexicon, instead of the folder's.
+        progress: Is told the decodings that are done, and the most that there can be.
+
+    Raises:
+        InputError: Utterances were trained on, have no text, or parts do not fit each other.
+    """
+    started = time.perf_counter()
+    loaded, folder = load_model(model), find_model(model)
+    logits, references = _log_probs(loaded, cuts, batch_seconds=batch_seconds, num_workers=num_workers)
+    start = loaded.decoding or BeamOptions()
+    decoder = beam_decoder(loaded, lm=lm, lexicon=lexicon, options=start)
+    tuned = ["word_score"]
+    if decoder.lm is not None:
+        tuned = ["lm_weight", "word_score", *(["unk_score"] if decoder.has_unknown_words else [])]
+    if loaded.log_prior is not None:
+        tuned.append("prior_weight")
+    else:
+        log.warning("%s has no prior of its tokens (training keeps one): prior_weight is left alone", folder)
+
+    trials: dict[BeamOptions, Trial] = {}
+    total = math.prod(len(GRID[name]) for name in tuned if name in GRID) + 6 * len(tuned) * 2 + len(BEAMS)
+
+    def decode(options: BeamOptions) -> list[Hypothesis]:
+        return _decode(decoder, options, logits)
+
+    def tried(**changes: Any) -> Trial:
+        options = replace(start, nbest=1, **changes)
+        if options not in trials:
+            texts = [hypothesis.text for hypothesis in decode(options)]
+            result = score(references, texts)
+            trials[options] = Trial(options, (result.words if loaded.has_words else result.characters).rate)
+            progress(len(trials), max(total, len(trials) + 1))
+        return trials[options]
+
+    best = tried(beam_size=SEARCH_BEAM)
+    grid: list[dict[str, Any]] = [{}]
+    for name in tuned:
+        if name in GRID:
+            grid = [{**point, name: value} for point in grid for value in GRID[name]]
+    for point in grid:
+        best = _better(best, tried(beam_size=SEARCH_BEAM, **point))
+    for scale in (1.0, 0.5):
+        improved = True
+        while improved:
+            improved = False
+            for name in tuned:
+                for sign in (-1, 1):
+                    value = round(getattr(best.options, name) + sign * scale * STEPS[name], 4)
+                    if name in ("lm_weight", "prior_weight") and value < 0:
+                        continue
+                    here = {each: getattr(best.options, each) for each in tuned}
+                    found = tried(beam_size=SEARCH_BEAM, **{**here, name: value})
+                    improved |= found.error < best.error
+                    best = _better(best, found)
+    weights = {name: getattr(best.options, name) for name in tuned}
+    by_beam = [tried(beam_size=beam, **weights) for beam in BEAMS]
+    least = min(trial.error for trial in by_beam)
+    best = next(trial for trial in by_beam if trial.error <= least * (1 + WORTH))
+    temperature, entropy = _temperature(decode, best.options, references)
+    options = replace(best.options, temperature=temperature, nbest=start.nbest)
+    result = score(references, [hypothesis.text for hypothesis in decode(options)])
+    progress(len(trials), len(trials))
+
+    loaded.decoding = options
+    if lm is not None:
+        save_ngram(decoder.lm or read_ngram(lm), folder / "lm.safetensors")
+    if lexicon is not None:
+        with atomic_path(folder / "lexicon.txt") as temporary:
+            shutil.copyfile(lexicon, temporary)
+    update_model(folder, loaded)
+    return Tuning(options, result, tuple(trials.values()), entropy, time.perf_counter() - started)
+
+
+def _better(a: Trial, b: Trial) -> Trial:
+    return b if b.error < a.error else a
+
+
+def _log_probs(model: Model, cuts: str | Path, **loading: Any) -> tuple[list[npt.NDArray[np.float32]], list[str]]:
+    """What the network says of each utterance, (T, V), and what it should say."""
+    utterances = read_cuts(cuts)
+    if model.trained_on is not None:
+        known = set(model.trained_on.tolist())
+        seen = [u for u in utterances if utterance_keys([(u.id, u.duration)]).item() in known]
+        if seen:
+            raise InputError(
+                f"the model was trained on {len(seen)} of its {len(utterances)} utterances ({seen[0].id} is one)",
+                where=cuts,
+                remedy="tune on a set that training never saw, such as cuts_dev.jsonl.gz",
+            )
+    recognizer = model.recognizer.eval()
+    found: dict[str, tuple[npt.NDArray[np.float32], str]] = {}
+    batches = load_batches(
+        utterances, model.tokenizer, model.normalizer(), sample_rate=recognizer.sample_rate, **loading
+    )
+    for batch in batches:
+        with torch.inference_mode():
+            log_probs, lens = recognizer.log_probs(batch.samples, batch.sample_lens)
+        for i, key in enumerate(batch.ids):
+            found[key] = (log_probs[i, : lens[i]].numpy().copy(), batch.texts[i])
+    ordered = [found[u.id] for u in sorted(utterances, key=lambda u: -u.duration)]
+    references = [text for _, text in ordered]
+    if not any(references):
+        raise InputError("has no text to tune on", where=cuts)
+    return [x for x, _ in ordered], references
+
+
+def _decode(
+    decoder: CtcBeamDecoder, options: BeamOptions, log_probs: Sequence[npt.NDArray[np.float32]]
+) -> list[Hypothesis]:
+    return [nbest[0] for nbest in decoder.with_options(**vars(options)).decode_each(log_probs)]
+
+
+def _temperature(
+    decode: Callable[[BeamOptions], list[Hypothesis]], options: BeamOptions, references: Sequence[str]
+) -> tuple[float, tuple[float, float]]:
+    """The temperature at which confidences tell best which words are right: least cross-entropy, nats a word."""
+    entropy = {}
+    right: npt.NDArray[np.bool_] | None = None
+    for temperature in (1.0, *TEMPERATURES):
+        found = decode(replace(options, temperature=temperature))
+        if right is None:  # the words are the same at any temperature
+            texts = [[word.text for word in hypothesis.words] for hypothesis in found]
+            right = np.array([ok for each in correct_words(references, texts) for ok in each], bool)
+        sure = np.array([word.confidence for hypothesis in found for word in hypothesis.words])
+        sure = sure.clip(1e-3, 1 - 1e-3)
+        entropy[temperature] = float(-np.log(np.where(right, sure, 1 - sure)).mean()) if len(sure) else 0.0
+    best = min(entropy, key=lambda t: entropy[t])
+    return best, (entropy[1.0], entropy[best])
