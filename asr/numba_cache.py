@@ -13,6 +13,8 @@ log = logging.getLogger(__name__)
 F = TypeVar("F", bound=Callable[..., Any])
 # Seconds after which a call is compiling rather than loading.
 _PATIENCE = 1.5
+_ready: set[str] = set()  # of what there is nothing to tell any more
+_lock = threading.Lock()
 
 
 def jit(function: F) -> F:
@@ -32,11 +34,22 @@ def jit(function: F) -> F:
 
 @contextmanager
 def telling(what: str) -> Iterator[None]:
-    """Says that `what` is being compiled where the block takes long enough to be just that."""
-    timer = threading.Timer(_PATIENCE, log.info, ("compiling the %s for this machine: once, about half a minute", what))
+    """Says that `what` is being compiled where the block, for the first time in a process, takes long enough for it."""
+    if what in _ready:
+        yield
+        return
+    timer = threading.Timer(_PATIENCE, _tell, (what,))
     timer.daemon = True
     timer.start()
     try:
         yield
     finally:
         timer.cancel()
+        _ready.add(what)
+
+
+def _tell(what: str) -> None:
+    with _lock:
+        if what not in _ready:
+            _ready.add(what)
+            log.info("compiling the %s for this machine: once, about half a minute", what)

@@ -56,7 +56,7 @@ class BeamOptions:
     nbest: int = 1  # hypotheses that are returned
     lm_weight: float = 1.0  # of the language model's log-probability
     word_score: float = 0.0  # added for each word
-    unk_score: float = -5.0  # added for each word that the language model does not know
+    unk_score: float = -20.0  # added for each word that the language model does not know
     prior_weight: float = 0.0  # of the tokens' log prior, which is subtracted
     hotword_boost: float = 5.0  # of hot words that come without one
     temperature: float = 1.0  # by which scores are divided before confidences are taken from them
@@ -334,8 +334,8 @@ class CtcBeamDecoder:
         self._hot = self._set_up_hotwords(kernel)
 
         # The score of each word without its context, and the most that it can be with one.
-        value, most = np.full(size, options.word_score), np.full(size, options.word_score)
-        oov = most_oov = options.word_score
+        value, most = np.full(size, float(options.word_score)), np.full(size, float(options.word_score))
+        oov = most_oov = float(options.word_score)
         if lm is not None:
             unknown = options.unk_score * (self._lm_ids == lm.unk)
             value += scale * lm.log_prob[1 + self._lm_ids] + unknown
@@ -463,19 +463,18 @@ class CtcBeamDecoder:
         from asr.decode import ctc_beam_kernel as kernel
 
         word_ids = kernel.words_of(finals.histories, finals.history[i])
-        sure = kernel.word_posteriors(finals.histories, finals.history, posteriors, i)
-        trace = kernel.trace(finals.records, finals.record[i], finals.end[i])
+        masses = kernel.word_posteriors(finals.histories, finals.history, posteriors, i)
+        trace, likely = kernel.trace(log_probs, finals.records, finals.record[i], finals.end[i])
         seconds = self.frame_seconds
         tokens, spans = [], [[math.inf, 0.0] for _ in word_ids]
-        for token, start, end, word in trace.tolist():
-            likely = float(np.exp(log_probs[start:end, token].max()))
-            tokens.append(Word(self.tokens[token], start * seconds, end * seconds, min(1.0, likely)))
+        for (token, start, end, word), sure in zip(trace.tolist(), np.exp(likely).clip(max=1.0).tolist(), strict=True):
+            tokens.append(Word(self.tokens[token], start * seconds, end * seconds, sure))
             if 0 <= word < len(spans):
                 spans[word] = [min(spans[word][0], start * seconds), end * seconds]
         texts = [self._text(word, finals.spellings) for word in word_ids.tolist()]
         found = [
-            Word(text, start, end, min(1.0, float(mass)))
-            for text, (start, end), mass in zip(texts, spans, sure, strict=True)
+            Word(text, start, end, min(1.0, mass))
+            for text, (start, end), mass in zip(texts, spans, masses.tolist(), strict=True)
         ]
         if self._mode == kernel.UNITS:
             text, found = self._joined(found)

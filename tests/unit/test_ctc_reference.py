@@ -308,7 +308,7 @@ def test_arpa(tmp_path: Path) -> None:
         "\\1-grams:",
         "-3.0\t<unk>\t-0.4",
         "-99.0\t<s>\t-0.3",
-        "-1.0\t</s>",
+        "-1.0\t</s>\t0.0",
         "-0.5\ta\t-0.2",
         "",
         "\\2-grams:",
