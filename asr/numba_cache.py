@@ -23,12 +23,24 @@ def jit(function: F) -> F:
     It is kept beside the source, or where that cannot be written in the user's cache folder, or nowhere: then each
     process compiles anew. Kernels that call each other stand in one file, for numba notices changes of that file alone.
     """
+    return _jit(function)
+
+
+def jit_borrowing(function: F) -> F:
+    """As `jit`, of a function that makes no arrays: those it is given are its caller's, and nobody counts references.
+
+    Counting is atomic, and slow where many arrays are handed on in every turn of a loop; threads wait for each other.
+    """
+    return _jit(function, _nrt=False)
+
+
+def _jit(function: F, **options: Any) -> F:
     from numba import njit
 
     try:
-        compiled: F = njit(function, cache=True, nogil=True)
+        compiled: F = njit(function, cache=True, nogil=True, **options)
     except RuntimeError:  # no folder for the cache can be written
-        compiled = njit(function, nogil=True)
+        compiled = njit(function, nogil=True, **options)
     return compiled
 
 

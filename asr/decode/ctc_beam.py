@@ -381,6 +381,7 @@ class CtcBeamDecoder:
             look_ahead=look_ahead,
             step=step,
             has=self._has,
+            few_letters=bool(trie.letter.max() < 64),
             ahead=ahead * rounding,
             release=release * rounding,
         )

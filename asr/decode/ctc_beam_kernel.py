@@ -21,7 +21,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from asr.numba_cache import jit
+from asr.numba_cache import jit, jit_borrowing
 
 Array = Any  # NumPy arrays; numba wants no more
 
@@ -47,6 +47,7 @@ class Vocabulary(NamedTuple):
     step: Array  # float64 (N,): exp(look_ahead of the node - that of its parent)
     # What spares the search most of its work:
     has: Array  # int64 (N,): bit l % 64 is set where a child has letter l
+    few_letters: bool  # all are below 64
     ahead: Array  # float64 (N,): of the factor that a token within a word brings
     release: Array  # float64 (N,): of the factor that the end of a word brings; (V,) where every token is a word
 
@@ -116,6 +117,14 @@ class State(NamedTuple):
     scratch: Array  # float64 (slots,)
     bounds: Array  # float64 (slots,)
     able: Array  # int32 (slots,)
+    known: Array  # int32 (slots,)
+    move_from: Array  # int32 (slots,): a hypothesis's slot, the token it goes on by, where it leads
+    move_token: Array
+    move_node: Array
+    move_history: Array
+    move_word: Array  # that ends, or -1
+    move_mass: Array  # float64 (slots,): the probability, without the word's
+    move_replaced: Array  # the look-ahead that the word's score replaces
     slots: Array  # int32: hash table of the slots in a frame
     stamps: Array  # int32: the frame in which the place was taken
     histories: Array  # int32 (histories, 5)
@@ -131,15 +140,18 @@ PARENT, WORD, _LM_STATE, _HOT_STATE, LENGTH = 0, 1, 2, 3, 4
 _DELTA, _LM_SUM, _HOT_SUM, _REPLACED, _FACTOR = range(5)
 PREVIOUS, TOKEN, START, PREVIOUS_END, OF_WORD = 0, 1, 2, 3, 4
 _HISTORY, _NODE, _LAST, _BLANK_RECORD, _BLANK_END, _RECORD, _OLD_RECORD, _OLD_END, _SOURCE, _SOURCE_END = range(10)
+_COLUMNS = 10
 _BLANK, _TOKEN, _NEW_BLANK, _NEW_TOKEN, _STRONGEST = range(5)
 _NONE = -2
-_HISTORIES, _SPELLINGS, _RECORDS, _STAMP = range(4)  # what is counted
+_FEW_SLOTS, _FEW_HISTORIES, _FEW_SPELLINGS, _FEW_RECORDS, _MANY_WORDS = -1, -2, -3, -4, -5
+_HISTORIES, _SPELLINGS, _RECORDS, _STAMP, _BEAM, _FRAME, _ONLY_BLANK = range(7)  # what is counted
+_LOG, _INVERSE = 0, 1  # probabilities are floats * scales[_INVERSE] * exp(scales[_LOG])
 
 _MIX_1, _MIX_2, _MIX_3 = np.uint64(0x9E3779B97F4A7C15), np.uint64(0xC2B2AE3D27D4EB4F), np.uint64(0x165667B19E3779F9)
 _SHIFT = np.uint64(32)
 
 
-@jit
+@jit_borrowing
 def _hash(a: int, b: int, c: int, size: int) -> Any:
     """A place in a table of `size`, a power of two."""
     h = np.uint64(a) * _MIX_1 ^ np.uint64(b) * _MIX_2 ^ np.uint64(c) * _MIX_3
@@ -161,7 +173,7 @@ def _grown_float(rows: Array, size: int) -> Array:
     return grown
 
 
-@jit
+@jit_borrowing
 def _find(values: Array, low: int, high: int, value: int) -> int:
     """The place of `value` in sorted values[low:high], or -1."""
     while high - low > 8:
@@ -176,6 +188,16 @@ def _find(values: Array, low: int, high: int, value: int) -> int:
     return -1
 
 
+@jit_borrowing
+def _ones(bits: int) -> Any:
+    """How many bits are set. The compiler knows these lines, and makes one instruction of them."""
+    x = np.uint64(bits)
+    x = x - ((x >> np.uint64(1)) & np.uint64(0x5555555555555555))
+    x = (x & np.uint64(0x3333333333333333)) + ((x >> np.uint64(2)) & np.uint64(0x3333333333333333))
+    x = (x + (x >> np.uint64(4))) & np.uint64(0x0F0F0F0F0F0F0F0F)
+    return np.int64((x * np.uint64(0x0101010101010101)) >> np.uint64(56))
+
+
 @jit
 def _pair_table(pairs: Array, n: int, size: int) -> Array:
     """A hash table of rows by their first two columns: place -> row + 1."""
@@ -188,24 +210,34 @@ def _pair_table(pairs: Array, n: int, size: int) -> Array:
     return table
 
 
-@jit
-def lm_score(lm: LanguageModel, state: int, word: int) -> tuple[float, int]:
-    """log10 p(word | state) and the next state (asr.lm.ngram says how the arrays lie)."""
-    words, first, backoff, link = lm.word, lm.first, lm.backoff, lm.link
-    score, node = 0.0, 1 + word
-    while state:
-        node = _find(words, first[state], first[state + 1], word)
-        if node >= 0:
-            break
-        score += backoff[state]
-        state, node = link[state], 1 + word
-    score += lm.log_prob[node]
-    if node < len(backoff) and (first[node + 1] > first[node] or backoff[node] != 0.0):
-        return score, node
-    return score, link[node]
+@jit_borrowing
+def _lm_scores(lm: LanguageModel, states: Array, words: Array, scores: Array, n: int) -> None:
+    """log10 p(words[i] | states[i]) into scores[i], the next state into states[i]; asr.lm.ngram says how arrays lie."""
+    last, first, link, log_prob, backoff = lm.word, lm.first, lm.link, lm.log_prob, lm.backoff
+    for i in range(n):
+        state, word = states[i], words[i]
+        score, node = 0.0, 1 + word
+        while state:
+            low, high = first[state], first[state + 1]
+            while high - low > 8:
+                middle = (low + high) >> 1
+                if last[middle] <= word:
+                    low = middle
+                else:
+                    high = middle
+            while low < high and last[low] != word:
+                low += 1
+            if low < high:
+                node = low
+                break
+            score += backoff[state]
+            state = link[state]
+        scores[i] = score + log_prob[node]
+        remembered = node < len(backoff) and (first[node + 1] > first[node] or backoff[node] != 0.0)
+        states[i] = node if remembered else link[node]
 
 
-@jit
+@jit_borrowing
 def _hot_step(hot: Hotwords, state: int, word: int) -> int:
     words, first, link = hot.word, hot.first, hot.link
     while word >= 0:
@@ -218,49 +250,87 @@ def _hot_step(hot: Hotwords, state: int, word: int) -> int:
     return 0
 
 
-@jit
-def _set_history(
-    rows: Array, scores: Array, i: int, parent: int, word: int, lm: LanguageModel, hot: Hotwords, weights: Weights
-) -> None:
-    """Row i becomes `parent` and a word more."""
-    rows[i, PARENT], rows[i, WORD], rows[i, LENGTH] = parent, word, rows[parent, LENGTH] + 1
-    delta = weights.word_score
-    rows[i, _LM_STATE] = 0
-    scores[i, _LM_SUM] = scores[parent, _LM_SUM]
+@jit_borrowing
+def _append_words(
+    state: State,
+    counts: Array,
+    of: Array,
+    words: Array,
+    n: int,
+    lm: LanguageModel,
+    hot: Hotwords,
+    weights: Weights,
+) -> bool:
+    """The histories of[:n] become those of a word more, where words[:n] is one; False where the memory is too small.
+
+    New ones are scored all together, because numba counts references to the arrays in each call of a function.
+    """
+    rows, scores, table = state.histories, state.history_scores, state.history_table
+    begin = end = counts[_HISTORIES]
+    for i in range(n):
+        parent, word = of[i], words[i]
+        if word < 0:
+            continue
+        place = _hash(parent, word, 0, len(table))
+        row = table[place] - 1
+        while row >= 0 and (rows[row, PARENT] != parent or rows[row, WORD] != word):
+            place = (place + 1) & (len(table) - 1)
+            row = table[place] - 1
+        if row < 0:
+            if end == len(rows):
+                return False
+            row, end = end, end + 1
+            table[place] = row + 1
+            rows[row, PARENT], rows[row, WORD], rows[row, LENGTH] = parent, word, rows[parent, LENGTH] + 1
+        of[i] = row
+    counts[_HISTORIES] = end
+
+    states, known, log10 = state.able, state.known, state.scratch
     if lm.present:
-        known = lm.ids[word] if word < len(lm.ids) else lm.unk
-        score, state = lm_score(lm, rows[parent, _LM_STATE], known)
-        rows[i, _LM_STATE] = state
-        gained = weights.lm_scale * score + (weights.unk_score if known == lm.unk else 0.0)
-        scores[i, _LM_SUM] += gained
-        delta += gained
-    rows[i, _HOT_STATE] = 0
-    scores[i, _HOT_SUM] = scores[parent, _HOT_SUM]
-    if hot.present:
-        before = rows[parent, _HOT_STATE]
-        after = _hot_step(hot, before, hot.ids[word] if word < len(hot.ids) else -1)
-        rows[i, _HOT_STATE] = after
-        scores[i, _HOT_SUM] += hot.gain[after]
-        delta += hot.gain[after] + hot.credit[after] - hot.credit[before]
-    scores[i, _DELTA], scores[i, _REPLACED], scores[i, _FACTOR] = delta, 0.0, np.exp(delta)
+        ids, unk = lm.ids, lm.unk
+        for row in range(begin, end):
+            word = rows[row, WORD]
+            states[row - begin] = rows[rows[row, PARENT], _LM_STATE]
+            known[row - begin] = ids[word] if word < len(ids) else unk
+        _lm_scores(lm, states, known, log10, end - begin)
+    for row in range(begin, end):
+        parent, word, delta = rows[row, PARENT], rows[row, WORD], weights.word_score
+        gained = 0.0
+        if lm.present:
+            gained = weights.lm_scale * log10[row - begin] + (
+                weights.unk_score if known[row - begin] == lm.unk else 0.0
+            )
+            delta += gained
+        rows[row, _LM_STATE], rows[row, _HOT_STATE] = states[row - begin] if lm.present else 0, 0
+        scores[row, _LM_SUM], scores[row, _HOT_SUM] = scores[parent, _LM_SUM] + gained, scores[parent, _HOT_SUM]
+        if hot.present:
+            before = rows[parent, _HOT_STATE]
+            after = _hot_step(hot, before, hot.ids[word] if word < len(hot.ids) else -1)
+            rows[row, _HOT_STATE] = after
+            scores[row, _HOT_SUM] += hot.gain[after]
+            delta += hot.gain[after] + hot.credit[after] - hot.credit[before]
+        scores[row, _DELTA], scores[row, _REPLACED], scores[row, _FACTOR] = delta, 0.0, np.exp(delta)
+    return True
 
 
-@jit
+@jit_borrowing
 def _sort_by(items: Array, n: int, keys: Array) -> None:
-    """Puts items[:n] in the order of keys[item], greatest first."""
-    if n > 64:
-        items[:n] = items[:n][np.argsort(-keys[items[:n]], kind="mergesort")]
-        return
-    for i in range(1, n):
-        item = items[i]
-        j = i - 1
-        while j >= 0 and keys[items[j]] < keys[item]:
-            items[j + 1] = items[j]
-            j -= 1
-        items[j + 1] = item
+    """Puts items[:n] in the order of keys[item], greatest first (Shell 1959; gaps 1, 4, 13, 40 ...)."""
+    gap = 1
+    while 3 * gap + 1 < n:
+        gap = 3 * gap + 1
+    while gap:
+        for i in range(gap, n):
+            item = items[i]
+            j = i - gap
+            while j >= 0 and keys[items[j]] < keys[item]:
+                items[j + gap] = items[j]
+                j -= gap
+            items[j + gap] = item
+        gap //= 3
 
 
-@jit
+@jit_borrowing
 def _select(values: Array, n: int, k: int) -> Any:
     """The k-th largest (from 1) of values[:n], whose order is lost."""
     low, high, k = 0, n - 1, k - 1
@@ -290,7 +360,7 @@ def _collect_records(records: Array, n: int, ints: Array, slots: int) -> int:
     """Keeps the records that a slot leads to, in their order, and tells the slots their new places; their number."""
     kept = np.zeros(n, np.int32)
     for i in range(slots):
-        for column in (_BLANK_RECORD, _RECORD, _SOURCE):
+        for column in (_BLANK_RECORD, _RECORD):
             at = ints[i, column]
             while at >= 0 and not kept[at]:
                 kept[at] = 1
@@ -304,7 +374,7 @@ def _collect_records(records: Array, n: int, ints: Array, slots: int) -> int:
                 records[count, PREVIOUS] = kept[records[count, PREVIOUS]]
             count += 1
     for i in range(slots):
-        for column in (_BLANK_RECORD, _RECORD, _SOURCE):
+        for column in (_BLANK_RECORD, _RECORD):
             if ints[i, column] >= 0:
                 ints[i, column] = kept[ints[i, column]]
     return count
@@ -359,8 +429,8 @@ def _collect_words(state: State, counts: Array, n: int, trie_size: int, size: in
     counts[_HISTORIES], counts[_SPELLINGS] = count, spelt_count
 
 
-@jit
-def _extend(
+@jit_borrowing
+def _propose(
     state: State,
     counts: Array,
     n: int,
@@ -369,28 +439,27 @@ def _extend(
     probs: Array,
     blank_prob: float,
     vocabulary: Vocabulary,
-    lm: LanguageModel,
-    hot: Hotwords,
     weights: Weights,
-) -> int:
-    """What the n hypotheses of the beam become in a frame: slots 0 to n - 1 as they are, further ones by a token more.
+) -> tuple[int, float]:
+    """What the n hypotheses of the beam may do in a frame: stay as they are (slots 0 to n - 1), and moves by a token.
 
-    The number of slots, or -1 where the memory does not suffice: the frame is then begun anew with more. No array is
-    assigned to a name twice here: numba would count references in every turn of the loops, which took most of the time.
+    The number of moves and the probability below which nothing enters the beam; _FEW_SLOTS or _FEW_SPELLINGS where the
+    memory is too small: the frame is then begun anew with more. No array is assigned to a name twice here: numba would
+    count references in every turn of the loops, which took most of the time.
     """
     mode, kind, is_open, size = vocabulary.mode, vocabulary.kind, vocabulary.open, vocabulary.size
     spelling_first, spelling = vocabulary.spelling_first, vocabulary.spelling
     letters, first, has, trie_size = vocabulary.letter, vocabulary.first, vocabulary.has, len(vocabulary.letter)
+    few_letters = vocabulary.few_letters
     word_first, words = vocabulary.word_first, vocabulary.words
     look_ahead, step = vocabulary.look_ahead, vocabulary.step
     ahead, release = vocabulary.ahead, vocabulary.release
-    beam_size, beam_floor = weights.beam_size, weights.beam_floor
     oov_look_ahead, oov_release = weights.oov_look_ahead, weights.oov_release
-    ints, floats, scores, scratch, bounds = state.ints, state.floats, state.scores, state.scratch, state.bounds
-    able = state.able
-    slots, stamps = state.slots, state.stamps
-    histories, history_scores, history_table = state.histories, state.history_scores, state.history_table
-    spellings, spelling_table = state.spellings, state.spelling_table
+    ints, floats, scores, bounds, able = state.ints, state.floats, state.scores, state.bounds, state.able
+    histories, spellings, spelling_table = state.histories, state.spellings, state.spelling_table
+    move_from, move_token, move_node = state.move_from, state.move_token, state.move_node
+    move_history, move_word = state.move_history, state.move_word
+    move_mass, move_replaced = state.move_mass, state.move_replaced
 
     # Every hypothesis stays as it is: a blank, or the last token once more.
     best, least = 0.0, np.inf
@@ -401,13 +470,12 @@ def _extend(
         floats[i, _NEW_BLANK], floats[i, _NEW_TOKEN], floats[i, _STRONGEST] = new_blank, new_token, new_token
         scores[i] = new_blank + new_token
         best, least = max(best, scores[i]), min(least, scores[i])
-    # What is below the worst of a full beam cannot enter it; the cutoff rises as hypotheses come.
-    cutoff = best * beam_floor
-    if n >= beam_size:
+    # What is below the worst of a full beam cannot enter it.
+    cutoff = best * weights.beam_floor
+    if n >= weights.beam_size:
         cutoff = max(cutoff, least)
 
     # And it may go on by a token, the likely ones first.
-    m, rise_at, met, stamp, mask = n, n + beam_size, False, 0, len(slots) - 1
     farthest = 0.0
     for i in range(n):
         node = ints[i, _NODE]
@@ -415,7 +483,7 @@ def _extend(
         if mode != UNITS and node < trie_size:
             bounds[i] *= ahead[node]
         farthest = max(farthest, bounds[i])
-    _sort_by(chosen, n_chosen, probs)
+    moves = 0
     for k in range(n_chosen):
         v = chosen[k]
         prob, plain = probs[v], mode != UNITS and kind[v] == ORDINARY
@@ -447,23 +515,17 @@ def _extend(
                 continue
 
             # Where the token leads within the vocabulary.
-            here = oov_look_ahead if node >= trie_size else look_ahead[node]
+            replaced = oov_look_ahead if node >= trie_size else look_ahead[node]
             target, factor = 0, 1.0
             if mode != UNITS and kind[v] != SEPARATOR:
                 target = 0 if boundary else node
                 for at in range(spelling_first[v], spelling_first[v + 1]):
                     letter, child = spelling[at], -1
                     if target < trie_size and has[target] >> (letter & 63) & 1:
-                        low, high = first[target], first[target + 1]
-                        while high - low > 8:
-                            middle = (low + high) >> 1
-                            if letters[middle] <= letter:
-                                low = middle
-                            else:
-                                high = middle
-                        while low < high and letters[low] != letter:
-                            low += 1
-                        child = low if low < high else -1
+                        if few_letters:  # one bit each: those below say how many children come before
+                            child = first[target] + _ones(has[target] & ((np.int64(1) << letter) - 1))
+                        else:
+                            child = _find(letters, first[target], first[target + 1], letter)
                     if child >= 0:
                         factor *= step[child]
                     elif is_open:
@@ -477,7 +539,7 @@ def _extend(
                         if child < 0:
                             child = counts[_SPELLINGS]
                             if child == len(spellings):
-                                return -1
+                                return _FEW_SPELLINGS, cutoff
                             spellings[child, 0], spellings[child, 1] = target, letter
                             spelling_table[place] = child + 1
                             counts[_SPELLINGS] += 1
@@ -499,75 +561,79 @@ def _extend(
                 low, high = word_first[at_end], word_first[at_end + 1]
                 if ending and low == high and is_open:
                     low, high, alone = 0, 1, True
-            goes_on = not ending and not (mode == EAGER and first[target] == first[target + 1])
-            for w in range(low - 1 if goes_on else low, high):
-                to_history, to_node, to = history, target, mass * factor
-                if w >= low:
-                    word = v if mode == UNITS else size + at_end if alone else words[w]
-                    place = _hash(history, word, 0, len(history_table))
-                    to_history = history_table[place] - 1
-                    while to_history >= 0 and (
-                        histories[to_history, PARENT] != history or histories[to_history, WORD] != word
-                    ):
-                        place = (place + 1) & (len(history_table) - 1)
-                        to_history = history_table[place] - 1
-                    if to_history < 0:
-                        to_history = counts[_HISTORIES]
-                        if to_history == len(histories):
-                            return -1
-                        _set_history(histories, history_scores, to_history, history, word, lm, hot, weights)
-                        history_table[place] = to_history + 1
-                        counts[_HISTORIES] += 1
-                    to_node = target if boundary else 0
-                    if (
-                        history_scores[to_history, _REPLACED] != here
-                    ):  # almost always it is: exp() took a quarter of the time
-                        history_scores[to_history, _REPLACED] = here
-                        history_scores[to_history, _FACTOR] = np.exp(history_scores[to_history, _DELTA] - here)
-                    to = mass * history_scores[to_history, _FACTOR]
-                    if boundary:
-                        to *= factor  # of the word that begins with this token
-                if to < cutoff or to == 0.0:
-                    continue
+            if n + moves + 1 + high - low > len(move_from):
+                return _FEW_SLOTS, cutoff
+            if not ending and not (mode == EAGER and first[target] == first[target + 1]) and mass * factor >= cutoff:
+                move_from[moves], move_token[moves], move_node[moves] = i, v, target
+                move_history[moves], move_word[moves], move_mass[moves] = history, -1, mass * factor
+                moves += 1
+            for w in range(low, high):
+                move_from[moves], move_token[moves], move_node[moves] = i, v, target if boundary else 0
+                move_history[moves] = history
+                move_word[moves] = v if mode == UNITS else size + at_end if alone else words[w]
+                move_mass[moves] = mass * factor if boundary else mass  # factor: of the word that begins
+                move_replaced[moves] = replaced
+                moves += 1
+    return moves, cutoff
 
-                # It meets the hypothesis it leads to, or is one more.
-                if not met:
-                    counts[_STAMP] += 1
-                    stamp, met = counts[_STAMP], True
-                    for j in range(n):
-                        place = _hash(ints[j, _HISTORY], ints[j, _NODE], ints[j, _LAST], len(slots))
-                        while stamps[place] == stamp:
-                            place = (place + 1) & mask
-                        slots[place], stamps[place] = j, stamp
-                place = _hash(to_history, to_node, v, len(slots))
-                slot = -1
-                while stamps[place] == stamp:
-                    j = slots[place]
-                    if ints[j, _HISTORY] == to_history and ints[j, _NODE] == to_node and ints[j, _LAST] == v:
-                        slot = j
-                        break
-                    place = (place + 1) & mask
-                if slot < 0:
-                    if m == len(ints):
-                        return -1
-                    slot = m
-                    m += 1
-                    slots[place], stamps[place] = slot, stamp
-                    ints[slot, _HISTORY], ints[slot, _NODE], ints[slot, _LAST] = to_history, to_node, v
-                    ints[slot, _BLANK_RECORD], ints[slot, _BLANK_END], ints[slot, _RECORD] = -1, 0, -1
-                    ints[slot, _SOURCE] = _NONE
-                    floats[slot, _NEW_BLANK] = floats[slot, _NEW_TOKEN] = floats[slot, _STRONGEST] = 0.0
-                    scores[slot] = 0.0
-                floats[slot, _NEW_TOKEN] += to
-                scores[slot] += to
-                if to > floats[slot, _STRONGEST]:  # the token is said now rather than before
-                    floats[slot, _STRONGEST] = to
-                    side = _OLD_RECORD if v == last else _BLANK_RECORD
-                    ints[slot, _SOURCE], ints[slot, _SOURCE_END] = ints[i, side], ints[i, side + 1]
-                if m == rise_at:
-                    scratch[:m] = scores[:m]
-                    cutoff = max(cutoff, _select(scratch, m, beam_size))
-                    rise_at += beam_size
+
+@jit_borrowing
+def _move(state: State, counts: Array, n: int, moves: int, cutoff: float, beam_size: int) -> int:
+    """Makes the moves: each meets the slot that it leads to, or takes a further one. The slots there are then."""
+    ints, floats, scores, scratch = state.ints, state.floats, state.scores, state.scratch
+    slots, stamps, history_scores = state.slots, state.stamps, state.history_scores
+    move_from, move_token, move_node = state.move_from, state.move_token, state.move_node
+    move_history, move_word = state.move_history, state.move_word
+    move_mass, move_replaced = state.move_mass, state.move_replaced
+    if moves == 0:
+        return n
+    counts[_STAMP] += 1
+    stamp, mask = counts[_STAMP], len(slots) - 1
+    for j in range(n):
+        place = _hash(ints[j, _HISTORY], ints[j, _NODE], ints[j, _LAST], len(slots))
+        while stamps[place] == stamp:
+            place = (place + 1) & mask
+        slots[place], stamps[place] = j, stamp
+    m, rise_at = n, n + beam_size
+    for k in range(moves):
+        history, node, v, mass = move_history[k], move_node[k], move_token[k], move_mass[k]
+        if move_word[k] >= 0:
+            replaced = move_replaced[k]
+            if history_scores[history, _REPLACED] != replaced:  # nearly always it is, which spares a slow exp()
+                history_scores[history, _REPLACED] = replaced
+                history_scores[history, _FACTOR] = np.exp(history_scores[history, _DELTA] - replaced)
+            mass *= history_scores[history, _FACTOR]
+        if mass < cutoff or mass == 0.0:
+            continue
+        place = _hash(history, node, v, len(slots))
+        slot = -1
+        while stamps[place] == stamp:
+            j = slots[place]
+            if ints[j, _HISTORY] == history and ints[j, _NODE] == node and ints[j, _LAST] == v:
+                slot = j
+                break
+            place = (place + 1) & mask
+        if slot < 0:
+            slot = m
+            m += 1
+            slots[place], stamps[place] = slot, stamp
+            ints[slot, _HISTORY], ints[slot, _NODE], ints[slot, _LAST] = history, node, v
+            ints[slot, _BLANK_RECORD], ints[slot, _BLANK_END], ints[slot, _RECORD] = -1, 0, -1
+            ints[slot, _SOURCE] = _NONE
+            floats[slot, _NEW_BLANK] = floats[slot, _NEW_TOKEN] = floats[slot, _STRONGEST] = 0.0
+            scores[slot] = 0.0
+        floats[slot, _NEW_TOKEN] += mass
+        scores[slot] += mass
+        if mass > floats[slot, _STRONGEST]:  # the token is said now rather than before
+            floats[slot, _STRONGEST] = mass
+            side = _OLD_RECORD if v == ints[move_from[k], _LAST] else _BLANK_RECORD
+            source = move_from[k]
+            ints[slot, _SOURCE], ints[slot, _SOURCE_END] = ints[source, side], ints[source, side + 1]
+        if m == rise_at:
+            for j in range(m):
+                scratch[j] = scores[j]
+            cutoff = max(cutoff, _select(scratch, m, beam_size))
+            rise_at += beam_size
     return m
 
 
@@ -586,6 +652,14 @@ def _new_state(start: int) -> State:
         np.empty(1024),
         np.empty(1024),
         np.empty(1024, np.int32),
+        np.empty(1024, np.int32),
+        np.empty(1024, np.int32),
+        np.empty(1024, np.int32),
+        np.empty(1024, np.int32),
+        np.empty(1024, np.int32),
+        np.empty(1024, np.int32),
+        np.empty(1024),
+        np.empty(1024),
         np.zeros(4096, np.int32),
         np.zeros(4096, np.int32),
         histories,
@@ -611,6 +685,14 @@ def _resized(state: State, counts: Array, slots: int, histories: int, spellings:
             np.empty(slots),
             np.empty(slots),
             np.empty(slots, np.int32),
+            np.empty(slots, np.int32),
+            np.empty(slots, np.int32),
+            np.empty(slots, np.int32),
+            np.empty(slots, np.int32),
+            np.empty(slots, np.int32),
+            np.empty(slots, np.int32),
+            np.empty(slots),
+            np.empty(slots),
             np.zeros(4 * slots, np.int32),
             np.zeros(4 * slots, np.int32),
             state.histories,
@@ -629,6 +711,14 @@ def _resized(state: State, counts: Array, slots: int, histories: int, spellings:
         state.scratch,
         state.bounds,
         state.able,
+        state.known,
+        state.move_from,
+        state.move_token,
+        state.move_node,
+        state.move_history,
+        state.move_word,
+        state.move_mass,
+        state.move_replaced,
         state.slots,
         state.stamps,
         history_rows,
@@ -640,7 +730,7 @@ def _resized(state: State, counts: Array, slots: int, histories: int, spellings:
     )
 
 
-@jit
+@jit_borrowing
 def _prune(state: State, counts: Array, m: int, t: int, vocabulary: Vocabulary, weights: Weights) -> tuple[int, float]:
     """The best of m slots are the new beam: their number, and the best one's probability."""
     ints, floats, scores, scratch = state.ints, state.floats, state.scores, state.scratch
@@ -671,7 +761,7 @@ def _prune(state: State, counts: Array, m: int, t: int, vocabulary: Vocabulary, 
                 continue
             ties -= 1
         if i != n:
-            for column in range(ints.shape[1]):
+            for column in range(_COLUMNS):
                 ints[n, column] = ints[i, column]
         floats[n, _BLANK], floats[n, _TOKEN] = floats[i, _NEW_BLANK], floats[i, _NEW_TOKEN]
         if ints[n, _SOURCE] != _NONE:
@@ -689,85 +779,126 @@ def _prune(state: State, counts: Array, m: int, t: int, vocabulary: Vocabulary, 
     return n, best
 
 
+@jit_borrowing
+def _advance(
+    state: State,
+    counts: Array,
+    scales: Array,
+    log_probs: Array,
+    offset: Array,
+    probs: Array,
+    chosen: Array,
+    vocabulary: Vocabulary,
+    lm: LanguageModel,
+    hot: Hotwords,
+    weights: Weights,
+) -> int:
+    """Searches frame after frame to the last, or to one that wants more memory: then it says of what."""
+    ints, floats, kind, frames = state.ints, state.floats, vocabulary.kind, len(log_probs)
+    while counts[_FRAME] < frames and counts[_BEAM]:
+        t, n = counts[_FRAME], counts[_BEAM]
+        inverse, only_blank = scales[_INVERSE], counts[_ONLY_BLANK]
+        n_chosen, top, floor = _choose(log_probs, t, offset, kind, weights.token_threshold, chosen)
+        if top == -np.inf:
+            counts[_BEAM] = 0
+            break
+        blank_value = log_probs[t, 0] - offset[0]
+        if n_chosen == 0 and only_blank:
+            scales[_LOG] += blank_value
+            counts[_FRAME] += 1
+            continue
+        if counts[_RECORDS] + len(ints) > len(state.records):
+            return _FEW_RECORDS
+        if n_chosen == 0:
+            _mark_blanks(state, n, t)
+            for i in range(n):
+                floats[i, _BLANK], floats[i, _TOKEN] = floats[i, _BLANK] + floats[i, _TOKEN], 0.0
+            scales[_LOG] += blank_value
+            counts[_FRAME] += 1
+            counts[_ONLY_BLANK] = 1
+            continue
+        for k in range(n_chosen):
+            probs[chosen[k]] = np.exp(log_probs[t, chosen[k]] - offset[chosen[k]] - top) * inverse
+        _sort_by(chosen, n_chosen, probs)
+        blank_prob = np.exp(blank_value - top) * inverse if blank_value >= floor else 0.0
+        moves, cutoff = _propose(state, counts, n, chosen, n_chosen, probs, blank_prob, vocabulary, weights)
+        for k in range(n_chosen):
+            probs[chosen[k]] = 0.0
+        if moves < 0:
+            return moves
+        if not _append_words(state, counts, state.move_history, state.move_word, moves, lm, hot, weights):
+            return _FEW_HISTORIES
+        _mark_blanks(state, n, t)
+        m = _move(state, counts, n, moves, cutoff, weights.beam_size)
+        n, best = _prune(state, counts, m, t, vocabulary, weights)
+        counts[_BEAM], counts[_ONLY_BLANK] = n, 0
+        counts[_FRAME] += 1
+        if n:
+            scales[_INVERSE] = 1.0 / best
+            scales[_LOG] += top + np.log(best)
+        if 4 * counts[_HISTORIES] > 3 * len(state.histories) or 4 * counts[_SPELLINGS] > 3 * len(state.spellings):
+            return _MANY_WORDS
+    return 0
+
+
+@jit_borrowing
+def _choose(log_probs: Array, t: int, offset: Array, kind: Array, threshold: float, chosen: Array) -> Any:
+    """The tokens that frame t may add: their number, the frame's greatest log-probability, the least that counts."""
+    top, n = -np.inf, 0
+    for v in range(len(kind)):
+        if kind[v] != NEVER:
+            top = max(top, log_probs[t, v] - offset[v])
+    floor = -np.inf if threshold == np.inf else top - threshold
+    for v in range(1, len(kind)):
+        value = log_probs[t, v] - offset[v]
+        if value >= floor and value > -np.inf and kind[v] != NEVER:
+            chosen[n] = v
+            n += 1
+    return n, top, floor
+
+
+@jit_borrowing
+def _mark_blanks(state: State, n: int, t: int) -> None:
+    """Each of the n hypotheses remembers its last token where it is followed by a blank in frame t."""
+    ints, floats = state.ints, state.floats
+    for i in range(n):
+        ints[i, _OLD_RECORD], ints[i, _OLD_END] = ints[i, _BLANK_RECORD], ints[i, _BLANK_END]
+        if floats[i, _TOKEN] > floats[i, _BLANK]:
+            ints[i, _BLANK_RECORD], ints[i, _BLANK_END] = ints[i, _RECORD], t
+
+
 @jit
 def search(
     log_probs: Array, offset: Array, vocabulary: Vocabulary, lm: LanguageModel, hot: Hotwords, weights: Weights
 ) -> Finals:
     """Searches one utterance: log_probs float32 (T, V), of which `offset` float64 (V,) is subtracted."""
-    kind, (frames, vocab_size) = vocabulary.kind, log_probs.shape
-    state, counts = _new_state(lm.start), np.zeros(4, np.int64)
-    counts[_HISTORIES] = 1
-    n, only_blank = 1, True  # hypotheses of the beam; whether no path ends in a token
-    log_scale, inverse = 0.0, 1.0  # probabilities are floats * inverse * exp(log_scale)
+    frames, vocab_size = log_probs.shape
+    state, counts, scales = _new_state(lm.start), np.zeros(7, np.int64), np.array([0.0, 1.0])
+    counts[_HISTORIES] = counts[_BEAM] = counts[_ONLY_BLANK] = 1
     probs, chosen = np.zeros(vocab_size), np.empty(vocab_size, np.int32)
-    for t in range(frames):
-        # The tokens of this frame.
-        top = -np.inf
-        for v in range(vocab_size):
-            if kind[v] != NEVER:
-                top = max(top, log_probs[t, v] - offset[v])
-        if top == -np.inf:
-            n = 0
+    while True:
+        lacking = _advance(state, counts, scales, log_probs, offset, probs, chosen, vocabulary, lm, hot, weights)
+        if lacking == 0:
             break
-        floor = -np.inf if weights.token_threshold == np.inf else top - weights.token_threshold
-        n_chosen = 0
-        for v in range(1, vocab_size):
-            value = log_probs[t, v] - offset[v]
-            if value >= floor and value > -np.inf and kind[v] != NEVER:
-                probs[v] = np.exp(value - top) * inverse
-                chosen[n_chosen] = v
-                n_chosen += 1
-        ints, floats = state.ints, state.floats
-        blank_value = log_probs[t, 0] - offset[0]
-        if n_chosen == 0 and only_blank:
-            log_scale += blank_value
-            continue
-        for i in range(n):
-            ints[i, _OLD_RECORD], ints[i, _OLD_END] = ints[i, _BLANK_RECORD], ints[i, _BLANK_END]
-            if floats[i, _TOKEN] > floats[i, _BLANK]:
-                ints[i, _BLANK_RECORD], ints[i, _BLANK_END] = ints[i, _RECORD], t
-        only_blank = n_chosen == 0
-        if only_blank:
-            for i in range(n):
-                floats[i, _BLANK], floats[i, _TOKEN] = floats[i, _BLANK] + floats[i, _TOKEN], 0.0
-            log_scale += blank_value
-            continue
-
-        blank_prob = np.exp(blank_value - top) * inverse if blank_value >= floor else 0.0
-        m = _extend(state, counts, n, chosen, n_chosen, probs, blank_prob, vocabulary, lm, hot, weights)
-        while m < 0:
-            rows = len(state.ints)
-            more_histories, more_spellings = len(state.histories), len(state.spellings)
-            if counts[_HISTORIES] == more_histories:
-                more_histories *= 2
-            elif counts[_SPELLINGS] == more_spellings:
-                more_spellings *= 2
-            else:
-                rows *= 2
-            state = _resized(state, counts, rows, more_histories, more_spellings, 0)
-            m = _extend(state, counts, n, chosen, n_chosen, probs, blank_prob, vocabulary, lm, hot, weights)
-        for k in range(n_chosen):
-            probs[chosen[k]] = 0.0
-        if counts[_RECORDS] + m > len(state.records):
-            counts[_RECORDS] = _collect_records(state.records, counts[_RECORDS], state.ints, m)
-            if 2 * (counts[_RECORDS] + m) > len(state.records):
-                state = _resized(state, counts, 0, 0, 0, 2 * (counts[_RECORDS] + m))
-        n, best = _prune(state, counts, m, t, vocabulary, weights)
-        if n == 0:
-            break
-        inverse = 1.0 / best
-        log_scale += top + np.log(best)
-        if 4 * counts[_HISTORIES] > 3 * len(state.histories) or 4 * counts[_SPELLINGS] > 3 * len(state.spellings):
-            _collect_words(state, counts, n, len(vocabulary.letter), vocabulary.size)
-            state = _resized(
-                state,
-                counts,
-                0,
-                len(state.histories) * (2 if 2 * counts[_HISTORIES] > len(state.histories) else 1),
-                len(state.spellings) * (2 if 2 * counts[_SPELLINGS] > len(state.spellings) else 1),
-                0,
-            )
-    return _finish(state, counts, n, log_scale + np.log(inverse), frames, vocabulary, lm, hot, weights)
+        slots, histories = len(state.ints), len(state.histories)
+        spellings, records = len(state.spellings), len(state.records)
+        if lacking == _FEW_SLOTS:
+            slots *= 2
+        elif lacking == _FEW_HISTORIES:
+            histories *= 2
+        elif lacking == _FEW_SPELLINGS:
+            spellings *= 2
+        elif lacking == _MANY_WORDS:
+            _collect_words(state, counts, counts[_BEAM], len(vocabulary.letter), vocabulary.size)
+            histories *= 2 if 2 * counts[_HISTORIES] > histories else 1
+            spellings *= 2 if 2 * counts[_SPELLINGS] > spellings else 1
+        else:
+            counts[_RECORDS] = _collect_records(state.records, counts[_RECORDS], state.ints, counts[_BEAM])
+            while 2 * (counts[_RECORDS] + slots) > records:
+                records *= 2
+        state = _resized(state, counts, slots, histories, spellings, records)
+    log_scale = scales[_LOG] + np.log(scales[_INVERSE])
+    return _finish(state, counts, counts[_BEAM], log_scale, frames, vocabulary, lm, hot, weights)
 
 
 @jit
@@ -790,20 +921,16 @@ def _finish(
     for i in range(n):
         node = ints[i, _NODE]
         room += 1 if node >= trie_size else max(1, word_first[node + 1] - word_first[node])
-    state = _resized(state, counts, 0, _power_of_two(counts[_HISTORIES] + room), 0, 0)
-    histories, history_scores, n_histories = state.histories, state.history_scores, counts[_HISTORIES]
-    total, lm_sum, hot_sum = np.empty(room), np.empty(room), np.empty(room)
-    history_of, record_of, end_of = np.empty(room, np.int32), np.empty(room, np.int32), np.empty(room, np.int32)
-    length_of, strongest_of = np.empty(room, np.int32), np.empty(room)
-    row_of = np.full(len(histories), -1, np.int32)
-    rows = 0
+    state = _resized(state, counts, _power_of_two(room), _power_of_two(counts[_HISTORIES] + room), 0, 0)
+    histories, history_scores = state.histories, state.history_scores
+
+    # The ends of hypotheses: with the word that ends, or none.
+    source, value = np.empty(room, np.int32), np.empty(room)
+    history_of, word_of = np.empty(room, np.int32), np.empty(room, np.int32)
+    ends = 0
     for complete in range(1, -1, -1):  # where no hypothesis is complete, their complete words
         for i in range(n):
-            history, node = ints[i, _HISTORY], ints[i, _NODE]
-            score = np.log(floats[i, _BLANK] + floats[i, _TOKEN]) + log_scale
-            record, end = ints[i, _BLANK_RECORD], ints[i, _BLANK_END]
-            if floats[i, _TOKEN] > floats[i, _BLANK]:
-                record, end = ints[i, _RECORD], frames
+            node = ints[i, _NODE]
             low, high, alone = 0, 1, True
             if node != 0 and complete and node < trie_size:
                 low, high = word_first[node], word_first[node + 1]
@@ -814,54 +941,60 @@ def _finish(
                 continue
             here = weights.oov_look_ahead if node >= trie_size else look_ahead[node]
             for w in range(low, high):
-                final, value = history, score - here
+                source[ends], history_of[ends], word_of[ends] = i, ints[i, _HISTORY], -1
+                value[ends] = np.log(floats[i, _BLANK] + floats[i, _TOKEN]) + log_scale - here
                 if node != 0 and complete:
-                    word = vocabulary.size + node if alone else words[w]
-                    place = _hash(history, word, 0, len(state.history_table))
-                    final = state.history_table[place] - 1
-                    while final >= 0 and (histories[final, PARENT] != history or histories[final, WORD] != word):
-                        place = (place + 1) & (len(state.history_table) - 1)
-                        final = state.history_table[place] - 1
-                    if final < 0:
-                        final = n_histories
-                        _set_history(histories, history_scores, final, history, word, lm, hot, weights)
-                        state.history_table[place] = final + 1
-                        n_histories += 1
-                    value += history_scores[final, _DELTA]
-                ends = 0.0
-                if lm.present and lm.eos >= 0:
-                    ends = weights.lm_scale * lm_score(lm, histories[final, _LM_STATE], lm.eos)[0]
-                value += ends
-                if hot.present:
-                    value -= hot.credit[histories[final, _HOT_STATE]]
-                heard = final
-                if mode == UNITS and final and kind[histories[final, WORD]] == SEPARATOR:
-                    heard = histories[final, PARENT]  # a space at the end says nothing
-                row = row_of[heard]
-                if row < 0:
-                    row = row_of[heard] = rows
-                    rows += 1
-                    history_of[row], total[row], strongest_of[row] = heard, value, -np.inf
-                else:
-                    most = max(total[row], value)
-                    total[row] = most + np.log(np.exp(total[row] - most) + np.exp(value - most))
-                if value > strongest_of[row]:
-                    strongest_of[row], record_of[row], end_of[row] = value, record, end
-                    length_of[row] = histories[final, LENGTH]
-                    lm_sum[row] = history_scores[final, _LM_SUM] + ends
-                    hot_sum[row] = history_scores[final, _HOT_SUM]
-        if rows:
+                    word_of[ends] = vocabulary.size + node if alone else words[w]
+                ends += 1
+        if ends:
             break
+    _append_words(state, counts, history_of, word_of, ends, lm, hot, weights)
+    lm_end = np.zeros(ends)
+    if lm.present and lm.eos >= 0:
+        states = np.empty(ends, np.int32)
+        for k in range(ends):
+            states[k] = histories[history_of[k], _LM_STATE]
+        _lm_scores(lm, states, np.full(ends, lm.eos, np.int32), lm_end, ends)
+
+    # Those that say the same are one.
+    total, lm_sum, hot_sum, strongest_of = np.empty(ends), np.empty(ends), np.empty(ends), np.empty(ends)
+    heard_of, record_of, end_of = np.empty(ends, np.int32), np.empty(ends, np.int32), np.empty(ends, np.int32)
+    length_of, row_of, rows = np.empty(ends, np.int32), np.full(len(histories), -1, np.int32), 0
+    for k in range(ends):
+        i, history = source[k], history_of[k]
+        score = value[k] + weights.lm_scale * lm_end[k]
+        if word_of[k] >= 0:
+            score += history_scores[history, _DELTA]
+        if hot.present:
+            score -= hot.credit[histories[history, _HOT_STATE]]
+        heard = history
+        if mode == UNITS and history and kind[histories[history, WORD]] == SEPARATOR:
+            heard = histories[history, PARENT]  # a space at the end says nothing
+        row = row_of[heard]
+        if row < 0:
+            row = row_of[heard] = rows
+            rows += 1
+            heard_of[row], total[row], strongest_of[row] = heard, score, -np.inf
+        else:
+            most = max(total[row], score)
+            total[row] = most + np.log(np.exp(total[row] - most) + np.exp(score - most))
+        if score > strongest_of[row]:
+            strongest_of[row], record_of[row], end_of[row] = score, ints[i, _BLANK_RECORD], ints[i, _BLANK_END]
+            if floats[i, _TOKEN] > floats[i, _BLANK]:
+                record_of[row], end_of[row] = ints[i, _RECORD], frames
+            length_of[row] = histories[history, LENGTH]
+            lm_sum[row] = history_scores[history, _LM_SUM] + weights.lm_scale * lm_end[k]
+            hot_sum[row] = history_scores[history, _HOT_SUM]
     order = np.argsort(-total[:rows], kind="mergesort")
     return Finals(
         total[:rows][order],
         lm_sum[:rows][order],
         hot_sum[:rows][order],
         length_of[:rows][order],
-        history_of[:rows][order],
+        heard_of[:rows][order],
         record_of[:rows][order],
         end_of[:rows][order],
-        histories[:n_histories],
+        histories[: counts[_HISTORIES]],
         state.records[: counts[_RECORDS]],
         state.spellings[: counts[_SPELLINGS]],
         np.array([len(histories), len(state.records), len(ints)]),
