@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -96,4 +97,5 @@ def decoding_for(
         log.warning("%s: the model has no prior of its tokens: prior_weight means nothing", model.name)
     files = {"lm": lm or model.lm, "lexicon": lexicon or model.lexicon, "hotwords": hotwords}
     named = {name: Path(path).name for name, path in files.items() if path}
-    return Decoding(decoder.decode, {"search": "beam", **to_dict(options), **named})
+    facts = {name: None if value == math.inf else value for name, value in to_dict(options).items()}  # JSON has no inf
+    return Decoding(decoder.decode, {"search": "beam", **facts, **named})

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 import struct
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -36,7 +37,7 @@ FORMAT = 1
 PRETRAINED = Path(__file__).parent / "pretrained"
 _DTYPES = {"F32": 4, "F16": 2, "BF16": 2}
 _MAX_HEADER = 16 << 20
-# What model.safetensors may hold beside weights, and its dimensions (0: any).
+# What model.safetensors may hold beside weights.
 _EXTRAS = ("log_prior", "trained_on")
 
 
@@ -78,6 +79,8 @@ def utterance_keys(utterances: Iterable[tuple[str, float]]) -> torch.Tensor:
 def save_model(folder: str | Path, model: Model, card: str) -> None:
     """Writes a model folder, whole or not at all; an older model at its place is replaced, nothing else is.
 
+    The model's LM and lexicon are copied into it.
+
     Args:
         card: README.md: what it was trained on, the licence, error rates with their commands.
     """
@@ -92,6 +95,9 @@ def save_model(folder: str | Path, model: Model, card: str) -> None:
         (staging / "README.md").write_text(card, encoding="utf-8")
         model.tokenizer.save(staging / "tokens.txt")
         (staging / "model.safetensors").write_bytes(save(state))
+        for source, name in ((model.lm, "lm.safetensors"), (model.lexicon, "lexicon.txt")):
+            if source is not None:
+                shutil.copyfile(source, staging / name)
 
 
 def update_model(folder: str | Path, model: Model) -> None:
@@ -188,7 +194,8 @@ def _read_weights(path: Path, recognizer: Recognizer) -> dict[str, torch.Tensor]
     if "log_prior" in found:
         expected["log_prior"] = [recognizer.head.out_features]
     if "trained_on" in found:
-        expected["trained_on"] = [(found["trained_on"] or [0])[0]]
+        shape = found["trained_on"]
+        expected["trained_on"] = shape if isinstance(shape, list) and len(shape) == 1 else [0]
     for name in sorted(expected.keys() | found.keys()):
         if expected.get(name) != found.get(name):
             raise InputError(
@@ -197,10 +204,9 @@ def _read_weights(path: Path, recognizer: Recognizer) -> dict[str, torch.Tensor]
                 remedy="the folder's files do not belong together",
             )
     for name, entry in header.items():
-        if name == "trained_on" and entry.get("dtype") == "I64":
-            continue
-        if entry.get("dtype") not in _DTYPES or name == "trained_on":
-            raise InputError(f"weight {name} is of type {entry.get('dtype')}, not {', '.join(_DTYPES)}", where=path)
+        types = ["I64"] if name == "trained_on" else list(_DTYPES)
+        if entry.get("dtype") not in types:
+            raise InputError(f"weight {name} is of type {entry.get('dtype')}, not {', '.join(types)}", where=path)
     try:
         weights = load_file(path)
     except (SafetensorError, OSError, ValueError) as e:

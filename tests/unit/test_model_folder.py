@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import json
+import math
+import re
 import struct
 from dataclasses import replace
 from pathlib import Path
@@ -8,11 +10,13 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
-from helpers import speechlike
+from helpers import WORDS, speechlike, unigram_arpa
 
+from asr.decode.ctc_beam import BeamOptions
 from asr.errors import InputError
 from asr.features import FeatureConfig
-from asr.model_folder import Model, load_model, pretrained_names, save_model
+from asr.lm.ngram import read_ngram, save_ngram
+from asr.model_folder import Model, load_model, pretrained_names, save_model, update_model, utterance_keys
 from asr.models.encoder import EncoderConfig
 from asr.models.recognizer import ModelConfig, build_recognizer
 from asr.tokenizer import CharTokenizer
@@ -178,4 +182,151 @@ def test_weights_that_are_not_numbers(folder: Path) -> None:
         model.recognizer.head.bias[0] = float("nan")
     save_model(folder, replace(model), "# card\n")
     with pytest.raises(InputError, match=r"head\.bias holds NaN"):
+        load_model(folder)
+
+
+# ------------------------------------------------------------------------------------------------ for decoding
+
+OPTIONS = BeamOptions(beam_size=7, nbest=2, lm_weight=0.7, beam_threshold=math.inf, lm_unit="word")
+PRIOR = torch.tensor([0.5, 0.1, 0.1, 0.1, 0.05, 0.05, 0.04, 0.03, 0.03]).log()
+
+
+def files(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+def test_a_folder_without_them_has_none_of_them(folder: Path) -> None:
+    model = load_model(folder)
+    assert (model.decoding, model.log_prior, model.trained_on, model.lm, model.lexicon) == (None,) * 5
+    update_model(folder, model)
+    assert load_model(folder).decoding is None
+
+
+def test_options_prior_keys_lm_and_lexicon_come_back(folder: Path, tmp_path: Path) -> None:
+    save_ngram(read_ngram(unigram_arpa(tmp_path / "lm.arpa", WORDS)), folder / "lm.safetensors")
+    (folder / "lexicon.txt").write_text("hello\nworld\tw o r l d\n")
+    keys = utterance_keys([("u1", 1.5), ("u2", 2.25), ("u3", 3.0)])
+    model = replace(load_model(folder), decoding=OPTIONS, log_prior=PRIOR, trained_on=keys)
+    assert (model.lm, model.lexicon) == (folder / "lm.safetensors", folder / "lexicon.txt")
+    save_model(tmp_path / "copy", model, "# card\n")
+    loaded = load_model(tmp_path / "copy")
+    assert loaded.decoding == OPTIONS
+    assert torch.equal(loaded.log_prior, PRIOR)
+    assert torch.equal(loaded.trained_on, keys)
+    assert loaded.trained_on.dtype == torch.int64
+    for name in ("lm.safetensors", "lexicon.txt"):
+        assert files(tmp_path / "copy")[name] == files(folder)[name]
+    assert (loaded.lm, loaded.lexicon) == (tmp_path / "copy" / "lm.safetensors", tmp_path / "copy" / "lexicon.txt")
+    save_model(tmp_path / "copy", loaded, "# again\n")  # at its own place
+    assert load_model(tmp_path / "copy").lm == loaded.lm
+    for name, value in load_model(folder).recognizer.state_dict().items():
+        assert torch.equal(loaded.recognizer.state_dict()[name], value)
+
+
+def test_an_update_writes_options_and_a_new_prior_and_nothing_else(folder: Path) -> None:
+    before = files(folder)
+    update_model(folder, replace(load_model(folder), decoding=OPTIONS))
+    assert {name for name, data in files(folder).items() if data != before.get(name)} == {"config.yaml"}
+    update_model(folder, replace(load_model(folder), log_prior=PRIOR, trained_on=utterance_keys([("u", 1.0)])))
+    loaded = load_model(folder)
+    assert torch.equal(loaded.log_prior, PRIOR)
+    assert loaded.trained_on is not None
+    assert loaded.decoding == OPTIONS
+    assert loaded.config == CONFIG
+    assert files(folder).keys() == before.keys()
+    changed = files(folder)
+    update_model(folder, replace(loaded, decoding=BeamOptions()))
+    assert files(folder)["model.safetensors"] == changed["model.safetensors"]
+    assert load_model(folder).decoding == BeamOptions()
+
+
+def test_keys_are_of_an_id_and_a_duration() -> None:
+    keys = utterance_keys([("b", 2.0), ("a", 1.0), ("a", 2.0), ("c", 0.1234)])
+    assert keys.tolist() == sorted(set(keys.tolist()))
+    assert len(keys) == 4
+    assert utterance_keys([("c", 0.12341)]).item() in keys.tolist()  # to the millisecond
+    assert utterance_keys([("c", 0.125)]).item() not in keys.tolist()
+    assert utterance_keys([]).dtype == torch.int64
+    # Folders hold them, so they may never change: printf 'u1 1.500' | b2sum -l 64
+    assert utterance_keys([("u1", 1.5)]).item().to_bytes(8, "little", signed=True).hex() == "bcbcb0a10d25b776"
+
+
+@pytest.mark.parametrize(
+    ("decoding", "message"),
+    [
+        ({"beam": 5}, "Key 'beam' not in 'BeamOptions'"),
+        ({"beam_size": "many"}, "beam_size"),
+        ({"beam_size": 1.5}, "beam_size"),
+        ({"beam_size": [1]}, "beam_size"),
+        ({"beam_size": None}, "beam_size"),
+        ({"beam_size": -1}, "beam_size -1 is below 0"),
+        ({"nbest": 0}, "nbest 0 is not at least 1"),
+        ({"lm_weight": -0.5}, "lm_weight -0.5 is below 0"),
+        ({"lm_weight": math.nan}, "lm_weight nan"),
+        ({"word_score": math.inf}, "word_score inf is not a number"),
+        ({"word_score": math.nan}, "word_score nan is not a number"),
+        ({"prior_weight": -math.inf}, "prior_weight -inf is not a number"),
+        ({"unk_score": {"a": 1}}, "unk_score"),
+        ({"temperature": 0}, "temperature 0.0 is not above 0"),
+        ({"temperature": math.nan}, "temperature nan is not above 0"),
+        ({"beam_threshold": math.nan}, "beam_threshold nan is not at least 0"),
+        ({"token_threshold": -1}, "token_threshold -1.0 is not at least 0"),
+        ({"lm_unit": "letter"}, "lm_unit"),
+        ({"hotword_boost": "${oc.env:HOME}"}, "interpolation"),
+        ([1, 2], "decoding is no mapping"),
+        ("greedy", "decoding is no mapping"),
+        (7, "decoding is no mapping"),
+    ],
+)
+def test_decoding_options_that_cannot_be(folder: Path, decoding, message: str) -> None:
+    edit(folder, lambda c: c.update(decoding=decoding))
+    with pytest.raises(InputError, match=re.escape(message)) as error:
+        load_model(folder)
+    assert str(error.value).startswith(str(folder / "config.yaml"))
+
+
+@pytest.mark.parametrize(("decoding", "expected"), [(None, None), ({}, BeamOptions())])
+def test_decoding_options_that_say_nothing(folder: Path, decoding, expected: BeamOptions | None) -> None:
+    edit(folder, lambda c: c.update(decoding=decoding))
+    assert load_model(folder).decoding == expected
+
+
+@pytest.mark.parametrize(
+    ("extra", "message"),
+    [
+        ({"log_prior": PRIOR[:-1]}, r"log_prior has shape \[8\], the configuration and tokens need \[9\]"),
+        ({"log_prior": PRIOR[None]}, r"log_prior has shape \[1, 9\]"),
+        ({"log_prior": torch.tensor(0.5)}, r"log_prior has shape \[\]"),
+        ({"log_prior": PRIOR.double()}, "log_prior is of type F64, not F32, F16, BF16"),
+        ({"log_prior": torch.full((9,), math.nan)}, "log_prior holds NaN or infinity"),
+        ({"log_prior": torch.full((9,), -math.inf)}, "log_prior holds NaN or infinity"),
+        ({"trained_on": torch.zeros(3)}, "trained_on is of type F32, not I64"),
+        ({"trained_on": torch.zeros(3, dtype=torch.int32)}, "trained_on is of type I32, not I64"),
+        ({"trained_on": torch.zeros((3, 1), dtype=torch.int64)}, r"trained_on has shape \[3, 1\]"),
+        ({"trained_on": torch.tensor(3)}, r"trained_on has shape \[\]"),
+        ({"decoder": torch.zeros(3)}, r"decoder has shape \[3\], the configuration and tokens need None"),
+    ],
+)
+def test_extras_that_cannot_be(folder: Path, extra: dict[str, torch.Tensor], message: str) -> None:
+    from safetensors.torch import load_file, save_file
+
+    path = folder / "model.safetensors"
+    save_file({**load_file(path), **extra}, path)
+    with pytest.raises(InputError, match=message) as error:
+        load_model(folder)
+    assert str(error.value).startswith(str(path))
+
+
+@pytest.mark.parametrize("shape", [3, "3", None, {"0": 1}, [None], [-1], [1 << 62], ["x"], [[3]], [True], [1.0]])
+@pytest.mark.parametrize("name", ["trained_on", "log_prior"])
+def test_shapes_that_are_none(folder: Path, name: str, shape) -> None:
+    path = folder / "model.safetensors"
+    data = path.read_bytes()
+    length = struct.unpack("<Q", data[:8])[0]
+    header = json.loads(data[8 : 8 + length])
+    end = len(data) - 8 - length
+    header[name] = {"dtype": "I64" if name == "trained_on" else "F32", "shape": shape, "data_offsets": [end, end + 8]}
+    text = json.dumps(header).encode()
+    path.write_bytes(struct.pack("<Q", len(text)) + text + data[8 + length :] + b"\0" * 8)
+    with pytest.raises(InputError, match=r"model\.safetensors: "):
         load_model(folder)
