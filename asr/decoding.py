@@ -30,6 +30,11 @@ class Decoding:
     def __call__(self, log_probs: Tensor, lens: Tensor, names: Sequence[str] | None = None) -> list[list[Hypothesis]]:
         return self.search(log_probs, lens, names)
 
+    @property
+    def several(self) -> bool:
+        """Whether more hypotheses than the best were asked for."""
+        return bool(self.facts.get("nbest", 1) > 1)
+
 
 def greedy_decoding(model: Model) -> Decoding:
     """The best token of each frame."""

@@ -117,7 +117,7 @@ def evaluate(
     result = score([r.reference for r in ordered], [r.hypothesis.text for r in ordered])
     if out_dir is not None:
         seconds = sum(utterance.duration for utterance in utterances)
-        write_jsonl(out_dir / "hypotheses.jsonl", [_row(r) for r in ordered])
+        write_jsonl(out_dir / "hypotheses.jsonl", [_row(r, search.several) for r in ordered])
         write_json(
             out_dir / "scores.json",
             {
@@ -146,7 +146,7 @@ def unknown_characters(model: Model, utterances: Sequence[Utterance]) -> Counter
     return found
 
 
-def _row(result: Recognized) -> dict[str, Any]:
+def _row(result: Recognized, several: bool) -> dict[str, Any]:
     utterance, hypothesis = result.utterance, result.hypothesis
     return {
         "id": utterance.id,
@@ -156,5 +156,5 @@ def _row(result: Recognized) -> dict[str, Any]:
         "duration": round(utterance.duration, 3),
         "loss": None if result.left_out else round(result.loss, 4),
         "words": [word.as_dict() for word in hypothesis.words],
-        **({"nbest": [each.as_dict() for each in result.nbest]} if len(result.nbest) > 1 else {}),
+        **({"nbest": [each.as_dict() for each in result.nbest]} if several else {}),
     }

@@ -91,7 +91,7 @@ class Transcriber:
                 nbest[0].words,
                 len(samples) / self.sample_rate,
                 self.model.name,
-                tuple(nbest) if len(nbest) > 1 else (),
+                tuple(nbest) if self.decoding.several else (),
             )
             for (name, samples), nbest in zip(readable, found, strict=True)
         ]

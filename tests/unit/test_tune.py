@@ -1,0 +1,329 @@
+from __future__ import annotations
+
+import gzip
+import json
+import math
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+from helpers import WORDS, spelled_cuts, spelled_texts, speller, unigram_arpa
+from typer.testing import CliRunner, Result
+
+from asr.cli import app
+from asr.data import read_cuts
+from asr.decode.ctc_beam import BeamOptions
+from asr.decoding import decoding_for
+from asr.errors import InputError
+from asr.evaluate import evaluate, recognize
+from asr.lm.ngram import read_ngram
+from asr.model_folder import load_model, pretrained_names, save_model, utterance_keys
+from asr.score import correct_words
+from asr.tune import BEAMS, GRID, SEARCH_BEAM, Tuning, tune
+
+
+@pytest.fixture(scope="module")
+def cuts(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return spelled_cuts(tmp_path_factory.mktemp("dev"), spelled_texts(16, seed=5), seed=100)
+
+
+@pytest.fixture(scope="module")
+def lm(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return unigram_arpa(tmp_path_factory.mktemp("lm") / "words.arpa", WORDS)
+
+
+@pytest.fixture(scope="module")
+def lexicon(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("lexicon") / "words.txt"
+    path.write_text("".join(f"{word}\n" for word in WORDS))
+    return path
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    save_model(tmp_path / "m", speller(), "# card\n")
+    return tmp_path / "m"
+
+
+def files(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+def asr_tune(*arguments: object) -> Result:
+    return CliRunner().invoke(app, ["tune", *map(str, arguments)])
+
+
+def check(result: Tuning, folder: Path, cuts: Path) -> None:
+    """What any tuning keeps: the folder has the best of what was tried, and decodes with it unasked."""
+    loaded = load_model(folder)
+    assert loaded.decoding == result.best
+    assert evaluate(loaded, cuts) == result.score
+    errors = {trial.options: trial.error for trial in result.trials}
+    assert len(errors) == len(result.trials)  # none was tried twice
+    best = errors[replace(result.best, temperature=result.trials[0].options.temperature, nbest=1)]
+    assert best == (result.score.words if loaded.has_words else result.score.characters).rate
+    assert best <= 1.01 * min(trial.error for trial in result.trials if trial.options.beam_size in BEAMS)
+    smaller = [errors[o] for o in errors if replace(o, beam_size=0) == replace(result.trials[-1].options, beam_size=0)]
+    assert len(smaller) == len(BEAMS)
+
+
+def test_a_language_model_is_fitted_and_kept(folder: Path, cuts: Path, lm: Path) -> None:
+    greedy = evaluate(load_model(folder), cuts)
+    untuned = evaluate(load_model(folder), cuts, lm=lm)
+    calls: list[tuple[int, int | None]] = []
+    result = tune(folder, cuts, lm=lm, progress=lambda done, total: calls.append((done, total)))
+    check(result, folder, cuts)
+    assert result.score.words.rate < untuned.words.rate < greedy.words.rate
+    assert files(folder).keys() == {"README.md", "config.yaml", "model.safetensors", "tokens.txt", "lm.safetensors"}
+    kept, given = read_ngram(folder / "lm.safetensors"), read_ngram(lm)
+    assert [kept.score(text) for text in WORDS] == [given.score(text) for text in WORDS]
+    assert load_model(folder).config == speller().config
+    # Every point of the grid was tried, and what lies around the best.
+    tried = {(o.lm_weight, o.word_score, o.prior_weight) for o in (trial.options for trial in result.trials)}
+    assert tried >= {(a, b, c) for a in GRID["lm_weight"] for b in GRID["word_score"] for c in GRID["prior_weight"]}
+    assert len({trial.options.unk_score for trial in result.trials}) > 1
+    assert {trial.options.beam_size for trial in result.trials} == {*BEAMS, SEARCH_BEAM}
+    assert min(o.lm_weight for o in (trial.options for trial in result.trials)) >= 0
+    # Progress: one step more at each call, never beyond what there can be, and the end once.
+    assert [done for done, _ in calls] == [*range(1, len(result.trials) + 1), len(result.trials)]
+    assert all(total is not None and done < total for done, total in calls[:-1])
+    assert calls[-1] == (len(result.trials), len(result.trials))
+    assert len(result.trials) < calls[0][1] <= 200
+    # As often as one likes: what is there is where the next one starts, and it loses nothing.
+    again = tune(folder, cuts)
+    check(again, folder, cuts)
+    assert again.score.words.rate <= result.score.words.rate
+
+
+def test_a_lexicon_is_fitted_and_kept(folder: Path, cuts: Path, lexicon: Path) -> None:
+    untuned = evaluate(load_model(folder), cuts, lexicon=lexicon)
+    result = tune(folder, cuts, lexicon=lexicon)
+    check(result, folder, cuts)
+    assert result.score.words.rate <= untuned.words.rate < evaluate(load_model(folder), cuts, greedy=True).words.rate
+    assert files(folder)["lexicon.txt"] == lexicon.read_bytes()
+    assert "lm.safetensors" not in files(folder)
+    options = [trial.options for trial in result.trials]
+    assert {(o.lm_weight, o.unk_score) for o in options} == {(1.0, -20.0)}  # there is no model
+    assert len({o.word_score for o in options}) > 3
+    assert len({o.prior_weight for o in options}) > 3
+
+
+def test_what_is_not_tuned_stays(folder: Path, cuts: Path, lm: Path, lexicon: Path) -> None:
+    start = BeamOptions(
+        nbest=3, hotword_boost=2.5, beam_threshold=math.inf, token_threshold=8.0, temperature=3.0, lm_unit="word"
+    )
+    save_model(folder, replace(speller(), decoding=start), "# card\n")
+    result = tune(folder, cuts, lm=lm, lexicon=lexicon)
+    check(result, folder, cuts)
+    names = ("nbest", "hotword_boost", "beam_threshold", "token_threshold", "lm_unit")
+    assert [getattr(result.best, name) for name in names] == [getattr(start, name) for name in names]
+    assert {trial.options.unk_score for trial in result.trials} == {-20.0}  # the LM knows every word of the lexicon
+    assert {"lm.safetensors", "lexicon.txt"} <= files(folder).keys()
+    before = files(folder)
+    tune(folder, cuts, lm=folder / "lm.safetensors", lexicon=folder / "lexicon.txt")  # the folder's own, named
+    assert {name for name, data in files(folder).items() if data != before[name]} <= {"config.yaml"}
+
+
+def test_without_a_prior_its_weight_is_left_alone(
+    folder: Path, cuts: Path, lm: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    save_model(folder, replace(speller(), log_prior=None), "# card\n")
+    result = tune(folder, cuts, lm=lm)
+    check(result, folder, cuts)
+    assert {trial.options.prior_weight for trial in result.trials} == {0.0}
+    assert [m for m in caplog.messages if "prior" in m] == [
+        f"{folder} has no prior of its tokens (training keeps one): prior_weight is left alone"
+    ]
+
+
+def test_characters_count_where_nothing_separates_words(folder: Path, cuts: Path, lexicon: Path) -> None:
+    model = speller()
+    text = replace(model.config.text, words="none")
+    save_model(folder, replace(model, config=replace(model.config, text=text)), "# card\n")
+    result = tune(folder, cuts, lexicon=lexicon)
+    check(result, folder, cuts)
+    assert result.score.characters.rate > 0
+
+
+def test_the_temperature_makes_confidences_true(folder: Path, cuts: Path, lm: Path) -> None:
+    result = tune(folder, cuts, lm=lm)
+
+    def cross_entropy(**options: float) -> float:
+        """As the confidences of another pass have it."""
+        model = load_model(folder)
+        found = list(recognize(model, read_cuts(cuts), decoding=decoding_for(model, **options)))
+        words = [word for each in found for word in each.hypothesis.words]
+        marks = correct_words([r.reference for r in found], [[w.text for w in r.hypothesis.words] for r in found])
+        right = [mark for each in marks for mark in each]
+        sure = np.clip([word.confidence for word in words], 1e-3, 1 - 1e-3)
+        return float(-np.log(np.where(right, sure, 1 - sure)).mean())
+
+    assert result.cross_entropy == (
+        pytest.approx(cross_entropy(temperature=1.0), abs=1e-4),
+        pytest.approx(cross_entropy(), abs=1e-4),
+    )
+    assert result.cross_entropy[1] < 0.9 * result.cross_entropy[0]  # the model is surer than it is right
+    assert result.best.temperature > 1
+    for temperature in (0.6 * result.best.temperature, 1.6 * result.best.temperature):
+        assert cross_entropy(temperature=temperature) >= result.cross_entropy[1]
+
+
+def test_the_table_has_the_least_error_of_each_pair_of_weights(folder: Path, cuts: Path, lm: Path) -> None:
+    result = tune(folder, cuts, lm=lm)
+    head, *rows = result.surface()
+    assert head[0] == "LM weight \\ word score"
+    columns, weights = [float(x) for x in head[1:]], [float(row[0]) for row in rows]
+    assert columns == sorted(set(columns))
+    assert weights == sorted(set(weights))
+    for weight, row in zip(weights, rows, strict=True):
+        for word_score, cell in zip(columns, row[1:], strict=True):
+            errors = [
+                trial.error
+                for trial in result.trials
+                if (trial.options.lm_weight, trial.options.word_score) == (weight, word_score)
+                and trial.options.beam_size == SEARCH_BEAM
+            ]
+            assert cell == (f"{100 * min(errors):.2f}" if errors else "")
+            if weight in GRID["lm_weight"] and word_score in GRID["word_score"]:
+                assert cell
+
+
+def test_the_command(folder: Path, cuts: Path, lm: Path, lexicon: Path) -> None:
+    done = asr_tune(folder, cuts, "--lm", lm, "--lexicon", lexicon, "--batch-seconds", "20")
+    assert done.exit_code == 0, done.output
+    loaded = load_model(folder)
+    best = loaded.decoding
+    assert best is not None
+    assert (loaded.lm, loaded.lexicon) == (folder / "lm.safetensors", folder / "lexicon.txt")
+    (line,) = done.stdout.splitlines()
+    assert line.startswith(
+        f"lm_weight {best.lm_weight:g}, word_score {best.word_score:g}, unk_score {best.unk_score:g}"
+    )
+    assert line.endswith(evaluate(loaded, cuts).summary())
+    assert "LM weight \\ word score" in done.stderr
+    assert f"asr: written to {folder}" in done.stderr
+
+
+# ------------------------------------------------------------------------------------------------ refusals
+
+
+def test_a_set_that_was_trained_on_is_refused(folder: Path, cuts: Path, tmp_path: Path) -> None:
+    seen = [(u.id, u.duration) for u in read_cuts(cuts)]
+    for keys, count, first in ((seen, 16, "u000"), (seen[4:6], 2, "u004")):
+        save_model(folder, replace(speller(), trained_on=utterance_keys(keys)), "# card\n")
+        before = files(folder)
+        # The same utterances elsewhere, with other texts and other audio behind them.
+        shutil.copy(cuts, tmp_path / "copy.jsonl.gz")
+        for path in (cuts, tmp_path / "copy.jsonl.gz"):
+            done = asr_tune(folder, path)
+            assert done.exit_code == 2
+            assert done.stderr == (
+                f"asr: error: {path}: the model was trained on {count} of its 16 utterances ({first} is one);"
+                " tune on a set that training never saw, such as cuts_dev.jsonl.gz\n"
+            )
+        assert files(folder) == before
+
+
+def test_other_utterances_of_the_same_ids_are_not_those_trained_on(folder: Path, cuts: Path, lexicon: Path) -> None:
+    """Many corpora call theirs 0001, 0002, ...: the durations tell them apart."""
+    keys = utterance_keys((u.id, u.duration + 0.5) for u in read_cuts(cuts))
+    save_model(folder, replace(speller(), trained_on=keys), "# card\n")
+    check(tune(folder, cuts, lexicon=lexicon), folder, cuts)
+    assert load_model(folder).trained_on is not None
+
+
+def rewritten(cuts: Path, to: Path, text: str | None, keep: int = 16) -> Path:
+    """The manifest with another text in all its cuts but the first 16 - keep."""
+    lines = [json.loads(line) for line in gzip.decompress(cuts.read_bytes()).splitlines()]
+    for cut in lines[16 - keep :]:
+        cut["supervisions"][0]["text"] = text
+    to.write_text("".join(json.dumps(cut) + "\n" for cut in lines))
+    return to
+
+
+@pytest.mark.parametrize("text", ["", "?! ...", None])
+def test_a_set_without_text(folder: Path, cuts: Path, tmp_path: Path, text: str | None) -> None:
+    before = files(folder)
+    done = asr_tune(folder, rewritten(cuts, tmp_path / "c.jsonl", text), "--lm", unigram_arpa(tmp_path / "a", WORDS))
+    assert done.exit_code == 2
+    assert done.stderr == f"asr: error: {tmp_path}/c.jsonl: has no text to tune on\n"
+    assert files(folder) == before
+
+
+def test_some_utterances_without_text(folder: Path, cuts: Path, tmp_path: Path, lexicon: Path) -> None:
+    some = rewritten(cuts, tmp_path / "c.jsonl", "", keep=8)
+    result = tune(folder, some, lexicon=lexicon)
+    check(result, folder, some)
+    assert result.score.words.length == 3 * 8
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["m", "empty.jsonl"], "empty.jsonl: holds no utterance"),
+        (["m", "nowhere.jsonl"], "nowhere.jsonl: no such file; make it with `asr prepare`"),
+        (["nowhere", "empty.jsonl"], "nowhere: no such model"),
+        (["m", "lost.jsonl", "--lm", "nowhere.arpa"], "nowhere.arpa: no such file"),
+        (["m", "lost.jsonl", "--lm", "broken.arpa"], "broken.arpa, line 3: "),
+        (["m", "lost.jsonl", "--lexicon", "broken.txt"], "broken.txt, line 2: 'new york' is not one word; separate"),
+        (["m", "lost.jsonl", "--lexicon", "other.txt"], "none of its 2 words can be said with the model's tokens"),
+        (["m", "lost.jsonl"], "u000.wav: no such file"),
+        (["m", "lost.jsonl", "--batch-seconds", "0"], "batch_seconds: 0.0 s are not above 0"),
+    ],
+)
+def test_what_cannot_be_used_is_one_line_and_changes_nothing(
+    folder: Path, cuts: Path, arguments: list[str], message: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Files of words come before the network: nobody waits for it to learn of a slip there."""
+    monkeypatch.chdir(folder.parent)
+    Path("empty.jsonl").write_text("")
+    Path("lost.jsonl").write_bytes(gzip.decompress(cuts.read_bytes()).replace(str(cuts.parent).encode(), b"/nowhere"))
+    Path("broken.arpa").write_text("\\data\\\nngram 1=2\nngram one\n")
+    Path("broken.txt").write_text("cat\nnew york\n")
+    Path("other.txt").write_text("xyz\nzyx\n")
+    before = files(folder)
+    done = asr_tune(*arguments)
+    assert done.exit_code == 2
+    assert message in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+    assert files(folder) == before
+
+
+def test_a_shipped_model_stays_as_it_is(cuts: Path) -> None:
+    for name in pretrained_names():
+        with pytest.raises(InputError, match=f"{name}: comes with the package and stays as it is; copy "):
+            tune(name, cuts)
+
+
+@pytest.mark.parametrize("after", [1, 60, 10**6])
+def test_stopped_half_way_the_folder_is_as_it_was(
+    folder: Path, cuts: Path, lm: Path, lexicon: Path, after: int
+) -> None:
+    before = files(folder)
+
+    def progress(done: int, total: int | None) -> None:
+        if done >= after or done == total:  # the last call comes when all is found, and nothing written
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        tune(folder, cuts, lm=lm, lexicon=lexicon, progress=progress)
+    assert files(folder) == before
+
+
+def test_a_failure_while_writing_leaves_the_folder_as_it_was(folder: Path, cuts: Path, lm: Path, lexicon: Path) -> None:
+    mine = folder.parent / "mine.txt"
+    shutil.copy(lexicon, mine)
+    before = files(folder)
+    with pytest.raises(InputError, match=r"lexicon\.txt: cannot be written"):
+        tune(folder, cuts, lm=lm, lexicon=mine, progress=lambda done, total: mine.unlink(missing_ok=True))
+    assert files(folder) == before
+
+
+def test_the_runs_folder_stands_for_its_model(tmp_path: Path, cuts: Path, lexicon: Path) -> None:
+    save_model(tmp_path / "exp" / "model", speller(), "# card\n")
+    result = tune(tmp_path / "exp", cuts, lexicon=lexicon)
+    values = yaml.safe_load((tmp_path / "exp" / "model" / "config.yaml").read_text())
+    assert BeamOptions(**values["decoding"]) == result.best
