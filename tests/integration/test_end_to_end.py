@@ -67,6 +67,36 @@ def test_evaluate(run: Path, model: Path) -> None:
     assert json.loads(scored.stdout)["wer"] == scores["wer"]
 
 
+def test_a_trained_model_is_tuned_on_what_it_never_saw(run: Path, model: Path, tmp_path: Path) -> None:
+    from asr.data import read_cuts
+    from asr.model_folder import load_model, utterance_keys
+
+    trained = load_model(model)
+    seen = [(u.id, u.duration) for u in read_cuts(run / "data" / "cuts_train.jsonl.gz")]
+    assert trained.trained_on is not None
+    assert torch.equal(trained.trained_on, utterance_keys(seen))
+    assert trained.log_prior is not None  # of what it says of its training speech: mostly nothing
+    assert float(trained.log_prior.exp().sum()) == pytest.approx(1.0, abs=1e-3)
+    assert int(trained.log_prior.argmax()) == 0
+    tuned = tmp_path / "tuned"
+    shutil.copytree(model, tuned)
+    (tmp_path / "words.txt").write_text("low\nhigh\n")
+    done = asr("tune", tuned, run / "data" / "cuts_train.jsonl.gz", "--lexicon", tmp_path / "words.txt")
+    assert done.returncode == 2
+    assert b"the model was trained on 128 of its 128 utterances" in done.stderr
+    assert not (tuned / "lexicon.txt").exists()
+    done = asr("tune", tuned, run / "data" / "cuts_dev.jsonl.gz", "--lexicon", tmp_path / "words.txt")
+    assert done.returncode == 0, done.stderr
+    assert b"WER " in done.stdout
+    done = asr("evaluate", tuned, run / "data" / "cuts_test.jsonl.gz", "--out", tmp_path / "results")
+    assert done.returncode == 0, done.stderr
+    scores = json.loads((tmp_path / "results" / "scores.json").read_text())
+    assert (scores["decoding"]["search"], scores["decoding"]["lexicon"]) == ("beam", "lexicon.txt")
+    assert scores["wer"]["rate"] < 0.1
+    rows = [json.loads(line) for line in (tmp_path / "results" / "hypotheses.jsonl").read_text().splitlines()]
+    assert {word for row in rows for word in row["text"].split()} == {"low", "high"}
+
+
 def test_transcribe_words_with_times(model: Path, tmp_path: Path) -> None:
     samples = tone_words(["high", "low", "low"], seed=99)
     soundfile.write(tmp_path / "a.wav", samples, 8000)
