@@ -24,7 +24,7 @@ import random
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 BLANK = 0
 SPACE = "<space>"
@@ -378,6 +378,49 @@ def random_lm(rng: random.Random, words: Sequence[str], order: int) -> TinyLM:
                 if rng.random() < 0.4:
                     ngrams[ngram] = (rng.uniform(-2.0, -0.05), backoff(ngram))
     return TinyLM(order, ngrams)
+
+
+TOKENS = {
+    "separator": ["<blank>", "<space>", "a", "b", "ab"],
+    "pieces": ["<blank>", "▁", "▁a", "a", "b"],
+    "lexicon": ["<blank>", "a", "b", "c"],
+    "tokens": ["<blank>", "a", "<space>", "b"],
+}
+LEXICONS: dict[str, Lexicon] = {
+    "separator": {"ab": [("a", "b"), ("ab",)], "same": [("a", "b")], "A": [("a",)], "b": [("b",)], "ba": [("b", "a")]},
+    "pieces": {"ab": [("▁a", "b")], "same": [("▁", "a", "b")], "A": [("a",)], "b": [("b",)], "ba": [("b", "▁a")]},
+    "lexicon": {
+        "v": [("a",), ("a", "b"), ("b", "a")],
+        "w": [("a", "b")],
+        "x": [("c",), ("b", "c", "b")],
+        "y": [("b",)],
+    },
+}
+VOCABULARIES = {
+    "separator": ["a", "b", "ab", "ba", "same", "A"],
+    "pieces": ["a", "b", "ab", "ba", "same", "A"],
+    "lexicon": ["v", "w", "x", "y"],
+    "tokens": ["a", "b", "<space>"],
+}
+NEW_HOTWORDS = {"separator": "bb", "pieces": "bb", "lexicon": "v", "tokens": "b"}  # "bb" is not in the lexicons
+
+
+def random_task(rng: random.Random, mode: Any, lexicon: bool, lm: bool, hotwords: bool, prior: bool) -> Task:
+    vocabulary = VOCABULARIES[mode]
+    task: dict[str, Any] = {"word_score": rng.uniform(-1, 1), "unk_score": rng.uniform(-2, 0)}
+    if lexicon:
+        task["lexicon"] = LEXICONS[mode]
+    if lm:
+        task["lm"] = random_lm(rng, rng.sample(vocabulary, len(vocabulary) - 1), rng.randint(1, 3))
+        task["lm_weight"] = rng.uniform(0.2, 1.5)
+    if hotwords:
+        words = [*vocabulary, NEW_HOTWORDS[mode]]
+        phrases = [(NEW_HOTWORDS[mode],), *(tuple(rng.choices(words, k=rng.randint(1, 3))) for _ in range(3))]
+        task["hotwords"] = {phrase: rng.uniform(-1, 2) for phrase in phrases}
+    if prior:
+        task["prior_weight"] = rng.uniform(0, 1)
+        task["log_prior"] = [math.log(rng.uniform(0.05, 1)) for _ in TOKENS[mode]]
+    return Task(tokens=TOKENS[mode], mode=mode, **task)
 
 
 def random_log_probs(rng: random.Random, frames: int, vocab: int, sharpness: float) -> list[list[float]]:

@@ -43,7 +43,7 @@ log = logging.getLogger(__name__)
 
 WORD_MARK = "\u2581"  # begins the pieces that begin a word (SentencePiece)
 LN10 = math.log(10.0)
-_UNLIMITED = 1 << 40
+MOST_SCORE = 300.0  # of a word: far beyond what is of use, and its exponential is still a number
 
 _Floats: TypeAlias = npt.NDArray[np.float64]
 
@@ -71,9 +71,13 @@ class BeamOptions:
         check(self.beam_threshold >= 0, f"beam_threshold {self.beam_threshold} is not at least 0")
         check(self.token_threshold >= 0, f"token_threshold {self.token_threshold} is not at least 0")
         check(self.lm_unit in ("auto", "word", "token"), f"lm_unit {self.lm_unit!r} is not auto, word or token")
-        check(self.lm_weight >= 0, f"lm_weight {self.lm_weight} is below 0")
-        for name in ("lm_weight", "word_score", "unk_score", "prior_weight", "hotword_boost", "temperature"):
-            check(math.isfinite(getattr(self, name)), f"{name} {getattr(self, name)} is not a number")
+        check(math.isfinite(self.temperature), f"temperature {self.temperature} is not a number")
+        for name, low, high in (("lm_weight", 0, 20), ("prior_weight", 0, 20)):
+            value = getattr(self, name)
+            check(low <= value <= high, f"{name} {value} is not between {low} and {high}")
+        for name in ("word_score", "unk_score", "hotword_boost"):
+            value = getattr(self, name)
+            check(abs(value) <= MOST_SCORE, f"{name} {value} is not between -{MOST_SCORE:g} and {MOST_SCORE:g}")
 
 
 def read_hotwords(path: str | Path) -> dict[str, float | None]:
@@ -90,8 +94,9 @@ def read_hotwords(path: str | Path) -> dict[str, float | None]:
             value = float(boost) if tab else None
         except ValueError:
             value = math.nan
-        if value is not None and not math.isfinite(value):
-            raise InputError(f"the boost {boost.strip()!r} is not a number", where=where, remedy="phrase<TAB>boost")
+        if value is not None and not abs(value) <= MOST_SCORE:
+            what = f"the boost {boost.strip()!r} is not a number between -{MOST_SCORE:g} and {MOST_SCORE:g}"
+            raise InputError(what, where=where, remedy="phrase<TAB>boost")
         found[" ".join(phrase.split())] = value
     if not found:
         raise InputError("has no phrase", where=path, remedy="a line is a phrase, or phrase<TAB>boost")
@@ -178,7 +183,8 @@ class CtcBeamDecoder:
         Raises:
             InputError: Log-probabilities are NaN or +inf, or of another vocabulary; the utterance is named.
         """
-        batch = np.array(log_probs.detach().cpu() if hasattr(log_probs, "detach") else log_probs, np.float32, order="C")
+        array = log_probs.detach().float().cpu().numpy() if hasattr(log_probs, "detach") else log_probs
+        batch = np.array(array, np.float32, order="C")
         if batch.ndim != 3 or batch.shape[2] != len(self.tokens):
             raise InputError(f"log_probs are of shape {batch.shape}, not (B, T, {len(self.tokens)})")
         lengths = [int(n) for n in lens]
@@ -221,19 +227,20 @@ class CtcBeamDecoder:
             )
         self._mode = kernel.UNITS if by_token else kernel.SPACED if spaced else kernel.EAGER
 
-        # A token's letters: its characters where words are cut into pieces, else itself.
+        # A token's letters: its characters where a word counts by its text, however it is cut; else itself.
+        by_character = pieces or (spaced and lexicon is None)
         names = {token: i for i, token in enumerate(tokens) if i and kinds[i] in (kernel.ORDINARY, kernel.INITIAL)}
-        letters: dict[str, int] = {} if pieces else names
+        letters: dict[str, int] = {} if by_character else names
         spelling: list[list[int]] = [[] for _ in tokens]
         for token, i in names.items():
-            if pieces:
+            if by_character:
                 spelling[i] = [letters.setdefault(c, len(letters)) for c in graphemes(token.removeprefix(WORD_MARK))]
             else:
                 spelling[i] = [i]
         self._letters = {number: letter for letter, number in letters.items()}
 
         def spell(units: Sequence[str]) -> list[int] | None:
-            if pieces:
+            if by_character:
                 units = graphemes("".join(units).replace(WORD_MARK, ""))
             found = [letters[unit] for unit in units if unit in letters]
             return found if found and len(found) == len(units) else None
@@ -352,16 +359,16 @@ class CtcBeamDecoder:
 
         look_ahead: _Floats = np.zeros(1)
         ahead: _Floats = np.ones(1)
-        release: _Floats = np.exp(most)
+        release = _exp(most)
         if self._mode != kernel.UNITS:
             look_ahead = trie.best_below(value)
             look_ahead[0] = 0.0
             most_here = np.full(len(look_ahead), most_oov if self._open else -np.inf)
             ends = np.flatnonzero(np.diff(trie.word_first))
             most_here[ends] = np.maximum.reduceat(most[trie.words], trie.word_first[ends]) if len(ends) else []
-            release = np.exp(most_here - look_ahead)
-            ahead = np.exp(oov - look_ahead) if self._open else np.zeros(len(look_ahead))
-        step = np.exp(look_ahead - look_ahead[np.maximum(trie.parent, 0)])
+            release = _exp(most_here - look_ahead)
+            ahead = _exp(oov - look_ahead) if self._open else np.zeros(len(look_ahead))
+        step = _exp(look_ahead - look_ahead[np.maximum(trie.parent, 0)])
         reached = step[1:] * np.maximum(1.0, release[1:]) if self._mode == kernel.EAGER else step[1:]
         np.maximum.at(ahead, trie.parent[1:], reached)
         ahead[0] = max(ahead[0], 1.0)
@@ -386,14 +393,14 @@ class CtcBeamDecoder:
             release=release * rounding,
         )
         self._weights = kernel.Weights(
-            beam_size=options.beam_size or _UNLIMITED,
+            beam_size=options.beam_size or kernel.ALL,
             beam_floor=math.exp(-options.beam_threshold),
             token_threshold=float(options.token_threshold),
             lm_scale=scale,
             word_score=float(options.word_score),
             unk_score=float(options.unk_score),
             oov_look_ahead=oov,
-            oov_release=math.exp(min(700.0, most_oov - oov)) * rounding,
+            oov_release=math.exp(min(600.0, most_oov - oov)) * rounding,
         )
         ints, floats = np.zeros(1, np.int32), np.zeros(1, np.float32)
         for array in (ints, floats):  # as a model's: to numba it is another type
@@ -528,6 +535,12 @@ class CtcBeamDecoder:
         return " ".join(unit.text for unit in units), units
 
 
+def _exp(x: _Floats) -> _Floats:
+    """exp(x), which stays a number."""
+    y: _Floats = np.exp(np.minimum(x, 600.0))
+    return y
+
+
 def _kind(token: str, i: int) -> int:
     from asr.decode import ctc_beam_kernel as kernel
 
@@ -566,5 +579,7 @@ def _hotwords(hotwords: Any) -> dict[str, float | None]:
     items = hotwords.items() if isinstance(hotwords, Mapping) else ((phrase, None) for phrase in hotwords)
     found = {" ".join(phrase.split()): boost for phrase, boost in items}
     check("" not in found, "a hot phrase is empty")
-    check(all(boost is None or math.isfinite(boost) for boost in found.values()), "a boost is not a number")
+    for phrase, boost in found.items():
+        what = f"the boost {boost} of {phrase!r} is not a number between -{MOST_SCORE:g} and {MOST_SCORE:g}"
+        check(boost is None or abs(boost) <= MOST_SCORE, what)
     return found

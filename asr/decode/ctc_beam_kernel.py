@@ -143,9 +143,12 @@ _HISTORY, _NODE, _LAST, _BLANK_RECORD, _BLANK_END, _RECORD, _OLD_RECORD, _OLD_EN
 _COLUMNS = 10
 _BLANK, _TOKEN, _NEW_BLANK, _NEW_TOKEN, _STRONGEST = range(5)
 _NONE = -2
+ALL = 1 << 40  # a beam_size that keeps every hypothesis
+_SETTLED = 200  # words
+_MOST = 600.0  # of the logarithm of a factor: its exponential is still a number
 _FEW_SLOTS, _FEW_HISTORIES, _FEW_SPELLINGS, _FEW_RECORDS, _MANY_WORDS = -1, -2, -3, -4, -5
 _HISTORIES, _SPELLINGS, _RECORDS, _STAMP, _BEAM, _FRAME, _ONLY_BLANK = range(7)  # what is counted
-_LOG, _INVERSE = 0, 1  # probabilities are floats * scales[_INVERSE] * exp(scales[_LOG])
+_LOG, _INVERSE, _DEAD_END = range(3)  # probabilities are floats * scales[_INVERSE] * exp(scales[_LOG])
 
 _MIX_1, _MIX_2, _MIX_3 = np.uint64(0x9E3779B97F4A7C15), np.uint64(0xC2B2AE3D27D4EB4F), np.uint64(0x165667B19E3779F9)
 _SHIFT = np.uint64(32)
@@ -309,7 +312,7 @@ def _append_words(
             rows[row, _HOT_STATE] = after
             scores[row, _HOT_SUM] += hot.gain[after]
             delta += hot.gain[after] + hot.credit[after] - hot.credit[before]
-        scores[row, _DELTA], scores[row, _REPLACED], scores[row, _FACTOR] = delta, 0.0, np.exp(delta)
+        scores[row, _DELTA], scores[row, _REPLACED], scores[row, _FACTOR] = delta, 0.0, np.exp(min(delta, _MOST))
     return True
 
 
@@ -353,6 +356,47 @@ def _select(values: Array, n: int, k: int) -> Any:
         else:
             break
     return values[k]
+
+
+@jit_borrowing
+def _settle(state: State, n: int) -> int:
+    """What the best hypothesis said more than _SETTLED words ago stands: others that differ there are dropped.
+
+    Those that are kept get its times there. Without this, what is remembered of an hour is as many variants of its
+    first minutes as the beam is wide. The hypotheses that are kept.
+    """
+    ints, floats, histories, records = state.ints, state.floats, state.histories, state.records
+    best = 0
+    for i in range(n):
+        if floats[i, _BLANK] + floats[i, _TOKEN] > floats[best, _BLANK] + floats[best, _TOKEN]:
+            best = i
+    common = ints[best, _HISTORY]
+    for _ in range(_SETTLED):
+        common = histories[common, PARENT] if common > 0 else 0
+    if common == 0:
+        return n
+    depth = histories[common, LENGTH]
+    base, end = ints[best, _RECORD] if floats[best, _TOKEN] > floats[best, _BLANK] else ints[best, _BLANK_RECORD], 0
+    while base >= 0 and not 0 <= records[base, OF_WORD] < depth:
+        base, end = records[base, PREVIOUS], records[base, PREVIOUS_END]
+    kept = 0
+    for i in range(n):
+        at = ints[i, _HISTORY]
+        while at > common:  # a history lies behind those it goes on from
+            at = histories[at, PARENT]
+        if at != common:
+            continue
+        for column in range(_COLUMNS):
+            ints[kept, column] = ints[i, column]
+        floats[kept, _BLANK], floats[kept, _TOKEN] = floats[i, _BLANK], floats[i, _TOKEN]
+        for column in (_BLANK_RECORD, _RECORD):
+            after, at = -1, ints[kept, column]
+            while at >= 0 and not 0 <= records[at, OF_WORD] < depth:
+                after, at = at, records[at, PREVIOUS]
+            if after > base >= 0 and at != base and records[after, START] >= end:
+                records[after, PREVIOUS], records[after, PREVIOUS_END] = base, end
+        kept += 1
+    return kept
 
 
 @jit
@@ -440,12 +484,11 @@ def _propose(
     blank_prob: float,
     vocabulary: Vocabulary,
     weights: Weights,
-) -> tuple[int, float]:
+) -> tuple[int, float, float]:
     """What the n hypotheses of the beam may do in a frame: stay as they are (slots 0 to n - 1), and moves by a token.
 
-    The number of moves and the probability below which nothing enters the beam; _FEW_SLOTS or _FEW_SPELLINGS where the
-    memory is too small: the frame is then begun anew with more. No array is assigned to a name twice here: numba would
-    count references in every turn of the loops, which took most of the time.
+    The number of moves, the probability below which nothing enters the beam, and the best one that stays. _FEW_SLOTS or
+    _FEW_SPELLINGS where the memory is too small: the frame is then begun anew with more.
     """
     mode, kind, is_open, size = vocabulary.mode, vocabulary.kind, vocabulary.open, vocabulary.size
     spelling_first, spelling = vocabulary.spelling_first, vocabulary.spelling
@@ -539,7 +582,7 @@ def _propose(
                         if child < 0:
                             child = counts[_SPELLINGS]
                             if child == len(spellings):
-                                return _FEW_SPELLINGS, cutoff
+                                return _FEW_SPELLINGS, cutoff, best
                             spellings[child, 0], spellings[child, 1] = target, letter
                             spelling_table[place] = child + 1
                             counts[_SPELLINGS] += 1
@@ -562,7 +605,7 @@ def _propose(
                 if ending and low == high and is_open:
                     low, high, alone = 0, 1, True
             if n + moves + 1 + high - low > len(move_from):
-                return _FEW_SLOTS, cutoff
+                return _FEW_SLOTS, cutoff, best
             if not ending and not (mode == EAGER and first[target] == first[target + 1]) and mass * factor >= cutoff:
                 move_from[moves], move_token[moves], move_node[moves] = i, v, target
                 move_history[moves], move_word[moves], move_mass[moves] = history, -1, mass * factor
@@ -574,7 +617,7 @@ def _propose(
                 move_mass[moves] = mass * factor if boundary else mass  # factor: of the word that begins
                 move_replaced[moves] = replaced
                 moves += 1
-    return moves, cutoff
+    return moves, cutoff, best
 
 
 @jit_borrowing
@@ -601,7 +644,7 @@ def _move(state: State, counts: Array, n: int, moves: int, cutoff: float, beam_s
             replaced = move_replaced[k]
             if history_scores[history, _REPLACED] != replaced:  # nearly always it is, which spares a slow exp()
                 history_scores[history, _REPLACED] = replaced
-                history_scores[history, _FACTOR] = np.exp(history_scores[history, _DELTA] - replaced)
+                history_scores[history, _FACTOR] = np.exp(min(history_scores[history, _DELTA] - replaced, _MOST))
             mass *= history_scores[history, _FACTOR]
         if mass < cutoff or mass == 0.0:
             continue
@@ -798,7 +841,8 @@ def _advance(
     while counts[_FRAME] < frames and counts[_BEAM]:
         t, n = counts[_FRAME], counts[_BEAM]
         inverse, only_blank = scales[_INVERSE], counts[_ONLY_BLANK]
-        n_chosen, top, floor = _choose(log_probs, t, offset, kind, weights.token_threshold, chosen)
+        threshold = weights.token_threshold if scales[_DEAD_END] == 0.0 else np.inf
+        n_chosen, top, floor = _choose(log_probs, t, offset, kind, threshold, chosen)
         if top == -np.inf:
             counts[_BEAM] = 0
             break
@@ -821,11 +865,15 @@ def _advance(
             probs[chosen[k]] = np.exp(log_probs[t, chosen[k]] - offset[chosen[k]] - top) * inverse
         _sort_by(chosen, n_chosen, probs)
         blank_prob = np.exp(blank_value - top) * inverse if blank_value >= floor else 0.0
-        moves, cutoff = _propose(state, counts, n, chosen, n_chosen, probs, blank_prob, vocabulary, weights)
+        moves, cutoff, best = _propose(state, counts, n, chosen, n_chosen, probs, blank_prob, vocabulary, weights)
         for k in range(n_chosen):
             probs[chosen[k]] = 0.0
         if moves < 0:
             return moves
+        if moves == 0 and best == 0.0 and threshold < np.inf:
+            scales[_DEAD_END] = 1.0  # nothing that is likely here can follow: once more with all tokens
+            continue
+        scales[_DEAD_END] = 0.0
         if not _append_words(state, counts, state.move_history, state.move_word, moves, lm, hot, weights):
             return _FEW_HISTORIES
         _mark_blanks(state, n, t)
@@ -873,7 +921,7 @@ def search(
 ) -> Finals:
     """Searches one utterance: log_probs float32 (T, V), of which `offset` float64 (V,) is subtracted."""
     frames, vocab_size = log_probs.shape
-    state, counts, scales = _new_state(lm.start), np.zeros(7, np.int64), np.array([0.0, 1.0])
+    state, counts, scales = _new_state(lm.start), np.zeros(7, np.int64), np.array([0.0, 1.0, 0.0])
     counts[_HISTORIES] = counts[_BEAM] = counts[_ONLY_BLANK] = 1
     probs, chosen = np.zeros(vocab_size), np.empty(vocab_size, np.int32)
     while True:
@@ -882,6 +930,8 @@ def search(
             break
         slots, histories = len(state.ints), len(state.histories)
         spellings, records = len(state.spellings), len(state.records)
+        if lacking in (_MANY_WORDS, _FEW_RECORDS) and weights.beam_size < ALL:
+            counts[_BEAM] = _settle(state, counts[_BEAM])
         if lacking == _FEW_SLOTS:
             slots *= 2
         elif lacking == _FEW_HISTORIES:

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from ctc_reference import (
     LN10,
+    TOKENS,
     Lexicon,
     Scores,
     Task,
@@ -19,56 +20,15 @@ from ctc_reference import (
     brute_force,
     full_lexicon,
     prefix_search,
-    random_lm,
     random_log_probs,
+    random_task,
     readings,
     write_tiny_arpa,
 )
 
-TOKENS = {
-    "separator": ["<blank>", "<space>", "a", "b", "ab"],
-    "pieces": ["<blank>", "▁", "▁a", "a", "b"],
-    "lexicon": ["<blank>", "a", "b", "c"],
-    "tokens": ["<blank>", "a", "<space>", "b"],
-}
-LEXICONS: dict[str, Lexicon] = {
-    "separator": {"ab": [("a", "b"), ("ab",)], "same": [("a", "b")], "A": [("a",)], "b": [("b",)], "ba": [("b", "a")]},
-    "pieces": {"ab": [("▁a", "b")], "same": [("▁", "a", "b")], "A": [("a",)], "b": [("b",)], "ba": [("b", "▁a")]},
-    "lexicon": {
-        "v": [("a",), ("a", "b"), ("b", "a")],
-        "w": [("a", "b")],
-        "x": [("c",), ("b", "c", "b")],
-        "y": [("b",)],
-    },
-}
-VOCABULARIES = {
-    "separator": ["a", "b", "ab", "ba", "same", "A"],
-    "pieces": ["a", "b", "ab", "ba", "same", "A"],
-    "lexicon": ["v", "w", "x", "y"],
-    "tokens": ["a", "b", "<space>"],
-}
-NEW_HOTWORDS = {"separator": "bb", "pieces": "bb", "lexicon": "v", "tokens": "b"}  # "bb" is not in the lexicons
 METHODS = [brute_force, prefix_search]
 method = pytest.mark.parametrize("method", METHODS)
 Method = Callable[[list[list[float]], Task], dict[Words, Scores]]
-
-
-def random_task(rng: random.Random, mode: Any, lexicon: bool, lm: bool, hotwords: bool, prior: bool) -> Task:
-    vocabulary = VOCABULARIES[mode]
-    task: dict[str, Any] = {"word_score": rng.uniform(-1, 1), "unk_score": rng.uniform(-2, 0)}
-    if lexicon:
-        task["lexicon"] = LEXICONS[mode]
-    if lm:
-        task["lm"] = random_lm(rng, rng.sample(vocabulary, len(vocabulary) - 1), rng.randint(1, 3))
-        task["lm_weight"] = rng.uniform(0.2, 1.5)
-    if hotwords:
-        words = [*vocabulary, NEW_HOTWORDS[mode]]
-        phrases = [(NEW_HOTWORDS[mode],), *(tuple(rng.choices(words, k=rng.randint(1, 3))) for _ in range(3))]
-        task["hotwords"] = {phrase: rng.uniform(-1, 2) for phrase in phrases}
-    if prior:
-        task["prior_weight"] = rng.uniform(0, 1)
-        task["log_prior"] = [math.log(rng.uniform(0.05, 1)) for _ in TOKENS[mode]]
-    return Task(tokens=TOKENS[mode], mode=mode, **task)
 
 
 @pytest.mark.parametrize("prior", [False, True])
