@@ -86,7 +86,7 @@ def test_a_language_model_is_fitted_and_kept(folder: Path, cuts: Path, lm: Path)
     assert tried >= {(a, b, c) for a in GRID["lm_weight"] for b in GRID["word_score"] for c in GRID["prior_weight"]}
     assert len({trial.options.unk_score for trial in result.trials}) > 1
     assert {trial.options.beam_size for trial in result.trials} == {*BEAMS, SEARCH_BEAM}
-    assert min(o.lm_weight for o in (trial.options for trial in result.trials)) >= 0
+    assert min(min(o.lm_weight, o.prior_weight) for o in (trial.options for trial in result.trials)) == 0
     # Progress: one step more at each call, never beyond what there can be, and the end once.
     assert [done for done, _ in calls] == [*range(1, len(result.trials) + 1), len(result.trials)]
     assert all(total is not None and done < total for done, total in calls[:-1])
@@ -109,6 +109,16 @@ def test_a_lexicon_is_fitted_and_kept(folder: Path, cuts: Path, lexicon: Path) -
     assert {(o.lm_weight, o.unk_score) for o in options} == {(1.0, -20.0)}  # there is no model
     assert len({o.word_score for o in options}) > 3
     assert len({o.prior_weight for o in options}) > 3
+
+
+def test_a_larger_beam_where_it_is_worth_it(
+    folder: Path, cuts: Path, lm: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("asr.tune.BEAMS", (1, 30, 300))
+    result = tune(folder, cuts, lm=lm)
+    errors = [trial.error for trial in result.trials if trial.options.beam_size != SEARCH_BEAM]
+    assert errors[0] > errors[1] == errors[2]
+    assert result.best.beam_size == 30
 
 
 def test_what_is_not_tuned_stays(folder: Path, cuts: Path, lm: Path, lexicon: Path) -> None:
