@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,13 @@ import torch
 from asr.files import data_home
 
 torch.set_num_threads(2)
+
+
+@pytest.fixture(autouse=True)
+def denormal_numbers() -> Iterator[None]:
+    """Commands run in this process have the processor flush them: what comes after finds them again."""
+    yield
+    torch.set_flush_denormal(False)
 
 
 def real_corpus(name: str) -> Path:
