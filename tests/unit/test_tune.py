@@ -21,8 +21,8 @@ from asr.errors import InputError
 from asr.evaluate import evaluate, recognize
 from asr.lm.ngram import read_ngram
 from asr.model_folder import load_model, pretrained_names, save_model, utterance_keys
-from asr.score import correct_words
-from asr.tune import BEAMS, GRID, SEARCH_BEAM, Tuning, tune
+from asr.score import correct_words, score
+from asr.tune import BEAMS, GRID, SEARCH_BEAM, Trial, Tuning, tune
 
 
 @pytest.fixture(scope="module")
@@ -84,7 +84,11 @@ def test_a_language_model_is_fitted_and_kept(folder: Path, cuts: Path, lm: Path)
     # Every point of the grid was tried, and what lies around the best.
     tried = {(o.lm_weight, o.word_score, o.prior_weight) for o in (trial.options for trial in result.trials)}
     assert tried >= {(a, b, c) for a in GRID["lm_weight"] for b in GRID["word_score"] for c in GRID["prior_weight"]}
-    assert len({trial.options.unk_score for trial in result.trials}) > 1
+    found = replace(result.best, beam_size=SEARCH_BEAM, temperature=1.0)
+    for name, step in (("lm_weight", 0.1), ("word_score", 0.375), ("prior_weight", 0.075), ("unk_score", 1.25)):
+        for value in (getattr(found, name) - step, getattr(found, name) + step):
+            if value >= 0 or name in ("word_score", "unk_score"):
+                assert replace(found, **{name: round(value, 4)}) in [trial.options for trial in result.trials]
     assert {trial.options.beam_size for trial in result.trials} == {*BEAMS, SEARCH_BEAM}
     assert min(min(o.lm_weight, o.prior_weight) for o in (trial.options for trial in result.trials)) == 0
     # Progress: one step more at each call, never beyond what there can be, and the end once.
@@ -199,6 +203,19 @@ def test_the_table_has_the_least_error_of_each_pair_of_weights(folder: Path, cut
             assert cell == (f"{100 * min(errors):.2f}" if errors else "")
             if weight in GRID["lm_weight"] and word_score in GRID["word_score"]:
                 assert cell
+
+
+def test_the_table_of_trials_made_by_hand() -> None:
+    tried = [(0.5, 1.0, 50, 0.3), (0.5, 1.0, 50, 0.2), (0.5, 1.0, 50, 0.25), (0.5, 1.0, 10, 0.1), (0.25, -1.5, 50, 1.0)]
+    trials = [
+        Trial(BeamOptions(lm_weight=weight, word_score=word, beam_size=beam, prior_weight=i / 10), error)
+        for i, (weight, word, beam, error) in enumerate(tried)
+    ]
+    assert Tuning(trials[0].options, score(["a"], ["a"]), tuple(trials), (1.0, 1.0), 0.0).surface() == [
+        ["LM weight \\ word score", "-1.5", "1"],
+        ["0.25", "100.00", ""],
+        ["0.5", "", "20.00"],
+    ]
 
 
 def test_the_command(folder: Path, cuts: Path, lm: Path, lexicon: Path) -> None:
