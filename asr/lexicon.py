@@ -99,14 +99,24 @@ class Trie:
         best = np.full(len(self.letter), -np.inf)
         node_of = np.repeat(np.arange(len(self.letter)), np.diff(self.word_first))
         np.maximum.at(best, node_of, values[self.words])
-        # Levels lie one after the other, the root's first: its children, theirs, ...
-        levels = [(0, 1)]
-        while levels[-1][1] < len(best):
-            low, high = levels[-1]
-            levels.append((high, int(self.first[high])))
-        for low, high in reversed(levels[1:]):
+        for low, high in reversed(self._levels()[1:]):
             np.maximum.at(best, self.parent[low:high], best[low:high])
         return best
+
+    def depths(self) -> npt.NDArray[np.int32]:
+        """(N,) letters from the root to each node."""
+        depths = np.zeros(len(self.letter), np.int32)
+        for depth, (low, high) in enumerate(self._levels()):
+            depths[low:high] = depth
+        return depths
+
+    def _levels(self) -> list[tuple[int, int]]:
+        """The nodes of each depth, which lie one after the other: the root, its children, theirs, ..."""
+        levels = [(0, 1)]
+        while levels[-1][1] < len(self.letter):
+            high = levels[-1][1]
+            levels.append((high, int(self.first[high])))
+        return levels
 
 
 def build_trie(spellings: Sequence[Sequence[int]], words: Sequence[int]) -> Trie:

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import logging
+import pickle
+import sys
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Any, TypeVar
 
 log = logging.getLogger(__name__)
 
 F = TypeVar("F", bound=Callable[..., Any])
-# Seconds after which a call is compiling rather than loading.
-_PATIENCE = 1.5
-_ready: set[str] = set()  # of what there is nothing to tell any more
+_PATIENCE = 4.0  # seconds after which a call is compiling rather than loading
 _lock = threading.Lock()
 
 
@@ -44,24 +43,35 @@ def _jit(function: F, **options: Any) -> F:
     return compiled
 
 
-@contextmanager
-def telling(what: str) -> Iterator[None]:
-    """Says that `what` is being compiled where the block, for the first time in a process, takes long enough for it."""
-    if what in _ready:
-        yield
+def prepare(what: str, function: Any, call: Callable[[], object]) -> None:
+    """Makes `call`, which compiles `function` or loads what was compiled, and says so where it takes long.
+
+    What is kept on disk may be damaged, or the disk full: then it compiles for this process alone.
+    """
+    if getattr(function, "signatures", True):
         return
-    timer = threading.Timer(_PATIENCE, _tell, (what,))
-    timer.daemon = True
-    timer.start()
-    try:
-        yield
-    finally:
-        timer.cancel()
-        _ready.add(what)
-
-
-def _tell(what: str) -> None:
     with _lock:
-        if what not in _ready:
-            _ready.add(what)
-            log.info("compiling the %s for this machine: once, about half a minute", what)
+        if function.signatures:
+            return
+        message = "compiling the %s for this machine: once, about half a minute"
+        timer = threading.Timer(_PATIENCE, log.info, (message, what))
+        timer.daemon = True
+        timer.start()
+        try:
+            call()
+        except (OSError, EOFError, pickle.UnpicklingError) as e:
+            folder = getattr(function._cache, "cache_path", "its cache")
+            log.warning("%s: what was compiled cannot be kept or read (%s): compiling without it", folder, e)
+            _forget_cache(function)
+            call()
+        finally:
+            timer.cancel()
+
+
+def _forget_cache(function: Any) -> None:
+    """Every function of the module compiles anew, and keeps nothing."""
+    from numba.core.caching import NullCache
+
+    for each in vars(sys.modules[function.__module__]).values():
+        if hasattr(each, "_cache") and hasattr(each, "signatures"):
+            each._cache = NullCache()

@@ -102,7 +102,7 @@ def tune(
     """
     started = time.perf_counter()
     loaded, folder = load_model(model), find_model(model)
-    if folder.parent == PRETRAINED:
+    if folder.resolve().parent == PRETRAINED.resolve():
         raise InputError(
             "comes with the package and stays as it is", where=model, remedy=f"copy {folder} and tune that"
         )

@@ -53,6 +53,7 @@ class Task:
     lm_weight: float = 1.0
     word_score: float = 0.0
     unk_score: float = 0.0
+    unk_letter_score: float = 0.0  # where any text may be a word
     prior_weight: float = 0.0
     log_prior: list[float] | None = None
 
@@ -280,7 +281,11 @@ def lm_part(sequence: Words, task: Task) -> float:
     if task.lm is None:
         return 0.0
     unknown = [word for word in sequence if not task.lm.knows(word)]
-    return task.lm_weight * LN10 * task.lm.score(sequence) + task.unk_score * len(unknown)
+    part = task.lm_weight * LN10 * task.lm.score(sequence) + task.unk_score * len(unknown)
+    if task.lexicon is None and task.mode != "tokens":
+        listed = {word for phrase in task.hotwords for word in phrase}
+        part += task.unk_letter_score * sum(len(word) for word in unknown if word not in listed)
+    return part
 
 
 def hotword_part(sequence: Words, task: Task) -> float:
@@ -408,6 +413,7 @@ NEW_HOTWORDS = {"separator": "bb", "pieces": "bb", "lexicon": "v", "tokens": "b"
 def random_task(rng: random.Random, mode: Any, lexicon: bool, lm: bool, hotwords: bool, prior: bool) -> Task:
     vocabulary = VOCABULARIES[mode]
     task: dict[str, Any] = {"word_score": rng.uniform(-1, 1), "unk_score": rng.uniform(-2, 0)}
+    task["unk_letter_score"] = -rng.random()
     if lexicon:
         task["lexicon"] = LEXICONS[mode]
     if lm:

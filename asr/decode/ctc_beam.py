@@ -4,6 +4,7 @@ The score of words W given log-probabilities x, natural logarithms throughout:
 
     score(W) = log sum over paths that read as W of exp(sum over t of x[t, path[t]] - prior_weight * log_prior[path[t]])
              + lm_weight * log p(W, </s> | <s>) + unk_score * words that the model does not know
+             + unk_letter_score * letters of those of them that are in no list: neither lexicon nor hot words
              + word_score * number of words
              + for each place where a phrase of the hot words stands: its boost
 
@@ -30,7 +31,7 @@ from asr.errors import InputError
 from asr.files import read_text
 from asr.lexicon import Lexicon, build_trie, read_lexicon
 from asr.lm.ngram import NgramModel, read_ngram
-from asr.numba_cache import telling
+from asr.numba_cache import prepare
 from asr.text import graphemes
 from asr.tokenizer import BLANK_ID, SPACE
 from asr.transcript import Hypothesis, Word
@@ -43,6 +44,7 @@ log = logging.getLogger(__name__)
 
 WORD_MARK = "\u2581"  # begins the pieces that begin a word (SentencePiece)
 LN10 = math.log(10.0)
+MOST_HYPOTHESES = 1 << 30
 MOST_SCORE = 300.0  # of a word: far beyond what is of use, and its exponential is still a number
 
 _Floats: TypeAlias = npt.NDArray[np.float64]
@@ -57,6 +59,7 @@ class BeamOptions:
     lm_weight: float = 1.0  # of the language model's log-probability
     word_score: float = 0.0  # added for each word
     unk_score: float = -20.0  # added for each word that the language model does not know
+    unk_letter_score: float = 0.0  # added for each letter of a word that is spelled freely; 0 or below
     prior_weight: float = 0.0  # of the tokens' log prior, which is subtracted
     hotword_boost: float = 5.0  # of hot words that come without one
     temperature: float = 1.0  # by which scores are divided before confidences are taken from them
@@ -65,8 +68,10 @@ class BeamOptions:
     lm_unit: Literal["auto", "word", "token"] = "auto"  # what the model is over; auto: tokens if nothing ends words
 
     def __post_init__(self) -> None:
-        check(self.beam_size >= 0, f"beam_size {self.beam_size} is below 0")
-        check(self.nbest >= 1, f"nbest {self.nbest} is not at least 1")
+        for name, low in (("beam_size", 0), ("nbest", 1)):
+            value = getattr(self, name)
+            whole = isinstance(value, int) and low <= value <= MOST_HYPOTHESES
+            check(whole, f"{name} {value} is not a whole number from {low} to {MOST_HYPOTHESES}")
         check(self.temperature > 0, f"temperature {self.temperature} is not above 0")
         check(self.beam_threshold >= 0, f"beam_threshold {self.beam_threshold} is not at least 0")
         check(self.token_threshold >= 0, f"token_threshold {self.token_threshold} is not at least 0")
@@ -75,6 +80,8 @@ class BeamOptions:
         for name, low, high in (("lm_weight", 0, 20), ("prior_weight", 0, 20)):
             value = getattr(self, name)
             check(low <= value <= high, f"{name} {value} is not between {low} and {high}")
+        value = self.unk_letter_score
+        check(-MOST_SCORE <= value <= 0, f"unk_letter_score {value} is not between -{MOST_SCORE:g} and 0")
         for name in ("word_score", "unk_score", "hotword_boost"):
             value = getattr(self, name)
             check(abs(value) <= MOST_SCORE, f"{name} {value} is not between -{MOST_SCORE:g} and {MOST_SCORE:g}")
@@ -144,6 +151,7 @@ class CtcBeamDecoder:
         **changes: Any,
     ) -> None:
         self.tokens, self.frame_seconds, self.words = list(tokens), frame_seconds, words
+        check(len(set(self.tokens)) == len(self.tokens), "a token is there twice")
         check(len(self.tokens) >= 2, f"a vocabulary of {len(self.tokens)} has no token beside the blank")
         self.threads = threads or _processors()
         self.lm = read_ngram(lm) if isinstance(lm, str | Path) else lm
@@ -234,24 +242,24 @@ class CtcBeamDecoder:
         spelling: list[list[int]] = [[] for _ in tokens]
         for token, i in names.items():
             if by_character:
-                spelling[i] = [letters.setdefault(c, len(letters)) for c in graphemes(token.removeprefix(WORD_MARK))]
+                spelling[i] = [letters.setdefault(c, len(letters)) for c in token.removeprefix(WORD_MARK)]
             else:
                 spelling[i] = [i]
         self._letters = {number: letter for letter, number in letters.items()}
 
-        def spell(units: Sequence[str]) -> list[int] | None:
+        def spell(word: str, units: Sequence[str]) -> list[int] | None:
             if by_character:
-                units = graphemes("".join(units).replace(WORD_MARK, ""))
+                units = "".join(units).replace(WORD_MARK, "")
+            elif not all(unit in letters for unit in units) and list(units) == graphemes(word):
+                units = word  # spelled plainly, with tokens that are parts of perceived characters
             found = [letters[unit] for unit in units if unit in letters]
             return found if found and len(found) == len(units) else None
 
         said: list[tuple[str, Sequence[str]]] = []  # the words of the vocabulary and their units
-        if by_token:
-            said = []
-        elif lexicon is not None:
+        if lexicon is not None:
             said = list(lexicon.pronunciations)
-        elif self.lm is not None:
-            said = [(w, graphemes(w)) for w in self.lm.words if w not in ("<unk>", "<UNK>", "<s>", "</s>")]
+        elif self.lm is not None and not by_token:
+            said = [(w, w) for w in self.lm.words if w not in ("<unk>", "<UNK>", "<s>", "</s>")]
         in_lexicon = {word for word, _ in said}
         phrases = {tuple(self._phrase_words(phrase, names)): boost for phrase, boost in hotwords.items()}
         if not by_token:
@@ -262,7 +270,7 @@ class CtcBeamDecoder:
         ids = {word: i for i, word in enumerate(self.vocabulary)}
         spellings, of_word, lacking = [], [], {}
         for word, units in said:
-            spelled = spell(units)
+            spelled = spell(word, units)
             if spelled is None:
                 lacking[word] = [unit for unit in units if unit not in letters]
                 continue
@@ -274,6 +282,7 @@ class CtcBeamDecoder:
         self.unsayable = {word: units for word, units in lacking.items() if word not in ids}
         self._report_unsayable(lexicon, len(in_lexicon), phrases)
         self._trie = build_trie(spellings, of_word)
+        self._depth = self._trie.depths()
         self._has = np.zeros(len(self._trie.letter), np.int64)
         bits = np.left_shift(np.int64(1), self._trie.letter[1:].astype(np.int64) & 63)
         np.bitwise_or.at(self._has, self._trie.parent[1:], bits)
@@ -317,7 +326,8 @@ class CtcBeamDecoder:
         hot = [word for phrase in phrases for word in phrase if word in self.unsayable]
         known = {word for phrase in phrases for word in phrase}
         if self.vocabulary and not hot:
-            hot = [word for word in known if word not in self.vocabulary and word not in self.unsayable]
+            sayable = set(self.vocabulary)
+            hot = [word for word in known if word not in sayable and word not in self.unsayable]
         for word in dict.fromkeys(hot):
             log.warning(
                 "hot word %r cannot be said with the model's tokens: %s",
@@ -325,12 +335,23 @@ class CtcBeamDecoder:
                 " ".join(self.unsayable.get(word, [word])),
             )
         others = {word: units for word, units in self.unsayable.items() if word not in known}
-        if others and lexicon is not None:
+        if others and (lexicon is not None or 2 * len(others) > words):
             missing = sorted({unit for units in others.values() for unit in units})
             log.warning(
-                "%d of %d words of the lexicon cannot be said with the model's tokens (%s ...), which lack %s",
-                *(len(others), words, ", ".join(list(others)[:5]), " ".join(missing[:20])),
+                "%d of %d words of the %s cannot be said with the model's tokens (%s ...), which lack %s",
+                *(len(others), words, "language model" if lexicon is None else "lexicon"),
+                *(", ".join(list(others)[:5]), " ".join(missing[:20])),
             )
+        if lexicon is not None and self.lm is not None:
+            lm = self.lm
+            unknown = [
+                word for word in dict.fromkeys(word for word, _ in lexicon.pronunciations) if lm.id(word) == lm.unk
+            ]
+            if 2 * len(unknown) > words:
+                log.warning(
+                    "the language model does not know %d of %d words of the lexicon (%s ...): is it in another case?",
+                    *(len(unknown), words, ", ".join(unknown[:5])),
+                )
 
     def _set_up_weights(self) -> None:
         """What the options' weights decide: look-ahead, boosts."""
@@ -363,11 +384,12 @@ class CtcBeamDecoder:
         if self._mode != kernel.UNITS:
             look_ahead = trie.best_below(value)
             look_ahead[0] = 0.0
-            most_here = np.full(len(look_ahead), most_oov if self._open else -np.inf)
+            spelled = options.unk_letter_score * self._depth if lm is not None else np.zeros(len(look_ahead))
+            most_here = most_oov + spelled if self._open else np.full(len(look_ahead), -np.inf)
             ends = np.flatnonzero(np.diff(trie.word_first))
             most_here[ends] = np.maximum.reduceat(most[trie.words], trie.word_first[ends]) if len(ends) else []
             release = _exp(most_here - look_ahead)
-            ahead = _exp(oov - look_ahead) if self._open else np.zeros(len(look_ahead))
+            ahead = _exp(oov + spelled - look_ahead) if self._open else np.zeros(len(look_ahead))
         step = _exp(look_ahead - look_ahead[np.maximum(trie.parent, 0)])
         reached = step[1:] * np.maximum(1.0, release[1:]) if self._mode == kernel.EAGER else step[1:]
         np.maximum.at(ahead, trie.parent[1:], reached)
@@ -382,13 +404,14 @@ class CtcBeamDecoder:
             spelling=self._spelling,
             letter=trie.letter,
             parent=trie.parent,
+            depth=self._depth,
             first=trie.first,
             word_first=trie.word_first,
             words=trie.words,
             look_ahead=look_ahead,
             step=step,
             has=self._has,
-            few_letters=bool(trie.letter.max() < 64),
+            few_letters=len(self._letters) < 64 and max(self._letters, default=0) < 64,
             ahead=ahead * rounding,
             release=release * rounding,
         )
@@ -399,6 +422,7 @@ class CtcBeamDecoder:
             lm_scale=scale,
             word_score=float(options.word_score),
             unk_score=float(options.unk_score),
+            unk_letter_score=float(options.unk_letter_score) if lm is not None else 0.0,
             oov_look_ahead=oov,
             oov_release=math.exp(min(600.0, most_oov - oov)) * rounding,
         )
@@ -457,8 +481,14 @@ class CtcBeamDecoder:
     def _decode(self, log_probs: npt.NDArray[np.float32]) -> list[Hypothesis]:
         from asr.decode import ctc_beam_kernel as kernel
 
-        with telling("beam search"):
-            finals = kernel.search(log_probs, self._offset, self._vocabulary, self._lm, self._hot, self._weights)
+        log_probs = np.require(log_probs, np.float32, ["C", "W"])
+        prepare("beam search", kernel.word_posteriors, lambda: self._search(log_probs[:0]))
+        return self._search(log_probs)
+
+    def _search(self, log_probs: npt.NDArray[np.float32]) -> list[Hypothesis]:
+        from asr.decode import ctc_beam_kernel as kernel
+
+        finals = kernel.search(log_probs, self._offset, self._vocabulary, self._lm, self._hot, self._weights)
         if not len(finals.total):
             return [Hypothesis("", score=-math.inf)]
         scaled = (finals.total - finals.total[0]) / self.options.temperature
@@ -508,7 +538,7 @@ class CtcBeamDecoder:
         node, letters, size = word - len(self.vocabulary), [], len(self._trie.letter)
         while node:
             if node >= size:
-                node, letter = spellings[node - size].tolist()
+                node, letter, _ = spellings[node - size].tolist()
             else:
                 node, letter = int(self._trie.parent[node]), int(self._trie.letter[node])
             letters.append(self._letters[letter])
@@ -536,8 +566,8 @@ class CtcBeamDecoder:
 
 
 def _exp(x: _Floats) -> _Floats:
-    """exp(x), which stays a number."""
-    y: _Floats = np.exp(np.minimum(x, 600.0))
+    """exp(x), held within what can be multiplied (as the kernel does)."""
+    y: _Floats = np.exp(np.clip(x, -600.0, 600.0))
     return y
 
 

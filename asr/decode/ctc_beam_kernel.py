@@ -40,6 +40,7 @@ class Vocabulary(NamedTuple):
     spelling: Array  # int32
     letter: Array  # int32 (N,), of the node
     parent: Array  # int32 (N,)
+    depth: Array  # int32 (N,): letters so far
     first: Array  # int32 (N + 1,): children of node n are first[n]..first[n + 1] - 1, sorted by letter
     word_first: Array  # int32 (N + 1,): words that end at node n are words[word_first[n]:word_first[n + 1]]
     words: Array  # int32
@@ -47,7 +48,7 @@ class Vocabulary(NamedTuple):
     step: Array  # float64 (N,): exp(look_ahead of the node - that of its parent)
     # What spares the search most of its work:
     has: Array  # int64 (N,): bit l % 64 is set where a child has letter l
-    few_letters: bool  # all are below 64
+    few_letters: bool  # all that tokens stand for are below 64
     ahead: Array  # float64 (N,): of the factor that a token within a word brings
     release: Array  # float64 (N,): of the factor that the end of a word brings; (V,) where every token is a word
 
@@ -88,7 +89,8 @@ class Weights(NamedTuple):
     lm_scale: float  # lm_weight * ln 10
     word_score: float
     unk_score: float
-    oov_look_ahead: float  # of a word beyond the trie
+    unk_letter_score: float  # for each letter of a word that the vocabulary lacks
+    oov_look_ahead: float  # of a word beyond the trie, but for its letters
     oov_release: float  # Vocabulary.release of a word beyond the trie
 
 
@@ -104,7 +106,7 @@ class Finals(NamedTuple):
     end: Array  # int32 (H,): frame after the last token
     histories: Array  # int32 (histories, 5)
     records: Array  # int32 (records, 5)
-    spellings: Array  # int32 (spellings, 2): parent, letter
+    spellings: Array  # int32 (spellings, 3): parent, letter, letters so far
     sizes: Array  # int64 (3,): histories, records and slots that memory was taken for
 
 
@@ -116,7 +118,7 @@ class State(NamedTuple):
     scores: Array  # float64 (slots,)
     scratch: Array  # float64 (slots,)
     bounds: Array  # float64 (slots,)
-    able: Array  # int32 (slots,)
+    able: Array  # int32 (slots,): for a moment, as scratch, known
     known: Array  # int32 (slots,)
     move_from: Array  # int32 (slots,): a hypothesis's slot, the token it goes on by, where it leads
     move_token: Array
@@ -130,7 +132,7 @@ class State(NamedTuple):
     histories: Array  # int32 (histories, 5)
     history_scores: Array  # float64 (histories, 5)
     history_table: Array  # int32: hash table, row + 1
-    spellings: Array  # int32 (spellings, 2): parent and letter of the nodes beyond the trie
+    spellings: Array  # int32 (spellings, 3): parent and letter of the nodes beyond the trie, letters so far
     spelling_table: Array  # int32
     records: Array  # int32 (records, 5): tokens that were said, and when
 
@@ -143,15 +145,22 @@ _HISTORY, _NODE, _LAST, _BLANK_RECORD, _BLANK_END, _RECORD, _OLD_RECORD, _OLD_EN
 _COLUMNS = 10
 _BLANK, _TOKEN, _NEW_BLANK, _NEW_TOKEN, _STRONGEST = range(5)
 _NONE = -2
+_TINY = 5e-324  # the least number above 0
 ALL = 1 << 40  # a beam_size that keeps every hypothesis
 _SETTLED = 200  # words
-_MOST = 600.0  # of the logarithm of a factor: its exponential is still a number
+_MOST = 600.0  # size of the logarithm of a factor: its exponential is still a number, and not 0
 _FEW_SLOTS, _FEW_HISTORIES, _FEW_SPELLINGS, _FEW_RECORDS, _MANY_WORDS = -1, -2, -3, -4, -5
 _HISTORIES, _SPELLINGS, _RECORDS, _STAMP, _BEAM, _FRAME, _ONLY_BLANK = range(7)  # what is counted
 _LOG, _INVERSE, _DEAD_END = range(3)  # probabilities are floats * scales[_INVERSE] * exp(scales[_LOG])
 
 _MIX_1, _MIX_2, _MIX_3 = np.uint64(0x9E3779B97F4A7C15), np.uint64(0xC2B2AE3D27D4EB4F), np.uint64(0x165667B19E3779F9)
 _SHIFT = np.uint64(32)
+
+
+@jit_borrowing
+def _exp(x: float) -> Any:
+    """exp(x), held within what can be multiplied: a word however unlikely can be heard where nothing else can."""
+    return np.exp(min(max(x, -_MOST), _MOST))
 
 
 @jit_borrowing
@@ -260,6 +269,7 @@ def _append_words(
     of: Array,
     words: Array,
     n: int,
+    vocabulary: Vocabulary,
     lm: LanguageModel,
     hot: Hotwords,
     weights: Weights,
@@ -268,7 +278,8 @@ def _append_words(
 
     New ones are scored all together, because numba counts references to the arrays in each call of a function.
     """
-    rows, scores, table = state.histories, state.history_scores, state.history_table
+    rows, scores, table, spellings = state.histories, state.history_scores, state.history_table, state.spellings
+    size, depth = vocabulary.size, vocabulary.depth
     begin = end = counts[_HISTORIES]
     for i in range(n):
         parent, word = of[i], words[i]
@@ -300,9 +311,13 @@ def _append_words(
         parent, word, delta = rows[row, PARENT], rows[row, WORD], weights.word_score
         gained = 0.0
         if lm.present:
-            gained = weights.lm_scale * log10[row - begin] + (
-                weights.unk_score if known[row - begin] == lm.unk else 0.0
-            )
+            gained = weights.lm_scale * log10[row - begin]
+            if known[row - begin] == lm.unk:
+                gained += weights.unk_score
+            if word > size:
+                node, trie_size = word - size, len(depth)
+                letters = depth[node] if node < trie_size else spellings[node - trie_size, 2]
+                gained += weights.unk_letter_score * letters
             delta += gained
         rows[row, _LM_STATE], rows[row, _HOT_STATE] = states[row - begin] if lm.present else 0, 0
         scores[row, _LM_SUM], scores[row, _HOT_SUM] = scores[parent, _LM_SUM] + gained, scores[parent, _HOT_SUM]
@@ -312,7 +327,7 @@ def _append_words(
             rows[row, _HOT_STATE] = after
             scores[row, _HOT_SUM] += hot.gain[after]
             delta += hot.gain[after] + hot.credit[after] - hot.credit[before]
-        scores[row, _DELTA], scores[row, _REPLACED], scores[row, _FACTOR] = delta, 0.0, np.exp(min(delta, _MOST))
+        scores[row, _DELTA], scores[row, _REPLACED], scores[row, _FACTOR] = delta, 0.0, _exp(delta)
     return True
 
 
@@ -451,7 +466,7 @@ def _collect_words(state: State, counts: Array, n: int, trie_size: int, size: in
             spelt[at] = spelt_count
             parent = spellings[at, 0] - trie_size
             spellings[spelt_count, 0] = trie_size + spelt[parent] if parent >= 0 else spellings[at, 0]
-            spellings[spelt_count, 1] = spellings[at, 1]
+            spellings[spelt_count, 1], spellings[spelt_count, 2] = spellings[at, 1], spellings[at, 2]
             spelt_count += 1
     count = 0
     for h in range(n_histories):
@@ -497,7 +512,8 @@ def _propose(
     word_first, words = vocabulary.word_first, vocabulary.words
     look_ahead, step = vocabulary.look_ahead, vocabulary.step
     ahead, release = vocabulary.ahead, vocabulary.release
-    oov_look_ahead, oov_release = weights.oov_look_ahead, weights.oov_release
+    oov_look_ahead, oov_release, depth = weights.oov_look_ahead, weights.oov_release, vocabulary.depth
+    unk_letter_score, letter_factor = weights.unk_letter_score, np.exp(weights.unk_letter_score)
     ints, floats, scores, bounds, able = state.ints, state.floats, state.scores, state.bounds, state.able
     histories, spellings, spelling_table = state.histories, state.spellings, state.spelling_table
     move_from, move_token, move_node = state.move_from, state.move_token, state.move_node
@@ -558,7 +574,10 @@ def _propose(
                 continue
 
             # Where the token leads within the vocabulary.
-            replaced = oov_look_ahead if node >= trie_size else look_ahead[node]
+            if node < trie_size:
+                replaced = look_ahead[node]
+            else:
+                replaced = oov_look_ahead + unk_letter_score * spellings[node - trie_size, 2]
             target, factor = 0, 1.0
             if mode != UNITS and kind[v] != SEPARATOR:
                 target = 0 if boundary else node
@@ -572,8 +591,10 @@ def _propose(
                     if child >= 0:
                         factor *= step[child]
                     elif is_open:
+                        so_far = depth[target] if target < trie_size else spellings[target - trie_size, 2]
+                        factor *= letter_factor
                         if target < trie_size:
-                            factor *= np.exp(oov_look_ahead - look_ahead[target])
+                            factor *= _exp(oov_look_ahead + unk_letter_score * so_far - look_ahead[target])
                         place = _hash(target, letter, 0, len(spelling_table))
                         child = spelling_table[place] - 1
                         while child >= 0 and (spellings[child, 0] != target or spellings[child, 1] != letter):
@@ -584,6 +605,7 @@ def _propose(
                             if child == len(spellings):
                                 return _FEW_SPELLINGS, cutoff, best
                             spellings[child, 0], spellings[child, 1] = target, letter
+                            spellings[child, 2] = so_far + 1
                             spelling_table[place] = child + 1
                             counts[_SPELLINGS] += 1
                         child += trie_size
@@ -606,7 +628,11 @@ def _propose(
                     low, high, alone = 0, 1, True
             if n + moves + 1 + high - low > len(move_from):
                 return _FEW_SLOTS, cutoff, best
-            if not ending and not (mode == EAGER and first[target] == first[target + 1]) and mass * factor >= cutoff:
+            if (
+                not ending
+                and not (mode == EAGER and first[target] == first[target + 1])
+                and mass * factor >= max(cutoff, _TINY)
+            ):
                 move_from[moves], move_token[moves], move_node[moves] = i, v, target
                 move_history[moves], move_word[moves], move_mass[moves] = history, -1, mass * factor
                 moves += 1
@@ -644,7 +670,7 @@ def _move(state: State, counts: Array, n: int, moves: int, cutoff: float, beam_s
             replaced = move_replaced[k]
             if history_scores[history, _REPLACED] != replaced:  # nearly always it is, which spares a slow exp()
                 history_scores[history, _REPLACED] = replaced
-                history_scores[history, _FACTOR] = np.exp(min(history_scores[history, _DELTA] - replaced, _MOST))
+                history_scores[history, _FACTOR] = _exp(history_scores[history, _DELTA] - replaced)
             mass *= history_scores[history, _FACTOR]
         if mass < cutoff or mass == 0.0:
             continue
@@ -708,7 +734,7 @@ def _new_state(start: int) -> State:
         histories,
         history_scores,
         _pair_table(histories, 1, 8192),
-        np.empty((1024, 2), np.int32),
+        np.empty((1024, 3), np.int32),
         np.zeros(2048, np.int32),
         np.empty((8192, 5), np.int32),
     )
@@ -874,7 +900,7 @@ def _advance(
             scales[_DEAD_END] = 1.0  # nothing that is likely here can follow: once more with all tokens
             continue
         scales[_DEAD_END] = 0.0
-        if not _append_words(state, counts, state.move_history, state.move_word, moves, lm, hot, weights):
+        if not _append_words(state, counts, state.move_history, state.move_word, moves, vocabulary, lm, hot, weights):
             return _FEW_HISTORIES
         _mark_blanks(state, n, t)
         m = _move(state, counts, n, moves, cutoff, weights.beam_size)
@@ -989,7 +1015,10 @@ def _finish(
                     low, high = 0, 1
             if node != 0 and complete and (mode == EAGER or (alone and not vocabulary.open)):
                 continue
-            here = weights.oov_look_ahead if node >= trie_size else look_ahead[node]
+            if node < trie_size:
+                here = look_ahead[node]
+            else:
+                here = weights.oov_look_ahead + weights.unk_letter_score * state.spellings[node - trie_size, 2]
             for w in range(low, high):
                 source[ends], history_of[ends], word_of[ends] = i, ints[i, _HISTORY], -1
                 value[ends] = np.log(floats[i, _BLANK] + floats[i, _TOKEN]) + log_scale - here
@@ -998,7 +1027,7 @@ def _finish(
                 ends += 1
         if ends:
             break
-    _append_words(state, counts, history_of, word_of, ends, lm, hot, weights)
+    _append_words(state, counts, history_of, word_of, ends, vocabulary, lm, hot, weights)
     lm_end = np.zeros(ends)
     if lm.present and lm.eos >= 0:
         states = np.empty(ends, np.int32)
