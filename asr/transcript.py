@@ -9,7 +9,10 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Word:
-    """A word as it was heard. `confidence` is 0-1: the least posterior of its tokens."""
+    """A word as it was heard.
+
+    `confidence` is 0-1: in beam search the word's posterior at its place, in greedy search the least of its tokens.
+    """
 
     text: str
     start: float

@@ -37,7 +37,7 @@ GRID: dict[str, tuple[float, ...]] = {
     "word_score": (-1.0, 0.5, 2.0, 3.5),
     "prior_weight": (0.0, 0.3, 0.6, 0.9),
 }
-STEPS = {"lm_weight": 0.2, "word_score": 0.75, "prior_weight": 0.15, "unk_score": 2.5}
+STEPS = {"lm_weight": 0.2, "word_score": 0.75, "prior_weight": 0.15, "unk_score": 2.5, "unk_letter_score": 0.5}
 SEARCH_BEAM = 50  # while weights are searched
 BEAMS = (10, 25, 50, 100, 200, 400)
 WORTH = 0.01  # of the error rate: what a larger beam has to bring
@@ -111,7 +111,9 @@ def tune(
     logits, references = _log_probs(loaded, cuts, batch_seconds=batch_seconds, num_workers=num_workers)
     tuned = ["word_score"]
     if decoder.lm is not None:
-        tuned = ["lm_weight", "word_score", *(["unk_score"] if decoder.has_unknown_words else [])]
+        tuned = ["lm_weight", "word_score"]
+        tuned += ["unk_score"] if decoder.has_unknown_words else []
+        tuned += ["unk_letter_score"] if decoder.spells_words else []
     if loaded.log_prior is not None:
         tuned.append("prior_weight")
     else:
@@ -146,7 +148,9 @@ def tune(
             for name in tuned:
                 for sign in (-1, 1):
                     value = round(getattr(best.options, name) + sign * scale * STEPS[name], 4)
-                    if name in ("lm_weight", "prior_weight") and value < 0:
+                    if (name in ("lm_weight", "prior_weight") and value < 0) or (
+                        name == "unk_letter_score" and value > 0
+                    ):
                         continue
                     here = {each: getattr(best.options, each) for each in tuned}
                     found = tried(beam_size=SEARCH_BEAM, **{**here, name: value})

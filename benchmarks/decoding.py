@@ -52,7 +52,7 @@ Build = Callable[[float, float, float], Decode]  # LM weight, score of a word, o
 # Weights tried, for natural logarithms.
 LM_WEIGHTS = (0.5, 0.8, 1.1)
 WORD_SCORES = (0.0, 2.0, 4.0)
-UNK_SCORES = (-20.0, -10.0, -30.0)  # where any words may be heard; the first while the others are tried
+UNK_SCORES = (-5.0, -10.0, -20.0)  # where any words may be heard
 DEV = 30  # utterances that weights are tuned on
 LEAST_COUNT = 3  # of a word, to be in the language model
 TOKENS = ["<blank>", "<space>", "'", *"abcdefghijklmnopqrstuvwxyz"]
@@ -356,20 +356,13 @@ def spelled(words: list[str], m: Material) -> list[str]:
 
 def tune(row: Row, m: Material) -> Decode:
     """The program with the weights that are best on the first utterances."""
-    errors: dict[tuple[float, ...], int] = {}
-
-    def best(*choices: tuple[float, ...]) -> tuple[float, ...]:
-        for weights in itertools.product(*choices):
-            if weights not in errors:
-                decode = row.build(*weights)
-                errors[weights] = score(m.texts[:DEV], [decode(x) for x in m.log_probs[:DEV]]).words.errors
-        return min(errors, key=errors.__getitem__)
-
     if row.tuned == 0:
         return row.build(1.0, 0.0, 0.0)
-    chosen = best(LM_WEIGHTS, WORD_SCORES, UNK_SCORES[:1])
-    if row.tuned == 3:
-        chosen = best(chosen[:1], chosen[1:2], UNK_SCORES)
+    errors: dict[tuple[float, float, float], int] = {}
+    for weights in itertools.product(LM_WEIGHTS, WORD_SCORES, UNK_SCORES if row.tuned == 3 else UNK_SCORES[:1]):
+        decode = row.build(*weights)
+        errors[weights] = score(m.texts[:DEV], [decode(x) for x in m.log_probs[:DEV]]).words.errors
+    chosen = min(errors, key=errors.__getitem__)
     row.weights = chosen[: row.tuned]
     return row.build(*chosen)
 

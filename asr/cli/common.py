@@ -28,12 +28,20 @@ BeamSize = Annotated[int | None, typer.Option(help="Hypotheses that are kept; 0:
 Nbest = Annotated[int | None, typer.Option("--nbest", help="Hypotheses that are returned (json). Default: 1.")]
 LmWeight = Annotated[float | None, typer.Option(help="Of the model's log-probability. Default: 1.")]
 WordScore = Annotated[float | None, typer.Option(help="Added for each word. Default: 0.")]
-UnkScore = Annotated[float | None, typer.Option(help="Added for each word that the LM lacks. Default: -20.")]
+UnkScore = Annotated[float | None, typer.Option(help="Added for each word that the LM lacks. Default: -5.")]
+UnkLetterScore = Annotated[
+    float | None, typer.Option(help="Added for each letter of those that no list has; 0 or below. Default: -1.5.")
+]
 PriorWeight = Annotated[float | None, typer.Option(help="Of the tokens' log prior, subtracted. Default: 0.")]
 HotwordBoost = Annotated[float | None, typer.Option(help="Of phrases that come without one. Default: 5.")]
 Temperature = Annotated[float | None, typer.Option(help="Divides scores for confidences. Default: 1.")]
-BeamThreshold = Annotated[float | None, typer.Option(help="Worse hypotheses are dropped. Default: 20.")]
-TokenThreshold = Annotated[float | None, typer.Option(help="Worse tokens of a frame are passed over. Default: 9.")]
+BeamThreshold = Annotated[
+    float | None, typer.Option(help="Hypotheses worse than the best by more are dropped (nats, or inf). Default: 15.")
+]
+TokenThreshold = Annotated[
+    float | None,
+    typer.Option(help="Tokens worse than a frame's best by more are passed over (nats, or inf). Default: 8."),
+]
 LmUnit = Annotated[str | None, typer.Option(help="What the LM is over: auto, word or token. Default: auto.")]
 
 

@@ -44,7 +44,8 @@ def tune(
         f" nats a word at temperature 1, {result.cross_entropy[1]:.3f} at {best.temperature:g}"
     )
     print(
-        f"lm_weight {best.lm_weight:g}, word_score {best.word_score:g}, unk_score {best.unk_score:g}, prior_weight"
-        f" {best.prior_weight:g}, beam_size {best.beam_size}, temperature {best.temperature:g}: {result.score}"
+        f"lm_weight {best.lm_weight:g}, word_score {best.word_score:g}, unk_score {best.unk_score:g},"
+        f" unk_letter_score {best.unk_letter_score:g}, prior_weight {best.prior_weight:g},"
+        f" beam_size {best.beam_size}, temperature {best.temperature:g}: {result.score}"
     )
     say(f"asr: written to {model}: asr transcribe and asr evaluate use them from now on")

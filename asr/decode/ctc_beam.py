@@ -58,13 +58,13 @@ class BeamOptions:
     nbest: int = 1  # hypotheses that are returned
     lm_weight: float = 1.0  # of the language model's log-probability
     word_score: float = 0.0  # added for each word
-    unk_score: float = -20.0  # added for each word that the language model does not know
-    unk_letter_score: float = 0.0  # added for each letter of a word that is spelled freely; 0 or below
+    unk_score: float = -5.0  # added for each word that the language model does not know
+    unk_letter_score: float = -1.5  # added for each letter of those that no list has; 0 or below
     prior_weight: float = 0.0  # of the tokens' log prior, which is subtracted
     hotword_boost: float = 5.0  # of hot words that come without one
     temperature: float = 1.0  # by which scores are divided before confidences are taken from them
-    beam_threshold: float = 20.0  # hypotheses that are worse than the best by more are dropped; inf: none
-    token_threshold: float = 9.0  # tokens that are worse than the frame's best by more are passed over; inf: none
+    beam_threshold: float = 15.0  # hypotheses that are worse than the best by more are dropped; inf: none
+    token_threshold: float = 8.0  # tokens that are worse than the frame's best by more are passed over; inf: none
     lm_unit: Literal["auto", "word", "token"] = "auto"  # what the model is over; auto: tokens if nothing ends words
 
     def __post_init__(self) -> None:
@@ -217,6 +217,11 @@ class CtcBeamDecoder:
     def has_unknown_words(self) -> bool:
         """Whether words can be heard that the language model does not know."""
         return self.lm is not None and (self._open or bool((self._lm_ids == self.lm.unk).any()))
+
+    @property
+    def spells_words(self) -> bool:
+        """Whether words can be heard that are in no list."""
+        return self._open
 
     def _set_up_words(self, lexicon: Lexicon | None, hotwords: dict[str, float | None]) -> None:
         """The vocabulary: what does not depend on weights."""

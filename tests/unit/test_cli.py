@@ -235,6 +235,7 @@ def test_evaluate_says_what_it_decoded_with(spoken: Path, tmp_path: Path) -> Non
         "lm_weight": 0.9,
         "word_score": -0.25,
         "unk_score": -11.5,
+        "unk_letter_score": -0.75,
         "prior_weight": 0.125,
         "hotword_boost": 3.5,
         "temperature": 1.75,

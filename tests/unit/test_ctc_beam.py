@@ -280,11 +280,13 @@ def test_pronunciations_and_segmentations_of_the_same_words_are_one() -> None:
 
 def test_unknown_words_pay_unk_score(tmp_path: Path) -> None:
     ngrams = {("<unk>",): (-2.0, 0.0), ("<s>",): (-99.0, 0.0), ("</s>",): (-1.0, 0.0), ("ab",): (-0.5, 0.0)}
-    decoder = CtcBeamDecoder(LETTERS, lm=model_of(TinyLM(1, ngrams), tmp_path), unk_score=-7.0, lm_weight=0.5)
+    decoder = CtcBeamDecoder(
+        LETTERS, lm=model_of(TinyLM(1, ngrams), tmp_path), unk_score=-7.0, unk_letter_score=-0.25, lm_weight=0.5
+    )
     known, unknown = decode(decoder, said("ab"))[0], decode(decoder.with_options(unk_score=-1), said("cab"))[0]
     assert (known.text, unknown.text) == ("ab", "cab")
     assert known.lm_score == pytest.approx(0.5 * LN10 * (-0.5 - 1.0), abs=1e-5)
-    assert unknown.lm_score == pytest.approx(0.5 * LN10 * (-2.0 - 1.0) - 1.0, abs=1e-5)
+    assert unknown.lm_score == pytest.approx(0.5 * LN10 * (-2.0 - 1.0) - 1.0 - 3 * 0.25, abs=1e-5)
     assert decoder.has_unknown_words
 
 
