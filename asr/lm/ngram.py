@@ -394,6 +394,7 @@ def _link(
             raise InputError(
                 f"{text!r} has no back-off weight, though longer n-grams begin with it",
                 where=_at(where, table.line, int(bad.min())),
+                remedy="write its log10 weight at the end of the line; 0 where all that may follow is listed",
             )
     backoff[np.isnan(backoff)] = 0
     link = _suffix_links(parents, word, first, backoff, log_prob, bases, vocab)
