@@ -229,11 +229,12 @@ class CtcBeamDecoder:
 
         tokens = self.tokens
         kinds = [_kind(token, i) for i, token in enumerate(tokens)]
-        pieces = kernel.INITIAL in kinds
+        pieces = self._pieces = kernel.INITIAL in kinds
         spaced = pieces or kernel.SEPARATOR in kinds
         unit = self.options.lm_unit
         by_token = unit == "token" or (unit == "auto" and not spaced and lexicon is None)
         check(not (by_token and lexicon is not None), "a lexicon goes with lm_unit=word, not token")
+        check(not (by_token and pieces and hotwords), "hot words are words: with pieces they need lm_unit=word")
         if not spaced and lexicon is None and not by_token:
             raise InputError(
                 "without spaces, words need a lexicon", where="lm_unit", remedy="give one, or lm_unit=token"
@@ -498,10 +499,26 @@ class CtcBeamDecoder:
             return [Hypothesis("", score=-math.inf)]
         scaled = (finals.total - finals.total[0]) / self.options.temperature
         posteriors = np.exp(scaled) / np.exp(scaled).sum()
-        return [self._hypothesis(log_probs, finals, posteriors, i) for i in range(min(self.options.nbest, len(scaled)))]
+        totals: dict[int, float] = dict(enumerate(finals.total.tolist()))
+        if self._mode == kernel.UNITS and self._pieces:  # the same words, cut into pieces in several ways
+            first: dict[str, int] = {}
+            for i in range(len(scaled)):
+                units = [
+                    Word(self.vocabulary[w], 0, 0, 0) for w in kernel.words_of(finals.histories, finals.history[i])
+                ]
+                best = first.setdefault(self._joined(units)[0], i)
+                if best != i:
+                    totals[best] = float(np.logaddexp(totals[best], totals.pop(i)))
+        order = sorted(totals, key=lambda i: -totals[i])[: self.options.nbest]
+        return [self._hypothesis(log_probs, finals, posteriors, i, totals[i]) for i in order]
 
     def _hypothesis(
-        self, log_probs: npt.NDArray[np.float32], finals: Any, posteriors: npt.NDArray[np.float64], i: int
+        self,
+        log_probs: npt.NDArray[np.float32],
+        finals: Any,
+        posteriors: npt.NDArray[np.float64],
+        i: int,
+        total: float,
     ) -> Hypothesis:
         from asr.decode import ctc_beam_kernel as kernel
 
@@ -523,7 +540,7 @@ class CtcBeamDecoder:
             text, found = self._joined(found)
         else:
             text = (" " if self.words else "").join(texts)
-        total, lm, hot = (float(a[i]) for a in (finals.total, finals.lm, finals.hotwords))
+        lm, hot = float(finals.lm[i]), float(finals.hotwords[i])
         said = self.options.word_score * float(finals.length[i])
         return Hypothesis(
             text,
@@ -556,8 +573,7 @@ class CtcBeamDecoder:
         if not self.words:
             units = [unit for unit in units if unit.text != SPACE]
             return "".join(unit.text for unit in units), units
-        pieces = any(token.startswith(WORD_MARK) for token in self.tokens)
-        if pieces:
+        if self._pieces:
             cut: list[Word] = []
             for unit in units:
                 if unit.text.startswith(WORD_MARK):
@@ -565,7 +581,7 @@ class CtcBeamDecoder:
                 if rest := unit.text.removeprefix(WORD_MARK):
                     cut.append(replace(unit, text=rest))
             units = cut
-        if pieces or SPACE in self.tokens:
+        if self._pieces or SPACE in self.tokens:
             units = join_words(units)
         return " ".join(unit.text for unit in units), units
 

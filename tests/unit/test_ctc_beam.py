@@ -278,6 +278,23 @@ def test_pronunciations_and_segmentations_of_the_same_words_are_one() -> None:
     assert by_text == pytest.approx({"a": 0.25 + 0.25, "aa": 0.25, "": 0.25})
 
 
+def test_a_language_model_over_pieces(tmp_path: Path) -> None:
+    """Ways to cut the same words are one hypothesis there too, with the language model's scores of all of them."""
+    tokens = ["<blank>", "▁a", "b", "▁ab"]
+    ngrams = {("<unk>",): (-3.0, 0.0), ("<s>",): (-99.0, 0.0), ("</s>",): (-0.0, 0.0)}
+    lm = model_of(TinyLM(1, {**ngrams, ("▁a",): (-0.5, 0.0), ("b",): (-0.5, 0.0), ("▁ab",): (-0.25, 0.0)}), tmp_path)
+    log_probs = logs((0, 0.3, 0, 0.7), (0.6, 0, 0.4, 0))
+    decoder = CtcBeamDecoder(tokens, lm=lm, lm_unit="token", **ALL)
+    found = {h.text: math.exp(h.score) for h in decode(decoder, log_probs)}
+    one, half, quarter = 0.1, 10**-0.5, 10**-0.25
+    assert found == pytest.approx(
+        {"ab": 0.7 * 0.6 * quarter + 0.3 * 0.4 * one, "a": 0.3 * 0.6 * half, "abb": 0.7 * 0.4 * quarter * half},
+        rel=1e-4,
+    )
+    with pytest.raises(InputError, match="lm_unit=word"):
+        CtcBeamDecoder(tokens, hotwords=["ab"], lm_unit="token")
+
+
 def test_unknown_words_pay_unk_score(tmp_path: Path) -> None:
     ngrams = {("<unk>",): (-2.0, 0.0), ("<s>",): (-99.0, 0.0), ("</s>",): (-1.0, 0.0), ("ab",): (-0.5, 0.0)}
     decoder = CtcBeamDecoder(
