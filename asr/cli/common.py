@@ -26,7 +26,7 @@ HotwordsFile = Annotated[
 ]
 BeamSize = Annotated[int | None, typer.Option(help="Hypotheses that are kept; 0: all. Default: 100.")]
 Nbest = Annotated[int | None, typer.Option("--nbest", help="Hypotheses that are returned (json). Default: 1.")]
-LmWeight = Annotated[float | None, typer.Option(help="Of the model's log-probability. Default: 1.")]
+LmWeight = Annotated[float | None, typer.Option(help="Of the LM's log-probability. Default: 0.8.")]
 WordScore = Annotated[float | None, typer.Option(help="Added for each word. Default: 0.")]
 UnkScore = Annotated[float | None, typer.Option(help="Added for each word that the LM lacks. Default: -5.")]
 UnkLetterScore = Annotated[

@@ -56,7 +56,7 @@ class BeamOptions:
 
     beam_size: int = 100  # hypotheses that are kept; 0: all
     nbest: int = 1  # hypotheses that are returned
-    lm_weight: float = 1.0  # of the language model's log-probability
+    lm_weight: float = 0.8  # of the language model's log-probability
     word_score: float = 0.0  # added for each word
     unk_score: float = -5.0  # added for each word that the language model does not know
     unk_letter_score: float = -1.5  # added for each letter of those that no list has; 0 or below

@@ -252,7 +252,7 @@ def test_the_lm_decides_between_homophones(tmp_path: Path) -> None:
     lm = TinyLM(2, {**ngrams, **{w: (p, -0.1) for w, p in words.items()}, ("me", "too"): (-0.1, 0.0)})
     lexicon = {"two": [("T", "UW")], "too": [("T", "UW")], "me": [("M", "IY")]}
     tokens = ["<blank>", "T", "UW", "M", "IY"]
-    decoder = CtcBeamDecoder(tokens, lm=model_of(lm, tmp_path), lexicon=lexicon, nbest=5)
+    decoder = CtcBeamDecoder(tokens, lm=model_of(lm, tmp_path), lexicon=lexicon, lm_weight=1.0, nbest=5)
     sure = [[0.96 if v == said else 0.01 for v in range(5)] for said in (1, 2)]
     first = decode(decoder, np.log(sure))
     assert first[0].text == "two"
@@ -284,7 +284,7 @@ def test_a_language_model_over_pieces(tmp_path: Path) -> None:
     ngrams = {("<unk>",): (-3.0, 0.0), ("<s>",): (-99.0, 0.0), ("</s>",): (-0.0, 0.0)}
     lm = model_of(TinyLM(1, {**ngrams, ("▁a",): (-0.5, 0.0), ("b",): (-0.5, 0.0), ("▁ab",): (-0.25, 0.0)}), tmp_path)
     log_probs = logs((0, 0.3, 0, 0.7), (0.6, 0, 0.4, 0))
-    decoder = CtcBeamDecoder(tokens, lm=lm, lm_unit="token", **ALL)
+    decoder = CtcBeamDecoder(tokens, lm=lm, lm_unit="token", lm_weight=1.0, **ALL)
     found = {h.text: math.exp(h.score) for h in decode(decoder, log_probs)}
     one, half, quarter = 0.1, 10**-0.5, 10**-0.25
     assert found == pytest.approx(
@@ -474,7 +474,7 @@ def test_perceived_characters_cut_between_tokens(tmp_path: Path) -> None:
             found = decode(CtcBeamDecoder(tokens, **options), np.log(rows))[0]
             assert found.text == word
             if "lm" in options:
-                assert found.lm_score == pytest.approx(-2 * LN10, abs=1e-4)
+                assert found.lm_score == pytest.approx(BeamOptions().lm_weight * -2 * LN10, abs=1e-4)
 
 
 @pytest.mark.parametrize("weights", [{"lm_weight": 20.0}, {"unk_score": -300.0}, {"unk_letter_score": -300.0}])

@@ -116,7 +116,7 @@ def test_a_lexicon_is_fitted_and_kept(folder: Path, cuts: Path, lexicon: Path) -
     assert files(folder)["lexicon.txt"] == lexicon.read_bytes()
     assert "lm.safetensors" not in files(folder)
     options = [trial.options for trial in result.trials]
-    assert {(o.lm_weight, o.unk_score) for o in options} == {(1.0, -5.0)}  # there is no model
+    assert {(o.lm_weight, o.unk_score) for o in options} == {(0.8, -5.0)}  # there is no model
     assert len({o.word_score for o in options}) > 3
     assert len({o.prior_weight for o in options}) > 3
 
