@@ -377,10 +377,10 @@ def _select(values: Array, n: int, k: int) -> Any:
 def _settle(state: State, n: int) -> int:
     """What the best hypothesis said more than _SETTLED words ago stands: others that differ there are dropped.
 
-    Those that are kept get its times there. Without this, what is remembered of an hour is as many variants of its
-    first minutes as the beam is wide. The hypotheses that are kept.
+    Without this, what is remembered of an hour is as many variants of its first minutes as the beam is wide. The
+    hypotheses that are kept.
     """
-    ints, floats, histories, records = state.ints, state.floats, state.histories, state.records
+    ints, floats, histories = state.ints, state.floats, state.histories
     best = 0
     for i in range(n):
         if floats[i, _BLANK] + floats[i, _TOKEN] > floats[best, _BLANK] + floats[best, _TOKEN]:
@@ -388,12 +388,6 @@ def _settle(state: State, n: int) -> int:
     common = ints[best, _HISTORY]
     for _ in range(_SETTLED):
         common = histories[common, PARENT] if common > 0 else 0
-    if common == 0:
-        return n
-    depth = histories[common, LENGTH]
-    base, end = ints[best, _RECORD] if floats[best, _TOKEN] > floats[best, _BLANK] else ints[best, _BLANK_RECORD], 0
-    while base >= 0 and not 0 <= records[base, OF_WORD] < depth:
-        base, end = records[base, PREVIOUS], records[base, PREVIOUS_END]
     kept = 0
     for i in range(n):
         at = ints[i, _HISTORY]
@@ -404,12 +398,6 @@ def _settle(state: State, n: int) -> int:
         for column in range(_COLUMNS):
             ints[kept, column] = ints[i, column]
         floats[kept, _BLANK], floats[kept, _TOKEN] = floats[i, _BLANK], floats[i, _TOKEN]
-        for column in (_BLANK_RECORD, _RECORD):
-            after, at = -1, ints[kept, column]
-            while at >= 0 and not 0 <= records[at, OF_WORD] < depth:
-                after, at = at, records[at, PREVIOUS]
-            if after > base >= 0 and at != base and records[after, START] >= end:
-                records[after, PREVIOUS], records[after, PREVIOUS_END] = base, end
         kept += 1
     return kept
 

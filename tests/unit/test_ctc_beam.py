@@ -699,6 +699,20 @@ def test_forgetting_changes_nothing(mode: str) -> None:
     assert all(a.end <= b.start + 1e-9 for a, b in itertools.pairwise(found.words))
 
 
+def test_what_is_not_long_ago_may_still_be_otherwise() -> None:
+    """A word in doubt a hundred words before the end is in doubt at the end, however often memory was tidied."""
+    rng = random.Random(4)
+    words = ["".join(rng.choices("bcdefgh", k=rng.randint(3, 9))) for _ in range(900)]
+    words[800] = "a"
+    heard = said(" ".join(words), sure=0.97)
+    doubtful = 2 * (len(" ".join(words[:800])) + 1)
+    heard[doubtful, [LETTERS.index("a"), LETTERS.index("i")]] = np.log([0.5, 0.45])
+    found = decode(CtcBeamDecoder(LETTERS, threads=1, nbest=2), heard)
+    assert found[0].text == " ".join(words)
+    assert found[1].text == " ".join([*words[:800], "i", *words[801:]])
+    assert found[0].words[800].confidence < 0.7 < found[0].words[801].confidence
+
+
 def test_a_fixed_set_of_signatures(tmp_path: Path) -> None:
     """Whatever is decoded, the search is compiled once: a second time would be half a minute for a user."""
     rng = random.Random(1)
