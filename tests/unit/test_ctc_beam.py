@@ -699,6 +699,20 @@ def test_forgetting_changes_nothing(mode: str) -> None:
     assert all(a.end <= b.start + 1e-9 for a, b in itertools.pairwise(found.words))
 
 
+def test_scores_after_forgetting(tmp_path: Path) -> None:
+    """Words that no list has keep their letters' number, which is a part of their score, when memory is tidied."""
+    rng = random.Random(3)
+    words = ["".join(rng.choices("abcdefgh", k=rng.randint(1, 9))) for _ in range(900)]
+    ngrams = {("<unk>",): (-2.0, 0.0), ("<s>",): (-99.0, 0.0), ("</s>",): (-1.0, 0.0), ("abba",): (-1.0, 0.0)}
+    decoder = CtcBeamDecoder(LETTERS, lm=model_of(TinyLM(1, ngrams), tmp_path), lm_weight=0.5, unk_score=-2, threads=1)
+    found = decode(decoder, said(" ".join(words), sure=0.99))[0]
+    assert found.text == " ".join(words)
+    options = decoder.options
+    each = 0.5 * LN10 * -2.0 + options.unk_score
+    letters = options.unk_letter_score * sum(map(len, words))
+    assert found.lm_score == pytest.approx(len(words) * each + letters + 0.5 * LN10 * -1.0, rel=1e-6)
+
+
 def test_what_is_not_long_ago_may_still_be_otherwise() -> None:
     """A word in doubt a hundred words before the end is in doubt at the end, however often memory was tidied."""
     rng = random.Random(4)
