@@ -409,7 +409,6 @@ class CtcBeamDecoder:
             spelling_first=self._spelling_first,
             spelling=self._spelling,
             letter=trie.letter,
-            parent=trie.parent,
             depth=self._depth,
             first=trie.first,
             word_first=trie.word_first,

@@ -39,7 +39,6 @@ class Vocabulary(NamedTuple):
     spelling_first: Array  # int32 (V + 1,): the letters of token v are spelling[first[v]:first[v + 1]]
     spelling: Array  # int32
     letter: Array  # int32 (N,), of the node
-    parent: Array  # int32 (N,)
     depth: Array  # int32 (N,): letters so far
     first: Array  # int32 (N + 1,): children of node n are first[n]..first[n + 1] - 1, sorted by letter
     word_first: Array  # int32 (N + 1,): words that end at node n are words[word_first[n]:word_first[n + 1]]
@@ -171,20 +170,6 @@ def _hash(a: int, b: int, c: int, size: int) -> Any:
     return np.int64((h >> _SHIFT) & np.uint64(size - 1))
 
 
-@jit
-def _grown_int(rows: Array, size: int) -> Array:
-    grown = np.empty((size, rows.shape[1]), np.int32)
-    grown[: len(rows)] = rows
-    return grown
-
-
-@jit
-def _grown_float(rows: Array, size: int) -> Array:
-    grown = np.empty((size, rows.shape[1]), np.float64)
-    grown[: len(rows)] = rows
-    return grown
-
-
 @jit_borrowing
 def _find(values: Array, low: int, high: int, value: int) -> int:
     """The place of `value` in sorted values[low:high], or -1."""
@@ -210,16 +195,14 @@ def _ones(bits: int) -> Any:
     return np.int64((x * np.uint64(0x0101010101010101)) >> np.uint64(56))
 
 
-@jit
-def _pair_table(pairs: Array, n: int, size: int) -> Array:
-    """A hash table of rows by their first two columns: place -> row + 1."""
-    table = np.zeros(size, np.int32)
+@jit_borrowing
+def _index_pairs(pairs: Array, n: int, table: Array) -> None:
+    """Enters n rows into a hash table by their first two columns: place -> row + 1."""
     for i in range(n):
-        place = _hash(pairs[i, 0], pairs[i, 1], 0, size)
+        place = _hash(pairs[i, 0], pairs[i, 1], 0, len(table))
         while table[place]:
-            place = (place + 1) & (size - 1)
+            place = (place + 1) & (len(table) - 1)
         table[place] = i + 1
-    return table
 
 
 @jit_borrowing
@@ -230,17 +213,9 @@ def _lm_scores(lm: LanguageModel, states: Array, words: Array, scores: Array, n:
         state, word = states[i], words[i]
         score, node = 0.0, 1 + word
         while state:
-            low, high = first[state], first[state + 1]
-            while high - low > 8:
-                middle = (low + high) >> 1
-                if last[middle] <= word:
-                    low = middle
-                else:
-                    high = middle
-            while low < high and last[low] != word:
-                low += 1
-            if low < high:
-                node = low
+            child = _find(last, first[state], first[state + 1], word)
+            if child >= 0:
+                node = child
                 break
             score += backoff[state]
             state = link[state]
@@ -695,96 +670,59 @@ def _move(state: State, counts: Array, n: int, moves: int, cutoff: float, beam_s
 
 
 @jit
-def _new_state(start: int) -> State:
-    """Memory for a while, with the one hypothesis that nothing was said: slot 0, history 0."""
-    histories, history_scores = np.zeros((4096, 5), np.int32), np.zeros((4096, 5), np.float64)
-    histories[0, PARENT], histories[0, WORD], histories[0, _LM_STATE] = -1, -1, start
-    ints, floats = np.zeros((1024, 10), np.int32), np.zeros((1024, 5), np.float64)
-    ints[0, _BLANK_RECORD], ints[0, _RECORD], ints[0, _OLD_RECORD], ints[0, _SOURCE] = -1, -1, -1, _NONE
-    floats[0, _BLANK] = 1.0
+def _memory(slots: int, histories: int, spellings: int, records: int) -> State:
+    """A state of as many rows, powers of two; what it holds means nothing yet."""
     return State(
-        ints,
-        floats,
-        np.empty(1024),
-        np.empty(1024),
-        np.empty(1024),
-        np.empty(1024, np.int32),
-        np.empty(1024, np.int32),
-        np.empty(1024, np.int32),
-        np.empty(1024, np.int32),
-        np.empty(1024, np.int32),
-        np.empty(1024, np.int32),
-        np.empty(1024, np.int32),
-        np.empty(1024),
-        np.empty(1024),
-        np.zeros(4096, np.int32),
-        np.zeros(4096, np.int32),
-        histories,
-        history_scores,
-        _pair_table(histories, 1, 8192),
-        np.empty((1024, 3), np.int32),
-        np.zeros(2048, np.int32),
-        np.empty((8192, 5), np.int32),
+        ints=np.empty((slots, _COLUMNS), np.int32),
+        floats=np.empty((slots, 5), np.float64),
+        scores=np.empty(slots, np.float64),
+        scratch=np.empty(slots, np.float64),
+        bounds=np.empty(slots, np.float64),
+        able=np.empty(slots, np.int32),
+        known=np.empty(slots, np.int32),
+        move_from=np.empty(slots, np.int32),
+        move_token=np.empty(slots, np.int32),
+        move_node=np.empty(slots, np.int32),
+        move_history=np.empty(slots, np.int32),
+        move_word=np.empty(slots, np.int32),
+        move_mass=np.empty(slots, np.float64),
+        move_replaced=np.empty(slots, np.float64),
+        slots=np.zeros(4 * slots, np.int32),
+        stamps=np.zeros(4 * slots, np.int32),
+        histories=np.empty((histories, 5), np.int32),
+        history_scores=np.empty((histories, 5), np.float64),
+        history_table=np.zeros(2 * histories, np.int32),
+        spellings=np.empty((spellings, 3), np.int32),
+        spelling_table=np.zeros(2 * spellings, np.int32),
+        records=np.empty((records, 5), np.int32),
     )
 
 
 @jit
+def _new_state(start: int) -> State:
+    """Memory for a while, with the one hypothesis that nothing was said: slot 0, history 0."""
+    state = _memory(1024, 4096, 1024, 8192)
+    ints, floats, histories = state.ints, state.floats, state.histories
+    ints[0], floats[0], histories[0], state.history_scores[0] = 0, 0.0, 0, 0.0
+    histories[0, PARENT], histories[0, WORD], histories[0, _LM_STATE] = -1, -1, start
+    ints[0, _BLANK_RECORD], ints[0, _RECORD], ints[0, _OLD_RECORD], ints[0, _SOURCE] = -1, -1, -1, _NONE
+    floats[0, _BLANK] = 1.0
+    return state
+
+
+@jit
 def _resized(state: State, counts: Array, slots: int, histories: int, spellings: int, records: int) -> State:
-    """The state with memory for as many rows, powers of two; its hash tables made anew."""
-    rows = len(state.ints)
-    if slots > rows:
-        grown = np.empty(slots)
-        grown[:rows] = state.scores
-        state = State(
-            _grown_int(state.ints, slots),
-            _grown_float(state.floats, slots),
-            grown,
-            np.empty(slots),
-            np.empty(slots),
-            np.empty(slots, np.int32),
-            np.empty(slots, np.int32),
-            np.empty(slots, np.int32),
-            np.empty(slots, np.int32),
-            np.empty(slots, np.int32),
-            np.empty(slots, np.int32),
-            np.empty(slots, np.int32),
-            np.empty(slots),
-            np.empty(slots),
-            np.zeros(4 * slots, np.int32),
-            np.zeros(4 * slots, np.int32),
-            state.histories,
-            state.history_scores,
-            state.history_table,
-            state.spellings,
-            state.spelling_table,
-            state.records,
-        )
-    history_rows = _grown_int(state.histories, max(histories, len(state.histories)))
-    spelling_rows = _grown_int(state.spellings, max(spellings, len(state.spellings)))
-    return State(
-        state.ints,
-        state.floats,
-        state.scores,
-        state.scratch,
-        state.bounds,
-        state.able,
-        state.known,
-        state.move_from,
-        state.move_token,
-        state.move_node,
-        state.move_history,
-        state.move_word,
-        state.move_mass,
-        state.move_replaced,
-        state.slots,
-        state.stamps,
-        history_rows,
-        _grown_float(state.history_scores, len(history_rows)),
-        _pair_table(history_rows, counts[_HISTORIES], 2 * len(history_rows)),
-        spelling_rows,
-        _pair_table(spelling_rows, counts[_SPELLINGS], 2 * len(spelling_rows)),
-        _grown_int(state.records, max(records, len(state.records))),
-    )
+    """What the state holds, in memory for as many rows, powers of two that are not below what there was."""
+    resized = _memory(slots, histories, spellings, records)
+    n, n_histories, n_spellings = counts[_BEAM], counts[_HISTORIES], counts[_SPELLINGS]
+    resized.ints[:n], resized.floats[:n] = state.ints[:n], state.floats[:n]
+    resized.histories[:n_histories] = state.histories[:n_histories]
+    resized.history_scores[:n_histories] = state.history_scores[:n_histories]
+    resized.spellings[:n_spellings] = state.spellings[:n_spellings]
+    resized.records[: counts[_RECORDS]] = state.records[: counts[_RECORDS]]
+    _index_pairs(resized.histories, n_histories, resized.history_table)
+    _index_pairs(resized.spellings, n_spellings, resized.spelling_table)
+    return resized
 
 
 @jit_borrowing
@@ -985,7 +923,9 @@ def _finish(
     for i in range(n):
         node = ints[i, _NODE]
         room += 1 if node >= trie_size else max(1, word_first[node + 1] - word_first[node])
-    state = _resized(state, counts, _power_of_two(room), _power_of_two(counts[_HISTORIES] + room), 0, 0)
+    slots = max(len(state.ints), _power_of_two(room))
+    more_histories = max(len(state.histories), _power_of_two(counts[_HISTORIES] + room))
+    state = _resized(state, counts, slots, more_histories, len(state.spellings), len(state.records))
     histories, history_scores = state.histories, state.history_scores
 
     # The ends of hypotheses: with the word that ends, or none.
