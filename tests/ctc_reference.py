@@ -410,6 +410,21 @@ VOCABULARIES = {
 NEW_HOTWORDS = {"separator": "bb", "pieces": "bb", "lexicon": "v", "tokens": "b"}  # "bb" is not in the lexicons
 
 
+MODES = [  # each with and without a lexicon, where both may be
+    ("separator", False),
+    ("separator", True),
+    ("pieces", False),
+    ("pieces", True),
+    ("lexicon", True),
+    ("tokens", False),
+]
+
+
+def logs(*frames: tuple[float, ...]) -> list[list[float]]:
+    """Log-probabilities of probabilities."""
+    return [[math.log(p) if p else -math.inf for p in frame] for frame in frames]
+
+
 def random_task(rng: random.Random, mode: Any, lexicon: bool, lm: bool, hotwords: bool, prior: bool) -> Task:
     vocabulary = VOCABULARIES[mode]
     task: dict[str, Any] = {"word_score": rng.uniform(-1, 1), "unk_score": rng.uniform(-2, 0)}

@@ -47,6 +47,18 @@ LN10 = math.log(10.0)
 MOST_HYPOTHESES = 1 << 30
 MOST_SCORE = 300.0  # of a word: far beyond what is of use, and its exponential is still a number
 
+_RANGES = {
+    "lm_weight": (0, 20),
+    "prior_weight": (0, 20),
+    "word_score": (-MOST_SCORE, MOST_SCORE),
+    "unk_score": (-MOST_SCORE, MOST_SCORE),
+    "unk_letter_score": (-MOST_SCORE, 0),
+    "hotword_boost": (-MOST_SCORE, MOST_SCORE),
+    "temperature": (1e-3, 1e6),
+    "beam_threshold": (0, math.inf),
+    "token_threshold": (0, math.inf),
+}
+
 _Floats: TypeAlias = npt.NDArray[np.float64]
 
 
@@ -72,19 +84,10 @@ class BeamOptions:
             value = getattr(self, name)
             whole = isinstance(value, int) and low <= value <= MOST_HYPOTHESES
             check(whole, f"{name} {value} is not a whole number from {low} to {MOST_HYPOTHESES}")
-        check(self.temperature > 0, f"temperature {self.temperature} is not above 0")
-        check(self.beam_threshold >= 0, f"beam_threshold {self.beam_threshold} is not at least 0")
-        check(self.token_threshold >= 0, f"token_threshold {self.token_threshold} is not at least 0")
+        for name, (least, most) in _RANGES.items():
+            value = getattr(self, name)
+            check(least <= value <= most, f"{name} {value} is not between {least:g} and {most:g}")
         check(self.lm_unit in ("auto", "word", "token"), f"lm_unit {self.lm_unit!r} is not auto, word or token")
-        check(math.isfinite(self.temperature), f"temperature {self.temperature} is not a number")
-        for name, low, high in (("lm_weight", 0, 20), ("prior_weight", 0, 20)):
-            value = getattr(self, name)
-            check(low <= value <= high, f"{name} {value} is not between {low} and {high}")
-        value = self.unk_letter_score
-        check(-MOST_SCORE <= value <= 0, f"unk_letter_score {value} is not between -{MOST_SCORE:g} and 0")
-        for name in ("word_score", "unk_score", "hotword_boost"):
-            value = getattr(self, name)
-            check(abs(value) <= MOST_SCORE, f"{name} {value} is not between -{MOST_SCORE:g} and {MOST_SCORE:g}")
 
 
 def read_hotwords(path: str | Path) -> dict[str, float | None]:

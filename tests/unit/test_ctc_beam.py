@@ -21,12 +21,14 @@ import pytest
 import torch
 from ctc_reference import (
     LN10,
+    MODES,
     SPACE,
     Scores,
     Task,
     TinyLM,
     Words,
     brute_force,
+    logs,
     prefix_search,
     random_log_probs,
     random_task,
@@ -44,14 +46,6 @@ from asr.lm.ngram import NgramModel, read_ngram, save_ngram
 from asr.transcript import Hypothesis
 
 ALL = {"beam_size": 0, "beam_threshold": math.inf, "token_threshold": math.inf, "nbest": 1_000_000}
-MODES = [
-    ("separator", False),
-    ("separator", True),
-    ("pieces", False),
-    ("pieces", True),
-    ("lexicon", True),
-    ("tokens", False),
-]
 LETTERS = ["<blank>", SPACE, *"abcdefghijklmnopqrstuvwxyz"]
 
 
@@ -184,10 +178,6 @@ def test_a_wide_beam_finds_the_best(tmp_path: Path) -> None:
 
 
 # By hand -------------------------------------------------------------------------------------------------------------
-
-
-def logs(*frames: tuple[float, ...]) -> list[list[float]]:
-    return [[math.log(p) if p else -math.inf for p in frame] for frame in frames]
 
 
 def said(text: str, tokens: Sequence[str] = LETTERS, sure: float = 0.9) -> npt.NDArray[np.float32]:

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from ctc_reference import (
     LN10,
+    MODES,
     TOKENS,
     Lexicon,
     Scores,
@@ -19,6 +20,7 @@ from ctc_reference import (
     Words,
     brute_force,
     full_lexicon,
+    logs,
     prefix_search,
     random_log_probs,
     random_task,
@@ -36,14 +38,7 @@ Method = Callable[[list[list[float]], Task], dict[Words, Scores]]
 @pytest.mark.parametrize("lm", [False, True])
 @pytest.mark.parametrize(
     ("mode", "lexicon"),
-    [
-        ("separator", False),
-        ("separator", True),
-        ("pieces", False),
-        ("pieces", True),
-        ("lexicon", True),
-        ("tokens", False),
-    ],
+    MODES,
 )
 def test_the_two_agree(mode: str, lexicon: bool, lm: bool, hotwords: bool, prior: bool) -> None:
     for seed in range(30):
@@ -68,10 +63,6 @@ def test_all_readings_together_have_probability_one(method: Method, mode: Any) -
 
 
 # By hand -------------------------------------------------------------------------------------------------------------
-
-
-def logs(*frames: tuple[float, ...]) -> list[list[float]]:
-    return [[math.log(p) if p else -math.inf for p in frame] for frame in frames]
 
 
 @method
