@@ -27,8 +27,8 @@ import numpy as np
 import numpy.typing as npt
 
 from asr.config import check
+from asr.decode.hotwords import MOST_SCORE, hot_automaton, hot_phrases
 from asr.errors import InputError
-from asr.files import read_text
 from asr.lexicon import Lexicon, build_trie, read_lexicon
 from asr.lm.ngram import NgramModel, read_ngram
 from asr.numba_cache import prepare
@@ -45,7 +45,6 @@ log = logging.getLogger(__name__)
 WORD_MARK = "\u2581"  # begins the pieces that begin a word (SentencePiece)
 LN10 = math.log(10.0)
 MOST_HYPOTHESES = 1 << 30
-MOST_SCORE = 300.0  # of a word: far beyond what is of use, and its exponential is still a number
 
 _RANGES = {
     "lm_weight": (0, 20),
@@ -88,29 +87,6 @@ class BeamOptions:
             value = getattr(self, name)
             check(least <= value <= most, f"{name} {value} is not between {least:g} and {most:g}")
         check(self.lm_unit in ("auto", "word", "token"), f"lm_unit {self.lm_unit!r} is not auto, word or token")
-
-
-def read_hotwords(path: str | Path) -> dict[str, float | None]:
-    """A phrase a line, or `phrase<TAB>boost`; None where none is given."""
-    found: dict[str, float | None] = {}
-    for number, line in enumerate(read_text(path).split("\n"), 1):
-        phrase, tab, boost = line.strip("\r").partition("\t")
-        if not phrase.strip() and not tab:
-            continue
-        where = f"{path}, line {number}"
-        if not phrase.strip():
-            raise InputError("no phrase stands before the tab", where=where)
-        try:
-            value = float(boost) if tab else None
-        except ValueError:
-            value = math.nan
-        if value is not None and not abs(value) <= MOST_SCORE:
-            what = f"the boost {boost.strip()!r} is not a number between -{MOST_SCORE:g} and {MOST_SCORE:g}"
-            raise InputError(what, where=where, remedy="phrase<TAB>boost")
-        found[" ".join(phrase.split())] = value
-    if not found:
-        raise InputError("has no phrase", where=path, remedy="a line is a phrase, or phrase<TAB>boost")
-    return found
 
 
 class CtcBeamDecoder:
@@ -164,7 +140,7 @@ class CtcBeamDecoder:
             check(self._prior.shape == (len(self.tokens),), f"log_prior is not of shape ({len(self.tokens)},)")
             check(bool(np.isfinite(self._prior).all()), "log_prior holds NaN or infinity")
         self.options = with_options(options or BeamOptions(), changes)
-        self._set_up_words(_lexicon(lexicon), _hotwords(hotwords))
+        self._set_up_words(_lexicon(lexicon), hot_phrases(hotwords))
         self._set_up_weights()
 
     def with_options(self, **changes: Any) -> CtcBeamDecoder:
@@ -368,7 +344,13 @@ class CtcBeamDecoder:
 
         options, trie, lm = self.options, self._trie, self.lm
         scale, size = options.lm_weight * LN10, len(self.vocabulary)
-        self._hot = self._set_up_hotwords(kernel)
+        self._hot = hot_automaton(
+            {
+                tuple(self._word_ids[word] for word in phrase): options.hotword_boost if boost is None else boost
+                for phrase, boost in self._phrases.items()
+            },
+            size,
+        )
 
         # The score of each word without its context, and the most that it can be with one.
         value, most = np.full(size, float(options.word_score)), np.full(size, float(options.word_score))
@@ -450,41 +432,6 @@ class CtcBeamDecoder:
             start=0 if lm is None else lm.start,
         )
         self._offset = options.prior_weight * self._prior
-
-    def _set_up_hotwords(self, kernel: Any) -> Any:
-        """Phrases as an automaton over the vocabulary's words (Aho and Corasick 1975)."""
-        phrases = {
-            tuple(self._word_ids[word] for word in phrase): self.options.hotword_boost if boost is None else boost
-            for phrase, boost in self._phrases.items()
-        }
-        ids = np.full(len(self.vocabulary), -1, np.int32)
-        for word in {word for phrase in phrases for word in phrase}:
-            ids[word] = word
-        trie = build_trie(list(phrases), range(len(phrases)))
-        boosts = np.array(list(phrases.values()), np.float64)
-        n = len(trie.letter)
-        gain, link, depth = np.zeros(n), np.zeros(n, np.int32), np.zeros(n, np.int32)
-        shares = np.array([boost / len(phrase) for phrase, boost in phrases.items()], np.float64)
-        best_share = np.maximum(trie.best_below(shares), 0.0)
-        children = [
-            {int(trie.letter[c]): c for c in range(trie.first[node], trie.first[node + 1])} for node in range(n)
-        ]
-        credit = np.zeros(n)
-        for node in range(1, n):
-            parent = int(trie.parent[node])
-            depth[node] = depth[parent] + 1
-            word, at = int(trie.letter[node]), int(link[parent])
-            while parent:
-                if word in children[at]:
-                    link[node] = children[at][word]
-                    break
-                if not at:
-                    break
-                at = int(link[at])
-            gain[node] = gain[link[node]] + boosts[trie.words[trie.word_first[node] : trie.word_first[node + 1]]].sum()
-            longer = best_share[trie.first[node] : trie.first[node + 1]]
-            credit[node] = max(credit[link[node]], depth[node] * longer.max(initial=0.0))
-        return kernel.Hotwords(bool(phrases), trie.letter, trie.first, link, gain, credit, ids)
 
     def _decode(self, log_probs: npt.NDArray[np.float32]) -> list[Hypothesis]:
         from asr.decode import ctc_beam_kernel as kernel
@@ -622,17 +569,3 @@ def _lexicon(lexicon: Any) -> Lexicon | None:
     if isinstance(lexicon, Mapping):
         return Lexicon(tuple((word, tuple(units)) for word, several in lexicon.items() for units in several))
     return Lexicon.spelled(lexicon)
-
-
-def _hotwords(hotwords: Any) -> dict[str, float | None]:
-    if hotwords is None:
-        return {}
-    if isinstance(hotwords, str | Path):
-        return read_hotwords(hotwords)
-    items = hotwords.items() if isinstance(hotwords, Mapping) else ((phrase, None) for phrase in hotwords)
-    found = {" ".join(phrase.split()): boost for phrase, boost in items}
-    check("" not in found, "a hot phrase is empty")
-    for phrase, boost in found.items():
-        what = f"the boost {boost} of {phrase!r} is not a number between -{MOST_SCORE:g} and {MOST_SCORE:g}"
-        check(boost is None or abs(boost) <= MOST_SCORE, what)
-    return found

@@ -712,14 +712,22 @@ def _new_state(start: int) -> State:
 
 @jit
 def _resized(state: State, counts: Array, slots: int, histories: int, spellings: int, records: int) -> State:
-    """What the state holds, in memory for as many rows, powers of two that are not below what there was."""
-    resized = _memory(slots, histories, spellings, records)
+    """What the state holds, in memory for as many rows, powers of two that are not below what there was.
+
+    Its hash tables are made anew, where nothing grows too.
+    """
     n, n_histories, n_spellings = counts[_BEAM], counts[_HISTORIES], counts[_SPELLINGS]
-    resized.ints[:n], resized.floats[:n] = state.ints[:n], state.floats[:n]
-    resized.histories[:n_histories] = state.histories[:n_histories]
-    resized.history_scores[:n_histories] = state.history_scores[:n_histories]
-    resized.spellings[:n_spellings] = state.spellings[:n_spellings]
-    resized.records[: counts[_RECORDS]] = state.records[: counts[_RECORDS]]
+    had = len(state.ints), len(state.histories), len(state.spellings), len(state.records)
+    if had == (slots, histories, spellings, records):
+        resized = state
+        resized.history_table[:], resized.spelling_table[:] = 0, 0
+    else:
+        resized = _memory(slots, histories, spellings, records)
+        resized.ints[:n], resized.floats[:n] = state.ints[:n], state.floats[:n]
+        resized.histories[:n_histories] = state.histories[:n_histories]
+        resized.history_scores[:n_histories] = state.history_scores[:n_histories]
+        resized.spellings[:n_spellings] = state.spellings[:n_spellings]
+        resized.records[: counts[_RECORDS]] = state.records[: counts[_RECORDS]]
     _index_pairs(resized.histories, n_histories, resized.history_table)
     _index_pairs(resized.spellings, n_spellings, resized.spelling_table)
     return resized
