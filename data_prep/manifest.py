@@ -6,6 +6,7 @@ utterances and hours, and what was left out. It is written whole or not at all.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import wave
@@ -141,6 +142,19 @@ def write_corpus(
             },
         )
     return Summary(Path(out_dir), counts, seconds, problems)
+
+
+def hash_share(key: str) -> float:
+    """A number from 0 to 1 that an utterance's id determines: those below 0.05 are a fixed twentieth of a corpus."""
+    return int.from_bytes(hashlib.sha256(key.encode()).digest()[:6], "big") / (1 << 48)
+
+
+def read_transcript(path: str | Path) -> str:
+    """The text of a file that holds one transcript, on one line."""
+    lines = [line.strip() for line in read_text(path, limit=1 << 20).splitlines() if line.strip()]
+    if len(lines) != 1:
+        raise InputError("has no text" if not lines else f"has {len(lines)} lines of text, not one", where=path)
+    return lines[0]
 
 
 def _check_ids(rows: Sequence[tuple[str, Source]]) -> None:
