@@ -11,7 +11,7 @@ import hashlib
 import json
 import logging
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -22,8 +22,9 @@ from torch.utils.data import DataLoader, Dataset
 from asr.audio import Samples, read_audio
 from asr.augment import AugmentConfig, augment, speed_factor
 from asr.errors import InputError
+from asr.models.recognizer import Targets
 from asr.text import TextNormalizer
-from asr.tokenizer import CharTokenizer
+from asr.tokenizer import PhoneTokenizer, Tokenizer
 
 log = logging.getLogger(__name__)
 
@@ -63,16 +64,19 @@ class Batch:
     texts: list[str]  # normalised
     samples: Tensor  # (B, N) float32
     sample_lens: Tensor  # (B,)
-    tokens: Tensor  # (B, U)
-    token_lens: Tensor  # (B,)
+    targets: Mapping[str, Targets]  # of each tokenizer, by its kind
     seeds: Tensor  # (B,), stays on the CPU
     seconds: float  # of real audio
     padded_seconds: float  # padding included
     seed: int = 0  # for what is drawn for the batch as a whole
 
     def to(self, device: torch.device) -> Batch:
-        moved = {name: getattr(self, name).to(device) for name in ("samples", "sample_lens", "tokens", "token_lens")}
-        return replace(self, **moved)
+        return replace(
+            self,
+            samples=self.samples.to(device),
+            sample_lens=self.sample_lens.to(device),
+            targets={kind: targets.to(device) for kind, targets in self.targets.items()},
+        )
 
 
 def read_cuts(path: str | Path) -> list[Utterance]:
@@ -222,7 +226,7 @@ def utterance_seed(seed: int, epoch: int, utterance_id: str) -> int:
 
 def load_batches(
     utterances: Sequence[Utterance],
-    tokenizer: CharTokenizer,
+    tokenizers: Tokenizer | Mapping[str, Tokenizer],
     normalizer: TextNormalizer,
     *,
     sample_rate: int,
@@ -230,6 +234,7 @@ def load_batches(
     seed: int = 0,
     epoch: int = 0,
     shuffle: bool = False,
+    choose: bool = False,
     augmentation: AugmentConfig | None = None,
     num_workers: int = 0,
     group: int = 1,
@@ -237,11 +242,13 @@ def load_batches(
     processes: int = 1,
     skip: int = 0,
 ) -> Batches:
-    """Batches of utterances, each read as it is needed; characters unknown to the tokenizer are left out of `tokens`.
+    """Batches of utterances, each read as it is needed. What a tokenizer does not know is left out of its targets.
 
     Torch's random numbers are not touched.
 
     Args:
+        tokenizers: One, or several by their kinds.
+        choose: Whether targets tell all pronunciations of words.
         augmentation: What is done to samples in this epoch (see AugmentConfig.at_epoch).
         group: Batches of a training step, over all processes; their number is a multiple of it.
         rank, processes: Of each `processes` batches the `rank`-th (from 0) is this process's.
@@ -258,7 +265,9 @@ def load_batches(
     durations = [u.duration / speed_factor(augmentation, utterance_seed(seed, epoch, u.id)) for u in utterances]
     plan = plan_batches(durations, batch_seconds, seed=seed, epoch=epoch, shuffle=shuffle, multiple=group)
     chosen = list(enumerate(plan))[skip * group :][rank::processes]
-    dataset = _BatchDataset(utterances, tokenizer, normalizer, sample_rate, seed, epoch, augmentation, chosen)
+    if isinstance(tokenizers, Tokenizer):
+        tokenizers = {tokenizers.kind: tokenizers}
+    dataset = _BatchDataset(utterances, tokenizers, normalizer, sample_rate, seed, epoch, augmentation, chosen, choose)
     return Batches(len(plan) // group, dataset, num_workers)
 
 
@@ -289,17 +298,18 @@ class _BatchDataset(Dataset["Batch | str"]):
     def __init__(
         self,
         utterances: Sequence[Utterance],
-        tokenizer: CharTokenizer,
+        tokenizers: Mapping[str, Tokenizer],
         normalizer: TextNormalizer,
         sample_rate: int,
         seed: int,
         epoch: int,
         augmentation: AugmentConfig,
         chosen: list[tuple[int, list[int]]],
+        choose: bool,
     ) -> None:
-        self.utterances, self.tokenizer, self.normalizer = utterances, tokenizer, normalizer
+        self.utterances, self.tokenizers, self.normalizer = utterances, tokenizers, normalizer
         self.sample_rate, self.seed, self.epoch, self.augmentation = sample_rate, seed, epoch, augmentation
-        self.chosen = chosen  # (place in the plan, utterances)
+        self.chosen, self.choose = chosen, choose  # (place in the plan, utterances)
 
     def __len__(self) -> int:
         return len(self.chosen)
@@ -317,17 +327,25 @@ class _BatchDataset(Dataset["Batch | str"]):
         except InputError as e:
             return str(e)
         texts = [self.normalizer(u.text) for u in chosen]
-        tokens = [torch.tensor(self.tokenizer.encode_known(text)[0], dtype=torch.long) for text in texts]
         padded = torch.nn.utils.rnn.pad_sequence(samples, batch_first=True)
         return Batch(
             ids=[u.id for u in chosen],
             texts=texts,
             samples=padded,
             sample_lens=torch.tensor([len(s) for s in samples]),
-            tokens=torch.nn.utils.rnn.pad_sequence(tokens, batch_first=True),
-            token_lens=torch.tensor([len(t) for t in tokens]),
+            targets={kind: _targets(tokenizer, texts, self.choose) for kind, tokenizer in self.tokenizers.items()},
             seeds=torch.tensor(seeds),
             seconds=sum(map(len, samples)) / rate,
             padded_seconds=padded.numel() / rate,
             seed=utterance_seed(self.seed, self.epoch, f"batch {place}"),
         )
+
+
+def _targets(tokenizer: Tokenizer, texts: Sequence[str], choose: bool) -> Targets:
+    """The token ids of normalised texts, side by side."""
+    tokens = [torch.tensor(tokenizer.encode_known(text)[0], dtype=torch.long) for text in texts]
+    choices = None
+    if choose and isinstance(tokenizer, PhoneTokenizer):
+        choices = [tokenizer.choices(text)[0] for text in texts]
+    padded = torch.nn.utils.rnn.pad_sequence(tokens, batch_first=True)
+    return Targets(padded, torch.tensor([len(t) for t in tokens]), choices)

@@ -26,6 +26,7 @@ class Decoding:
 
     search: Callable[[Tensor, Tensor, Sequence[str] | None], list[list[Hypothesis]]]
     facts: dict[str, Any]  # what a result was decoded with
+    units: bool = False  # whether it gives the tokens themselves, phones, and not words
 
     def __call__(self, log_probs: Tensor, lens: Tensor, names: Sequence[str] | None = None) -> list[list[Hypothesis]]:
         return self.search(log_probs, lens, names)
@@ -46,10 +47,11 @@ def greedy_decoding(model: Model) -> Decoding:
             model.tokenizer.tokens,
             frame_seconds=model.recognizer.frame_seconds,
             words=model.has_words,
+            apart=model.tokenizer.kind == "phones",
         )
         return [[hypothesis] for hypothesis in found]
 
-    return Decoding(search, {"search": "greedy"})
+    return Decoding(search, {"search": "greedy"}, units=model.tokenizer.kind == "phones")
 
 
 def beam_decoder(

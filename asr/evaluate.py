@@ -17,17 +17,26 @@ from asr.decoding import Decoding, decoding_for, greedy_decoding
 from asr.files import make_folder, write_json, write_jsonl
 from asr.model_folder import Model
 from asr.provenance import provenance
-from asr.score import Score, score
+from asr.score import Score, Unit, score
 from asr.transcript import Hypothesis
 
 log = logging.getLogger(__name__)
 
 SCORES_FORMAT = 1  # of scores.json and hypotheses.jsonl
+_NEVER = "%s: characters the model has never seen, each an error (%d in all): %s"
+_UNKNOWN = {
+    "characters": _NEVER,
+    "bpe": _NEVER,
+    "unigram": _NEVER,
+    "words": "%s: words the model cannot say, each an error (%d in all): %s",
+    "phones": "%s: words that are not in the model's lexicon (%d in all): %s",
+}
 
 
 @dataclass(frozen=True)
 class Recognized:
-    """An utterance, what it should say (normalised), what was heard (best first), its loss and its number of tokens."""
+    """An utterance, what it should say (normalised; phones, where these are decoded), what was heard (best first), its
+    loss and its number of tokens."""
 
     utterance: Utterance
     reference: str
@@ -59,9 +68,10 @@ def recognize(
     recognizer = model.recognizer.eval()
     device = next(recognizer.parameters()).device
     by_id = {utterance.id: utterance for utterance in utterances}
+    tokenizer = model.tokenizer
     batches = load_batches(
         utterances,
-        model.tokenizer,
+        tokenizer,
         model.normalizer(),
         sample_rate=recognizer.sample_rate,
         batch_seconds=batch_seconds,
@@ -73,13 +83,15 @@ def recognize(
             log_probs, lens = recognizer.log_probs(batch.samples, batch.sample_lens)
             loss = recognizer.loss(log_probs, lens, batch)
         found = decoding(log_probs, lens, batch.ids)
+        targets = batch.targets[tokenizer.kind]
         for i, key in enumerate(batch.ids):
+            said = int(targets.lens[i])
             yield Recognized(
                 utterance=by_id[key],
-                reference=batch.texts[i],
+                reference=tokenizer.decode(targets.tokens[i, :said].tolist()) if decoding.units else batch.texts[i],
                 nbest=found[i],
                 loss=float(loss.per_item[i]),
-                tokens=int(batch.token_lens[i]),
+                tokens=said,
                 left_out=bool(loss.left_out[i]),
             )
 
@@ -101,10 +113,10 @@ def evaluate(
     """
     search = decoding_for(model, **decoding)
     utterances = read_cuts(cuts)
-    unknown = unknown_characters(model, utterances)
+    unknown = unknown_units(model, utterances)
     if unknown:
-        named = ", ".join(f"{character!r} ({n})" for character, n in unknown.most_common(10))
-        log.warning("%s: characters the model has never seen, each an error: %s", cuts, named)
+        named = ", ".join(f"{each!r} ({n})" for each, n in unknown.most_common(10))
+        log.warning(_UNKNOWN[model.tokenizer.kind], cuts, sum(unknown.values()), named)
     if out_dir is not None:
         out_dir = make_folder(out_dir)
     started = time.perf_counter()
@@ -114,7 +126,8 @@ def evaluate(
     }
     elapsed = time.perf_counter() - started
     ordered = [results[utterance.id] for utterance in utterances]
-    result = score([r.reference for r in ordered], [r.hypothesis.text for r in ordered])
+    unit = score_unit(model, search)
+    result = score([r.reference for r in ordered], [r.hypothesis.text for r in ordered], unit=unit)
     if out_dir is not None:
         seconds = sum(utterance.duration for utterance in utterances)
         write_jsonl(out_dir / "hypotheses.jsonl", [_row(r, search.several) for r in ordered])
@@ -123,22 +136,28 @@ def evaluate(
             {
                 "format": SCORES_FORMAT,
                 **result.as_dict(),
-                "headline": "wer" if model.has_words else "cer",
                 "audio_seconds": round(seconds, 3),
                 "wall_seconds": round(elapsed, 3),
                 "real_time_factor": round(elapsed / seconds, 5),
                 "model": model.name,
+                "head": model.tokenizer.kind,
                 "data": str(cuts),
                 "decoding": search.facts,
-                "unknown_characters": dict(unknown),
+                f"unknown_{model.tokenizer.unit}": dict(unknown),
                 **provenance(),
             },
         )
     return result
 
 
-def unknown_characters(model: Model, utterances: Sequence[Utterance]) -> Counter[str]:
-    """Characters of the normalised references that the model's tokens lack."""
+def score_unit(model: Model, decoding: Decoding | None = None) -> Unit:
+    """What the rate that counts is of, where texts were decoded so (greedily by default)."""
+    decoding = decoding or greedy_decoding(model)
+    return "phones" if decoding.units else "words" if model.has_words else "characters"
+
+
+def unknown_units(model: Model, utterances: Sequence[Utterance]) -> Counter[str]:
+    """Characters (words, where these are what is known) of the normalised references that the model's tokens lack."""
     normalizer = model.normalizer()
     found: Counter[str] = Counter()
     for utterance in utterances:

@@ -2,10 +2,13 @@
 
     config.yaml         format, the ModelConfig, and `decoding`: options of beam search, where they were tuned
     model.safetensors   weights; `log_prior` of the tokens and `trained_on`, numbers that stand for utterances
-    tokens.txt          a token a line
+    tokens.txt          a token a line; tokenizer.model beside it, where they are SentencePiece's
     README.md           the model card
     lm.safetensors      an n-gram model, where there is one (asr.lm.ngram)
-    lexicon.txt         a lexicon, where there is one (asr.lexicon)
+    lexicon.txt         a lexicon, where there is one (asr.lexicon); phones always have it
+
+What further heads have of their own is named after the kind of their tokens: tokens-characters.txt,
+`log_prior.characters`, and `decoding_of: {characters: ...}`.
 
 Folders come from strangers: YAML is read as plain values, interpolations are refused, and the weights' header is
 checked against the configuration before memory is taken.
@@ -18,7 +21,7 @@ import json
 import shutil
 import struct
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -31,29 +34,37 @@ from asr.errors import InputError
 from asr.files import atomic_path, read_text, write_text
 from asr.models.recognizer import ModelConfig, Recognizer, build_recognizer
 from asr.text import TextNormalizer
-from asr.tokenizer import CharTokenizer
+from asr.tokenizer import Tokenizer, load_tokenizer
 
 FORMAT = 1
 PRETRAINED = Path(__file__).parent / "pretrained"
 _DTYPES = {"F32": 4, "F16": 2, "BF16": 2}
 _MAX_HEADER = 16 << 20
-# What model.safetensors may hold beside weights.
-_EXTRAS = ("log_prior", "trained_on")
+
+
+@dataclass
+class Head:
+    """What belongs to one head of a model."""
+
+    tokenizer: Tokenizer
+    log_prior: torch.Tensor | None = None  # (V,) log of the mean posterior of each token on training speech
+    decoding: BeamOptions | None = None  # as tuned
 
 
 @dataclass
 class Model:
-    """A recogniser with all it needs to be used."""
+    """A recogniser with all it needs to be used; `tokenizer`, `log_prior` and `decoding` are the main head's."""
 
     recognizer: Recognizer
-    tokenizer: CharTokenizer
+    tokenizer: Tokenizer
     config: ModelConfig
     name: str = ""
-    log_prior: torch.Tensor | None = None  # (V,) log of the mean posterior of each token on training speech
+    log_prior: torch.Tensor | None = None
     trained_on: torch.Tensor | None = None  # int64, sorted: utterance_keys of what it was trained on
-    decoding: BeamOptions | None = None  # as tuned
+    decoding: BeamOptions | None = None
     lm: Path | None = None  # the folder's own language model
-    lexicon: Path | None = None
+    lexicon_file: Path | None = None
+    others: dict[str, Head] = field(default_factory=dict)  # the heads that are not used, by the kinds of their tokens
 
     def normalizer(self) -> TextNormalizer:
         """A new normaliser of texts, as the model was trained with."""
@@ -63,6 +74,32 @@ class Model:
     def has_words(self) -> bool:
         """Whether its texts have spaces between words."""
         return self.config.text.words != "none"
+
+    @property
+    def heads(self) -> dict[str, Head]:
+        """All heads, the configuration's first one first."""
+        found = {self.recognizer.main: Head(self.tokenizer, self.log_prior, self.decoding), **self.others}
+        return {kind: found[kind] for kind in self.config.kinds}
+
+    @property
+    def tokenizers(self) -> dict[str, Tokenizer]:
+        """The tokenizer of each head."""
+        return {kind: head.tokenizer for kind, head in self.heads.items()}
+
+    @property
+    def lexicon(self) -> Path | None:
+        """The folder's own lexicon, where it is in the main head's units."""
+        mine = self.recognizer.main == "phones" or "phones" not in self.config.kinds
+        return self.lexicon_file if mine else None
+
+    def use_head(self, kind: str) -> None:
+        """Makes another head the main one."""
+        heads = self.heads
+        if kind not in heads:
+            raise InputError(f"{self.name or 'the model'} has no head {kind!r}", remedy=f"it has {', '.join(heads)}")
+        head = heads.pop(kind)
+        self.tokenizer, self.log_prior, self.decoding = head.tokenizer, head.log_prior, head.decoding
+        self.recognizer.main, self.others = kind, dict(heads)
 
 
 def pretrained_names() -> list[str]:
@@ -86,16 +123,15 @@ def save_model(folder: str | Path, model: Model, card: str) -> None:
     """
     from safetensors.torch import save
 
-    state = {name: value.detach().cpu().contiguous() for name, value in model.recognizer.state_dict().items()}
-    state.update((name, value) for name in _EXTRAS if (value := getattr(model, name)) is not None)
     ours = (Path(folder) / "model.safetensors").is_file() and (Path(folder) / "tokens.txt").is_file()
     with atomic_path(folder, replace_folder=ours) as staging:
         staging.mkdir(parents=True)
         (staging / "config.yaml").write_text(_config_text(model), encoding="utf-8")
         (staging / "README.md").write_text(card, encoding="utf-8")
-        model.tokenizer.save(staging / "tokens.txt")
-        (staging / "model.safetensors").write_bytes(save(state))
-        for source, name in ((model.lm, "lm.safetensors"), (model.lexicon, "lexicon.txt")):
+        for kind, head in model.heads.items():
+            head.tokenizer.save(staging / f"tokens{_suffix(model.config, kind, '-')}.txt")
+        (staging / "model.safetensors").write_bytes(save(_state(model)))
+        for source, name in ((model.lm, "lm.safetensors"), (model.lexicon_file, "lexicon.txt")):
             if source is not None:
                 shutil.copyfile(source, staging / name)
 
@@ -106,40 +142,77 @@ def update_model(folder: str | Path, model: Model) -> None:
 
     folder = find_model(folder)
     write_text(folder / "config.yaml", _config_text(model))
-    if model.log_prior is not None and "log_prior" not in _read_header(folder / "model.safetensors"):
-        state = {name: value.detach().cpu().contiguous() for name, value in model.recognizer.state_dict().items()}
-        state.update((name, value) for name in _EXTRAS if (value := getattr(model, name)) is not None)
+    state = _state(model)
+    if state.keys() - _read_header(folder / "model.safetensors").keys():
         with atomic_path(folder / "model.safetensors") as temporary:
             temporary.write_bytes(save(state))
 
 
+def _suffix(config: ModelConfig, kind: str, joint: str) -> str:
+    """What is appended to the names of a head's things: nothing to those of the configuration's first."""
+    return "" if kind == config.kinds[0] else joint + kind
+
+
+def _state(model: Model) -> dict[str, torch.Tensor]:
+    """What model.safetensors holds: weights, priors, the utterances of training."""
+    state = {name: value.detach().cpu().contiguous() for name, value in model.recognizer.state_dict().items()}
+    for kind, head in model.heads.items():
+        if head.log_prior is not None:
+            state["log_prior" + _suffix(model.config, kind, ".")] = head.log_prior
+    if model.trained_on is not None:
+        state["trained_on"] = model.trained_on
+    return state
+
+
 def _config_text(model: Model) -> str:
     config = {"format": FORMAT, **to_dict(model.config)}
-    if model.decoding is not None:
-        config["decoding"] = to_dict(model.decoding)
+    tuned = {kind: to_dict(head.decoding) for kind, head in model.heads.items() if head.decoding is not None}
+    if main := tuned.pop(model.config.kinds[0], None):
+        config["decoding"] = main
+    if tuned:
+        config["decoding_of"] = tuned
     return yaml.safe_dump(config, allow_unicode=True, sort_keys=False)
 
 
-def load_model(model: str | Path) -> Model:
+def load_model(model: str | Path, *, head: str | None = None) -> Model:
     """Loads a model folder, or one that comes with the package, by its name. Nothing in the process is changed.
+
+    Args:
+        head: Kind of the tokens of the head to use; the configuration's first where None.
 
     Raises:
         InputError: There is no such model, a file is missing or damaged, or parts do not fit each other.
     """
     folder = find_model(model)
     config, decoding = _read_config(folder / "config.yaml")
-    if not (folder / "tokens.txt").is_file():
-        raise InputError("has no tokens.txt", where=folder, remedy="copy the whole folder")
-    tokenizer = CharTokenizer.load(folder / "tokens.txt")
-    recognizer = build_recognizer(config, len(tokenizer), without_weights=True)
-    weights = _read_weights(folder / "model.safetensors", recognizer)
-    extras = {name: weights.pop(name, None) for name in _EXTRAS}
+    lm, lexicon_file = (
+        file if file.is_file() else None for file in (folder / "lm.safetensors", folder / "lexicon.txt")
+    )
+    heads: dict[str, Head] = {}
+    for kind in config.kinds:
+        path = folder / f"tokens{_suffix(config, kind, '-')}.txt"
+        for needed in [path, folder / "lexicon.txt"] if kind == "phones" else [path]:
+            if not needed.is_file():
+                raise InputError(f"has no {needed.name}", where=folder, remedy="copy the whole folder")
+        heads[kind] = Head(load_tokenizer(kind, path), decoding=decoding.get(kind))
+    sizes = {kind: len(head.tokenizer) for kind, head in heads.items()}
+    recognizer = build_recognizer(config, sizes, without_weights=True)
+    weights = _read_weights(folder / "model.safetensors", config, recognizer)
+    for name, each in heads.items():
+        each.log_prior = weights.pop("log_prior" + _suffix(config, name, "."), None)
+    trained_on = weights.pop("trained_on", None)
     recognizer.load_state_dict(weights, assign=True)
     recognizer.eval().requires_grad_(False)
     path = folder.resolve()  # exp/fsdd/model is called fsdd
     name = path.parent.name if path.name == "model" else path.name
-    lm, lexicon = (file if file.is_file() else None for file in (folder / "lm.safetensors", folder / "lexicon.txt"))
-    return Model(recognizer, tokenizer, config, name, **extras, decoding=decoding, lm=lm, lexicon=lexicon)
+    main = heads.pop(config.kinds[0])
+    loaded = Model(
+        recognizer, main.tokenizer, config, name, main.log_prior, trained_on, main.decoding, lm, lexicon_file
+    )
+    loaded.others = heads
+    if head is not None:
+        loaded.use_head(head)
+    return loaded
 
 
 def find_model(model: str | Path) -> Path:
@@ -161,7 +234,8 @@ def find_model(model: str | Path) -> Path:
     )
 
 
-def _read_config(path: Path) -> tuple[ModelConfig, BeamOptions | None]:
+def _read_config(path: Path) -> tuple[ModelConfig, dict[str, BeamOptions]]:
+    """The configuration, and what was tuned of the heads."""
     text = read_text(path, limit=1 << 20)
     if "${" in text:
         raise InputError("holds an interpolation (${...}), which a model's configuration may not", where=path)
@@ -176,23 +250,30 @@ def _read_config(path: Path) -> tuple[ModelConfig, BeamOptions | None]:
         raise InputError(
             f"has format {version}, this version reads 1 to {FORMAT}", where=path, remedy="update kikitori"
         )
-    decoding = values.pop("decoding", None)
-    if decoding is not None and not isinstance(decoding, dict):
+    main, tuned = values.pop("decoding", None), values.pop("decoding_of", None) or {}
+    config = from_dict(ModelConfig, values, where=path)
+    if not isinstance(tuned, dict) or tuned.keys() - set(config.kinds):
+        raise InputError("decoding_of is no mapping from the model's heads to options", where=path)
+    tuned = {config.kinds[0]: main, **tuned}
+    if not all(options is None or isinstance(options, dict) for options in tuned.values()):
         raise InputError("decoding is no mapping of options", where=path)
-    options = None if decoding is None else from_dict(BeamOptions, decoding, where=f"{path}: decoding")
-    return from_dict(ModelConfig, values, where=path), options
+    where = f"{path}: decoding"
+    return config, {kind: from_dict(BeamOptions, o, where=where) for kind, o in tuned.items() if o is not None}
 
 
-def _read_weights(path: Path, recognizer: Recognizer) -> dict[str, torch.Tensor]:
+def _read_weights(path: Path, config: ModelConfig, recognizer: Recognizer) -> dict[str, torch.Tensor]:
     """The weights as float32, after names, shapes, types and the file's length were found to be as they must."""
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
-    header = _read_header(path)
+    # Models of before there were several heads have one without a name.
+    renamed = {f"head.{name}": f"heads.{config.kinds[0]}.{name}" for name in ("weight", "bias")}
+    header = {renamed.get(name, name): entry for name, entry in _read_header(path).items()}
     expected = {name: list(value.shape) for name, value in recognizer.state_dict().items()}
     found = {name: entry.get("shape") for name, entry in header.items()}
-    if "log_prior" in found:
-        expected["log_prior"] = [recognizer.head.out_features]
+    for kind in config.kinds:
+        if (prior := "log_prior" + _suffix(config, kind, ".")) in found:
+            expected[prior] = expected[f"heads.{kind}.bias"]
     if "trained_on" in found:
         shape = found["trained_on"]
         expected["trained_on"] = shape if isinstance(shape, list) and len(shape) == 1 else [0]
@@ -208,7 +289,7 @@ def _read_weights(path: Path, recognizer: Recognizer) -> dict[str, torch.Tensor]
         if entry.get("dtype") not in types:
             raise InputError(f"weight {name} is of type {entry.get('dtype')}, not {', '.join(types)}", where=path)
     try:
-        weights = load_file(path)
+        weights = {renamed.get(name, name): value for name, value in load_file(path).items()}
     except (SafetensorError, OSError, ValueError) as e:
         raise InputError(f"is damaged ({e})", where=path, remedy="copy the model again") from e
     for name, value in weights.items():

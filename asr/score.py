@@ -7,11 +7,14 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from asr.errors import InputError
 from asr.files import read_text
 from asr.text import graphemes
+
+Unit = Literal["words", "characters", "phones"]
+_RATES = {"words": "WER", "characters": "CER", "phones": "PER"}
 
 
 @dataclass(frozen=True)
@@ -54,19 +57,26 @@ class Score:
     characters: ErrorCounts
     utterances: int
     wrong_utterances: int
+    # what the rate that counts is of; characters: words that nothing separates cannot be counted; phones stand in
+    # the place of words
+    unit: Unit = "words"
 
-    def headline(self, *, words: bool = True) -> str:
-        """The rate that counts: "WER 1.20 %", or the CER of a language that does not separate words."""
-        return f"WER {100 * self.words.rate:.2f} %" if words else f"CER {100 * self.characters.rate:.2f} %"
+    @property
+    def error(self) -> ErrorCounts:
+        """That which counts."""
+        return self.characters if self.unit == "characters" else self.words
 
-    def summary(self, *, words: bool = True) -> str:
-        """One line; without `words` the CER alone, for words that nothing separates cannot be counted."""
-        units = {"WER": ("words", self.words), "CER": ("characters", self.characters)}
+    def headline(self) -> str:
+        """The rate that counts: "WER 1.20 %"."""
+        return f"{_RATES[self.unit]} {100 * self.error.rate:.2f} %"
+
+    def summary(self) -> str:
+        """One line: WER and CER, where both can be counted."""
+        counts = {self.unit: self.error, **({"characters": self.characters} if self.unit == "words" else {})}
         parts = [
-            f"{name} {100 * n.rate:.2f} % ({n.errors} of {n.length} {unit}: {n.substitutions} substituted,"
+            f"{_RATES[unit]} {100 * n.rate:.2f} % ({n.errors} of {n.length} {unit}: {n.substitutions} substituted,"
             f" {n.deletions} deleted, {n.insertions} inserted)"
-            for name, (unit, n) in units.items()
-            if words or name == "CER"
+            for unit, n in counts.items()
         ]
         return f"{', '.join(parts)}, {self.wrong_utterances} of {self.utterances} utterances wrong"
 
@@ -75,17 +85,21 @@ class Score:
 
     def as_dict(self) -> dict[str, Any]:
         return {
-            "wer": self.words.as_dict(),
-            "cer": self.characters.as_dict(),
+            "headline": _RATES[self.unit].lower(),
+            "per" if self.unit == "phones" else "wer": self.words.as_dict(),
+            **({} if self.unit == "phones" else {"cer": self.characters.as_dict()}),
             "utterances": self.utterances,
             "wrong_utterances": self.wrong_utterances,
         }
 
 
-def score(references: Sequence[str], hypotheses: Sequence[str]) -> Score:
+def score(references: Sequence[str], hypotheses: Sequence[str], *, unit: Unit = "words") -> Score:
     """Scores hypotheses against references, one by one in order.
 
     Texts are compared as they are, but for white space: normalise them first.
+
+    Args:
+        unit: What the rate that counts is of.
     """
     if len(references) != len(hypotheses):
         raise InputError(f"{len(references)} references and {len(hypotheses)} hypotheses cannot be compared")
@@ -99,6 +113,7 @@ def score(references: Sequence[str], hypotheses: Sequence[str]) -> Score:
         characters=_count([graphemes(text) for text in references], [graphemes(text) for text in hypotheses]),
         utterances=len(references),
         wrong_utterances=wrong,
+        unit=unit,
     )
 
 

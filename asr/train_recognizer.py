@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import time
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
@@ -18,9 +19,9 @@ from asr.augment import check_folders, folder_files
 from asr.config import to_dict
 from asr.data import Batch, Batches, Utterance, load_batches, read_cuts, utterance_seed
 from asr.errors import InputError
-from asr.evaluate import recognize
-from asr.files import remove_leftovers, write_text
-from asr.model_folder import Model, load_model, save_model, update_model, utterance_keys
+from asr.evaluate import recognize, score_unit
+from asr.files import files_sha256, remove_leftovers, write_text
+from asr.model_folder import Head, Model, load_model, save_model, update_model, utterance_keys
 from asr.models.recognizer import build_recognizer
 from asr.monitor import LogMonitor, Monitor, SilentMonitor, Validation, duration_words
 from asr.optimization import autocast, memory_advice
@@ -29,8 +30,8 @@ from asr.processes import gather, launch, lost_processes
 from asr.provenance import provenance
 from asr.run_folder import check_same_run, only_process
 from asr.score import score
-from asr.text import TextConfig, TextNormalizer, has_word_spaces
-from asr.tokenizer import CharTokenizer
+from asr.text import TextNormalizer, has_word_spaces
+from asr.tokenizer import PhoneTokenizer, Tokenizer, train_tokenizer
 from asr.train import TrainConfig, TrainResult, train
 
 if TYPE_CHECKING:
@@ -94,7 +95,7 @@ def _train_recognizer(
     group = config.accumulate * fabric.world_size
     run = {
         "data": str(data_dir.resolve()),
-        "data_sha256": _digest(training, dev, folder_files(config.augment)),
+        "data_sha256": _digest(training, dev, folder_files(config.augment), *_lexicon_digest(config)),
         "batches_per_step": group,
     }
     described = {"run": {**run, **facts}, **to_dict(config)}
@@ -102,6 +103,7 @@ def _train_recognizer(
     fabric.barrier()  # all have looked before one writes
     check_folders(config.augment, config.model.features.sample_rate)
     model = new_model(config, training, name=out_dir.name, monitor=monitor)
+    training = _sayable(model, training, monitor)
     recognizer = model.recognizer
     if fabric.is_global_zero:
         remove_leftovers(out_dir / "model")
@@ -115,7 +117,7 @@ def _train_recognizer(
     parameters = sum(p.numel() for p in recognizer.parameters())
     monitor.note(
         f"{len(training)} utterances ({hours:.2f} h) for training, {len(dev)} for dev;"
-        f" {len(model.tokenizer)} tokens, {parameters / 1e6:.2f} M parameters"
+        f" {_sizes(model)}, {parameters / 1e6:.2f} M parameters"
     )
 
     def batches(epoch: int, done: int) -> tuple[int, Iterable[Batch]]:
@@ -134,7 +136,7 @@ def _train_recognizer(
 
 
 def _keep_prior(config: TrainConfig, folder: Path, training: Sequence[Utterance]) -> None:
-    """Gives a trained model the prior of its tokens: their mean posterior over up to ten minutes of training speech."""
+    """Gives a trained model the priors of its tokens: mean posteriors over up to ten minutes of training speech."""
     model = load_model(folder)
     if model.log_prior is not None:
         return
@@ -143,14 +145,18 @@ def _keep_prior(config: TrainConfig, folder: Path, training: Sequence[Utterance]
         if sum(u.duration for u in chosen) > PRIOR_SECONDS:
             break
         chosen.append(utterance)
-    total = torch.zeros(len(model.tokenizer), dtype=torch.float64)
-    with torch.inference_mode():
-        for batch in _batches(config, model, chosen):
-            log_probs, lens = model.recognizer.log_probs(batch.samples, batch.sample_lens)
-            for i, n in enumerate(lens.tolist()):
-                total += log_probs[i, :n].double().exp().sum(dim=0)
-    # A token that is never heard there keeps a prior: one frame in a million.
-    model.log_prior = (total / total.sum().clamp(min=1e-12)).clamp(min=1e-6).log().float()
+    main = model.recognizer.main
+    for kind in model.config.kinds:
+        model.use_head(kind)
+        total = torch.zeros(len(model.tokenizer), dtype=torch.float64)
+        with torch.inference_mode():
+            for batch in _batches(config, model, chosen):
+                log_probs, lens = model.recognizer.log_probs(batch.samples, batch.sample_lens)
+                for i, n in enumerate(lens.tolist()):
+                    total += log_probs[i, :n].double().exp().sum(dim=0)
+        # A token that is never heard there keeps a prior: one frame in a million.
+        model.log_prior = (total / total.sum().clamp(min=1e-12)).clamp(min=1e-6).log().float()
+    model.use_head(main)
     update_model(folder, model)
 
 
@@ -249,11 +255,13 @@ def resolve(config: TrainConfig, training: Sequence[Utterance]) -> TrainConfig:
 
 def new_model(config: TrainConfig, training: Sequence[Utterance], *, name: str, monitor: Monitor) -> Model:
     """A model as configured and resolved, with random weights drawn from the seed."""
-    tokenizer = _tokenizer(config.model.text, training, monitor)
+    tokenizers = _tokenizers(config, training, monitor)
     torch.manual_seed(config.seed)
-    recognizer = build_recognizer(config.model, len(tokenizer))
+    recognizer = build_recognizer(config.model, {kind: len(tokenizer) for kind, tokenizer in tokenizers.items()})
     keys = utterance_keys((u.id, u.duration) for u in training)
-    return Model(recognizer, tokenizer, config.model, name=name, trained_on=keys)
+    main, *others = tokenizers
+    heads = {kind: Head(tokenizers[kind]) for kind in others}
+    return Model(recognizer, tokenizers[main], config.model, name=name, trained_on=keys, others=heads)
 
 
 def fit_normalizer(config: TrainConfig, model: Model, training: Sequence[Utterance]) -> None:
@@ -284,6 +292,7 @@ def epoch_batches(
         seed=config.seed,
         epoch=epoch,
         shuffle=True,
+        choose=config.model.tokenizer.pronunciations == "choose",
         augmentation=config.augment.at_epoch(epoch + 1),
         group=config.accumulate * processes,
         rank=rank,
@@ -297,7 +306,7 @@ def _batches(config: TrainConfig, model: Model, utterances: Sequence[Utterance],
     """load_batches as the configuration and the model have it."""
     settings = {"batch_seconds": config.batch_seconds, "num_workers": config.num_workers, **more}
     rate = model.recognizer.sample_rate
-    return load_batches(utterances, model.tokenizer, model.normalizer(), sample_rate=rate, **settings)
+    return load_batches(utterances, model.tokenizers, model.normalizer(), sample_rate=rate, **settings)
 
 
 def _digest(*parts: Sequence[object]) -> str:
@@ -305,13 +314,50 @@ def _digest(*parts: Sequence[object]) -> str:
     return hashlib.sha256(repr(parts).encode("utf-8", "backslashreplace")).hexdigest()[:16]
 
 
-def _tokenizer(text: TextConfig, training: Sequence[Utterance], monitor: Monitor) -> CharTokenizer:
-    normalizer = TextNormalizer(text)
+def _lexicon_digest(config: TrainConfig) -> list[str]:
+    """Of the file of pronunciations, if the run depends on one."""
+    path = config.model.tokenizer.lexicon
+    return [files_sha256([Path(path)])] if path and "phones" in config.model.kinds else []
+
+
+def _tokenizers(config: TrainConfig, training: Sequence[Utterance], monitor: Monitor) -> dict[str, Tokenizer]:
+    """The tokenizer of each head."""
+    model = config.model
+    normalizer = TextNormalizer(model.text)
     texts = [normalizer(u.text) for u in training]
     if changed := normalizer.report():
         more = f", and {len(changed) - 8} more" if len(changed) > 8 else ""
         monitor.note(f"text normalisation: {', '.join(changed[:8])}{more}")
-    return CharTokenizer.train(texts)
+    spaces = model.text.words != "none"
+    return {kind: train_tokenizer(model.tokenizer_of(kind), texts, spaces=spaces) for kind in model.kinds}
+
+
+def _sayable(model: Model, training: list[Utterance], monitor: Monitor) -> list[Utterance]:
+    """The utterances of which every word has a pronunciation, where phones are learnt; else all."""
+    tokenizer = model.tokenizers.get("phones")
+    if not isinstance(tokenizer, PhoneTokenizer):
+        return training
+    normalizer = model.normalizer()
+    usable, unsaid = [], Counter[str]()
+    for utterance in training:
+        lacking = tokenizer.encode_known(normalizer(utterance.text))[1]
+        unsaid.update(lacking)
+        if not lacking:
+            usable.append(utterance)
+    if unsaid:
+        named = ", ".join(f"{word!r} ({n})" for word, n in unsaid.most_common(10))
+        monitor.note(
+            f"{len(training) - len(usable)} utterances with words that have no pronunciation are left out: {named}"
+        )
+    if not usable:
+        raise InputError("no utterance has a pronunciation of every word", where=model.config.tokenizer.lexicon or None)
+    return usable
+
+
+def _sizes(model: Model) -> str:
+    """'33 characters'; '40 phones and 29 characters'."""
+    names = {"bpe": "pieces (bpe)", "unigram": "pieces (unigram)"}
+    return " and ".join(f"{len(t)} {names.get(kind, kind)}" for kind, t in model.tokenizers.items())
 
 
 def _validate(fabric: Fabric, model: Model, dev: Sequence[Utterance], config: TrainConfig) -> Validation:
@@ -320,14 +366,17 @@ def _validate(fabric: Fabric, model: Model, dev: Sequence[Utterance], config: Tr
     found = recognize(model, mine, batch_seconds=config.batch_seconds, num_workers=config.num_workers)
     results = sorted(gather(fabric, list(found)), key=lambda r: r.utterance.id)
     counted = [r for r in results if not r.left_out]
-    result = score([r.reference for r in results], [r.hypothesis.text for r in results])
+    unit = score_unit(model)
+    result = score([r.reference for r in results], [r.hypothesis.text for r in results], unit=unit)
     # The example is always the same utterance, of middling length, so that one sees it come about.
     example = min(results, key=lambda r: (abs(r.utterance.duration - 3.0), r.utterance.id))
     return Validation(
-        error=result.words.rate if model.has_words else result.characters.rate,
+        error=result.error.rate,
         loss=sum(r.loss for r in counted) / max(1, sum(r.tokens for r in counted)),
-        summary=result.headline(words=model.has_words),
-        metrics={"wer": result.words.rate, "cer": result.characters.rate},
+        summary=result.headline(),
+        metrics={"per": result.words.rate}
+        if unit == "phones"
+        else {"wer": result.words.rate, "cer": result.characters.rate},
         example=(example.reference, example.hypothesis.text),
         only_blanks=not any(r.hypothesis.text for r in results),
     )
@@ -350,7 +399,7 @@ A speech recogniser trained with Kikitori.
 
 - Training data: {data_dir.name}, {len(training)} utterances, {hours:.2f} h, {speakers or "unknown"} speakers.
 - Dev error ({len(dev)} utterances, which chose {epochs}): {validation.summary}.
-- Audio: {model.recognizer.sample_rate} Hz. Tokens: {len(model.tokenizer)}.
+- Audio: {model.recognizer.sample_rate} Hz. Tokens: {_sizes(model)}, blanks included.
 - Trained by `{facts["command"]}`, commit {facts["commit"] or "unknown"}, on {facts["hardware"]}.
 - Licence: that of the training data; state it here before you share the model.
 

@@ -29,9 +29,13 @@ class Transcriber:
         self.sample_rate = model.recognizer.sample_rate
 
     @classmethod
-    def load(cls, model: str | Path, **decoding: Any) -> Transcriber:
-        """From a model folder, or by the name of one that comes with the package."""
-        return cls(load_model(model), **decoding)
+    def load(cls, model: str | Path, *, head: str | None = None, **decoding: Any) -> Transcriber:
+        """From a model folder, or by the name of one that comes with the package.
+
+        Args:
+            head: Kind of the tokens of the head to use (phones, characters, ...), where it has several.
+        """
+        return cls(load_model(model, head=head), **decoding)
 
     def transcribe(
         self, audio: AudioSource | npt.ArrayLike, sample_rate: int | None = None, *, name: str | None = None

@@ -26,7 +26,7 @@ from asr.errors import InputError
 from asr.files import atomic_path
 from asr.lm.ngram import save_ngram
 from asr.model_folder import PRETRAINED, Model, find_model, load_model, update_model, utterance_keys
-from asr.score import Score, correct_words, score
+from asr.score import Score, Unit, correct_words, score
 from asr.transcript import Hypothesis
 
 log = logging.getLogger(__name__)
@@ -84,6 +84,7 @@ def tune(
     *,
     lm: str | Path | None = None,
     lexicon: str | Path | None = None,
+    head: str | None = None,
     batch_seconds: float = 120.0,
     num_workers: int = 0,
     progress: Callable[[int, int | None], None] = lambda done, total: None,
@@ -95,13 +96,14 @@ def tune(
         cuts: Utterances that the model was not trained on.
         lm: A language model, instead of the folder's.
         lexicon: A lexicon, instead of the folder's.
+        head: That which is tuned, where the model has several; the first where None.
         progress: Is told the decodings that are done, and the most that there can be.
 
     Raises:
         InputError: Utterances were trained on, have no text, or parts do not fit each other.
     """
     started = time.perf_counter()
-    loaded, folder = load_model(model), find_model(model)
+    loaded, folder = load_model(model, head=head), find_model(model)
     if folder.resolve().parent == PRETRAINED.resolve():
         raise InputError(
             "comes with the package and stays as it is", where=model, remedy=f"copy {folder} and tune that"
@@ -119,6 +121,7 @@ def tune(
     else:
         log.warning("%s has no prior of its tokens (training keeps one): prior_weight is left alone", folder)
 
+    unit: Unit = "words" if loaded.has_words else "characters"
     trials: dict[BeamOptions, Trial] = {}
     total = math.prod(len(GRID[name]) for name in tuned if name in GRID) + 6 * len(tuned) * 2 + len(BEAMS)
 
@@ -129,8 +132,7 @@ def tune(
         options = replace(start, nbest=1, **changes)
         if options not in trials:
             texts = [hypothesis.text for hypothesis in decode(options)]
-            result = score(references, texts)
-            trials[options] = Trial(options, (result.words if loaded.has_words else result.characters).rate)
+            trials[options] = Trial(options, score(references, texts, unit=unit).error.rate)
             progress(len(trials), max(total, len(trials) + 1))
         return trials[options]
 
@@ -162,7 +164,7 @@ def tune(
     best = next(trial for trial in by_beam if trial.error <= least * (1 + WORTH))
     temperature, entropy = _temperature(decode, best.options, references)
     options = replace(best.options, temperature=temperature, nbest=start.nbest)
-    result = score(references, [hypothesis.text for hypothesis in decode(options)])
+    result = score(references, [hypothesis.text for hypothesis in decode(options)], unit=unit)
     progress(len(trials), len(trials))
 
     loaded.decoding = options

@@ -144,8 +144,8 @@ def main() -> None:
     normalizer = TextNormalizer(config.text)
     tokenizer = CharTokenizer.train([normalizer(u.text) for u in speech])
     torch.manual_seed(1)
-    ours = build_recognizer(config, len(tokenizer))
-    usual = build_recognizer(config, len(tokenizer))
+    ours = build_recognizer(config, {tokenizer.kind: len(tokenizer)})
+    usual = build_recognizer(config, {tokenizer.kind: len(tokenizer)})
     usual.load_state_dict(ours.state_dict())
     usual.encoder = PackedEncoder(ours.encoder)
 
@@ -171,7 +171,7 @@ def main() -> None:
             losses.append(float(loss.sum / loss.count))
     assert abs(losses[0] - losses[1]) < 1e-4, losses
 
-    half = build_recognizer(config, len(tokenizer))
+    half = build_recognizer(config, {tokenizer.kind: len(tokenizer)})
     half.load_state_dict(ours.state_dict())
     steps = {"kikitori": Step(ours), "kikitori, bf16": Step(half, bf16=True), "packed": Step(usual)}
     for step in steps.values():  # warm

@@ -110,7 +110,7 @@ def speller() -> Model:
         encoder=EncoderConfig(kind="rnn", hidden=48, layers=1, bidirectional=False, dropout=0.0, factor=2),
     )
     tokenizer = CharTokenizer.train(["".join(LETTERS)])
-    recognizer = build_recognizer(config, len(tokenizer)).eval().requires_grad_(False)
+    recognizer = build_recognizer(config, {tokenizer.kind: len(tokenizer)}).eval().requires_grad_(False)
     rng = np.random.default_rng(1)
     texts = ["".join(rng.permutation(list(LETTERS) * 3)) for _ in range(8)]
     samples = torch.stack([torch.from_numpy(spelled(text, i)) for i, text in enumerate(texts)])

@@ -15,6 +15,9 @@ import typer
 Greedy = Annotated[
     bool, typer.Option("--greedy", help="The best token of each frame, whatever the model folder holds.")
 ]
+HeadKind = Annotated[
+    str | None, typer.Option("--head", help="Of a model with several: phones, characters, ... Default: its first.")
+]
 Lm = Annotated[
     Path | None, typer.Option("--lm", help="An n-gram model (ARPA or ours). Default: the model folder's, if any.")
 ]

@@ -11,6 +11,7 @@ from asr.cli.common import (
     BeamSize,
     BeamThreshold,
     Greedy,
+    HeadKind,
     HotwordBoost,
     HotwordsFile,
     LexiconFile,
@@ -38,6 +39,7 @@ def evaluate(
         float | None, typer.Option(help="Seconds of audio in a batch, padding included. Default: 120.")
     ] = None,
     num_workers: Annotated[int | None, typer.Option(help="Processes that read audio. Default: 0.")] = None,
+    head: HeadKind = None,
     greedy: Greedy = False,
     lm: Lm = None,
     lexicon: LexiconFile = None,
@@ -60,7 +62,7 @@ def evaluate(
     from asr.evaluate import evaluate as run
     from asr.model_folder import load_model
 
-    loaded = load_model(model)
+    loaded = load_model(model, head=head)
     decoding = given(
         greedy=greedy or None,
         lm=lm,
@@ -80,6 +82,6 @@ def evaluate(
         lm_unit=lm_unit,
     )
     result = run(loaded, cuts, out, **given(batch_seconds=batch_seconds, num_workers=num_workers), **decoding)
-    print(result.summary(words=loaded.has_words))
+    print(result.summary())
     if out is not None:
         say(f"asr: wrote {out}/hypotheses.jsonl and {out}/scores.json")

@@ -14,6 +14,7 @@ from asr.cli.common import (
     BeamSize,
     BeamThreshold,
     Greedy,
+    HeadKind,
     HotwordBoost,
     HotwordsFile,
     LexiconFile,
@@ -49,6 +50,7 @@ def transcribe(
     batch_seconds: Annotated[
         float | None, typer.Option(help="Seconds of audio recognised at a time, padding included. Default: 60.")
     ] = None,
+    head: HeadKind = None,
     greedy: Greedy = False,
     lm: Lm = None,
     lexicon: LexiconFile = None,
@@ -115,7 +117,7 @@ def transcribe(
         token_threshold=token_threshold,
         lm_unit=lm_unit,
     )
-    transcriber = Transcriber.load(model, **decoding)
+    transcriber = Transcriber.load(model, head=head, **decoding)
     sources = ((_source(path), "standard input" if path == "-" else path) for path, _ in inputs)
     results = transcriber.transcribe_all(sources, **given(batch_seconds=batch_seconds))
     failed = len(problems)

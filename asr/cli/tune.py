@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from asr.cli.common import LexiconFile, Lm, counter, given, ready_torch, say
+from asr.cli.common import HeadKind, LexiconFile, Lm, counter, given, ready_torch, say
 
 
 def tune(
@@ -15,6 +15,7 @@ def tune(
     cuts: Annotated[Path, typer.Argument(metavar="CUTS", help="A cut manifest that the model was not trained on.")],
     lm: Lm = None,
     lexicon: LexiconFile = None,
+    head: HeadKind = None,
     batch_seconds: Annotated[
         float | None, typer.Option(help="Seconds of audio in a batch, padding included. Default: 120.")
     ] = None,
@@ -32,7 +33,7 @@ def tune(
         model,
         cuts,
         progress=counter("decodings"),
-        **given(lm=lm, lexicon=lexicon, batch_seconds=batch_seconds, num_workers=num_workers),
+        **given(lm=lm, lexicon=lexicon, head=head, batch_seconds=batch_seconds, num_workers=num_workers),
     )
     table = result.surface()
     widths = [max(len(row[i]) for row in table) for i in range(len(table[0]))]

@@ -33,7 +33,7 @@ from asr.lexicon import Lexicon, build_trie, read_lexicon
 from asr.lm.ngram import NgramModel, read_ngram
 from asr.numba_cache import prepare
 from asr.text import graphemes
-from asr.tokenizer import BLANK_ID, SPACE
+from asr.tokenizer import BLANK_ID, SPACE, WORD_MARK
 from asr.transcript import Hypothesis, Word
 
 if TYPE_CHECKING:
@@ -42,7 +42,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-WORD_MARK = "\u2581"  # begins the pieces that begin a word (SentencePiece)
 LN10 = math.log(10.0)
 MOST_HYPOTHESES = 1 << 30
 
@@ -522,14 +521,6 @@ class CtcBeamDecoder:
         if not self.words:
             units = [unit for unit in units if unit.text != SPACE]
             return "".join(unit.text for unit in units), units
-        if self._pieces:
-            cut: list[Word] = []
-            for unit in units:
-                if unit.text.startswith(WORD_MARK):
-                    cut.append(replace(unit, text=SPACE))
-                if rest := unit.text.removeprefix(WORD_MARK):
-                    cut.append(replace(unit, text=rest))
-            units = cut
         if self._pieces or SPACE in self.tokens:
             units = join_words(units)
         return " ".join(unit.text for unit in units), units

@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import groupby
 
 import numpy as np
 import numpy.typing as npt
 from torch import Tensor
 
-from asr.tokenizer import BLANK_ID, SPACE
+from asr.tokenizer import BLANK_ID, SPACE, WORD_MARK
 from asr.transcript import Hypothesis, Word
 
 
 def greedy_search(
-    log_probs: Tensor, lens: Tensor, tokens: Sequence[str], *, frame_seconds: float, words: bool = True
+    log_probs: Tensor,
+    lens: Tensor,
+    tokens: Sequence[str],
+    *,
+    frame_seconds: float,
+    words: bool = True,
+    apart: bool = False,
 ) -> list[Hypothesis]:
     """The most probable path of each utterance, repetitions merged, blanks dropped.
 
@@ -27,10 +34,13 @@ def greedy_search(
         tokens: The V tokens, blank first.
         frame_seconds: Seconds from frame to frame.
         words: Whether spaces separate words; else each token is a word of its own, and nothing joins them.
+        apart: Each token is a word of its own, and spaces join them (phones).
     """
     best, path = log_probs.max(dim=2)  # (B, T)
     scores, ids = best.cpu().numpy(), path.cpu().numpy()
-    return [_hypothesis(scores[i, :n], ids[i, :n], tokens, frame_seconds, words) for i, n in enumerate(lens.tolist())]
+    return [
+        _hypothesis(scores[i, :n], ids[i, :n], tokens, frame_seconds, words, apart) for i, n in enumerate(lens.tolist())
+    ]
 
 
 def _hypothesis(
@@ -39,6 +49,7 @@ def _hypothesis(
     tokens: Sequence[str],
     frame_seconds: float,
     words: bool,
+    apart: bool,
 ) -> Hypothesis:
     units: list[Word] = []
     frame = 0
@@ -47,14 +58,27 @@ def _hypothesis(
         if token_id != BLANK_ID:
             confidence = float(np.exp(scores[begin:frame].max()))
             units.append(Word(tokens[token_id], begin * frame_seconds, frame * frame_seconds, min(confidence, 1.0)))
-    joined = join_words(units) if words else [unit for unit in units if unit.text != SPACE]
-    text = (" " if words else "").join(word.text for word in joined)
+    if apart:
+        joined = units
+    elif words:
+        joined = join_words(units)
+    else:
+        joined = [unit for unit in units if unit.text != SPACE]
+    text = (" " if words or apart else "").join(word.text for word in joined)
     score = float(scores.sum())
     return Hypothesis(text, tuple(joined), score, acoustic_score=score, tokens=tuple(units))
 
 
 def join_words(units: Sequence[Word]) -> list[Word]:
-    """Tokens with their times -> words: what stands between two spaces."""
+    """Tokens with their times -> words: what stands between two spaces, or marks of SentencePiece."""
+    if any(unit.text.startswith(WORD_MARK) for unit in units):
+        cut: list[Word] = []
+        for unit in units:
+            if unit.text.startswith(WORD_MARK):
+                cut.append(replace(unit, text=SPACE))
+            if rest := unit.text.removeprefix(WORD_MARK):
+                cut.append(replace(unit, text=rest))
+        units = cut
     joined = []
     for is_space, group in groupby(units, key=lambda unit: unit.text == SPACE):
         if not is_space:

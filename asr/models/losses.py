@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -54,3 +55,49 @@ def frames_needed(tokens: Tensor, token_lens: Tensor) -> Tensor:
     equal = tokens[:, 1:] == tokens[:, :-1]  # (B, U - 1)
     at = torch.arange(1, max(tokens.shape[1], 1), device=tokens.device)
     return token_lens + (equal & (at < token_lens[:, None])).sum(1)
+
+
+def choose_pronunciations(
+    log_probs: Tensor, lens: Tensor, choices: Sequence[Sequence[Sequence[Sequence[int]]]]
+) -> tuple[Tensor, Tensor]:
+    """Tokens (B, U) and their lengths (B,): of each word the pronunciation that is heard best.
+
+    Each other pronunciation of each word is tried by itself, the others being the first ones; of those that lower
+    the CTC loss each word takes its best. Words lie apart in time, so what is best alone is best together, nearly.
+
+    Args:
+        log_probs: (B, T, V), natural logarithms, without gradient.
+        lens: (B,), real frames.
+        choices: Pronunciations of each word of each utterance, as token ids.
+    """
+    tried: list[tuple[int, int, int]] = [
+        (b, w, k) for b, words in enumerate(choices) for w, several in enumerate(words) for k in range(1, len(several))
+    ]
+    of_words: list[list[int]] = [[0] * len(words) for words in choices]
+    if tried:
+        owners = sorted({b for b, _, _ in tried})
+        variants = [(b, -1, 0) for b in owners] + tried
+        tokens, token_lens = _padded(
+            [
+                [unit for w, several in enumerate(choices[b]) for unit in several[k if w == word else 0]]
+                for b, word, k in variants
+            ]
+        )
+        rows = torch.tensor([b for b, _, _ in variants], device=log_probs.device)
+        found = ctc_loss(log_probs[rows], lens[rows], tokens.to(rows.device), token_lens.to(rows.device))
+        losses = found.per_item.masked_fill(found.left_out, torch.inf).tolist()
+        best = {(b, w): losses[i] for i, b in enumerate(owners) for w in range(len(choices[b]))}
+        for (b, w, k), loss in zip(tried, losses[len(owners) :], strict=True):
+            if loss < best[b, w]:
+                best[b, w], of_words[b][w] = loss, k
+    chosen = [
+        [unit for several, k in zip(words, ks, strict=True) for unit in several[k]]
+        for words, ks in zip(choices, of_words, strict=True)
+    ]
+    tokens, token_lens = _padded(chosen)
+    return tokens.to(log_probs.device), token_lens.to(log_probs.device)
+
+
+def _padded(sequences: Sequence[Sequence[int]]) -> tuple[Tensor, Tensor]:
+    tensors = [torch.tensor(sequence, dtype=torch.long) for sequence in sequences]
+    return torch.nn.utils.rnn.pad_sequence(tensors, batch_first=True), torch.tensor([len(t) for t in tensors])

@@ -1,19 +1,21 @@
-"""The recogniser: features, encoder and CTC head. B batch, N samples, T frames, V vocabulary."""
+"""The recogniser: features, encoder and CTC heads. B batch, N samples, T frames, V vocabulary, U tokens."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 import torch
 from torch import Tensor, nn
 
-from asr.config import to_dict
+from asr.config import check, to_dict
 from asr.features import FeatureConfig, Frontend
 from asr.models.encoder import EncoderConfig, RnnEncoder
-from asr.models.losses import Loss, ctc_loss
+from asr.models.losses import Loss, choose_pronunciations, ctc_loss
 from asr.spec_augment import SpecAugmentConfig, spec_augment
 from asr.text import TextConfig
+from asr.tokenizer import Kind, TokenizerConfig
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,7 +24,42 @@ class ModelConfig:
 
     features: FeatureConfig = field(default_factory=FeatureConfig)
     text: TextConfig = field(default_factory=TextConfig)
+    tokenizer: TokenizerConfig = field(default_factory=TokenizerConfig)
+    # kinds of tokens, a CTC head each, all learnt at once: [phones, characters]. The first is the one that is used
+    # where none is asked for. Empty: that of `tokenizer` alone, whose settings hold for each
+    heads: tuple[Kind, ...] = ()
+    head_weights: tuple[float, ...] = ()  # of their losses; empty: the same for each
     encoder: EncoderConfig = field(default_factory=EncoderConfig)
+
+    def __post_init__(self) -> None:
+        check(len(set(self.heads)) == len(self.heads), f"heads {list(self.heads)}: one of them stands there twice")
+        check(len(self.head_weights) in (0, len(self.kinds)), "head_weights are not one for each of the heads")
+        check(
+            all(weight > 0 for weight in self.head_weights), f"head_weights {list(self.head_weights)}: not all above 0"
+        )
+
+    @property
+    def kinds(self) -> tuple[Kind, ...]:
+        """Kinds of tokens, those of the main head first."""
+        return self.heads or (self.tokenizer.kind,)
+
+    def tokenizer_of(self, kind: Kind) -> TokenizerConfig:
+        """The settings of a head's tokenizer."""
+        sized = kind in ("bpe", "unigram", "words")
+        return replace(self.tokenizer, kind=kind, size=self.tokenizer.size if sized else 0)
+
+
+@dataclass(frozen=True)
+class Targets:
+    """What a head should say of a batch."""
+
+    tokens: Tensor  # (B, U)
+    lens: Tensor  # (B,)
+    # of each utterance, of each word, its pronunciations, where there is a choice: ids, those in `tokens` first
+    choices: list[list[list[list[int]]]] | None = None
+
+    def to(self, device: torch.device) -> Targets:
+        return replace(self, tokens=self.tokens.to(device), lens=self.lens.to(device))
 
 
 class SpeechBatch(Protocol):
@@ -30,28 +67,46 @@ class SpeechBatch(Protocol):
 
     samples: Tensor  # (B, N)
     sample_lens: Tensor  # (B,)
-    tokens: Tensor  # (B, U)
-    token_lens: Tensor  # (B,)
+    targets: Mapping[str, Targets]  # of each head
     seeds: Tensor  # (B,), for augmentation
 
 
 class Recognizer(nn.Module):
-    """Features -> encoder -> CTC head.
+    """Features -> encoder -> CTC heads.
 
     `spec_augment`, where set, masks features while the module is in training mode.
+
+    Args:
+        frontend: Samples -> features.
+        encoder: Features -> encoder_out.
+        vocab_sizes: V of each head, by the kind of its tokens; the first is the main one.
+        weights: Of each head's loss; none: the same for each.
     """
 
-    def __init__(self, frontend: Frontend, encoder: RnnEncoder, vocab_size: int) -> None:
+    def __init__(
+        self, frontend: Frontend, encoder: RnnEncoder, vocab_sizes: Mapping[str, int], weights: Sequence[float] = ()
+    ) -> None:
         super().__init__()
         self.frontend = frontend
         self.encoder = encoder
-        self.head = nn.Linear(encoder.output_dim, vocab_size)
+        self.heads = nn.ModuleDict({kind: nn.Linear(encoder.output_dim, size) for kind, size in vocab_sizes.items()})
+        self.main = next(iter(vocab_sizes))  # the head of which `log_probs` are
+        total = sum(weights) or len(vocab_sizes)
+        shares = [weight / total for weight in weights or [1.0] * len(vocab_sizes)]
+        self.weights = dict(zip(vocab_sizes, shares, strict=False))
         self.spec_augment: SpecAugmentConfig | None = None
         self.sample_rate = frontend.sample_rate
         self.frame_seconds = frontend.frame_seconds * encoder.factor  # from one output frame to the next
 
+    @property
+    def head(self) -> nn.Linear:
+        """The main head."""
+        head = self.heads[self.main]
+        assert isinstance(head, nn.Linear)
+        return head
+
     def forward(self, batch: SpeechBatch) -> Loss:
-        """The loss that training lowers."""
+        """The loss that training lowers: the heads' weighted sum; what is left out and counted is the main head's."""
         with torch.autocast(batch.samples.device.type, enabled=False):  # features bear no half precision
             features, lens = self.frontend(batch.samples, batch.sample_lens)
         if self.training and self.spec_augment is not None:
@@ -63,31 +118,59 @@ class Recognizer(nn.Module):
                 self.frontend.frame_seconds,
                 mel_bins=self.frontend.extractor.dim,
             )
-        log_probs, lens = self._head(features, lens)
-        return self.loss(log_probs, lens, batch)
+        encoder_out, lens = self._encode(features, lens)
+        losses = {}
+        for kind, head in self.heads.items():
+            log_probs, targets = _log_softmax(head, encoder_out), batch.targets[kind]
+            if self.training and targets.choices is not None:
+                targets = Targets(*choose_pronunciations(log_probs.detach(), lens, targets.choices))
+            losses[kind] = ctc_loss(log_probs, lens, targets.tokens, targets.lens)
+        return _weighted(losses, self.weights, self.main)
 
     def log_probs(self, samples: Tensor, sample_lens: Tensor) -> tuple[Tensor, Tensor]:
-        """Samples (B, N), lengths (B,) -> log-probabilities of the tokens (B, T, V), lengths (B,)."""
-        return self._head(*self.frontend(samples, sample_lens))
+        """Samples (B, N), lengths (B,) -> log-probabilities of the main head's tokens (B, T, V), lengths (B,)."""
+        encoder_out, lens = self._encode(*self.frontend(samples, sample_lens))
+        return _log_softmax(self.head, encoder_out), lens
 
     def loss(self, log_probs: Tensor, lens: Tensor, batch: SpeechBatch) -> Loss:
-        """The CTC loss of log_probs that have been computed."""
-        return ctc_loss(log_probs, lens, batch.tokens, batch.token_lens)
+        """The CTC loss of the main head's log_probs, which have been computed."""
+        targets = batch.targets[self.main]
+        return ctc_loss(log_probs, lens, targets.tokens, targets.lens)
 
-    def _head(self, features: Tensor, lens: Tensor) -> tuple[Tensor, Tensor]:
+    def _encode(self, features: Tensor, lens: Tensor) -> tuple[Tensor, Tensor]:
         if features.shape[1] == 0:  # all utterances shorter than a frame
             features = nn.functional.pad(features, (0, 0, 0, 1))
         encoder_out, lens = self.encoder(features, lens)  # (B, T, D)
-        return self.head(encoder_out).float().log_softmax(dim=2), lens
+        return encoder_out, lens
 
 
-def build_recognizer(config: ModelConfig, vocab_size: int, *, without_weights: bool = False) -> Recognizer:
+def _log_softmax(head: nn.Module, encoder_out: Tensor) -> Tensor:
+    """(B, T, V)"""
+    log_probs: Tensor = head(encoder_out).float().log_softmax(dim=2)
+    return log_probs
+
+
+def _weighted(losses: Mapping[str, Loss], weights: Mapping[str, float], main: str) -> Loss:
+    """The sum of several heads' losses."""
+    if len(losses) == 1:
+        return losses[main]
+    return replace(
+        losses[main],
+        sum=torch.stack([weights[kind] * loss.sum for kind, loss in losses.items()]).sum(),
+        per_item=torch.stack([weights[kind] * loss.per_item for kind, loss in losses.items()]).sum(0),
+    )
+
+
+def build_recognizer(
+    config: ModelConfig, vocab_sizes: Mapping[str, int], *, without_weights: bool = False
+) -> Recognizer:
     """A Recognizer as configured.
 
     Args:
+        vocab_sizes: V of each of the heads, `config.kinds`, in their order.
         without_weights: Parameters take no memory and no random numbers; they have to be assigned.
     """
     frontend = Frontend(config.features)
     with torch.device("meta" if without_weights else "cpu"):
         encoder = RnnEncoder(frontend.dim, **to_dict(config.encoder))
-        return Recognizer(frontend, encoder, vocab_size)
+        return Recognizer(frontend, encoder, vocab_sizes, config.head_weights)

@@ -18,7 +18,7 @@ from asr.models.recognizer import ModelConfig, build_recognizer
 from asr.preflight.audio_facts import AudioFacts
 from asr.preflight.report import Example, Finding, found
 from asr.preflight.row import Row
-from asr.tokenizer import CharTokenizer
+from asr.tokenizer import train_tokenizer
 
 _Floats: TypeAlias = npt.NDArray[np.float64]
 # Human speech: characters a second. The first is where words are separated, the other where they are not.
@@ -118,10 +118,12 @@ def check_lengths(
         )
     if not any(r.text for r in training):
         return
-    tokenizer = CharTokenizer.train(r.text for r in training)
-    recognizer = build_recognizer(model, len(tokenizer), without_weights=True)
+    kind = model.kinds[0]
+    tokenizer = train_tokenizer(model.tokenizer_of(kind), [r.text for r in training], spaces=model.text.words != "none")
+    recognizer = build_recognizer(model, {kind: len(tokenizer)}, without_weights=True)
     extractor = recognizer.frontend.extractor
     fbank = extractor.fbank if isinstance(extractor, Mfcc) else extractor
+    names = "pieces" if kind in ("bpe", "unigram") else kind
     learnt = set(map(id, training))
     hits, sizes, examples = set(), [], []
     for row in rows:
@@ -135,12 +137,12 @@ def check_lengths(
             sizes.append((before, needed))
             quick = f" at speed {speed:g}" if speed != 1 else ""
             have = f"{frames} frames ({row.utterance.duration:.2f} s{quick})"
-            examples.append(row.example(f"{have}, {len(tokens)} characters need {needed}, {row.shown}"))
+            examples.append(row.example(f"{have}, {len(tokens)} {names} need {needed}, {row.shown}"))
     remedy = "they are left out of the loss: check their texts and times"
     yield from found(
         "does-not-fit",
         "fatal" if 2 * sum(id(r) in hits for r in training) > len(training) else "warning",
-        "texts with more characters than their audio has frames",
+        f"texts with more {names} than their audio has frames",
         remedy + _lower_factor(sizes, model),
         examples,
         len(rows),

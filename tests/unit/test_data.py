@@ -135,12 +135,13 @@ def test_batches_hold_what_was_said(prepared: Path, workers: int) -> None:
     assert sorted(seen) == sorted(u.id for u in utterances)
     by_id = {u.id: u for u in utterances}
     for batch in batches:
+        said = batch.targets["characters"]
         for i, key in enumerate(batch.ids):
             utterance = by_id[key]
             n = int(batch.sample_lens[i])
             assert torch.equal(batch.samples[i, :n], torch.from_numpy(utterance.samples(8000)))
             assert utterance.text.endswith("!")  # the publisher's text is untouched
-            assert tokenizer.decode(batch.tokens[i, : batch.token_lens[i]].tolist()) == batch.texts[i]
+            assert tokenizer.decode(said.tokens[i, : said.lens[i]].tolist()) == batch.texts[i]
             assert batch.texts[i] == normalizer(utterance.text)
             assert int(batch.seeds[i]) == utterance_seed(0, 0, key)
 

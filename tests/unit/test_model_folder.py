@@ -31,7 +31,7 @@ CONFIG = ModelConfig(
 def folder(tmp_path: Path) -> Path:
     torch.manual_seed(0)
     tokenizer = CharTokenizer.train(["hello world"])
-    recognizer = build_recognizer(CONFIG, len(tokenizer)).eval()
+    recognizer = build_recognizer(CONFIG, {tokenizer.kind: len(tokenizer)}).eval()
     recognizer.frontend.normalizer.mean.fill_(-8.0)
     save_model(tmp_path / "m", Model(recognizer, tokenizer, CONFIG), "# card\n")
     return tmp_path / "m"
@@ -45,7 +45,7 @@ def edit(folder: Path, change) -> None:
 
 def test_round_trip_gives_the_same_output_and_changes_no_state(folder: Path) -> None:
     torch.manual_seed(0)
-    original = build_recognizer(CONFIG, 9)  # the same random weights
+    original = build_recognizer(CONFIG, {"characters": 9})  # the same random weights
     original.frontend.normalizer.mean.fill_(-8.0)
     samples = torch.from_numpy(speechlike(1.0, 8000))[None]
     state, threads = torch.get_rng_state(), torch.get_num_threads()
@@ -139,7 +139,7 @@ def test_yaml_is_only_read_as_plain_values(folder: Path, text: str, monkeypatch:
 
 def test_tokens_that_do_not_belong_to_the_weights(folder: Path) -> None:
     (folder / "tokens.txt").write_text("<blank>\na\n")
-    with pytest.raises(InputError, match=r"head\.\w+ has shape"):
+    with pytest.raises(InputError, match=r"heads\.characters\.\w+ has shape"):
         load_model(folder)
     (folder / "tokens.txt").unlink()
     with pytest.raises(InputError, match=r"no tokens\.txt"):
@@ -169,7 +169,7 @@ def test_an_offset_beyond_the_file(folder: Path) -> None:
     data = path.read_bytes()
     length = struct.unpack("<Q", data[:8])[0]
     header = json.loads(data[8 : 8 + length])
-    header["head.bias"]["data_offsets"] = [0, 10**12]
+    header["heads.characters.bias"]["data_offsets"] = [0, 10**12]
     text = json.dumps(header).encode()
     path.write_bytes(struct.pack("<Q", len(text)) + text + data[8 + length :])
     with pytest.raises(InputError, match="damaged"):
@@ -181,7 +181,7 @@ def test_weights_that_are_not_numbers(folder: Path) -> None:
     with torch.no_grad():
         model.recognizer.head.bias[0] = float("nan")
     save_model(folder, replace(model), "# card\n")
-    with pytest.raises(InputError, match=r"head\.bias holds NaN"):
+    with pytest.raises(InputError, match=r"heads\.characters\.bias holds NaN"):
         load_model(folder)
 
 

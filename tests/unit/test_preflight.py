@@ -293,7 +293,7 @@ def test_texts_that_do_not_fit_are_those_that_the_loss_leaves_out(splits: Splits
     training = [replace(u, text="ab" * (8 + i)) for i, u in enumerate(splits["train"])]  # no equal neighbours
     training += [replace(u, id=f"{u.id}-double", text="a" * (8 + i)) for i, u in enumerate(splits["train"])]
     tokenizer = CharTokenizer.train(u.text for u in training)
-    recognizer = build_recognizer(model, len(tokenizer))
+    recognizer = build_recognizer(model, {tokenizer.kind: len(tokenizer)})
     left_out = set()
     for batch in load_batches(training, tokenizer, TextNormalizer(), sample_rate=RATE, batch_seconds=60):
         marks = recognizer(batch).left_out.tolist()

@@ -19,7 +19,7 @@ from asr.features import FeatureConfig
 from asr.model_folder import load_model
 from asr.models.encoder import EncoderConfig
 from asr.models.losses import Loss
-from asr.models.recognizer import ModelConfig
+from asr.models.recognizer import ModelConfig, Targets
 from asr.monitor import LogMonitor, Progress, Validation
 from asr.processes import launch
 from asr.run_folder import is_finished, only_process
@@ -215,12 +215,15 @@ def test_gradients_do_not_depend_on_how_a_step_is_cut_into_batches(tmp_path: Pat
 
         def forward(self, batch: Batch) -> Loss:
             losses = (self.slope * batch.samples[:, 0] - 1).square()
-            return Loss(losses.sum(), batch.token_lens.sum(), losses, torch.zeros(len(batch.ids), dtype=torch.bool))
+            return Loss(
+                losses.sum(), batch.targets[""].lens.sum(), losses, torch.zeros(len(batch.ids), dtype=torch.bool)
+            )
 
     def batch(values: list[float]) -> Batch:
         n = len(values)
         x, lens = torch.tensor(values)[:, None], torch.full((n,), 3)
-        return Batch([""] * n, [""] * n, x, lens, torch.zeros(n, 3), lens, lens, seconds=1, padded_seconds=1)
+        said = {"": Targets(torch.zeros(n, 3), lens)}
+        return Batch([""] * n, [""] * n, x, lens, said, lens, seconds=1, padded_seconds=1)
 
     logs = []
     for name, parts in {"whole": [[1.0, 2.0, 3.0, 4.0]], "parts": [[1.0], [2.0, 3.0, 4.0]]}.items():

@@ -165,7 +165,8 @@ def test_characters_count_where_nothing_separates_words(folder: Path, cuts: Path
     save_model(folder, replace(model, config=replace(model.config, text=text)), "# card\n")
     result = tune(folder, cuts, lexicon=lexicon)
     check(result, folder, cuts)
-    assert result.score.characters.rate > 0
+    assert result.score.error is result.score.characters
+    assert result.score.error.rate > 0
 
 
 def test_the_temperature_makes_confidences_true(folder: Path, cuts: Path, lm: Path) -> None:
