@@ -114,7 +114,7 @@ class Notes(LogMonitor):
 
 
 def run_toy(tmp_path: Path, errors: list[float], model: Toy, patience: int = 0) -> tuple[object, list[str], list[str]]:
-    batch = Batch(["a", "b"], ["", ""], *[torch.zeros(2, 1)] * 5, seconds=1.0, padded_seconds=1.25)
+    batch = Batch(["a", "b"], ["", ""], *[torch.zeros(2, 1)] * 2, {}, torch.zeros(2, 1), seconds=1.0, padded_seconds=1.25)
     saved: list[str] = []
     values = iter(errors)
     monitor = Notes()
@@ -182,7 +182,7 @@ def test_what_the_log_holds_of_a_step(prepared: Path, tmp_path: Path) -> None:
     train_recognizer(replace(SMALL, epochs=1, clip=1e-4), prepared, tmp_path / "run")
     first = rows_of(tmp_path / "run", "step")[0]
     assert first["learning_rate"] == pytest.approx(2e-3)  # a tenth of the way up
-    assert set(first["gradient_norms"]) == {"encoder.layers.0", "head"}
+    assert set(first["gradient_norms"]) == {"encoder.layers.0", "heads.characters"}
     squares = sum(norm**2 for norm in first["gradient_norms"].values())
     assert squares == pytest.approx(first["gradient_norm"] ** 2)
     assert first["clipped"] == 1  # all steps
@@ -266,7 +266,7 @@ def test_averages_of_weights(tmp_path: Path) -> None:
 
     def run(name: str, errors: list[float], **changes: float) -> tuple[list[float], list[tuple[str, float]], Toy]:
         model, judged, saved, values = Toy(), [], [], iter(errors)
-        batch = Batch(["a", "b"], ["", ""], *[torch.zeros(2, 1)] * 5, seconds=1.0, padded_seconds=1.0)
+        batch = Batch(["a", "b"], ["", ""], *[torch.zeros(2, 1)] * 2, {}, torch.zeros(2, 1), seconds=1.0, padded_seconds=1.0)
 
         def validate() -> Validation:
             judged.append(float(model.value.detach()))
