@@ -1,13 +1,14 @@
 """Pronunciation lexica: which units say which word. Files, plain spelling, and a trie as flat arrays.
 
 A file has a pronunciation a line, `word<TAB>units` with a space between units; a word may stand on several lines. A
-line that is a word alone spells it: its units are its characters.
+line that is a word alone spells it: its units are its characters. A third column may say where the pronunciations of
+the word are from: `word<TAB>units<TAB>source`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -22,9 +23,15 @@ _MOST_UNITS = 1000  # in a pronunciation
 
 @dataclass(frozen=True)
 class Lexicon:
-    """Pronunciations: pairs of a word and its units, none twice. `words` are the words, each once."""
+    """Pronunciations: pairs of a word and its units, none twice. `words` are the words, each once.
+
+    Args:
+        pronunciations: The pairs, a word's most usual pronunciation first.
+        sources: Where the pronunciations of a word are from, of the words of which that is known.
+    """
 
     pronunciations: tuple[tuple[str, tuple[str, ...]], ...]
+    sources: Mapping[str, str] = field(default_factory=dict, hash=False)
 
     def __post_init__(self) -> None:
         if not self.pronunciations:
@@ -47,37 +54,47 @@ def read_lexicon(path: str | Path) -> Lexicon:
     """Reads a lexicon file.
 
     Raises:
-        InputError: The file cannot be read, or a line is neither `word<TAB>units` nor a word; it names the line.
+        InputError: The file cannot be read, or a line is neither `word<TAB>units`, with or without a source, nor a
+            word; it names the line.
     """
     pronunciations = []
+    sources: dict[str, str] = {}
     for number, line in enumerate(read_text(path).split("\n"), 1):
         line = line.rstrip("\r")
         if not line.strip():
             continue
         where = f"{path}, line {number}"
-        word, tab, units = line.partition("\t")
+        word, tab, rest = line.partition("\t")
+        units, _, source = rest.partition("\t")
         word = word.strip()
         if not word:
             raise InputError("no word stands before the tab", where=where)
         if len(word.split()) > 1:
             remedy = "separate the word from its units by a tab" if not tab else "a word has no space inside"
             raise InputError(f"{word!r} is not one word", where=where, remedy=remedy)
-        if "\t" in units:
-            raise InputError("has more than one tab", where=where, remedy="separate units by spaces")
+        if "\t" in source:
+            remedy = "a line is word<TAB>units or word<TAB>units<TAB>source: separate units by spaces"
+            raise InputError("has more than two tabs", where=where, remedy=remedy)
         said = tuple(units.split()) if tab else tuple(graphemes(word))
         if not said:
             raise InputError(f"{word!r} has no units", where=where, remedy="add them, or leave the tab out to spell it")
         if len(said) > _MOST_UNITS:
             raise InputError(f"{word!r} has {len(said):,} units, more than {_MOST_UNITS:,}", where=where)
         pronunciations.append((word, said))
+        if source.strip():
+            sources.setdefault(word, source.strip())
     if not pronunciations:
         raise InputError("has no word", where=path, remedy="a line is word<TAB>units, or a word alone")
-    return Lexicon(tuple(pronunciations))
+    return Lexicon(tuple(pronunciations), sources)
 
 
 def write_lexicon(lexicon: Lexicon, path: str | Path) -> None:
-    """Writes a lexicon file, a pronunciation a line."""
-    write_text(path, "".join(f"{word}\t{' '.join(units)}\n" for word, units in lexicon.pronunciations))
+    """Writes a lexicon file, a pronunciation a line, with the source of the words that have one."""
+    lines = []
+    for word, units in lexicon.pronunciations:
+        source = " ".join(lexicon.sources.get(word, "").split())
+        lines.append(f"{word}\t{' '.join(units)}" + (f"\t{source}\n" if source else "\n"))
+    write_text(path, "".join(lines))
 
 
 @dataclass(frozen=True)

@@ -6,13 +6,16 @@ utterances and hours, and what was left out. It is written whole or not at all.
 
 from __future__ import annotations
 
+import codecs
 import hashlib
 import json
 import os
 import wave
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +24,7 @@ import numpy.typing as npt
 
 from asr.audio import AudioInfo, audio_info, read_blocks
 from asr.errors import InputError
-from asr.files import atomic_path, read_text, write_json, write_jsonl
+from asr.files import atomic_path, data_home, read_text, write_json, write_jsonl
 
 FORMAT = 1  # of corpus.json
 Progress = Callable[[int, int], None]  # done, in all
@@ -38,6 +41,17 @@ class Source:
     start: float = 0.0
     duration: float | None = None
     origin: str = ""  # where it was listed ("table.csv, row 7"), for what is said of it
+
+
+@dataclass(frozen=True)
+class Listed:
+    """What a line of a transcript says of a recording, which `pair` finds."""
+
+    id: str
+    text: str
+    speaker: str
+    origin: str  # file and line
+    problem: str = ""  # why it cannot be used
 
 
 @dataclass
@@ -118,11 +132,11 @@ def write_corpus(
         try:
             row = _cut(source, infos[source.audio])
         except InputError as e:
-            problems.append(f"{source.origin}: {e}" if source.origin else str(e))
+            problems.append(left_out_line(str(e), source.origin) if source.origin else str(e))
             continue
         rows_out[split].append(row)
         seconds[split] += row["duration"]
-    for split, found in rows_out.items():
+    for split, found in rows_out.items() if rows else [("any split", [])]:
         if not found:
             reason = f": {problems[0]}" if problems else ""
             raise InputError(f"no utterance of {split} can be used{reason}", where=out_dir)
@@ -146,7 +160,163 @@ def write_corpus(
 
 def hash_share(key: str) -> float:
     """A number from 0 to 1 that an utterance's id determines: those below 0.05 are a fixed twentieth of a corpus."""
-    return int.from_bytes(hashlib.sha256(key.encode()).digest()[:6], "big") / (1 << 48)
+    return int.from_bytes(hashlib.sha256(key.encode("utf-8", "surrogateescape")).digest()[:6], "big") / (1 << 48)
+
+
+def share_by_speaker(sources: Sequence[Source], shares: Mapping[str, float], seed: int = 1) -> dict[str, str]:
+    """Speaker -> split: in an order drawn by the seed, speakers go to each split of `shares` in turn, until its share
+    of the utterances is nearly full; one at least to each, and the one with most utterances to train, as all the rest.
+
+    Raises:
+        InputError: There are fewer speakers than splits.
+    """
+    counts = Counter(source.speaker for source in sources)
+    if len(counts) <= len(shares):
+        raise InputError(f"{len(counts)} speakers cannot be split into train, {' and '.join(sorted(shares))}")
+    largest = max(sorted(counts), key=lambda speaker: counts[speaker])
+    waiting = sorted((s for s in counts if s != largest), key=lambda speaker: _draw(seed, speaker))
+    owner = dict.fromkeys(counts, "train")
+    for number, (name, share) in enumerate(shares.items(), 1):
+        taken = 0
+        reserve = len(shares) - number  # a speaker must be left for each split to come
+        for speaker in list(waiting):
+            enough = taken + counts[speaker] / 2 > share * len(sources)
+            if (taken and enough) or len(waiting) <= reserve:
+                continue
+            owner[speaker] = name
+            waiting.remove(speaker)
+            taken += counts[speaker]
+    return owner
+
+
+def share_at_random(sources: Sequence[Source], shares: Mapping[str, float], seed: int = 1) -> dict[str, str]:
+    """Id -> split: utterances, in an order drawn by the seed, fill each split of `shares` in turn; the rest is train.
+
+    Raises:
+        InputError: There are fewer utterances than splits.
+    """
+    if len(sources) <= len(shares):
+        raise InputError(f"{len(sources)} utterances cannot be split into train, {' and '.join(sorted(shares))}")
+    waiting = iter(sorted((source.id for source in sources), key=lambda name: _draw(seed, name)))
+    owner = {
+        key: name for name, share in shares.items() for key in islice(waiting, max(1, round(share * len(sources))))
+    }
+    return owner | dict.fromkeys(waiting, "train")
+
+
+def split_ends(sources: Sequence[Source], count: int) -> dict[str, list[Source]]:
+    """Test is the last `count` of them, dev as many before, train the rest; of less than 2 `count`, a third each."""
+    count = min(count, len(sources) // 3) if len(sources) < 2 * count else count
+    start, middle = len(sources) - 2 * count, len(sources) - count
+    return {"train": [*sources[:start]], "dev": [*sources[start:middle]], "test": [*sources[middle:]]}
+
+
+def _draw(seed: int, name: str) -> str:
+    return hashlib.blake2b(f"{seed} {name}".encode("utf-8", "surrogateescape"), digest_size=8).hexdigest()
+
+
+def corpus_home(name: str, *others: str) -> Path:
+    """$ASR_DATA/name, or the first of the others that is there if that is not."""
+    home = data_home()
+    return next((home / other for other in (name, *others) if (home / other).is_dir()), home / name)
+
+
+def find_files(folder: Path, *endings: str) -> list[Path]:
+    """The files below `folder` whose names end so, in either case; sorted, hidden ones left out, links followed.
+
+    Raises:
+        InputError: There is no such folder.
+    """
+    if not folder.is_dir():
+        raise InputError("no such folder", where=folder)
+    found: list[Path] = []
+    seen: set[str] = set()
+    for above, folders, names in os.walk(folder, followlinks=True):
+        real = os.path.realpath(above)
+        folders[:] = [] if real in seen else sorted(name for name in folders if not name.startswith("."))
+        if real not in seen:  # a link may lead back
+            found += [Path(above, n) for n in names if n.lower().endswith(endings) and not n.startswith(".")]
+        seen.add(real)
+    return sorted(found)
+
+
+def read_lines(path: Path) -> Iterator[tuple[int, str]]:
+    """The lines of a UTF-8 file that hold something, with their numbers from 1.
+
+    What is not UTF-8 in one becomes lone surrogates: `write_corpus` leaves that utterance out, and says where.
+    """
+    try:
+        data = path.read_bytes()
+    except OSError as e:
+        raise InputError(f"cannot be read ({e.strerror or e})", where=path) from e
+    for number, line in enumerate(data.removeprefix(codecs.BOM_UTF8).split(b"\n"), 1):
+        if line.strip():
+            yield number, line.decode("utf-8", "surrogateescape").rstrip("\r")
+
+
+def pair(
+    lines: Iterable[Listed], audio: Mapping[str, Path], *, missing: str = "there is no {}.wav", unlisted: str | None
+) -> tuple[list[Source], list[str]]:
+    """Finds the recording of each line.
+
+    Args:
+        lines: What the transcripts say, in their order.
+        audio: Recordings by id.
+        missing: What is said of a line without one.
+        unlisted: What is said of a recording without a line; None: nothing, and it is none of those left out.
+
+    Returns:
+        The utterances, and what is left out: a line each.
+    """
+    found: dict[str, Source] = {}
+    seen: set[str] = set()
+    left_out: list[str] = []
+    for line in lines:
+        if line.id in found:
+            left_out.append(left_out_line(f"{line.id} is there already: {found[line.id].origin}", line.origin))
+        elif line.problem or line.id not in audio:
+            left_out.append(left_out_line(line.problem or missing.format(line.id), line.origin))
+        else:
+            found[line.id] = Source(line.id, audio[line.id], line.text, line.speaker, origin=line.origin)
+        seen.add(line.id)
+    if unlisted is not None:
+        left_out += [left_out_line(unlisted, path) for key, path in audio.items() if key not in seen]
+    return list(found.values()), left_out
+
+
+def sources_of(recordings: Iterable[Any], supervisions: Iterable[Any]) -> list[Source]:
+    """Utterances of what a recipe of Lhotse returns: its recordings and supervisions, each of them a whole file or a
+    stretch of it.
+
+    Raises:
+        InputError: A supervision is of no recording, or of one that is not a single file.
+    """
+    by_id = {recording.id: recording for recording in recordings}
+    sources = []
+    for supervision in supervisions:
+        recording = by_id.get(supervision.recording_id)
+        if recording is None:
+            raise InputError("has no recording", where=supervision.id)
+        files = [source.source for source in recording.sources if source.type == "file"]
+        if len(files) != 1 or len(recording.sources) != 1:
+            raise InputError("is not a single file", where=recording.id)
+        whole = supervision.start == 0 and abs(supervision.duration - recording.duration) < 0.01
+        sources.append(
+            Source(
+                supervision.id,
+                Path(files[0]),
+                supervision.text or "",
+                supervision.speaker or "",
+                start=supervision.start,
+                duration=None if whole else supervision.duration,
+            )
+        )
+    return sources
+
+
+def left_out_line(what: str, where: str | Path) -> str:
+    """A line for `left_out`, harmless on a terminal whatever stood in a file."""
+    return str(InputError(what, where=where))
 
 
 def read_transcript(path: str | Path) -> str:
@@ -187,6 +357,10 @@ def _cut(source: Source, info: AudioInfo | InputError) -> dict[str, Any]:
         raise info
     if not source.text.strip():
         raise InputError(f"{source.id} has no text", where=source.audio)
+    if not source.text.isascii() and any("\ud800" <= c <= "\udfff" for c in source.text):
+        raise InputError(
+            f"the text of {source.id} is not UTF-8", remedy="convert it, e.g. with `iconv -f latin1 -t utf-8`"
+        )
     end = info.duration if source.duration is None else source.start + source.duration
     if not (0 <= source.start < min(end, info.duration) and end <= info.duration + 0.02):
         raise InputError(

@@ -31,8 +31,8 @@ def prepare(corpus_dir: str | Path | None, out_dir: str | Path, *, progress: Pro
     left_out: list[str] = []
     for folder in ("train", "dev"):
         found = _folder(corpus_dir, folder)
-        audio = {path.name.removesuffix(".wav"): path for path in found.glob("*.wav")}
-        texts = {path.name.removesuffix(".mb.cleaned"): path for path in found.glob("*.mb.cleaned")}
+        audio = {path.name.removesuffix(".wav"): path for path in found.glob("[!.]*.wav")}
+        texts = {path.name.removesuffix(".mb.cleaned"): path for path in found.glob("[!.]*.mb.cleaned")}
         left_out += [f"{audio[key]}: has no {key}.mb.cleaned beside it" for key in sorted(audio.keys() - texts.keys())]
         left_out += [f"{texts[key]}: has no {key}.wav beside it" for key in sorted(texts.keys() - audio.keys())]
         for key in sorted(audio.keys() & texts.keys()):

@@ -7,7 +7,6 @@ Columns: `path` (relative to the table, or absolute) and `text`; where they are 
 from __future__ import annotations
 
 import csv
-import hashlib
 import io
 import json
 import logging
@@ -17,7 +16,15 @@ from typing import Any
 
 from asr.errors import InputError
 from asr.files import files_sha256, read_text
-from data_prep.manifest import Progress, Source, Summary, already_prepared, write_corpus
+from data_prep.manifest import (
+    Progress,
+    Source,
+    Summary,
+    already_prepared,
+    share_at_random,
+    share_by_speaker,
+    write_corpus,
+)
 
 log = logging.getLogger(__name__)
 
@@ -215,41 +222,16 @@ def _split(
                 where=table,
                 remedy="--split-by random puts the same speakers on all sides; say so where you state a result",
             )
-        owner = _assign_speakers(sources, dev, test, seed)
+        owner = share_by_speaker(sources, {"test": test, "dev": dev}, seed)
         for source in sources:
             splits[owner[source.speaker]].append(source)
         return splits
-    order = sorted(sources, key=lambda source: _draw(seed, source.id))
-    if len(order) < 3:
-        raise InputError(f"{len(order)} utterances cannot be split into train, dev and test", where=table)
-    tests = max(1, round(test * len(order)))
-    devs = max(1, round(dev * len(order)))
-    owner = {s.id: "test" if i < tests else "dev" if i < tests + devs else "train" for i, s in enumerate(order)}
+    if len(sources) < 3:
+        raise InputError(f"{len(sources)} utterances cannot be split into train, dev and test", where=table)
+    owner = share_at_random(sources, {"test": test, "dev": dev}, seed)
     for source in sources:
         splits[owner[source.id]].append(source)
     return splits
-
-
-def _assign_speakers(sources: list[Source], dev: float, test: float, seed: int) -> dict[str, str]:
-    """Speaker -> split: in an order drawn by the seed, speakers go to test, then to dev, until their shares are
-    nearly full; one at least to each, and the one with most utterances to train."""
-    counts: dict[str, int] = {}
-    for source in sources:
-        counts[source.speaker] = counts.get(source.speaker, 0) + 1
-    largest = max(sorted(counts), key=lambda speaker: counts[speaker])
-    waiting = sorted((s for s in counts if s != largest), key=lambda speaker: _draw(seed, speaker))
-    owner = dict.fromkeys(counts, "train")
-    for name, share in (("test", test), ("dev", dev)):
-        taken = 0
-        reserve = 1 if name == "test" else 0  # a speaker must be left for dev
-        for speaker in list(waiting):
-            enough = taken + counts[speaker] / 2 > share * len(sources)
-            if (taken and enough) or len(waiting) <= reserve:
-                continue
-            owner[speaker] = name
-            waiting.remove(speaker)
-            taken += counts[speaker]
-    return owner
 
 
 def _check_speakers(splits: dict[str, list[Source]], table: Path) -> None:
@@ -263,7 +245,3 @@ def _check_speakers(splits: dict[str, list[Source]], table: Path) -> None:
                     remedy="if that is meant, say --split-by column; else --split-by speaker",
                 )
             seen[speaker] = name
-
-
-def _draw(seed: int, name: str) -> str:
-    return hashlib.blake2b(f"{seed} {name}".encode(), digest_size=8).hexdigest()

@@ -8,20 +8,33 @@ from typing import Annotated, Any
 
 import typer
 
+from asr.cli.common import corpora
+
+_SHOWN = 20  # lines of what was left out
+
 
 def prepare(
-    corpus: Annotated[str, typer.Argument(metavar="CORPUS", help="fsdd, yesno, synthetic, or table for one's own.")],
+    corpus: Annotated[
+        str, typer.Argument(metavar="CORPUS", help=f"{', '.join(corpora())}; table is for one's own recordings.")
+    ],
     folder: Annotated[
         Path | None,
         typer.Argument(
             metavar="[FOLDER]",
-            help="The corpus's folder (of `table`: the CSV, TSV or JSONL file); fetched where left out, if it may be.",
+            help="The corpus's folder (of `table`: the CSV, TSV or JSONL file). Where it is left out: $ASR_DATA/CORPUS,"
+            " fetched if it is not there and may be.",
         ),
     ] = None,
     out: Annotated[Path, typer.Option("--out", help="Folder to make, e.g. data/fsdd.")] = ...,  # type: ignore[assignment]
     leave_out: Annotated[str | None, typer.Option(help="fsdd: a speaker who becomes the test split.")] = None,
     joined: Annotated[
         int | None, typer.Option(help="fsdd: made training utterances of several digits in noise. Default: 0.")
+    ] = None,
+    dev_part: Annotated[
+        str | None, typer.Option(help="librispeech: the part that is dev; by the parts' names where left out.")
+    ] = None,
+    test_part: Annotated[
+        str | None, typer.Option(help="librispeech: the part that is test; by the parts' names where left out.")
     ] = None,
     split_by: Annotated[
         str | None,
@@ -40,7 +53,7 @@ def prepare(
     import importlib
     import inspect
 
-    from asr.cli.common import corpora, counter, given, say
+    from asr.cli.common import counter, given, say
     from asr.errors import InputError
 
     known = corpora()
@@ -48,14 +61,23 @@ def prepare(
         raise InputError(f"no corpus {corpus!r}", where="CORPUS", remedy=f"there are {', '.join(known)}")
     run = importlib.import_module(f"data_prep.{corpus}").prepare
     options: dict[str, Any] = given(
-        leave_out=leave_out, joined=joined, split_by=split_by, dev=dev, test=test, seed=seed
+        leave_out=leave_out,
+        joined=joined,
+        dev_part=dev_part,
+        test_part=test_part,
+        split_by=split_by,
+        dev=dev,
+        test=test,
+        seed=seed,
     )
     for name in options.keys() - inspect.signature(run).parameters.keys():
         raise InputError(f"--{name.replace('_', '-')} means nothing for {corpus}")
     summary = run(folder, out, progress=counter("checked"), **options)
     print(summary)
-    for line in summary.left_out:
+    for line in summary.left_out[:_SHOWN]:
         print(f"asr: left out: {line}", file=sys.stderr)
+    if len(summary.left_out) > _SHOWN:
+        print(f"asr: left out: {len(summary.left_out):,} in all, listed in {out / 'corpus.json'}", file=sys.stderr)
     say(f"asr: next: asr train CONFIG --data {out} --out exp/{out.name}")
     if summary.left_out:
         raise typer.Exit(1)

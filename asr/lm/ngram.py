@@ -67,7 +67,7 @@ _ARRAYS = {
 }
 # What bytes.split() takes for white space; str.split() would also split at spaces that belong to words, as U+00A0.
 _SPACE = np.isin(np.arange(256), list(b" \t\n\v\f\r"))
-_split = re.compile(r"[^ \t\n\v\f\r]+").findall
+split_words = re.compile(r"[^ \t\n\v\f\r]+").findall
 
 _Ints: TypeAlias = npt.NDArray[np.int64]
 _Int32s: TypeAlias = npt.NDArray[np.int32]
@@ -176,12 +176,12 @@ class NgramModel:
     @cached_property
     def counts(self) -> list[int]:
         """How many n-grams there are of each order, 1 to `order`."""
-        return [end - begin for begin, end in _levels(self.first, self.order)]
+        return [end - begin for begin, end in level_bounds(self.first, self.order)]
 
     @cached_property
-    def _keys(self) -> _Ints:
+    def keys(self) -> _Ints:
         """(M - 1,) parent * V + word of nodes 1 to M - 1: ascending, so that a child is found by bisection."""
-        return _parents(self.first) * len(self.words) + self.word[1:]
+        return parents_of(self.first) * len(self.words) + self.word[1:]
 
     def score(self, sentence: str | Sequence[str], bos: bool = True, eos: bool = True) -> float:
         """log10 probability of a sentence: a text that is split at ASCII white space, or its words.
@@ -233,7 +233,7 @@ class NgramModel:
     def _ids(self, sentence: str | Sequence[str], bos: bool = True, eos: bool = True) -> list[int]:
         get, unk = self.index.get, self.unk
         ids = [self.bos] if bos and self.bos >= 0 else []
-        ids += [get(word, unk) for word in (_split(sentence) if isinstance(sentence, str) else sentence)]
+        ids += [get(word, unk) for word in (split_words(sentence) if isinstance(sentence, str) else sentence)]
         return [*ids, self.eos] if eos and self.eos >= 0 else ids
 
     def _score_ids(self, ids: _Ints, begins: _Ints) -> tuple[npt.NDArray[np.float64], _Ints]:
@@ -252,7 +252,7 @@ class NgramModel:
             context = np.roll(node, 1)
             context[begins[begins < ids.size]] = -1  # a sentence may be without words
             at = np.flatnonzero(context >= 0)
-            child = _search(self._keys, context[at] * len(self.words) + ids[at])
+            child = search_keys(self.keys, context[at] * len(self.words) + ids[at])
             hit = child >= 0
             node = np.full_like(ids, -1)
             node[at] = np.where(hit, 1 + child, -1)
@@ -268,12 +268,12 @@ def _states(first: _Int32s, backoff: _Floats) -> _Bools:
     return states
 
 
-def _parents(first: _Int32s) -> _Ints:
+def parents_of(first: _Int32s) -> _Ints:
     """(M - 1,) the parents of nodes 1 to M - 1."""
     return np.repeat(np.arange(first.size - 1), np.diff(first))
 
 
-def _levels(first: _Int32s, order: int) -> list[tuple[int, int]]:
+def level_bounds(first: _Int32s, order: int) -> list[tuple[int, int]]:
     """The first node of each order and the one after its last."""
     levels = [(0, 1)]
     for _ in range(order):
@@ -283,7 +283,7 @@ def _levels(first: _Int32s, order: int) -> list[tuple[int, int]]:
     return levels[1:]
 
 
-def _search(keys: _Ints, wanted: _Ints) -> _Ints:
+def search_keys(keys: _Ints, wanted: _Ints) -> _Ints:
     """Where `wanted` stand in the ascending `keys`, -1 where they do not."""
     # Look-ups in order find their neighbourhood in the cache: five times as fast in a large model, sorting included.
     order = np.argsort(wanted)
@@ -340,13 +340,13 @@ def build_ngram(words: list[str], tables: Sequence[NgramTable], where: str | Pat
             n = int(twice.min())
             text = " ".join(words[i] for i in table.ids[n])
             raise InputError(f"the n-gram {text!r} stands there twice", where=_at(where, table.line, n))
-        found = [_search(level_keys, w) for w in wanted[1:]]
+        found = [search_keys(level_keys, w) for w in wanted[1:]]
         missing = [w[f < 0] for w, f in zip(wanted[1:], found, strict=True)]
         if any(m.size for m in missing):
             extra = np.unique(np.concatenate(missing))
             place = np.searchsorted(level_keys, extra)
             level_keys, row = np.insert(level_keys, place, extra), np.insert(row, place, -1)
-            found = [_search(level_keys, w) for w in wanted[1:]]
+            found = [search_keys(level_keys, w) for w in wanted[1:]]
         nodes = [*nodes[: level + 1], *found]
         keys.append(level_keys)
         rows.append(row)
@@ -397,11 +397,11 @@ def _link(
                 remedy="write its log10 weight at the end of the line; 0 where all that may follow is listed",
             )
     backoff[np.isnan(backoff)] = 0
-    link = _suffix_links(parents, word, first, backoff, log_prob, bases, vocab)
+    link = suffix_links(parents, word, first, backoff, log_prob, bases, vocab)
     return NgramModel(order, words, word, log_prob, link, first, backoff)
 
 
-def _suffix_links(
+def suffix_links(
     parents: _Ints, word: _Int32s, first: _Int32s, backoff: _Floats, log_prob: _Floats, bases: _Ints, vocab: int
 ) -> _Int32s:
     """(M,) links; probabilities that are NaN (of contexts inserted) are filled in, for they are found on the way."""
@@ -415,7 +415,7 @@ def _suffix_links(
         passed = backoff[parents[begin:end]].astype(np.float64)  # back-off weights on the way to it
         left = np.arange(end - begin)
         while left.size:
-            child = _search(keys[: begin - 1], context[left] * vocab + word[begin + left])
+            child = search_keys(keys[: begin - 1], context[left] * vocab + word[begin + left])
             suffix[left[child >= 0]] = 1 + child[child >= 0]
             left = left[child < 0]
             passed[left] += backoff[context[left]]
@@ -476,7 +476,7 @@ def save_ngram(model: NgramModel, path: str | Path) -> None:
 def write_arpa(model: NgramModel, path: str | Path) -> None:
     """Writes an ARPA file, packed where the name ends in .gz or .xz. Numbers are read back as the same float32."""
     words = np.array([word.encode() for word in model.words], object)
-    parents = np.append(0, _parents(model.first))
+    parents = np.append(0, parents_of(model.first))
     with atomic_path(path) as temporary, open(temporary, "wb") as raw:
         packed: IO[bytes] = raw
         if str(path).endswith(".gz"):
@@ -486,7 +486,7 @@ def write_arpa(model: NgramModel, path: str | Path) -> None:
         with packed, io.BufferedWriter(packed, _CHUNK) as out:
             counts = "".join(f"ngram {n}={count}\n" for n, count in enumerate(model.counts, 1))
             out.write(f"\\data\\\n{counts}".encode())
-            for n, (begin, end) in enumerate(_levels(model.first, model.order), 1):
+            for n, (begin, end) in enumerate(level_bounds(model.first, model.order), 1):
                 out.write(f"\n\\{n}-grams:\n".encode())
                 for low in range(begin, end, _BATCH):
                     out.write(_arpa_lines(model, words, parents, np.arange(low, min(end, low + _BATCH)), n))
@@ -794,7 +794,7 @@ def _load(path: Path) -> NgramModel:
         _damaged(path, "a word is there twice")
     if "<unk>" not in model.index:
         _damaged(path, "it has no <unk>")
-    if (np.diff(model._keys) <= 0).any():
+    if (np.diff(model.keys) <= 0).any():
         _damaged(path, "the words after a node are not sorted")
     return model
 
@@ -863,7 +863,7 @@ def _fault(
         return "its arrays do not have the same length"
     if first[0] != 1 or first[-1] != size or (np.diff(first) < 0).any():
         return "the bounds of the nodes' children are not in order"
-    levels = _levels(first, order - 1)
+    levels = level_bounds(first, order - 1)
     if (levels[-1][1] if levels else 1) != inner:
         return f"its nodes do not make {order} orders"
     if first[1] != vocab + 1 or not np.array_equal(word[: vocab + 1], np.arange(-1, vocab)):

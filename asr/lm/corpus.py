@@ -1,0 +1,181 @@
+"""Text as numbers: the sentences that a language model is estimated on.
+
+Shapes: N words and ends of sentences of the whole text.
+"""
+
+from __future__ import annotations
+
+import logging
+from array import array
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import regex
+
+from asr.errors import InputError
+from asr.lm.ngram import split_words
+
+log = logging.getLogger(__name__)
+
+UNK, BOS, EOS = 0, 1, 2  # ids
+_SPECIAL = ["<unk>", "<s>", "</s>"]
+_UNKNOWN = ("<unk>", "<UNK>")
+_BOUNDS = ("<s>", "</s>")
+_CONTROL = regex.compile(r"\p{Cc}")
+_MANY = 0.1  # unknown words that are worth a warning
+_MOST = np.iinfo(np.int32).max
+_END = -1  # of a sentence, among raw ids
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """A text.
+
+    Args:
+        words: The word of each id: <unk>, <s>, </s>, then the vocabulary, the most frequent first.
+        ids: (N,) all sentences one after the other, each with <s> before and </s> after it.
+        outside: Words of the text that the vocabulary lacks, all of their occurrences; they are <unk> in `ids`.
+    """
+
+    words: list[str]
+    ids: npt.NDArray[np.int32]
+    outside: int = 0
+
+    @property
+    def sentences(self) -> int:
+        return int(np.count_nonzero(self.ids == EOS))
+
+    @property
+    def tokens(self) -> int:
+        """Words of the text, without <s> and </s>."""
+        return self.ids.size - 2 * self.sentences
+
+
+def read_corpus(
+    sentences: Iterable[str | Sequence[str]],
+    vocabulary: int | Collection[str] | None = None,
+    where: str | Path = "text",
+) -> Corpus:
+    """Numbers the words of sentences: texts that are split at ASCII white space, or their words.
+
+    Control characters are dropped, and the words <s> and </s>; <unk> (or <UNK>) is an unknown word; sentences without
+    words are passed over. All of it is logged with how often it was so.
+
+    Args:
+        vocabulary: How many words to know: the most frequent, ties by the word; or the words to know, whether they are
+            in the text or not; all of the text where None.
+        where: The text's name, for messages.
+
+    Raises:
+        InputError: There are no words, or none of them is in the vocabulary.
+    """
+    index: defaultdict[str, int] = defaultdict()
+    index.default_factory = index.__len__
+    raw = array("i")
+    tabs = 0
+    for sentence in sentences:
+        if isinstance(sentence, str):
+            tabs += "\t" in sentence
+            sentence = split_words(sentence)
+        raw.extend(map(index.__getitem__, sentence))
+        raw.append(_END)
+    if tabs:
+        log.warning("%s: %d lines have tabs, taken as spaces: of a table, give the column of the text alone", where, tabs)
+    ids = np.frombuffer(raw, np.int32) if raw else np.zeros(0, np.int32)
+    counts = np.bincount(ids[ids >= 0], minlength=len(index))
+    texts, ids, counts = _cleaned(list(index), ids, counts, where)
+    size = int(counts.sum())
+    if not size:
+        raise InputError("holds no words", where=where)
+    if ids.size + np.count_nonzero(ids == _END) > _MOST:
+        raise InputError(f"has {size:,} words, more than 2^31", where=where, remedy="give a part of it")
+    seen = dict(zip(texts, counts.tolist(), strict=True))
+    known = _chosen(seen, vocabulary)
+    number = {word: i for i, word in enumerate(known, len(_SPECIAL))}
+    numbers = np.array([*(number.get(text, UNK) for text in texts), EOS], np.int32)  # _END is the last
+    unknown = sum(seen.get(word, 0) for word in _UNKNOWN)
+    if unknown:
+        log.info("%s: <unk> stands there %d times: taken as unknown words", where, unknown)
+    outside = size - sum(seen.get(word, 0) for word in known) - unknown
+    if vocabulary is not None:
+        _check_share(outside, size, seen, known, where)
+    return Corpus([*_SPECIAL, *known], _bounded(numbers[ids]), outside)
+
+
+def _cleaned(
+    texts: list[str], ids: npt.NDArray[np.int32], counts: npt.NDArray[np.int64], where: str | Path
+) -> tuple[list[str], npt.NDArray[np.int32], npt.NDArray[np.int64]]:
+    """Drops control characters from words, <s> and </s>, and sentences without words."""
+    index = {text: i for i, text in enumerate(texts)}
+    target = np.arange(len(texts) + 1, dtype=np.int32)
+    target[-1] = _END
+    dropped = np.zeros(len(texts) + 1, bool)
+    controls = bounds = 0
+    for i, text in enumerate(texts):
+        clean = _CONTROL.sub("", text)
+        controls += int(counts[i]) * (clean != text)
+        bounds += int(counts[i]) * (clean in _BOUNDS)
+        if not clean or clean in _BOUNDS:
+            dropped[i] = True
+        elif clean != text:
+            target[i] = index.setdefault(clean, len(index))
+    if controls:
+        log.warning("%s: %d words have control characters, which are dropped", where, controls)
+    if bounds:
+        log.warning(
+            "%s: <s> or </s> stand there %d times, left out: every line begins and ends a sentence", where, bounds
+        )
+    if dropped.any():
+        ids = ids[~dropped[ids]]
+    empty = (ids == _END) & np.append(True, ids[:-1] == _END)[: ids.size]
+    if empty.any():
+        log.info("%s: %d lines without words are passed over", where, np.count_nonzero(empty))
+        ids = ids[~empty]
+    ids = target[ids]
+    return list(index), ids, np.bincount(ids[ids >= 0], minlength=len(index))
+
+
+def _chosen(seen: Mapping[str, int], vocabulary: int | Collection[str] | None) -> list[str]:
+    """The words to know, the most frequent first."""
+    every = isinstance(vocabulary, int) or vocabulary is None
+    words = set(seen if every else vocabulary) - {*_BOUNDS, *_UNKNOWN}  # type: ignore[arg-type]
+    ranked = sorted(words, key=lambda word: (-seen.get(word, 0), word))
+    if every:
+        ranked = [word for word in ranked if seen[word]]
+    return ranked[:vocabulary] if isinstance(vocabulary, int) else ranked
+
+
+def _check_share(outside: int, size: int, seen: Mapping[str, int], known: list[str], where: str | Path) -> None:
+    """Tells of many words that the vocabulary lacks.
+
+    Raises:
+        InputError: It has none of the text's words.
+    """
+    if outside <= _MANY * size:
+        return
+    hint = ""
+    for name, cased in (("lower", str.lower), ("upper", str.upper)):
+        words = set(map(cased, known))
+        if sum(n for word, n in seen.items() if cased(word) in words) > 2 * (size - outside):
+            hint = f"in {name} case they would be: write text and vocabulary in the same case"
+    if outside == size:
+        raise InputError(
+            "none of its words is in the vocabulary", where=where, remedy=hint or "is it of another language?"
+        )
+    log.warning(
+        "%s: %.1f %% of the words are not in the vocabulary%s", where, 100 * outside / size, f"; {hint}" if hint else ""
+    )
+
+
+def _bounded(ids: npt.NDArray[np.int32]) -> npt.NDArray[np.int32]:
+    """Puts <s> before each sentence; </s> ends it already."""
+    ends = np.flatnonzero(ids == EOS)
+    bounded = np.full(ids.size + ends.size, BOS, np.int32)
+    at = np.ones(bounded.size, bool)
+    at[np.append(0, ends[:-1] + np.arange(2, ends.size + 1))] = False
+    bounded[at] = ids
+    return bounded

@@ -1,0 +1,330 @@
+"""Pronunciations of word lists: the user's own, CMUdict and rules for English, eSpeak NG for the rest, and a guess.
+
+For each word the first source that has it counts: the user's file; for English CMUdict and what follows from it by rule
+(`asr.english`), for other languages eSpeak NG (`asr.espeak`); last a guess from the spelling (`asr.g2p`).
+"""
+
+from __future__ import annotations
+
+import logging
+import unicodedata
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property, lru_cache, partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import regex
+
+from asr.english import English, Said, Units, cmudict, joined, without_stress
+from asr.errors import InputError
+from asr.lexicon import Lexicon, read_lexicon
+
+if TYPE_CHECKING:
+    from asr.g2p import G2p
+
+log = logging.getLogger(__name__)
+
+ENGLISH = ("en", "en-us")  # CMUdict is American
+_MOST_CHARACTERS = 100  # of a word
+_FEW = 1000  # pronunciations: who learns from fewer guesses badly
+_SHOWN = 10  # words that a message names
+_CONTROL = regex.compile(r"[\p{Cc}\p{Cf}\p{Co}\p{Cs}--[\u200c\u200d]]", regex.V1)  # joiners shape letters
+_SYMBOL = regex.compile(r"[\p{S}\p{P}--['\u2019\u02bc.,\u05f3\u05f4-]]", regex.V1)
+_SAYABLE = regex.compile(r"[\p{L}\p{N}]")
+
+Progress = Callable[[int, int], None]  # words done, words in all
+
+
+@dataclass(frozen=True)
+class Pronunciations:
+    """What was found for a list of words.
+
+    Args:
+        lexicon: The words that have pronunciations, in the order of the list, with their sources.
+        left_out: The words that have none, and why.
+    """
+
+    lexicon: Lexicon
+    left_out: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """How many words there are of each source, most frequent first."""
+        return dict(Counter(self.lexicon.sources.values()).most_common())
+
+    def of_source(self, source: str) -> list[tuple[str, Units]]:
+        """The pronunciations from one source."""
+        return [pair for pair in self.lexicon.pronunciations if self.lexicon.sources[pair[0]] == source]
+
+
+def pronounce(
+    words: Iterable[str],
+    *,
+    language: str = "",
+    lexicon: str | Path | None = None,
+    stress: bool = False,
+    guess: bool = True,
+    progress: Progress | None = None,
+) -> Lexicon:
+    """A lexicon of words with their pronunciations; words without any are left out, and named in a warning.
+
+    Words are written in the lexicon as they are given and looked up in any case.
+
+    Args:
+        words: Each one word, without white space; those that come again are passed over.
+        language: One of eSpeak NG's codes, such as "fr"; "en" and "en-us" are looked up in CMUdict. "": `lexicon`
+            alone counts, and is what the guess learns from.
+        lexicon: A lexicon file of the user's, asked first.
+        stress: Keep marks of stress: CMUdict's digits, eSpeak NG's ˈ and ˌ.
+        guess: Guess what no source has.
+        progress: Called with the words done and the words in all.
+
+    Raises:
+        InputError: There are no words, no such language or file, neither of them is given, a package is not
+            installed, or no word has a pronunciation.
+    """
+    found = find_pronunciations(
+        words, language=language, lexicon=lexicon, stress=stress, guess=guess, progress=progress
+    )
+    if found.left_out:
+        log.warning("%s words are left out: %s", f"{len(found.left_out):,}", examples(found.left_out))
+    return found.lexicon
+
+
+def find_pronunciations(
+    words: Iterable[str],
+    *,
+    language: str = "",
+    lexicon: str | Path | None = None,
+    stress: bool = False,
+    guess: bool = True,
+    progress: Progress | None = None,
+) -> Pronunciations:
+    """As `pronounce`, but says what was left out and why instead of a warning."""
+    wanted = list(dict.fromkeys(words))
+    if not wanted:
+        raise InputError("there are no words to pronounce", where="words")
+    code = language.strip().lower().replace("_", "-")
+    if not code and lexicon is None:
+        raise InputError("neither a language nor a lexicon is given", where="language", remedy="name one, such as en")
+    if code and code not in ENGLISH:
+        from asr.espeak import find_language
+
+        code = find_language(language.strip())  # before long work begins
+    own = _Listed(lexicon, plain=code in ENGLISH and not stress)
+    job = _Job(code, own, stress, guess, progress or (lambda done, total: None))
+    job.run(wanted)
+    if not job.said:
+        raise InputError(
+            f"none of the {len(wanted):,} words has a pronunciation",
+            where="words",
+            remedy="; ".join(f"{word!r} {job.faults[word]}" for word in wanted[:3]),
+        )
+    pairs = tuple((word, units) for word in wanted if word in job.said for units in job.said[word].pronunciations)
+    sources = {word: job.said[word].source for word in wanted if word in job.said}
+    return Pronunciations(Lexicon(pairs, sources), {word: job.faults[word] for word in wanted if word in job.faults})
+
+
+def examples(left_out: Mapping[str, str], most: int = _SHOWN) -> str:
+    """Some of the words that were left out, by the reason."""
+    by_fault: dict[str, list[str]] = {}
+    for word, fault in left_out.items():
+        by_fault.setdefault(fault, []).append(word)
+    lines = []
+    for fault, words in by_fault.items():
+        more = f" and {len(words) - most:,} more" if len(words) > most else ""
+        lines.append(f"{', '.join(map(repr, words[:most]))}{more} ({fault})")
+    return ", ".join(lines)
+
+
+class _Listed:
+    """The user's words, found as they are written or else in lower case. Callable: a word -> what is said."""
+
+    def __init__(self, path: str | Path | None, plain: bool) -> None:
+        self.path = path
+        self.pairs: list[tuple[str, Units]] = []  # of words in lower case, as read
+        self._exact: dict[str, list[Units]] = {}
+        self._lower: dict[str, list[Units]] = {}
+        for word, units in read_lexicon(path).pronunciations if path is not None else ():
+            said = without_stress(units) if plain else units
+            word = unicodedata.normalize("NFC", word)
+            self.pairs.append((word.lower(), said))
+            for table, key in ((self._exact, word), (self._lower, word.lower())):
+                known = table.setdefault(key, [])
+                if said not in known:
+                    known.append(said)
+
+    def __call__(self, word: str) -> Said | None:
+        word = unicodedata.normalize("NFC", word)
+        found = self._exact.get(word) or self._lower.get(word.lower())
+        return Said(found, "user") if found else None
+
+
+class _Job:
+    """One list of words: what is said for them, and the faults of those for which nothing is."""
+
+    def __init__(self, code: str, own: _Listed, stress: bool, guess: bool, progress: Progress) -> None:
+        self.said: dict[str, Said] = {}
+        self.faults: dict[str, str] = {}
+        self._code, self._own, self._stress, self._guess, self._progress = code, own, stress, guess, progress
+
+    def run(self, words: Sequence[str]) -> None:
+        rest = []
+        for word in words:
+            if fault := _unusable(word):
+                self.faults[word] = fault
+            elif found := self._own(word):
+                self.said[word] = found
+            else:
+                rest.append(word)
+        if self._code in ENGLISH:
+            guess = _Guess(partial(english_g2p, self._stress)) if self._guess else None
+            self._each(rest, English(self._own, guess).say)
+        elif self._code:
+            self._by_espeak(rest)
+        else:
+            self._each(rest, partial(_by_parts, own=self._own, guess=_Guess(self._learn_own) if self._guess else None))
+        for word in rest:
+            if word not in self.said:
+                self.faults.setdefault(word, _unsaid(word, self._guess))
+        self._check_units()
+
+    def _each(self, words: Sequence[str], say: Callable[[str], Said | None]) -> None:
+        plain = self._code in ENGLISH and not self._stress
+        for done, word in enumerate(words):
+            if done % 1000 == 0:
+                self._progress(done, len(words))
+            if said := say(word):
+                units = map(without_stress, said.pronunciations) if plain else said.pronunciations
+                self.said[word] = Said(list(dict.fromkeys(units)), said.source)
+        self._progress(len(words), len(words))
+
+    def _by_espeak(self, words: Sequence[str]) -> None:
+        from asr.espeak import phonemes
+
+        sayable = [word for word in words if not _unsayable(word)]
+        spoken = phonemes(sayable, self._code, stress=self._stress, progress=self._progress)
+        for word, (units, fault) in zip(sayable, spoken, strict=True):
+            if fault:
+                self.faults[word] = fault
+            else:
+                self.said[word] = Said([units], "espeak")
+        if self._guess and any(word in self.faults for word in sayable):
+            self._guess_like_espeak([word for word in sayable if word in self.faults])
+
+    def _guess_like_espeak(self, words: Sequence[str]) -> None:
+        """Words that eSpeak NG takes for another language, as it says the others; where these are enough."""
+        from asr.g2p import train_g2p
+
+        pairs = [(word.lower(), s.pronunciations[0]) for word, s in self.said.items() if s.source == "espeak"]
+        if len(pairs) < _FEW:
+            return
+        model = train_g2p(pairs)
+        for word in words:
+            if units := model.guess(word.lower()):
+                self.said[word] = Said([units], "guess")
+                del self.faults[word]
+
+    def _learn_own(self) -> G2p:
+        from asr.g2p import cached_g2p
+
+        if len(self._own.pairs) < _FEW:
+            log.warning(
+                "%s: guesses learn from %d pronunciations only: expect many mistakes",
+                self._own.path,
+                len(self._own.pairs),
+            )
+        return cached_g2p(self._own.pairs, cache_folder())
+
+    def _check_units(self) -> None:
+        """Warns where the user's file is written in other units than the rest."""
+        used = {unit for s in self.said.values() if s.source == "user" for units in s.pronunciations for unit in units}
+        if not used or not self._code:
+            return
+        if self._code in ENGLISH:
+            known = {unit for several in cmudict().values() for units in several for unit in units}
+            known = known if self._stress else set(without_stress(tuple(known)))
+        else:
+            spoken = [s.pronunciations for s in self.said.values() if s.source == "espeak"]
+            known = {unit for several in spoken for units in several for unit in units} if len(spoken) >= _FEW else used
+        if strange := sorted(used - known):
+            log.warning(
+                "%s: has units that no other word has: %s; is it written for another source?",
+                self._own.path,
+                ", ".join(strange[:_SHOWN]),
+            )
+
+
+class _Guess:
+    """Callable: a word in lower case -> units, none where it cannot say. The model is made when it is first asked."""
+
+    def __init__(self, make: Callable[[], G2p]) -> None:
+        self._make = make
+
+    @cached_property
+    def _model(self) -> G2p:
+        return self._make()
+
+    def __call__(self, word: str) -> Units:
+        return self._model.guess(word)
+
+
+@lru_cache(maxsize=2)
+def english_g2p(stress: bool) -> G2p:
+    """What CMUdict teaches about spelling, from the cache where it is there."""
+    from asr.g2p import cached_g2p
+
+    pairs = [
+        (word, units if stress else without_stress(units))
+        for word, several in cmudict().items()
+        if regex.fullmatch(r"[a-z']+", word)
+        for units in several
+    ]
+    return cached_g2p(list(dict.fromkeys(pairs)), cache_folder())
+
+
+def cache_folder() -> Path:
+    """Where models of guesses are kept: ~/.cache/asr/g2p."""
+    return Path.home() / ".cache" / "asr" / "g2p"
+
+
+def _by_parts(word: str, *, own: _Listed, guess: _Guess | None) -> Said | None:
+    """A word that the user's file lacks: the parts between its hyphens by the file or by guess."""
+    parts = [part for part in unicodedata.normalize("NFC", word).lower().split("-") if part]
+    said: list[Said | None] = []
+    for part in parts:
+        units = () if (found := own(part)) or guess is None else guess(part)
+        said.append(found or (Said([units], "guess") if units else None))
+    return said[0] if len(said) == 1 else joined(said)
+
+
+def _unusable(word: str) -> str:
+    """Why a word can stand in no lexicon; "" where it can."""
+    if not word.strip():
+        return "is empty"
+    if len(word) > _MOST_CHARACTERS:
+        return f"has more than {_MOST_CHARACTERS} characters"
+    if len(word.split()) > 1 or word.strip() != word:
+        return "has a space"
+    if control := _CONTROL.search(word):
+        return f"has the control character U+{ord(control[0]):04X}"
+    return ""
+
+
+def _unsayable(word: str) -> str:
+    """Which of its characters no source can say; "" where there is none."""
+    if not _SAYABLE.search(word):
+        return "has neither letters nor digits"
+    if symbol := _SYMBOL.search(word):
+        return f"holds {symbol[0]!r}"
+    return ""
+
+
+def _unsaid(word: str, guess: bool) -> str:
+    if fault := _unsayable(word):
+        return fault
+    if not guess:
+        return "is in no source"
+    return "cannot be read" if regex.search(r"\p{N}", word) else "has letters that no source knows"

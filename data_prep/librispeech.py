@@ -1,0 +1,204 @@
+"""LibriSpeech, Mini LibriSpeech, and what lies as they do: English books read aloud (Panayotov et al. 2015; CC BY 4.0).
+
+`PART/SPEAKER/CHAPTER/SPEAKER-CHAPTER.trans.txt` has lines `id TEXT`; `id.flac` (or `.wav`) lies beside it. Any folder
+that holds such transcripts, at any depth, is a part, and its name says what it is for: the parts `train-*` together are
+the split train; `dev-clean` is dev (without it, the first dev-* there is), and so for test; every other part is a split
+of its own name, such as `dev_other`. `dev_part` and `test_part` name other parts. What no part is named for is taken
+from train: whole speakers, a tenth of the utterances, the same ones each time; of one or two speakers, utterances.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+
+from asr.errors import InputError
+from data_prep.manifest import (
+    Listed,
+    Progress,
+    Source,
+    Summary,
+    already_prepared,
+    corpus_home,
+    find_files,
+    left_out_line,
+    pair,
+    read_lines,
+    share_at_random,
+    share_by_speaker,
+    write_corpus,
+)
+
+log = logging.getLogger(__name__)
+
+_ENDING = ".trans.txt"
+_SHARE = 0.1  # of dev, and of test, where no part is named for them
+_PURPOSE = re.compile(r"(?:^|[_. -])(train|dev|test)", re.IGNORECASE)
+
+
+def prepare(
+    corpus_dir: str | Path | None,
+    out_dir: str | Path,
+    *,
+    dev_part: str | None = None,
+    test_part: str | None = None,
+    progress: Progress | None = None,
+) -> Summary:
+    """Writes cuts of train, dev, test, and further parts.
+
+    Args:
+        corpus_dir: The folder with the parts, one above it, or a part; $ASR_DATA/librispeech where None, or
+            $ASR_DATA/librispeech-mini.
+        out_dir: The folder to make.
+        dev_part: The part that is dev; where None, as the parts' names say.
+        test_part: The part that is test.
+    """
+    corpus_dir = Path(corpus_dir) if corpus_dir else corpus_home("librispeech", "librispeech-mini")
+    settings = {"corpus": "librispeech", "folder": str(corpus_dir.resolve()), "dev": dev_part, "test": test_part}
+    if done := already_prepared(out_dir, settings):
+        return done
+    parts, left_out = _read(corpus_dir)
+    splits = _splits(parts, {"dev": dev_part, "test": test_part}, corpus_dir)
+    for split, names in splits.items():
+        log.info("%s: %s", split, ", ".join(names))
+    sources = {split: [source for name in names for source in parts[name]] for split, names in splits.items()}
+    left_out += _drop_repeats(sources)
+    if sources.get("train"):
+        _hold_out(sources, corpus_dir)
+    return write_corpus(out_dir, sources, settings, left_out=left_out, progress=progress)
+
+
+# Lhotse's prepare_librispeech takes .flac only, stops at the first line without text, transcript that is not in the
+# locale's encoding or recording that cannot be read, and only logs what is missing. A test compares its result to ours.
+def _read(corpus_dir: Path) -> tuple[dict[str, list[Source]], list[str]]:
+    """Utterances by part, and what cannot be used."""
+    corpus_dir = corpus_dir.resolve()
+    transcripts: dict[Path, dict[Path, list[Path]]] = {}  # part -> folder -> its transcripts
+    audio: dict[Path, dict[str, Path]] = {}  # folder -> id -> recording
+    for path in find_files(corpus_dir, _ENDING, ".flac", ".wav"):
+        if path.name.lower().endswith(_ENDING):
+            transcripts.setdefault(_part_folder(path, corpus_dir), {}).setdefault(path.parent, []).append(path)
+        else:
+            audio.setdefault(path.parent, {}).setdefault(path.stem, path)
+    if not transcripts:
+        raise InputError(
+            f"holds no file named like 19-198{_ENDING}",
+            where=corpus_dir,
+            remedy="name a folder with PART/SPEAKER/CHAPTER/SPEAKER-CHAPTER.trans.txt, and the audio beside them",
+        )
+    above = Path(os.path.commonpath([part.parent for part in transcripts]))
+    parts: dict[str, list[Source]] = {}
+    left_out: list[str] = []
+    for part, by_folder in transcripts.items():
+        sources = parts[part.relative_to(above).as_posix()] = []
+        for folder, paths in by_folder.items():
+            found, problems = pair(
+                (line for path in paths for line in _lines(path)),
+                audio.pop(folder, {}),
+                missing="there is no {}.flac or .wav beside it",
+                unlisted="has no transcript",
+            )
+            sources += found
+            left_out += problems
+    for folder, recordings in audio.items():
+        if not transcripts.keys().isdisjoint(folder.parents):  # of a part, but without a transcript
+            left_out += [left_out_line("has no transcript", path) for path in recordings.values()]
+    return parts, left_out
+
+
+def _lines(transcript: Path) -> Iterator[Listed]:
+    for number, line in read_lines(transcript):
+        key, *text = line.split(maxsplit=1)
+        speaker = transcript.name.partition("-")[0]
+        yield Listed(key, "".join(text).rstrip(), speaker, f"{transcript}, line {number}")
+
+
+def _part_folder(transcript: Path, corpus_dir: Path) -> Path:
+    """The part of .../PART/SPEAKER/CHAPTER/SPEAKER-CHAPTER.trans.txt; other names may stand for speaker and chapter."""
+    speaker, _, chapter = transcript.name.removesuffix(_ENDING).partition("-")
+    folder = transcript.parent
+    if (folder.parent.name, folder.name) == (speaker, chapter):
+        return folder.parent.parent  # which may lie above `corpus_dir`
+    names = folder.relative_to(corpus_dir).parts
+    return corpus_dir.joinpath(*names[: max(1, len(names) - 2)])
+
+
+def _purpose(part: str) -> str | None:
+    """What the name of a part, or else of a folder around it, says that it is for."""
+    matches = (_PURPOSE.search(name) for name in reversed(part.split("/")))
+    return next((match[1].lower() for match in matches if match), None)
+
+
+def _splits(parts: Iterable[str], chosen: Mapping[str, str | None], corpus_dir: Path) -> dict[str, list[str]]:
+    """The parts of each split."""
+    waiting = sorted(parts)
+    splits: dict[str, list[str]] = {"train": []}
+    for split, part in chosen.items():
+        if part is not None and part not in waiting:
+            raise InputError(f"{part!r} is none of {', '.join(waiting) or 'those left'}", where=f"{split}_part")
+        if part is not None:
+            splits[split] = [part]
+            waiting.remove(part)
+    for split in chosen:
+        named = [part for part in waiting if _purpose(part) == split]
+        if split not in splits and named:
+            splits[split] = [min(named, key=lambda part: (part != split, part != f"{split}-clean", part))]
+            waiting.remove(splits[split][0])
+    for purpose in ("train", None):  # where no name says train, parts whose names say nothing are
+        splits["train"] = splits["train"] or [part for part in waiting if _purpose(part) == purpose]
+    for part in waiting:
+        if part not in splits["train"]:
+            name = re.sub(r"\W+", "_", part)
+            splits[f"{name}_part" if name in ("train", *chosen) else name] = [part]
+    if not splits["train"]:
+        del splits["train"]
+        log.warning("%s has no part to train on", corpus_dir)
+    return splits
+
+
+def _drop_repeats(sources: dict[str, list[Source]]) -> list[str]:
+    """Keeps each id once: train gives way to dev and test, which give way to no part."""
+    left_out: list[str] = []
+    seen: dict[str, Source] = {}
+    for split in sorted(sources, key=lambda name: (name == "train", name != "test", name != "dev", name)):
+        kept = []
+        for source in sources[split]:
+            if source.id in seen:
+                left_out.append(left_out_line(f"{source.id} is there already: {seen[source.id].origin}", source.origin))
+            else:
+                seen[source.id] = source
+                kept.append(source)
+        sources[split] = kept
+    for split in [name for name, found in sources.items() if not found and name not in ("train", "dev", "test")]:
+        log.warning("no utterance is left of %s", split)
+        del sources[split]
+    return left_out
+
+
+def _hold_out(sources: dict[str, list[Source]], corpus_dir: Path) -> None:
+    """Takes dev and test, where they are missing, from train."""
+    shares = {split: _SHARE for split in ("test", "dev") if split not in sources}
+    if not shares:
+        return
+    train = sources["train"]
+    missing = " and ".join(sorted(shares))
+    options = " and ".join(f"--{split}-part" for split in sorted(shares))
+    if len({source.speaker for source in train}) > len(shares):
+        speakers = share_by_speaker(train, shares)
+        owner = {source.id: speakers[source.speaker] for source in train}
+        taken = ", ".join(sorted({source.speaker for source in train if owner[source.id] != "train"}))
+        log.warning(
+            "%s has no part named %s: speakers %s of train are taken; %s can name one",
+            *(corpus_dir, missing, taken, options),
+        )
+    else:
+        owner = share_at_random(train, shares)
+        log.warning(
+            "%s has no part named %s: utterances of train are taken, so that its voices are in them; %s can name one",
+            *(corpus_dir, missing, options),
+        )
+    for split in ("train", *sorted(shares)):
+        sources[split] = [source for source in train if owner[source.id] == split]

@@ -1,0 +1,90 @@
+"""TIMIT: 630 speakers of American English, ten sentences each, 16 kHz (Garofolo et al., LDC93S1). Not measured here.
+
+`{TRAIN,TEST}/DR?/SPEAKER/SENTENCE.WAV` (SPHERE; in either case, as copies have it) lies beside `SENTENCE.TXT`, which
+holds `first_sample last_sample Text.`. Train is the publisher's (462 speakers, 3,696 utterances), test the core test
+(24 speakers, 192), dev 50 others of its test folder (400), as in Kaldi; the rest of that folder is in no split. The two
+SA sentences, which all speakers read, are in none either.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from asr.errors import InputError
+from data_prep.manifest import (
+    Listed,
+    Progress,
+    Source,
+    Summary,
+    already_prepared,
+    corpus_home,
+    find_files,
+    left_out_line,
+    pair,
+    read_lines,
+    write_corpus,
+)
+
+_PLACE = re.compile(r"(train|test)/dr\d/(\w+)/(s[ix]\d+)(?:\.wav|\.txt)+", re.IGNORECASE)
+
+
+def prepare(corpus_dir: str | Path | None, out_dir: str | Path, *, progress: Progress | None = None) -> Summary:
+    """Writes cuts of train, dev and test.
+
+    Args:
+        corpus_dir: The folder with TRAIN and TEST, or one above it; $ASR_DATA/timit where None.
+        out_dir: The folder to make.
+    """
+    from lhotse.recipes.timit import get_speakers
+
+    corpus_dir = Path(corpus_dir) if corpus_dir else corpus_home("timit")
+    settings = {"corpus": "timit", "folder": str(corpus_dir.resolve())}
+    if done := already_prepared(out_dir, settings):
+        return done
+    dev, test = (frozenset(speakers) for speakers in get_speakers())
+    audio: dict[str, dict[str, Path]] = {"train": {}, "dev": {}, "test": {}}
+    texts: dict[str, list[tuple[str, Path]]] = {"train": [], "dev": [], "test": []}
+    for path in find_files(corpus_dir, ".wav", ".txt"):
+        if match := _PLACE.fullmatch("/".join(path.parts[-4:])):
+            folder, speaker, sentence = (group.lower() for group in match.groups())
+            split = "train" if folder == "train" else "dev" if speaker in dev else "test" if speaker in test else ""
+            if split:
+                key = f"{speaker}-{sentence}".upper()
+                if path.suffix.lower() == ".txt":
+                    texts[split].append((key, path))
+                else:
+                    audio[split].setdefault(key, path)  # some copies have X.WAV and X.WAV.wav
+    if not any(texts.values()):
+        raise InputError(
+            "holds no file like TRAIN/DR1/FCJF0/SI1027.TXT", where=corpus_dir, remedy="name the folder of LDC93S1"
+        )
+    splits: dict[str, list[Source]] = {}
+    left_out: list[str] = []
+    for split, recordings in audio.items():
+        found, problems = pair(
+            _lines(texts[split]), recordings, missing="there is no .WAV beside it", unlisted="has no .TXT beside it"
+        )
+        splits[split] = [source for source in found if not _is_cut_short(source.audio)]
+        left_out += problems + [left_out_line("is cut short", s.audio) for s in found if s not in splits[split]]
+    return write_corpus(out_dir, splits, settings, left_out=left_out, progress=progress)
+
+
+# Lhotse's prepare_timit wants names in upper case, takes the SA sentences, prints, and stops where a .WRD or .PHN is
+# missing; the speakers of dev and test are its lists.
+def _lines(texts: Iterable[tuple[str, Path]]) -> Iterator[Listed]:
+    for key, path in texts:
+        lines = list(read_lines(path))
+        match = re.fullmatch(r"\s*\d+\s+\d+\s+(.*)", lines[0][1]) if len(lines) == 1 else None
+        problem = "" if match else "is not a line `first_sample last_sample Text.`"
+        yield Listed(key, match[1].rstrip() if match else "", key.partition("-")[0], str(path), problem)
+
+
+def _is_cut_short(path: Path) -> bool:
+    """Whether a SPHERE file is smaller than its header says: libsndfile, which decodes it, does not tell."""
+    with open(path, "rb") as f:
+        header = f.read(1024)
+    count = re.search(rb"sample_count -i (\d+)", header)
+    sphere = header.startswith(b"NIST_1A") and b"shorten" not in header
+    return bool(sphere and count and path.stat().st_size < 1024 + 2 * int(count[1]))

@@ -1,0 +1,88 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from asr.errors import InputError
+from data_prep.manifest import hash_share
+from data_prep.mboshi import prepare
+
+# Those drawn for dev are the ones whose hash is in the lowest twentieth: of names like the publisher's some of each.
+NAMES = [
+    f"{speaker}_2015-09-08-11-26-34_samsung-SM-T530_mdw_elicit_Dico18_{n}"
+    for speaker in ("abiayi", "kouarata")
+    for n in range(200)
+]
+DEV = sorted([name for name in NAMES if hash_share(name) < 0.05][-3:])
+TRAIN = sorted([name for name in NAMES if hash_share(name) >= 0.05][-9:])
+TEST = ["martial_2015-09-07-14-58-15_samsung-SM-T530_mdw_elicit_Dico19_1"]
+
+
+@pytest.fixture
+def corpus(tmp_path: Path, record: Callable[..., Path]) -> Path:
+    folder = tmp_path / "mboshi" / "full_corpus_newsplit"
+    for part, keys in (("train", TRAIN + DEV), ("dev", TEST)):
+        for key in keys:
+            record(folder / part / f"{key}.wav", "wáa", rate=16000)
+            (folder / part / f"{key}.mb.cleaned").write_text(f"wa áyεε la midí {key[-1]}\n", encoding="utf-8")
+            (folder / part / f"{key}.fr.cleaned").write_text("il est venu\n", encoding="utf-8")
+    return folder
+
+
+def test_dev_is_drawn_by_a_hash_and_test_the_publishers(corpus: Path, tmp_path: Path, prepared: Any) -> None:
+    assert prepare(corpus, tmp_path / "out").left_out == []
+    splits = prepared(tmp_path / "out")
+    assert list(splits["dev"]) == DEV
+    assert list(splits["train"]) == TRAIN
+    assert splits["test"] == {TEST[0]: ("wa áyεε la midí 1", "martial")}
+    for above in (tmp_path, corpus.parent):  # the folder may be one above
+        prepare(above, tmp_path / above.name / "again")
+        assert prepared(tmp_path / above.name / "again") == splits
+    assert prepare(corpus, tmp_path / "out").already_done
+
+
+def test_the_hash_does_not_move() -> None:
+    assert hash_share("abiayi_1") == 0.01635038578976733
+
+
+def test_what_cannot_be_used_is_named(corpus: Path, tmp_path: Path) -> None:
+    place = [corpus / "train" / key for key in TRAIN]
+    place[0].with_name(f"{TRAIN[0]}.wav").unlink()
+    place[1].with_name(f"{TRAIN[1]}.mb.cleaned").unlink()
+    place[2].with_name(f"{TRAIN[2]}.mb.cleaned").write_text("\n")
+    place[3].with_name(f"{TRAIN[3]}.mb.cleaned").write_text("wa\nla\n")
+    place[4].with_name(f"{TRAIN[4]}.mb.cleaned").write_bytes(b"\nmid\xed")
+    cut = place[5].with_name(f"{TRAIN[5]}.wav")
+    cut.write_bytes(cut.read_bytes()[:2000])
+    (corpus / "train" / "._a_1.wav").write_bytes(b"of a Mac")
+    (corpus / "train" / "._a_1.mb.cleaned").write_bytes(b"\xff")
+    summary = prepare(corpus, tmp_path / "out")
+    assert summary.utterances["train"] == 3
+    assert summary.left_out[:5] == [
+        f"{place[1]}.wav: has no {TRAIN[1]}.mb.cleaned beside it",
+        f"{place[0]}.mb.cleaned: has no {TRAIN[0]}.wav beside it",
+        f"{place[2]}.mb.cleaned: has no text",
+        f"{place[3]}.mb.cleaned: has 2 lines of text, not one",
+        f"{place[4]}.mb.cleaned: line 2 is not UTF-8; convert it, e.g. with `iconv -f latin1 -t utf-8`",
+    ]
+    assert summary.left_out[5].startswith(f"{cut}: is cut short")
+    assert len(summary.left_out) == 6
+
+
+def test_an_utterance_in_both_folders_is_refused(corpus: Path, tmp_path: Path) -> None:
+    for ending in (".wav", ".mb.cleaned"):
+        (corpus / "dev" / f"{TRAIN[0]}{ending}").write_bytes((corpus / "train" / f"{TRAIN[0]}{ending}").read_bytes())
+    with pytest.raises(InputError, match=f"the id '{TRAIN[0]}' stands for .*train.* and for .*dev"):
+        prepare(corpus, tmp_path / "out")
+
+
+def test_another_folder(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="holds no folder train; name the folder full_corpus_newsplit of github"):
+        prepare(tmp_path, tmp_path / "out")
+    (tmp_path / "train").mkdir()
+    (tmp_path / "dev").mkdir()
+    with pytest.raises(InputError, match="no utterance of any split can be used"):
+        prepare(tmp_path, tmp_path / "out")
