@@ -126,8 +126,8 @@ class English:
         return Said([with_s(units) if match and match["s"] else units], "number")
 
     def _bare(self, word: str) -> Said | None:
-        """Without apostrophes, hyphens or full stops at its ends."""
-        bare = word.strip("'-.")
+        """Without apostrophes and hyphens at its ends."""
+        bare = word.strip("'-")
         return self._say(bare) if bare != word else None
 
     def _guessed(self, word: str) -> Said | None:

@@ -13,7 +13,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import unicodedata
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple, TypeAlias
 
@@ -34,9 +34,12 @@ _ROUNDS = 8  # of expectation maximisation
 _MIN_COUNT = 0.5  # expected uses below which a graphone is dropped
 _SEPARATOR = "\x1f"  # between a graphone's letters and its phones; no word has it
 _PARTING = "\x1e"  # between phones
-_MOST_LETTERS = 100  # of a word: longer ones are neither learnt nor guessed
+_MOST_LETTERS = 100  # of a word that is guessed
+_MOST_LEARNT = 40  # letters of a word that is learnt from: probabilities of longer ones could underflow
+_MOST_PARAMETERS = 1 << 26
 
-Pronunciation = tuple[str, tuple[str, ...]]
+Units: TypeAlias = tuple[str, ...]
+Pronunciation: TypeAlias = tuple[str, Units]
 Ints: TypeAlias = npt.NDArray[np.int64]
 Floats: TypeAlias = npt.NDArray[np.float64]
 
@@ -51,7 +54,7 @@ class G2p:
     def __init__(self, ngram: NgramModel) -> None:
         self.ngram = ngram
         self._ranges: dict[str, tuple[int, int]] = {}
-        self._phones: list[tuple[str, ...]] = []
+        self._phones: list[Units] = []
         for number, word in enumerate(ngram.words):
             letters, separator, phones = word.partition(_SEPARATOR)
             if separator:
@@ -61,10 +64,10 @@ class G2p:
         n = ngram
         self._tree = kernel.Tree(n.word, n.log_prob, n.link, n.first, n.backoff, n.is_state, n.start, n.eos)
 
-    def guess(self, word: str, beam_size: int = BEAM_SIZE) -> tuple[str, ...]:
-        """The phones of a word; none where it has letters that the model has never seen, or over 100."""
+    def guess(self, word: str, beam_size: int = BEAM_SIZE) -> Units:
+        """The phones of a word; none where the model cannot spell it, or it has more than 100 letters."""
         word = unicodedata.normalize("NFC", word)
-        if not 0 < len(word) <= _MOST_LETTERS or not all(letter in self._ranges for letter in word):
+        if not 0 < len(word) <= _MOST_LETTERS:
             return ()
         none = (0, 0)
         ranges = np.array(
@@ -82,13 +85,13 @@ def train_g2p(pronunciations: Iterable[Pronunciation], *, order: int = ORDER) ->
         order: Of the n-gram model over graphones, 1 to 6.
 
     Raises:
-        InputError: None of the words can be used.
+        InputError: None of the words can be used, or there are too many different letters and units.
     """
     pairs = [
         (letters, phones)
         for word, phones in pronunciations
         if (letters := unicodedata.normalize("NFC", word)) and phones
-        if len(letters) <= _MOST_LETTERS and len(phones) <= 2 * len(letters)
+        if len(letters) <= _MOST_LEARNT and len(phones) <= 2 * len(letters)
     ]
     if not pairs:
         raise InputError("no word to learn pronunciations from: each has to have units, at most two a letter")
@@ -107,13 +110,33 @@ def cached_g2p(pronunciations: Sequence[Pronunciation], folder: str | Path, *, o
             return G2p(read_ngram(path))
         except InputError as e:
             log.warning("%s: the model is made anew", e)
-    log.info("learning from %s pronunciations how words are said: once, some ten seconds", f"{len(pronunciations):,}")
+    log.info("learning from %s pronunciations how words are said (once)", f"{len(pronunciations):,}")
     model = train_g2p(pronunciations, order=order)
     try:
         save_ngram(model.ngram, path)
     except InputError as e:  # a full disk, a folder that cannot be written
         log.warning("%s: the next run learns anew", e)
     return model
+
+
+def error_rates(model: G2p, pronunciations: Mapping[str, Sequence[Units]]) -> tuple[float, float]:
+    """Phone and word error rate of guesses, each against the nearest of a word's pronunciations."""
+    errors = phones = wrong = 0
+    for word, several in pronunciations.items():
+        guess = model.guess(word)
+        distance, length = min((_distance(guess, units), len(units)) for units in several)
+        errors, phones, wrong = errors + distance, phones + length, wrong + (distance > 0)
+    return errors / phones, wrong / len(pronunciations)
+
+
+def _distance(a: Units, b: Units) -> int:
+    """Levenshtein's."""
+    row = list(range(len(b) + 1))
+    for i, x in enumerate(a, 1):
+        above, row[0] = row[0], i
+        for j, y in enumerate(b, 1):
+            above, row[j] = row[j], min(row[j] + 1, row[j - 1] + 1, above + (x != y))
+    return row[-1]
 
 
 # ---------------------------------------------------------------------------------------------- alignment
@@ -159,6 +182,11 @@ def _corpus(pairs: Sequence[Pronunciation]) -> kernel.Corpus:
     letters, n_letter_pairs = _pairs(letter, n_letters)
     phones, n_phone_pairs = _pairs(phone, n_phones)
     parameters = n_letters * (1 + n_phones + n_phone_pairs) + n_letter_pairs * n_phones
+    if parameters > _MOST_PARAMETERS:
+        raise InputError(
+            f"{n_letters:,} letters and {n_phones:,} units are too many to learn pronunciations from",
+            remedy="guess nothing (--no-guess)",
+        )
     sizes = np.array([n_letters, n_letter_pairs, n_phones, n_phone_pairs, parameters])
     return kernel.Corpus(letter_first, phone_first, letter, letters, phone, phones, sizes)
 
@@ -190,7 +218,8 @@ def _estimate(sequences: Sequence[Sequence[int]], words: Sequence[str], order: i
     begins = np.cumsum([0, *(len(each) + 2 for each in sequences)])[:-1]
     place = np.arange(flat.size) - np.repeat(begins, np.diff(np.append(begins, flat.size)))  # in its sequence
     grams = [_unique_grams(flat, place, None, vocab)]
-    for n in range(2, order + 1):
+    order = min(order, int(place.max()) + 1)
+    while len(grams) < order:
         grams.append(_unique_grams(flat, place, grams[-1], vocab))
     tables: list[NgramTable] = []
     below: Floats = np.full(vocab, 1.0 / (vocab - 2))  # after nothing at all, each word but <unk> and <s>
@@ -219,7 +248,8 @@ class _Grams(NamedTuple):
 
 
 def _unique_grams(flat: Ints, place: Ints, shorter: _Grams | None, vocab: int) -> _Grams:
-    at = np.arange(flat.size)
+    """The n-grams that are one token longer than `shorter`, of one token where that is None."""
+    at: Ints = np.arange(flat.size)
     if shorter is not None:
         at = at[1:][(place[1:] > 0) & (shorter.number[:-1] >= 0)]
     key = flat[at] if shorter is None else shorter.number[at - 1] * vocab + flat[at]
@@ -237,13 +267,10 @@ def _continuations(gram: _Grams, longer: _Grams, begins: npt.NDArray[np.bool_]) 
 
 def _interpolated(counts: Ints, context: Ints, size: int, lower: Floats) -> tuple[Floats, Floats]:
     """Probabilities of n-grams, and what each of `size` contexts leaves to the lower order: all where none follows."""
-    n1, n2, n3, n4 = (max(1, int(np.count_nonzero(counts == k))) for k in (1, 2, 3, 4))
-    y = n1 / (n1 + 2 * n2)
-    steps = [
-        0.0,
-        *(np.clip(k - (k + 1) * y * b / a, 0.1, 0.9 * k) for k, a, b in ((1, n1, n2), (2, n2, n3), (3, n3, n4))),
-    ]
-    discount = np.array(steps)[np.minimum(counts, 3)]
+    k = np.arange(5)
+    of = np.maximum(np.bincount(np.minimum(counts, 5), minlength=6)[:5], 1)  # how many n-grams are there k times
+    steps = np.append(0.0, k[1:4] - k[2:5] * of[1] / (of[1] + 2 * of[2]) * of[2:5] / of[1:4])
+    discount = np.clip(steps, 0.1 * k[:4], 0.9 * k[:4])[np.minimum(counts, 3)]
     totals = np.bincount(context, counts, size)
     left = np.bincount(context, discount, size)
     safe = np.maximum(totals, 1)

@@ -30,6 +30,7 @@ ENGLISH = ("en", "en-us")  # CMUdict is American
 _MOST_CHARACTERS = 100  # of a word
 _FEW = 1000  # pronunciations: who learns from fewer guesses badly
 _SHOWN = 10  # words that a message names
+_LONG = 30  # characters of a word that it shows
 _CONTROL = regex.compile(r"[\p{Cc}\p{Cf}\p{Co}\p{Cs}--[\u200c\u200d]]", regex.V1)  # joiners shape letters
 _SYMBOL = regex.compile(r"[\p{S}\p{P}--['\u2019\u02bc.,\u05f3\u05f4-]]", regex.V1)
 _SAYABLE = regex.compile(r"[\p{L}\p{N}]")
@@ -120,7 +121,7 @@ def find_pronunciations(
         raise InputError(
             f"none of the {len(wanted):,} words has a pronunciation",
             where="words",
-            remedy="; ".join(f"{word!r} {job.faults[word]}" for word in wanted[:3]),
+            remedy=examples(job.faults, 3),
         )
     pairs = tuple((word, units) for word in wanted if word in job.said for units in job.said[word].pronunciations)
     sources = {word: job.said[word].source for word in wanted if word in job.said}
@@ -135,8 +136,12 @@ def examples(left_out: Mapping[str, str], most: int = _SHOWN) -> str:
     lines = []
     for fault, words in by_fault.items():
         more = f" and {len(words) - most:,} more" if len(words) > most else ""
-        lines.append(f"{', '.join(map(repr, words[:most]))}{more} ({fault})")
+        lines.append(f"{', '.join(map(_shown, words[:most]))}{more} ({fault})")
     return ", ".join(lines)
+
+
+def _shown(word: str) -> str:
+    return repr(word if len(word) <= _LONG else f"{word[:_LONG]}...")
 
 
 class _Listed:
@@ -319,6 +324,8 @@ def _unsayable(word: str) -> str:
         return "has neither letters nor digits"
     if symbol := _SYMBOL.search(word):
         return f"holds {symbol[0]!r}"
+    if word[0] in ".," or (word[-1] in ".," and "." not in word[:-1]):
+        return "begins or ends with punctuation: take it out of the text"
     return ""
 
 

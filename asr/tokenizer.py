@@ -343,13 +343,13 @@ def training_lexicon(config: TokenizerConfig, texts: Sequence[str]) -> Lexicon:
             where="tokenizer",
             remedy="name a file (lexicon: FILE), a language (language: en), or both",
         )
-    listed = read_lexicon(config.lexicon).pronunciations if config.lexicon else ()
     counts = Counter(word for text in texts for word in text.split())
     words = sorted(counts, key=lambda word: (-counts[word], word))
-    made = pronounce(
-        words, language=config.language, lexicon=config.lexicon or None, stress=config.stress
-    ).pronunciations
-    return Lexicon((*made, *listed))  # each once
+    made = pronounce(words, language=config.language, lexicon=config.lexicon or None, stress=config.stress)
+    if not config.lexicon:
+        return made
+    listed = read_lexicon(config.lexicon)
+    return Lexicon((*made.pronunciations, *listed.pronunciations), {**listed.sources, **made.sources})
 
 
 def load_tokenizer(kind: Kind, path: str | Path) -> Tokenizer:

@@ -56,7 +56,8 @@ def lexicon(
     print(f"{len(words):,} words, {len(found.lexicon.pronunciations):,} pronunciations")
     for source, count in found.counts.items():
         print(f"{count:>9,}  {source}")
-    print(f"{len(found.left_out):>9,}  left out")
+    if found.left_out:
+        print(f"{len(found.left_out):>9,}  left out")
     if guesses := found.of_source("guess"):
         shown = "; ".join(f"{word} {' '.join(units)}" for word, units in guesses[:5])
         say(f"asr: guesses are worth a look, the frequent ones first (in {out} they end in guess): {shown}")

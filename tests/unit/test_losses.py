@@ -6,7 +6,7 @@ import math
 import pytest
 import torch
 
-from asr.models.losses import ctc_loss, frames_needed
+from asr.models.losses import choose_pronunciations, ctc_loss, frames_needed
 
 
 def brute_force(log_probs: torch.Tensor, target: list[int]) -> float:
@@ -69,3 +69,19 @@ def test_frames_needed_counts_blanks_between_equal_neighbours() -> None:
     tokens = torch.tensor([[1, 1, 2, 2, 2], [1, 2, 1, 1, 1]])
     assert frames_needed(tokens, torch.tensor([5, 3])).tolist() == [8, 3]
     assert frames_needed(torch.zeros(1, 0, dtype=torch.long), torch.tensor([0])).tolist() == [0]
+
+
+def test_the_pronunciation_that_is_heard_is_chosen() -> None:
+    """Frames that say 'a b' and 'c' plainly, whatever the lexicon's first pronunciations are."""
+    a, b, c = 1, 2, 3
+    said = torch.tensor([[a, 0, b, 0, c, 0], [c, 0, a, a, 0, 0]])
+    log_probs = torch.full((2, 6, 4), -4.0).scatter(2, said[..., None], 0.0).log_softmax(2)
+    first = [[[c, b], [a, c], [a, b]], [[c]]]  # three pronunciations of a word, one of another
+    second = [[[a], [c]], [[b], [c], [a]]]
+    tokens, lens = choose_pronunciations(log_probs, torch.tensor([6, 4]), [first, second])
+    assert [row[:n].tolist() for row, n in zip(tokens, lens, strict=True)] == [[a, b, c], [c, a]]
+    # Of one that has no frames to fit into the first stays; words without a choice are as they are.
+    tokens, lens = choose_pronunciations(log_probs[:, :1], torch.tensor([1, 1]), [first, [[[b]]]])
+    assert [row[:n].tolist() for row, n in zip(tokens, lens, strict=True)] == [[c, b, c], [b]]
+    tokens, lens = choose_pronunciations(log_probs, torch.tensor([6, 6]), [[], [[[b]]]])
+    assert lens.tolist() == [0, 1]

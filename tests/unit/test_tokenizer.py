@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 import unicodedata
 from pathlib import Path
 
@@ -7,8 +8,20 @@ import pytest
 from hypothesis import given, strategies as st
 
 from asr.errors import InputError
+from asr.lexicon import Lexicon
 from asr.text import graphemes
-from asr.tokenizer import BLANK, SPACE, CharTokenizer
+from asr.tokenizer import (
+    BLANK,
+    BLANK_ID,
+    SPACE,
+    WORD_MARK,
+    CharTokenizer,
+    PhoneTokenizer,
+    Tokenizer,
+    TokenizerConfig,
+    load_tokenizer,
+    train_tokenizer,
+)
 
 TEXTS = {
     "english": "don't stop well-known",
@@ -123,3 +136,142 @@ def test_broken_token_files(tmp_path: Path, content: bytes, message: str) -> Non
 def test_the_texts_are_what_they_seem() -> None:
     """The editor that saves this file must not decompose the samples: the normaliser gives NFC."""
     assert all(unicodedata.is_normalized("NFC", text) for text in TEXTS.values())
+
+
+# Pieces, words, phones
+
+SPOKEN = ["die katze sitzt auf dem dach", "das dach ist nass", "die katze ist nass", "auf dem dach sitzt die katze"]
+
+
+@pytest.mark.parametrize(("kind", "size"), [("bpe", 30), ("unigram", 21)])
+def test_pieces_spell_every_text(kind: str, size: int, tmp_path: Path) -> None:
+    tokenizer = train_tokenizer(TokenizerConfig(kind=kind, size=size), SPOKEN)
+    assert len(tokenizer) == size
+    assert tokenizer.tokens[0] == BLANK
+    assert any(len(token) > 1 and token.startswith(WORD_MARK) for token in tokenizer.tokens)  # more than characters
+    new = "das dachs zieht"
+    for text in [*SPOKEN, "", "nassau"]:
+        assert tokenizer.decode(tokenizer.encode(text)) == text
+        assert BLANK_ID not in tokenizer.encode(text)
+    ids, unknown = tokenizer.encode_known(new + " über\u2581x")  # x, b and r were seen nowhere
+    assert unknown == ["ü", "b", "r", "\u2581", "x"]
+    assert tokenizer.decode(ids) == "das dachs zieht e"
+    with pytest.raises(InputError, match="characters never seen in training: 'ü'"):
+        tokenizer.encode("ü")
+    tokenizer.save(tmp_path / "tokens.txt")
+    loaded = load_tokenizer(kind, tmp_path / "tokens.txt")
+    assert loaded.tokens == tokenizer.tokens
+    assert loaded.encode(SPOKEN[0]) == tokenizer.encode(SPOKEN[0])
+
+
+def test_pieces_of_texts_without_spaces() -> None:
+    texts = ["今日は天気がいい", "天気は今日もいい", "明日は天気が悪い"]
+    tokenizer = train_tokenizer(TokenizerConfig(kind="bpe", size=18), texts, spaces=False)
+    assert not any(WORD_MARK in token for token in tokenizer.tokens)
+    assert "天気" in tokenizer.tokens
+    for text in texts:
+        assert tokenizer.decode(tokenizer.encode(text)) == text
+
+
+@pytest.mark.parametrize("kind", ["bpe", "unigram"])
+def test_sizes_that_the_texts_do_not_allow(kind: str) -> None:
+    def train(size: int) -> Tokenizer:
+        return train_tokenizer(TokenizerConfig(kind=kind, size=size), SPOKEN)
+
+    with pytest.raises(InputError, match="do not give 5000 pieces") as error:
+        train(5000)
+    most = int(re.search(r"size=(\d+) at most", str(error.value))[1])
+    assert len(train(most)) == most
+    with pytest.raises(InputError, match="more characters than a size of 5") as error:
+        train(5)
+    least = int(re.search(r"size=(\d+) at least", str(error.value))[1])
+    assert len(train(least)) == least
+    with pytest.raises(InputError, match="do not give"):
+        train(most + 1)
+    with pytest.raises(InputError, match="more characters"):
+        train(least - 1)
+
+
+def test_damaged_piece_models(tmp_path: Path) -> None:
+    path = tmp_path / "tokens.txt"
+    train_tokenizer(TokenizerConfig(kind="bpe", size=30), SPOKEN).save(path)
+    model = tmp_path / "tokenizer.model"
+    data = model.read_bytes()
+    for broken in (b"", b"garbage" * 50, data[: len(data) // 2]):
+        model.write_bytes(broken)
+        with pytest.raises(InputError, match=re.escape(str(model))):
+            load_tokenizer("bpe", path)
+    model.write_bytes(data)
+    path.write_text(path.read_text().replace("dach", "bach"))
+    with pytest.raises(InputError, match="has other pieces than"):
+        load_tokenizer("bpe", path)
+    model.unlink()
+    with pytest.raises(InputError, match=r"tokenizer\.model: cannot be read"):
+        load_tokenizer("bpe", path)
+
+
+def test_words(tmp_path: Path) -> None:
+    tokenizer = train_tokenizer(TokenizerConfig(kind="words"), SPOKEN)
+    assert tokenizer.tokens[1:] == [WORD_MARK + w for w in sorted({w for text in SPOKEN for w in text.split()})]
+    for text in SPOKEN:
+        assert tokenizer.decode(tokenizer.encode(text)) == text
+    assert tokenizer.encode_known("die kuh ist nass")[1] == ["kuh"]
+    with pytest.raises(InputError, match="words never seen in training: 'kuh'"):
+        tokenizer.encode("die kuh")
+    tokenizer.save(tmp_path / "tokens.txt")
+    assert load_tokenizer("words", tmp_path / "tokens.txt").tokens == tokenizer.tokens
+    few = train_tokenizer(TokenizerConfig(kind="words", size=4), SPOKEN)  # the most frequent: dach, die, katze
+    assert few.tokens == [BLANK, *(WORD_MARK + w for w in ("dach", "die", "katze"))]
+    with pytest.raises(InputError, match="size=10, or 0"):
+        train_tokenizer(TokenizerConfig(kind="words", size=12), SPOKEN)
+
+
+def test_phones(tmp_path: Path) -> None:
+    lexicon = Lexicon(
+        (
+            ("tomato", ("T", "AH", "M", "EY", "T", "OW")),
+            ("tomato", ("T", "AH", "M", "AA", "T", "OW")),
+            ("eight", ("EY", "T")),
+            ("zoo", ("Z", "UW")),
+        )
+    )
+    tokenizer = PhoneTokenizer.train(["tomato eight", "eight"], lexicon)
+    assert tokenizer.tokens == [BLANK, "AA", "AH", "EY", "M", "OW", "T"]  # nobody says zoo in training
+    ids, unknown = tokenizer.encode_known("eight tomato zoo ate")
+    assert tokenizer.decode(ids) == "EY T T AH M EY T OW"
+    assert unknown == ["zoo", "ate"]
+    choices, _ = tokenizer.choices("eight tomato")
+    assert [[tokenizer.decode(each) for each in several] for several in choices] == [
+        ["EY T"],
+        ["T AH M EY T OW", "T AH M AA T OW"],
+    ]
+    tokenizer.save(tmp_path / "tokens.txt")
+    loaded = load_tokenizer("phones", tmp_path / "tokens.txt")
+    assert loaded.tokens == tokenizer.tokens
+    assert loaded.choices("eight tomato zoo") == tokenizer.choices("eight tomato zoo")
+
+
+def test_phones_of_a_file_and_of_what_it_lacks(tmp_path: Path) -> None:
+    path = tmp_path / "lexicon.txt"
+    path.write_text("ni\tn i\nna\tn a\nmi\tm i\nma\tm a\nsi\ts i\nsa\ts a\n" * 1)
+    tokenizer = train_tokenizer(TokenizerConfig(kind="phones", lexicon=str(path)), ["ni sa", "nami"])
+    assert tokenizer.decode(tokenizer.encode("ni nami")) == "n i n a m i"  # the second is guessed
+    assert tokenizer.lexicon.sources["nami"] == "guess"
+    assert "ma" in tokenizer.lexicon.words  # all of the file can be heard
+    with pytest.raises(InputError, match="phones need pronunciations"):
+        train_tokenizer(TokenizerConfig(kind="phones"), ["ni"])
+    path.write_text("NI\tn i\n")
+    with pytest.raises(InputError, match="no such file"):
+        train_tokenizer(TokenizerConfig(kind="phones", lexicon=str(tmp_path / "none")), ["ni"])
+
+
+def test_what_words_need() -> None:
+    for kind in ("words", "phones"):
+        with pytest.raises(InputError, match="have no spaces between them"):
+            train_tokenizer(TokenizerConfig(kind=kind), ["今日は"], spaces=False)
+    for kind in ("characters", "phones"):
+        with pytest.raises(InputError, match="size means nothing"):
+            TokenizerConfig(kind=kind, size=30)
+    for config in ({"kind": "bpe"}, {"kind": "words"}):
+        with pytest.raises(InputError, match="have no"):
+            train_tokenizer(TokenizerConfig(**config), ["", ""])
