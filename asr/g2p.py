@@ -30,8 +30,8 @@ log = logging.getLogger(__name__)
 FORMAT = 1  # of cached models: raise it where training changes
 ORDER = 6
 BEAM_SIZE = 24
+_UNEVEN = 0.02  # how likely graphones are, before learning, that are not a letter with a phone; those being 1
 _ROUNDS = 8  # of expectation maximisation
-_MIN_COUNT = 0.5  # expected uses below which a graphone is dropped
 _SEPARATOR = "\x1f"  # between a graphone's letters and its phones; no word has it
 _PARTING = "\x1e"  # between phones
 _MOST_LETTERS = 100  # of a word that is guessed
@@ -145,7 +145,7 @@ def _distance(a: Units, b: Units) -> int:
 def _graphones(pairs: Sequence[Pronunciation]) -> tuple[list[list[int]], list[str]]:
     """Each word as graphones, by number, and how they are written, in order; words without alignment are left out."""
     corpus = _corpus(pairs)
-    prob, counts = np.full(corpus.sizes[4], 1.0 / corpus.sizes[4]), np.zeros(corpus.sizes[4])
+    prob = _initial(corpus)
     few = _corpus(pairs[:1])
     flat = np.ones(few.sizes[4])
     prepare("alignment of letters", kernel.expect, lambda: kernel.expect(few, flat, flat.copy()))
@@ -154,8 +154,6 @@ def _graphones(pairs: Sequence[Pronunciation]) -> tuple[list[list[int]], list[st
         counts = np.zeros_like(prob)
         fit = kernel.expect(corpus, prob, counts)
         log.debug("aligning letters, round %d: log-likelihood %.0f", turn + 1, fit)
-        if turn > 1:
-            counts[counts < _MIN_COUNT] = 0
         prob = counts / counts.sum()
     with np.errstate(divide="ignore"):
         log_prob = np.log(prob)
@@ -164,6 +162,14 @@ def _graphones(pairs: Sequence[Pronunciation]) -> tuple[list[list[int]], list[st
     words = sorted({graphone for word in written for graphone in word})
     number = {graphone: i for i, graphone in enumerate(words)}
     return [[number[graphone] for graphone in word] for word in written if word], words
+
+
+def _initial(corpus: kernel.Corpus) -> Floats:
+    """Probabilities to begin with: all alike, but a letter with a phone is likelier (few words would not show it)."""
+    letters, _, phones, phone_pairs, parameters = corpus.sizes.tolist()
+    prob = np.full(parameters, _UNEVEN)
+    prob[: letters * (1 + phones + phone_pairs)].reshape(letters, -1)[:, 1 : 1 + phones] = 1.0
+    return prob / prob.sum()
 
 
 def _cut(pair: Pronunciation, moves: npt.NDArray[np.int8]) -> Iterator[str]:

@@ -349,7 +349,7 @@ def training_lexicon(config: TokenizerConfig, texts: Sequence[str]) -> Lexicon:
     if not config.lexicon:
         return made
     listed = read_lexicon(config.lexicon)
-    return Lexicon((*made.pronunciations, *listed.pronunciations), {**listed.sources, **made.sources})
+    return Lexicon((*made.pronunciations, *listed.pronunciations), {**made.sources, **listed.sources})
 
 
 def load_tokenizer(kind: Kind, path: str | Path) -> Tokenizer:

@@ -66,8 +66,9 @@ def prepare(corpus_dir: str | Path | None, out_dir: str | Path, *, progress: Pro
         found, problems = pair(
             _lines(texts[split]), recordings, missing="there is no .WAV beside it", unlisted="has no .TXT beside it"
         )
-        splits[split] = [source for source in found if not _is_cut_short(source.audio)]
-        left_out += problems + [left_out_line("is cut short", s.audio) for s in found if s not in splits[split]]
+        cut = {source.id for source in found if _is_cut_short(source.audio)}
+        splits[split] = [source for source in found if source.id not in cut]
+        left_out += problems + [left_out_line("is cut short", source.audio) for source in found if source.id in cut]
     return write_corpus(out_dir, splits, settings, left_out=left_out, progress=progress)
 
 
@@ -83,8 +84,11 @@ def _lines(texts: Iterable[tuple[str, Path]]) -> Iterator[Listed]:
 
 def _is_cut_short(path: Path) -> bool:
     """Whether a SPHERE file is smaller than its header says: libsndfile, which decodes it, does not tell."""
-    with open(path, "rb") as f:
-        header = f.read(1024)
+    try:
+        with open(path, "rb") as f:
+            header = f.read(1024)
+    except OSError:
+        return False  # write_corpus will say why
     count = re.search(rb"sample_count -i (\d+)", header)
     sphere = header.startswith(b"NIST_1A") and b"shorten" not in header
     return bool(sphere and count and path.stat().st_size < 1024 + 2 * int(count[1]))

@@ -2,37 +2,194 @@
 
 from __future__ import annotations
 
+import re
 import sys
+import tempfile
+import time
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+if TYPE_CHECKING:
+    from asr.lm.ngram import NgramModel
+    from asr.model_folder import Model
+
 _SUFFIXES = (".arpa", ".arpa.gz", ".arpa.xz", ".safetensors")
+_UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "ki": 2**10, "mi": 2**20, "gi": 2**30}
+
+LmFile = Annotated[Path, typer.Argument(metavar="LM", help="An ARPA file (also .gz, .xz) or a converted model.")]
+Out = Annotated[
+    Path, typer.Argument(metavar="OUT", help="Where to: .safetensors (ready at once), .arpa, .arpa.gz or .arpa.xz.")
+]
+ModelFolder = Annotated[
+    Path | None, typer.Option("--model", help="A recogniser: texts are normalised as its transcripts were.")
+]
+Unit = Annotated[
+    str | None,
+    typer.Option(
+        help="word, or token: the units of --model. Default: token where its texts have no spaces, else word."
+    ),
+]
+MaxSize = Annotated[
+    str | None, typer.Option(metavar="SIZE", help="Prune until OUT is no larger: 20MB, 500kB, or a number of bytes.")
+]
 
 app = typer.Typer(help="Language models of words (n-grams).", no_args_is_help=True, rich_markup_mode=None)
 
 
+@app.command("train")
+def train(
+    text: Annotated[
+        list[str],
+        typer.Argument(metavar="TEXT...", help="Files, a sentence a line, plain, .gz or .xz; - for standard input."),
+    ],
+    out: Out,
+    order: Annotated[int | None, typer.Option(help="Words of the longest n-grams, 1 to 6. Default: 3.")] = None,
+    model: ModelFolder = None,
+    unit: Unit = None,
+    vocabulary: Annotated[
+        str | None,
+        typer.Option(
+            metavar="N|FILE",
+            help="The N most frequent words, or those of a file, a word or word<TAB>units a line; others are <unk>.",
+        ),
+    ] = None,
+    cutoff: Annotated[
+        str | None,
+        typer.Option(
+            metavar="N,N,...",
+            help="Leave out n-grams seen at most so often, a number an order; the last holds for higher ones."
+            " Default: 0.",
+        ),
+    ] = None,
+    prune: Annotated[
+        float | None,
+        typer.Option(metavar="X", help="Leave out n-grams that raise perplexity by less, relatively: 1e-9 to 1e-7."),
+    ] = None,
+    max_size: MaxSize = None,
+) -> None:
+    """Make a language model of text: modified Kneser-Ney smoothing.
+
+    Words are taken as they stand, between spaces: write them as the recogniser does, or let --model do so. Lines
+    without words are passed over.
+    """
+    from asr.cli.common import given, say
+    from asr.errors import InputError
+    from asr.lm.corpus import read_corpus
+    from asr.lm.estimate import EstimateOptions, estimate_ngram
+
+    _check_name(out)
+    _check_threshold(prune)
+    limit = _bytes(max_size)
+    options = EstimateOptions(**given(order=order, cutoffs=_numbers(cutoff, "cutoff", int)))
+    progress = _Progress()
+    sentences, tokens = _sentences([Path(name) for name in text], model, unit, progress)
+    if tokens is not None and vocabulary is not None:
+        raise InputError("means nothing for a model of tokens: they are its words", where="vocabulary")
+    words = tokens if tokens is not None else _vocabulary(vocabulary)
+    try:
+        corpus = read_corpus(sentences, words, ", ".join(text))
+        progress.clear()
+        say(
+            f"asr: {corpus.tokens:,} {'words' if tokens is None else 'tokens'} in {corpus.sentences:,} sentences, a"
+            f" vocabulary of {len(corpus.words) - 3:,}"
+            + (f"; {100 * corpus.outside / corpus.tokens:.2f} % of the text is not in it" if words is not None else "")
+        )
+        made = estimate_ngram(corpus, options, progress.stage)
+    finally:
+        progress.clear()
+    _write(_pruned(made, prune, limit, out), out)
+
+
+@app.command("prune")
+def prune(
+    model: LmFile,
+    out: Out,
+    threshold: Annotated[
+        float | None,
+        typer.Option(metavar="X", help="Leave out n-grams that raise perplexity by less, relatively: 1e-9 to 1e-7."),
+    ] = None,
+    max_size: MaxSize = None,
+) -> None:
+    """Make a language model smaller: leave out the n-grams that it can best do without. Words all stay."""
+    from asr.errors import InputError
+    from asr.lm.ngram import read_ngram
+
+    _check_name(out)
+    _check_threshold(threshold)
+    limit = _bytes(max_size)
+    if threshold is None and limit is None:
+        raise InputError("how far to go is not said", where="prune", remedy="give --threshold or --max-size")
+    _write(_pruned(read_ngram(model), threshold, limit, out), out)
+
+
+@app.command("interpolate")
+def interpolate(
+    models: Annotated[list[Path], typer.Argument(metavar="LM...", help="Two models or more, ARPA or converted.")],
+    out: Out,
+    text: Annotated[
+        Path | None,
+        typer.Option(
+            "--text",
+            metavar="TEXT",
+            help="Held-out text, a sentence a line, of the kind to recognise: finds the weights.",
+        ),
+    ] = None,
+    weights: Annotated[
+        str | None, typer.Option(metavar="W,W,...", help="The models' weights, instead of those that TEXT finds.")
+    ] = None,
+    model: ModelFolder = None,
+    unit: Unit = None,
+) -> None:
+    """Make one language model of several, as good for TEXT as weights can make it.
+
+    It knows the words of all of them. --model normalises TEXT. Perplexities are of the whole vocabulary, so that they
+    can be compared.
+    """
+    from asr.errors import InputError
+    from asr.lm.interpolate import interpolate as run
+    from asr.lm.ngram import read_ngram
+
+    _check_name(out)
+    given_weights = _numbers(weights, "weights", float)
+    if text is None and given_weights is None:
+        raise InputError(
+            "what the weights are to fit is not said", where="interpolate", remedy="give --text or --weights"
+        )
+    held_out = list(_sentences([text], model, unit, _Progress())[0]) if text is not None else None
+    mixture = run([read_ngram(path) for path in models], held_out, given_weights, str(text))
+    _write(mixture.model, out)
+    for i, path in enumerate(models):
+        line = f"{path}: weight {mixture.weights[i]:.3f}"
+        print(line + (f", perplexity {mixture.perplexities[i]:.2f}" if mixture.perplexities else ""))
+    if held_out is not None:
+        print(f"{out}: perplexity {mixture.model.perplexity(held_out).perplexity:.2f}")
+
+
 @app.command("perplexity")
 def perplexity(
-    model: Annotated[Path, typer.Argument(metavar="LM", help="An ARPA file (also .gz, .xz) or a converted model.")],
+    model: LmFile,
     text: Annotated[
         Path, typer.Argument(metavar="TEXT", help="A sentence a line, plain, .gz or .xz; - for standard input.")
     ],
+    recogniser: ModelFolder = None,
+    unit: Unit = None,
 ) -> None:
     """How well a language model foretells a text: the lower, the better.
 
     Words are compared with the model's as they are: upper and lower case count, and so does punctuation. Write the
-    text the way the model's own text was written. Empty lines are skipped.
+    text the way the model's own text was written, or give the --model that it was made with. Empty lines are skipped.
     """
     from asr.errors import InputError
-    from asr.lm.ngram import read_ngram, read_sentences
+    from asr.lm.ngram import read_ngram
 
     loaded = read_ngram(model)
     skipped: Counter[str] = Counter()
-    result = loaded.perplexity(_filled(read_sentences(text), skipped))
+    sentences, _ = _sentences([text], recogniser, unit, _Progress())
+    result = loaded.perplexity(_filled(sentences, skipped))
     if not result.words:
         raise InputError("holds no words", where="standard input" if str(text) == "-" else text)
     line = f"perplexity {result.perplexity:.2f}"
@@ -54,10 +211,10 @@ def perplexity(
         )
 
 
-def _filled(lines: Iterable[str], skipped: Counter[str]) -> Iterator[str]:
-    """Lines that hold more than white space; the others are counted."""
+def _filled(lines: Iterable[str | Sequence[str]], skipped: Counter[str]) -> Iterator[str | Sequence[str]]:
+    """Sentences that hold more than white space; the others are counted."""
     for line in lines:
-        if line.strip(" \t\v\f\r"):
+        if line.strip(" \t\v\f\r") if isinstance(line, str) else line:
             yield line
         else:
             skipped["empty"] += 1
@@ -69,23 +226,217 @@ def _examples(words: list[str]) -> str:
 
 
 @app.command("convert")
-def convert(
-    model: Annotated[Path, typer.Argument(metavar="LM", help="An ARPA file (also .gz, .xz) or a converted model.")],
-    out: Annotated[
-        Path,
-        typer.Argument(metavar="OUT", help="Where to: .safetensors (ready at once), .arpa, .arpa.gz or .arpa.xz."),
-    ],
-) -> None:
+def convert(model: LmFile, out: Out) -> None:
     """Convert a language model between ARPA, which other programs read, and our own format, which loads at once."""
-    from asr.cli.common import say
+    from asr.lm.ngram import read_ngram
+
+    _check_name(out)
+    _write(read_ngram(model), out)
+
+
+# Options
+
+
+def _check_name(out: Path) -> None:
     from asr.errors import InputError
-    from asr.lm.ngram import read_ngram, save_ngram, write_arpa
 
     if not out.name.endswith(_SUFFIXES):
         raise InputError(
             "the name does not say what to write", where=out, remedy=f"let it end in {', '.join(_SUFFIXES)}"
         )
-    loaded = read_ngram(model)
-    (save_ngram if out.name.endswith(".safetensors") else write_arpa)(loaded, out)
-    counts = ", ".join(f"{count:,} {order}-grams" for order, count in enumerate(loaded.counts, 1))
-    say(f"asr: wrote {out}: a model of order {loaded.order} with {counts}")
+    if out.is_dir():
+        raise InputError("is a folder", where=out)
+
+
+def _check_threshold(threshold: float | None) -> None:
+    from asr.errors import InputError
+
+    if threshold is not None and not threshold > 0:
+        raise InputError(f"{threshold:g} is not above 0", where="prune", remedy="1e-8 takes half of a large model")
+
+
+def _bytes(size: str | None) -> int | None:
+    """20MB -> 20,000,000."""
+    from asr.errors import InputError
+
+    if size is None:
+        return None
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([kmg]?i?)b?", size.strip().lower())
+    if not match or match[2] not in _UNITS or not float(match[1]):
+        raise InputError(f"{size!r} is not a size", where="max-size", remedy="write it as 20MB, 500kB or 1.5GB")
+    return int(float(match[1]) * _UNITS[match[2]])
+
+
+def _numbers(text: str | None, where: str, kind: Callable[[str], float]) -> list[float] | None:
+    from asr.errors import InputError
+
+    if text is None:
+        return None
+    try:
+        numbers = [kind(part) for part in text.split(",")]
+    except ValueError:
+        numbers = [-1]
+    if min(numbers) < 0:
+        raise InputError(f"{text!r} are not numbers from 0 up, with commas between them", where=where)
+    return numbers
+
+
+def _vocabulary(value: str | None) -> int | list[str] | None:
+    """A number of words, or the words of a file."""
+    from asr.errors import InputError
+    from asr.lexicon import read_lexicon
+
+    if value is None:
+        return None
+    if not re.fullmatch(r"-?\d+", value):
+        return read_lexicon(value).words
+    if int(value) < 1:
+        raise InputError(f"{value} words are none", where="vocabulary")
+    return int(value)
+
+
+# Texts
+
+
+class _Progress:
+    """One line of a terminal that is rewritten; silent elsewhere."""
+
+    def __init__(self) -> None:
+        from asr.cli.common import is_quiet
+
+        self._shown = sys.stderr.isatty() and not is_quiet()
+        self._begun = time.monotonic()
+        self._next = self._begun + 1  # time of the next line
+        self._written = False
+
+    def share(self, done: int, total: int) -> None:
+        """How much has been read, and how long the rest will take; at most once a second. 0: the total is unknown."""
+        now = time.monotonic()
+        if not self._shown or now < self._next:
+            return
+        self._next = now + 1
+        if total:
+            left = (now - self._begun) * max(total - done, 0) / max(done, 1)
+            self.stage(f"reading: {100 * min(done / total, 1):.0f} %, about {left:.0f} s left")
+        else:
+            self.stage(f"reading: {done / 1e6:.0f} MB")
+
+    def stage(self, what: str) -> None:
+        """What is being done."""
+        if self._shown:
+            print(f"\rasr: {what}\033[K", end="", file=sys.stderr, flush=True)
+            self._written = True
+
+    def clear(self) -> None:
+        """Empties the line."""
+        if self._written:
+            print("\r\033[K", end="", file=sys.stderr, flush=True)
+            self._written = False
+
+
+def _sentences(
+    paths: list[Path], model: Path | None, unit: str | None, progress: _Progress
+) -> tuple[Iterator[str | Sequence[str]], list[str] | None]:
+    """The sentences of texts as a recogniser writes them, and its tokens where they are the words."""
+    from asr.errors import InputError
+
+    if unit not in (None, "word", "token"):
+        raise InputError(f"{unit!r} is not word or token", where="unit")
+    for path in paths:
+        if str(path) != "-" and not path.exists():
+            raise InputError("no such file", where=path)
+    lines = _lines(paths, progress)
+    if model is None:
+        if unit == "token":
+            raise InputError("tokens are those of a recogniser", where="unit", remedy="name it by --model")
+        return iter(lines), None
+    from asr.cli.common import ready_torch
+
+    ready_torch()
+    from asr.model_folder import load_model
+    from asr.tokenizer import SPACE
+
+    recogniser = load_model(model)
+    if unit == "token" or (unit is None and not recogniser.has_words):
+        tokens = [t for t in recogniser.tokenizer.tokens[1:] if t == SPACE or not (t[0] == "<" and t[-1] == ">")]
+        return _tokens(lines, recogniser), tokens
+    return _normalized(lines, recogniser), None
+
+
+def _lines(paths: list[Path], progress: _Progress) -> Iterator[str]:
+    from asr.lm.ngram import read_sentences
+
+    packed = any(str(path) == "-" or path.suffix in (".gz", ".xz") for path in paths)
+    total = 0 if packed else sum(path.stat().st_size for path in paths)
+    done = 0
+    for path in paths:
+        for number, line in enumerate(read_sentences(path)):
+            done += 1 + (len(line) if line.isascii() else len(line.encode()))
+            if number % 1024 == 0:
+                progress.share(done, total)
+            yield line
+
+
+def _normalized(lines: Iterable[str], recogniser: Model) -> Iterator[str]:
+    """Lines as the recogniser's transcripts are written."""
+    from asr.cli.common import say
+    from asr.lm.ngram import split_words
+
+    normalizer = recogniser.normalizer()
+    if recogniser.has_words:
+        yield from map(normalizer, lines)
+    else:  # it would join the words
+        for line in lines:
+            yield " ".join(filter(None, map(normalizer, split_words(line))))
+    if changes := normalizer.report():
+        say(f"asr: texts were written as {recogniser.name} has them: {', '.join(changes[:5])}")
+
+
+def _tokens(lines: Iterable[str], recogniser: Model) -> Iterator[list[str]]:
+    """The recogniser's tokens of each line."""
+    from asr.cli.common import say
+
+    normalizer, tokenizer = recogniser.normalizer(), recogniser.tokenizer
+    missing: Counter[str] = Counter()
+    for line in lines:
+        ids, unknown = tokenizer.encode_known(normalizer(line))
+        missing.update(unknown)
+        yield [tokenizer.tokens[i] for i in ids]
+    if missing:
+        shown = ", ".join(f"{what!r}: {n}" for what, n in missing.most_common(5))
+        say(f"asr: {sum(missing.values()):,} {tokenizer.unit} that {recogniser.name} lacks are left out ({shown})")
+
+
+# Models
+
+
+def _pruned(model: NgramModel, threshold: float | None, limit: int | None, out: Path) -> NgramModel:
+    """The model as small as asked for."""
+    from asr.lm.prune import prune, shrink
+
+    if threshold is not None:
+        model = prune(model, threshold)
+    if limit is None:
+        return model
+    with tempfile.TemporaryDirectory() as folder:
+
+        def size(model: NgramModel) -> int:
+            trial = Path(folder, out.name)
+            _save(model, trial)
+            return trial.stat().st_size
+
+        return shrink(model, limit, size)
+
+
+def _save(model: NgramModel, path: Path) -> None:
+    from asr.lm.ngram import save_ngram, write_arpa
+
+    (save_ngram if path.name.endswith(".safetensors") else write_arpa)(model, path)
+
+
+def _write(model: NgramModel, out: Path) -> None:
+    from asr.cli.common import say
+
+    _save(model, out)
+    counts = ", ".join(f"{count:,} {order}-grams" for order, count in enumerate(model.counts, 1))
+    say(f"asr: wrote {out}: a model of order {model.order} with {counts}")

@@ -84,7 +84,7 @@ def read_corpus(
         raw.extend(map(index.__getitem__, sentence))
         raw.append(_END)
     if tabs:
-        log.warning("%s: %d lines have tabs, taken as spaces: of a table, give the column of the text alone", where, tabs)
+        log.warning("%s: %d lines have tabs, taken as spaces: of a table, give the text's column alone", where, tabs)
     ids = np.frombuffer(raw, np.int32) if raw else np.zeros(0, np.int32)
     counts = np.bincount(ids[ids >= 0], minlength=len(index))
     texts, ids, counts = _cleaned(list(index), ids, counts, where)
@@ -157,14 +157,12 @@ def _check_share(outside: int, size: int, seen: Mapping[str, int], known: list[s
     """
     if outside <= _MANY * size:
         return
-    hint = ""
-    for name, cased in (("lower", str.lower), ("upper", str.upper)):
-        words = set(map(cased, known))
-        if sum(n for word, n in seen.items() if cased(word) in words) > 2 * (size - outside):
-            hint = f"in {name} case they would be: write text and vocabulary in the same case"
+    words = set(map(str.lower, known))
+    alike = sum(n for word, n in seen.items() if word.lower() in words)
+    hint = "written in the same case they would be" if alike >= max(1, 2 * (size - outside)) else ""
     if outside == size:
         raise InputError(
-            "none of its words is in the vocabulary", where=where, remedy=hint or "is it of another language?"
+            "none of its words is in the vocabulary", where=where, remedy=hint or "are the two of one language?"
         )
     log.warning(
         "%s: %.1f %% of the words are not in the vocabulary%s", where, 100 * outside / size, f"; {hint}" if hint else ""

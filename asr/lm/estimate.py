@@ -1,8 +1,8 @@
 """N-gram models from text: interpolated modified Kneser-Ney smoothing.
 
-Chen and Goodman, "An Empirical Study of Smoothing Techniques for Language Modeling" (1999), with <unk> and cut-offs as in
-KenLM's lmplz (Heafield et al., "Scalable Modified Kneser-Ney Language Model Estimation", 2013). For the n-gram of the
-context h and the word w, h' being h without its first word:
+Chen and Goodman, "An Empirical Study of Smoothing Techniques for Language Modeling" (1999), with <unk> and cut-offs as
+in KenLM's lmplz (Heafield et al., "Scalable Modified Kneser-Ney Language Model Estimation", 2013). For the n-gram of
+the context h and the word w, h' being h without its first word:
 
     c(hw) = how often hw stands in the text, if it is of the highest order or begins with <s>
           = before how many different words it stands, else
@@ -25,7 +25,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from asr.errors import InputError
+from asr.config import check
 from asr.lm.corpus import BOS, EOS, Corpus
 from asr.lm.ngram import MAX_ORDER, NgramModel
 from asr.lm.tree import ZERO, Bools, Doubles, Int32s, Ints, Level, join_levels
@@ -54,51 +54,56 @@ class _Counts:
     bos: Bools
 
 
+@dataclass(frozen=True, kw_only=True)
+class EstimateOptions:
+    """What a model of a text is to be like."""
+
+    # words of the longest n-grams, 1 to 6
+    order: int = 3
+    # for each order, n-grams seen at most so often are left out; the last holds for higher orders too; of unigrams 0
+    cutoffs: Sequence[int] = (0,)
+
+    def __post_init__(self) -> None:
+        check(1 <= self.order <= MAX_ORDER, f"order {self.order} is not from 1 to {MAX_ORDER}")
+        given = f"cutoff {','.join(map(str, self.cutoffs))}"
+        check(1 <= len(self.cutoffs) <= self.order, f"{given}: 1 to {self.order} numbers are needed, one an order")
+        check(min(self.cutoffs) >= 0, f"{given}: none may be negative")
+        check(
+            len(self.cutoffs) == 1 or self.cutoffs[0] == 0,
+            f"{given}: the first is of single words, which are not cut off: begin with 0, and limit the vocabulary",
+        )
+        check(
+            list(self.cutoffs) == sorted(self.cutoffs), f"{given}: no order's may be lower than that of the one before"
+        )
+
+    @property
+    def by_order(self) -> list[int]:
+        """The cut-off of each order."""
+        last = self.cutoffs[-1]
+        return [0, *self.cutoffs[1:], *[last] * (self.order - max(1, len(self.cutoffs)))]
+
+
 def estimate_ngram(
-    corpus: Corpus,
-    order: int = 3,
-    cutoffs: Sequence[int] = (0,),
-    progress: Callable[[str], None] = lambda stage: None,
+    corpus: Corpus, options: EstimateOptions | None = None, progress: Callable[[str], None] = lambda stage: None
 ) -> NgramModel:
     """A model of a text. Every context has a back-off weight; log10 p(<s>) is -99.
 
     Args:
-        order: Words of the longest n-grams, 1 to 6.
-        cutoffs: For each order, n-grams seen at most so often are left out; the last holds for higher orders too.
-            Unigrams all stay.
         progress: Called with what is done next.
 
     Raises:
-        InputError: The order or the cut-offs are not such, or there are more than 2^31 n-grams.
+        InputError: There are more than 2^31 n-grams.
     """
-    cutoffs = _checked(order, cutoffs)
-    counts = []
-    for n, level in enumerate(_count(corpus, order), 1):
-        progress(f"counted {n}-grams")
+    options = options or EstimateOptions()
+    counts: list[_Counts] = []
+    for level in _count(corpus, options.order):
         counts.append(level)
-    progress("probabilities")
-    levels = _smoothed(counts, cutoffs)
+        progress(f"{len(counts)}-grams are counted")
+    progress("finding probabilities")
+    levels = _smoothed(counts, options.by_order)
     del counts
-    progress("links")
+    progress("joining n-grams")
     return join_levels(corpus.words, levels)
-
-
-def _checked(order: int, cutoffs: Sequence[int]) -> list[int]:
-    """A cut-off for each order."""
-    if not 1 <= order <= MAX_ORDER:
-        raise InputError(f"{order} is not from 1 to {MAX_ORDER}", where="order")
-    given = ",".join(map(str, cutoffs))
-    if not cutoffs or len(cutoffs) > order:
-        raise InputError(f"{given!r} are not 1 to {order} numbers, one for each order", where="cutoff")
-    filled = [*cutoffs, *[cutoffs[-1]] * (order - len(cutoffs))]
-    if filled[0] and len(cutoffs) > 1:
-        raise InputError(
-            f"{given}: unigrams are not cut off", where="cutoff", remedy="begin with 0; a vocabulary limits the words"
-        )
-    filled[0] = 0
-    if sorted(filled) != filled:
-        raise InputError(f"{given}: a cut-off is lower than that of the order before it", where="cutoff")
-    return filled
 
 
 def _count(corpus: Corpus, order: int) -> Iterator[_Counts]:
@@ -111,7 +116,7 @@ def _count(corpus: Corpus, order: int) -> Iterator[_Counts]:
     node = ids  # number of the n-gram of the order at hand that begins at each place, -1 where none does
     for n in range(2, order + 1):
         goes_on = node >= 0
-        goes_on[: ids.size - n + 2] &= ids[n - 2 :] != EOS  # its last word
+        goes_on[: max(0, ids.size - n + 2)] &= ids[n - 2 :] != EOS  # its last word
         at = np.flatnonzero(goes_on).astype(np.int32)
         keys = node[at].astype(np.int64) * vocab
         keys += ids[at + (n - 1)]
@@ -135,8 +140,10 @@ def _smoothed(counts: Sequence[_Counts], cutoffs: Sequence[int]) -> list[Level]:
     """Probabilities of the n-grams that are not cut off, and weights of those that are contexts."""
     levels: list[Level] = []
     unsure = []  # orders whose discounts the text does not tell
-    lower = np.full(1, 1 / (counts[0].word.size - 1))  # probabilities of the order below
-    kept_below, number = np.ones(1, bool), np.zeros(1, np.int64)  # and numbers of its n-grams among those kept
+    # Of the order below: probabilities, which n-grams are kept, their numbers among those.
+    lower: Doubles = np.full(1, 1 / (counts[0].word.size - 1))
+    kept_below: Bools = np.ones(1, bool)
+    number: Ints = np.zeros(1, np.int64)
     for n, (level, cutoff) in enumerate(zip(counts, cutoffs, strict=True), 1):
         adjusted = _adjusted(level, counts[n].suffix if n < len(counts) else None)
         if n == 1:
@@ -184,7 +191,7 @@ def _interpolated(
 ) -> tuple[Doubles, Doubles]:
     """Probabilities of n-grams, right for those that are kept, and back-off weights of the order below."""
     taken = np.array([0.0, *discounts])[np.minimum(adjusted, 3)]
-    total = np.bincount(level.parent, adjusted, lower.size)
+    total = np.bincount(level.parent, adjusted, lower.size).astype(float)  # integers where there are no n-grams
     left = np.bincount(level.parent, np.where(kept, taken, adjusted), lower.size)
     weights = np.divide(left, total, out=np.ones_like(total), where=total > 0)
     return (adjusted - taken) / total[level.parent] + weights[level.parent] * lower[level.suffix], weights

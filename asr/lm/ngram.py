@@ -197,7 +197,7 @@ class NgramModel:
     ) -> list[tuple[float, int, bool]]:
         """log10 probability, length of the n-gram it is from, and whether it is unknown, of each word (and </s>)."""
         ids = self._ids(sentence, bos, eos)
-        log_probs, lengths = self._score_ids(np.array(ids, np.int64), np.zeros(1, np.int64))
+        log_probs, lengths = self.score_ids(np.array(ids, np.int64), np.zeros(1, np.int64))
         rows = zip(log_probs.tolist(), lengths.tolist(), [i == self.unk for i in ids], strict=True)
         return list(rows)[int(bos and self.bos >= 0) :]
 
@@ -206,7 +206,7 @@ class NgramModel:
         n = words = unknown = 0
         log_prob = log_prob_unknown = 0.0
         for ids, begins in self._batches(sentences):
-            log_probs, _ = self._score_ids(ids, begins)
+            log_probs, _ = self.score_ids(ids, begins)
             if self.bos >= 0:
                 log_probs[begins] = 0
             is_unknown = ids == self.unk
@@ -236,7 +236,7 @@ class NgramModel:
         ids += [get(word, unk) for word in (split_words(sentence) if isinstance(sentence, str) else sentence)]
         return [*ids, self.eos] if eos and self.eos >= 0 else ids
 
-    def _score_ids(self, ids: _Ints, begins: _Ints) -> tuple[npt.NDArray[np.float64], _Ints]:
+    def score_ids(self, ids: _Ints, begins: _Ints) -> tuple[npt.NDArray[np.float64], _Ints]:
         """Scores all words of many sentences at once, an order after the other.
 
         Args:

@@ -51,7 +51,7 @@ def join_levels(words: list[str], levels: Sequence[Level]) -> NgramModel:
     sizes = [1, *(level.word.size for level in levels)]
     bases = np.cumsum([0, *sizes])
     if bases[-1] > np.iinfo(np.int32).max:
-        raise InputError(f"{bases[-1] - 1:,} n-grams are more than 2^31", remedy="cut rare ones off, or lower the order")
+        raise InputError(f"{bases[-1] - 1:,} n-grams are more than 2^31", remedy="cut rare ones off")
     inner = int(bases[-2])
     parents = np.concatenate([[0], *(base + level.parent for base, level in zip(bases, levels, strict=False))])
     word = np.concatenate([np.array([-1], np.int32), *(level.word for level in levels)])
@@ -75,7 +75,7 @@ def split_levels(model: NgramModel) -> list[Level]:
 
 
 def look_up(model: NgramModel, states: Ints, words: npt.NDArray[np.integer]) -> tuple[Doubles, Ints]:
-    """(N,) log10 probabilities of words after states, and (N,) the states after them."""
+    """(N,) log10 probabilities of words after states, and (N,) nodes of the n-grams that they are from."""
     vocab = len(model.words)
     context, passed = states.astype(np.int64), np.zeros(states.size)
     node = 1 + words.astype(np.int64)
@@ -88,19 +88,23 @@ def look_up(model: NgramModel, states: Ints, words: npt.NDArray[np.integer]) -> 
         passed[left] += model.backoff[context[left]]
         context[left] = model.link[context[left]]
         left = left[context[left] > 0]
-    log_probs = passed + model.log_prob[node]
-    stays = node < model.backoff.size
-    stays[stays] = model.is_state[node[stays]]
-    return log_probs, np.where(stays, node, model.link[node])
+    return passed + model.log_prob[node], node
 
 
-def backed_off(model: NgramModel, begin: int, end: int) -> Doubles:
-    """(end - begin,) log10 probability of each node's last word after its context without the first word.
+def states_after(model: NgramModel, nodes: Ints) -> Ints:
+    """(N,) the states after words that were found at `nodes`: the node itself, or the longest suffix that is one."""
+    stays = nodes < model.backoff.size
+    stays[stays] = model.is_state[nodes[stays]]
+    return np.where(stays, nodes, model.link[nodes])
+
+
+def backed_off(model: NgramModel, begin: int, end: int) -> tuple[Doubles, Ints]:
+    """(end - begin,) log10 probability of each node's last word after its context without the first word, and whence.
 
     Only weights of orders below that of the nodes' contexts are used.
     """
     context = parents_of(model.first)[begin - 1 : end - 1]
-    return look_up(model, model.link[context].astype(np.int64), model.word[begin:end])[0]
+    return look_up(model, model.link[context].astype(np.int64), model.word[begin:end])
 
 
 def leftovers(model: NgramModel, begin: int, end: int) -> tuple[Doubles, Doubles]:
@@ -113,7 +117,7 @@ def leftovers(model: NgramModel, begin: int, end: int) -> tuple[Doubles, Doubles
     low, high = int(model.first[begin]), int(model.first[end])
     parent = np.repeat(np.arange(end - begin), np.diff(model.first[begin : end + 1]))
     here = np.bincount(parent, np.power(10.0, model.log_prob[low:high].astype(float)), end - begin)
-    below = np.bincount(parent, np.power(10.0, backed_off(model, low, high)), end - begin)
+    below = np.bincount(parent, np.power(10.0, backed_off(model, low, high)[0]), end - begin)
     return np.maximum(1 - here, _TINY), np.maximum(1 - below, _TINY)
 
 

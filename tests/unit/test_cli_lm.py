@@ -4,9 +4,11 @@ import gzip
 import lzma
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from helpers import speller
 from typer.testing import CliRunner, Result
 
 from asr.cli import app
@@ -129,3 +131,203 @@ def test_the_help_says_how_words_are_compared() -> None:
     done = run()
     assert "perplexity" in done.output
     assert "convert" in done.output
+
+
+# Training, pruning, interpolation
+
+TEXT = "one two three four\ntwo three\none one two\nthree four five\nfive\nfive two three one\n" * 3
+
+
+@pytest.fixture
+def text(tmp_path: Path) -> Path:
+    (tmp_path / "text.txt").write_text(TEXT)
+    return tmp_path / "text.txt"
+
+
+def test_train(text: Path, tmp_path: Path) -> None:
+    out = tmp_path / "new" / "lm.arpa"
+    done = run("train", text, out)
+    assert done.exit_code == 0
+    assert done.stdout == ""
+    lines = done.stderr.splitlines()
+    assert lines[0] == "asr: 51 words in 18 sentences, a vocabulary of 5"
+    assert lines[-1].startswith(f"asr: wrote {out}: a model of order 3 with 8 1-grams, ")
+    assert out.read_text().startswith("\\data\\\nngram 1=8\n")
+    assert "none unknown" in run("perplexity", out, text).output
+    assert [p.name for p in out.parent.iterdir()] == ["lm.arpa"]
+
+
+@pytest.mark.parametrize("name", ["lm.safetensors", "lm.arpa.gz", "lm.arpa.xz"])
+def test_train_of_several_packed_texts(text: Path, tmp_path: Path, name: str) -> None:
+    (tmp_path / "a.gz").write_bytes(gzip.compress(TEXT.encode()))
+    (tmp_path / "b.xz").write_bytes(lzma.compress(b"\xef\xbb\xbfsix seven"))
+    done = run("train", text, tmp_path / "a.gz", tmp_path / "b.xz", tmp_path / name, "--order", 2)
+    assert "asr: 104 words in 37 sentences, a vocabulary of 7\n" in done.stderr
+    assert run("perplexity", tmp_path / name, text).exit_code == 0
+
+
+def test_train_from_standard_input(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", "from asr.cli import main; main()", "lm", "train", "-", str(tmp_path / "lm.arpa")]
+    done = subprocess.run(command, input=TEXT.encode(), capture_output=True, timeout=60, check=False)
+    assert done.returncode == 0
+    assert done.stderr.decode().startswith("asr: 51 words in 18 sentences, a vocabulary of 5\n")
+
+
+def test_vocabularies(text: Path, tmp_path: Path) -> None:
+    out = tmp_path / "lm.arpa"
+    done = run("train", text, out, "--vocabulary", 2)
+    assert "a vocabulary of 2; 52.94 % of the text is not in it\n" in done.stderr
+    (tmp_path / "words").write_text("one\tW AH N\none\tW AO N\nten\tT EH N\ntwo\tT UW\nthree\nfour\nfive\n")
+    done = run("train", text, out, "--vocabulary", tmp_path / "words")
+    assert "a vocabulary of 6; 0.00 % of the text is not in it\n" in done.stderr
+    assert "\tten\n" in out.read_text()
+    (tmp_path / "words").write_text("ONE\nTWO\n")
+    done = run("train", text, tmp_path / "x.arpa", "--vocabulary", tmp_path / "words")
+    assert done.exit_code == 2
+    assert done.stderr == (
+        f"asr: error: {text}: none of its words is in the vocabulary; written in the same case they would be\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["TEXT", "OUT.arpa", "--order", "0"], "order 0 is not from 1 to 6"),
+        (["TEXT", "OUT.arpa", "--order", "7"], "order 7 is not from 1 to 6"),
+        (["TEXT", "OUT.bin"], "the name does not say what to write"),
+        (["TEXT", "FOLDER.arpa"], "is a folder"),
+        (["TEXT", "nowhere", "OUT.arpa"], "nowhere: no such file"),
+        (["EMPTY", "OUT.arpa"], "EMPTY: holds no words"),
+        (["TEXT", "LATIN", "OUT.arpa"], "LATIN, line 2: 'caf\\\\xe9' is not UTF-8"),
+        (["TEXT", "OUT.arpa", "--vocabulary", "nowhere"], "nowhere: no such file"),
+        (["TEXT", "OUT.arpa", "--vocabulary", "EMPTY"], "EMPTY: has no word"),
+        (["TEXT", "OUT.arpa", "--vocabulary", "0"], "vocabulary: 0 words are none"),
+        (["TEXT", "OUT.arpa", "--cutoff", "0,x"], "cutoff: '0,x' are not numbers"),
+        (["TEXT", "OUT.arpa", "--cutoff", "0,2,1"], "no order's may be lower"),
+        (["TEXT", "OUT.arpa", "--prune", "0"], "prune: 0 is not above 0"),
+        (["TEXT", "OUT.arpa", "--max-size", "20 bytes"], "max-size: '20 bytes' is not a size"),
+        (["TEXT", "OUT.arpa", "--max-size", "10"], "the 8 words alone need"),
+        (["TEXT", "OUT.arpa", "--model", "nowhere"], "nowhere: no such model"),
+        (["TEXT", "OUT.arpa", "--unit", "token"], "unit: tokens are those of a recogniser; name it by --model"),
+        (["TEXT", "OUT.arpa", "--unit", "phone"], "unit: 'phone' is not word or token"),
+        (["TEXT", "OUT.arpa", "--model", "digits-en", "--unit", "token", "--vocabulary", "9"], "means nothing for"),
+    ],
+)
+def test_train_with_bad_input(
+    text: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: list[str], message: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    text.rename("TEXT")
+    Path("EMPTY").write_text("\n")
+    Path("LATIN").write_bytes(b"good\ncaf\xe9\n")
+    Path("FOLDER.arpa").mkdir()
+    done = run("train", *arguments)
+    assert done.exit_code == 2
+    last = done.stderr.splitlines()[-1]
+    assert last.startswith("asr: error: ")
+    assert message in last
+    assert not list(Path.cwd().glob("*OUT*"))
+
+
+def test_texts_as_a_recogniser_writes_them(tmp_path: Path) -> None:
+    (tmp_path / "text").write_text("One, TWO!\nthree-four & ten\n")
+    out = tmp_path / "lm.arpa"
+    done = run("train", tmp_path / "text", out, "--model", "digits-en")
+    assert "asr: texts were written as digits-en has them: " in done.stderr
+    words = {line.split()[1] for line in out.read_text().split("-grams:")[1].splitlines() if "\t" in line}
+    assert words == {"<unk>", "<s>", "</s>", "one", "two", "three-four", "ten"}
+    assert "with 3 unknown" in run("perplexity", out, tmp_path / "text").output
+    assert "none unknown" in run("perplexity", out, tmp_path / "text", "--model", "digits-en").output
+
+
+def test_a_model_of_tokens(tmp_path: Path) -> None:
+    from asr.model_folder import load_model
+
+    (tmp_path / "text").write_text("One two\nqq two\n")
+    out = tmp_path / "lm.arpa"
+    done = run("train", tmp_path / "text", out, "--model", "digits-en", "--unit", "token")
+    assert done.exit_code == 0
+    assert "asr: 2 characters that digits-en lacks are left out ('q': 2)\n" in done.stderr
+    words = {line.split()[1] for line in out.read_text().split("-grams:")[1].splitlines() if "\t" in line}
+    assert words == {"<unk>", "<s>", "</s>", *load_model("digits-en").tokenizer.tokens[1:]}
+    assert "\to n e\n" in out.read_text()
+    assert "none unknown" in run("perplexity", out, tmp_path / "text", "--model", "digits-en", "--unit", "token").output
+
+
+def test_recognisers_of_scripts_without_spaces(tmp_path: Path) -> None:
+    """Their language models are over tokens; over words where the text's spaces are asked for."""
+    from asr.model_folder import save_model
+
+    model = speller()
+    config = replace(model.config, text=replace(model.config.text, words="none"))
+    save_model(tmp_path / "model", replace(model, config=config), "# card\n")
+    (tmp_path / "text").write_text("cat act\ntack\n")
+    for options, expected in (([], "c a t"), (["--unit", "word"], "<s> cat act")):
+        done = run("train", tmp_path / "text", tmp_path / "lm.arpa", "--model", tmp_path / "model", *options)
+        assert done.exit_code == 0, done.stderr
+        assert f"\t{expected}\n" in (tmp_path / "lm.arpa").read_text()
+
+
+def test_prune_and_sizes(text: Path, tmp_path: Path) -> None:
+    run("train", text, tmp_path / "whole.arpa")
+    done = run("prune", tmp_path / "whole.arpa", tmp_path / "lm.arpa", "--threshold", "0.001")
+    assert done.exit_code == 0
+    assert len((tmp_path / "lm.arpa").read_text()) < len((tmp_path / "whole.arpa").read_text())
+    run("train", text, tmp_path / "same.arpa", "--prune", "0.001")
+    assert (tmp_path / "same.arpa").read_text() == (tmp_path / "lm.arpa").read_text()
+    for verb, source in (("prune", tmp_path / "whole.arpa"), ("train", text)):
+        assert run(verb, source, tmp_path / "small.safetensors", "--max-size", "1.2 kB").exit_code == 0
+        assert 1000 < (tmp_path / "small.safetensors").stat().st_size <= 1200
+    done = run("prune", tmp_path / "whole.arpa", tmp_path / "lm.arpa")
+    assert done.stderr == "asr: error: prune: how far to go is not said; give --threshold or --max-size\n"
+
+
+def test_interpolate(text: Path, tmp_path: Path) -> None:
+    a, b, out, held_out = (tmp_path / name for name in ("a.arpa", "b.safetensors", "mixed.arpa", "held-out"))
+    held_out.write_text("six two three\none six\nfour nine\n")
+    (tmp_path / "other.txt").write_text("six seven\nsix one\none six\n")
+    run("train", text, a)
+    run("train", tmp_path / "other.txt", b)
+    done = run("interpolate", a, b, out, "--text", held_out)
+    assert done.exit_code == 0
+    first, second, mixed = done.stdout.splitlines()
+    assert first.startswith(f"{a}: weight 0.")
+    assert second.startswith(f"{b}: weight 0.")
+    weights = [float(line.split("weight ")[1].split(",")[0]) for line in (first, second)]
+    assert sum(weights) == pytest.approx(1, abs=0.002)
+    perplexities = [float(line.rsplit(" ", 1)[1]) for line in (first, second, mixed)]
+    assert perplexities[2] < min(perplexities[:2])
+    assert f"perplexity {perplexities[2]:.2f} with 1 unknown" in run("perplexity", out, held_out).output
+    done = run("interpolate", a, b, out, "--weights", "3,1")
+    assert done.stdout == f"{a}: weight 0.750\n{b}: weight 0.250\n"
+    for arguments, message in (
+        ([a, b, out], "give --text or --weights"),
+        ([a, out, "--text", held_out], "two models or more"),
+        ([a, b, tmp_path / "x", "--text", held_out], "the name does not say what to write"),
+        ([a, b, out, "--weights", "1,-1"], "are not numbers"),
+        ([a, b, out, "--text", tmp_path / "nowhere"], "nowhere: no such file"),
+    ):
+        done = run("interpolate", *arguments)
+        assert done.exit_code == 2
+        assert message in done.stderr
+
+
+def test_the_help_says_the_defaults() -> None:
+    from asr.lm.estimate import EstimateOptions
+
+    shown = " ".join(run("train", "--help").output.split())
+    assert f"1 to 6. Default: {EstimateOptions().order}." in shown
+    assert f"Default: {EstimateOptions().cutoffs[0]}." in shown
+
+
+def test_ctrl_c_leaves_nothing(text: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from asr.lm import ngram
+
+    def stop(*_: object) -> bytes:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(ngram, "_arpa_lines", stop)
+    (tmp_path / "out").mkdir()
+    done = run("train", text, tmp_path / "out" / "lm.arpa")
+    assert done.exit_code == 130
+    assert not list((tmp_path / "out").iterdir())

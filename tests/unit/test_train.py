@@ -114,7 +114,9 @@ class Notes(LogMonitor):
 
 
 def run_toy(tmp_path: Path, errors: list[float], model: Toy, patience: int = 0) -> tuple[object, list[str], list[str]]:
-    batch = Batch(["a", "b"], ["", ""], *[torch.zeros(2, 1)] * 2, {}, torch.zeros(2, 1), seconds=1.0, padded_seconds=1.25)
+    batch = Batch(
+        ["a", "b"], ["", ""], *[torch.zeros(2, 1)] * 2, {}, torch.zeros(2, 1), seconds=1.0, padded_seconds=1.25
+    )
     saved: list[str] = []
     values = iter(errors)
     monitor = Notes()
@@ -266,7 +268,9 @@ def test_averages_of_weights(tmp_path: Path) -> None:
 
     def run(name: str, errors: list[float], **changes: float) -> tuple[list[float], list[tuple[str, float]], Toy]:
         model, judged, saved, values = Toy(), [], [], iter(errors)
-        batch = Batch(["a", "b"], ["", ""], *[torch.zeros(2, 1)] * 2, {}, torch.zeros(2, 1), seconds=1.0, padded_seconds=1.0)
+        batch = Batch(
+            ["a", "b"], ["", ""], *[torch.zeros(2, 1)] * 2, {}, torch.zeros(2, 1), seconds=1.0, padded_seconds=1.0
+        )
 
         def validate() -> Validation:
             judged.append(float(model.value.detach()))

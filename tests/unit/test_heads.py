@@ -1,0 +1,220 @@
+"""Several heads on one encoder, phones through a lexicon, pieces and words: trained on tones, then used."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from helpers import tone_table, tone_words
+from typer.testing import CliRunner
+
+from asr.cli import app
+from asr.config import read_config
+from asr.errors import InputError
+from asr.evaluate import evaluate
+from asr.features import FeatureConfig
+from asr.model_folder import load_model, save_model
+from asr.models.encoder import EncoderConfig
+from asr.models.recognizer import ModelConfig
+from asr.spec_augment import SpecAugmentConfig
+from asr.tokenizer import TokenizerConfig
+from asr.train import TrainConfig
+from asr.train_recognizer import train_recognizer
+from asr.transcriber import Transcriber
+from asr.tune import tune
+from data_prep import table
+
+CONFIG = TrainConfig(
+    model=ModelConfig(
+        features=FeatureConfig(sample_rate=8000, num_mel_bins=20, normalize="global"),
+        encoder=EncoderConfig(hidden=32, layers=1, factor=2, dropout=0.0),
+    ),
+    spec_augment=SpecAugmentConfig(frequency_masks=0, time_masks_per_second=0),
+    epochs=30,
+    batch_seconds=6,
+    learning_rate=2e-2,
+    warmup_steps=10,
+    patience=0,
+)
+LEXICON = "low\tL OW\tby hand\nhigh\tHH AY\n"
+
+
+def config(**changes: object) -> TrainConfig:
+    return replace(CONFIG, model=replace(CONFIG.model, **changes))
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("tones")
+    return table.prepare(tone_table(folder / "audio", 60), folder / "data").folder
+
+
+@pytest.fixture(scope="module")
+def two_heads(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run with phones and characters."""
+    out = tmp_path_factory.mktemp("two") / "run"
+    (out.parent / "lexicon.txt").write_text(LEXICON)
+    tokens = TokenizerConfig(lexicon=str(out.parent / "lexicon.txt"))
+    train_recognizer(config(tokenizer=tokens, heads=("phones", "characters")), data, out)
+    return out
+
+
+runner = CliRunner()
+SPEECH = tone_words(["high", "low", "high"], seed=99)
+
+
+def test_both_heads_are_usable(two_heads: Path, data: Path) -> None:
+    folder = two_heads / "model"
+    names = {path.name for path in folder.iterdir()}
+    assert names >= {"tokens.txt", "tokens-characters.txt", "lexicon.txt"}
+    assert (folder / "tokens.txt").read_text().split() == ["<blank>", "AY", "HH", "L", "OW"]
+    assert "low\tL OW\tby hand" in (folder / "lexicon.txt").read_text()
+    for head, token in (("phones", "HH"), ("characters", "h")):
+        model = load_model(folder, head=head)
+        assert token in model.tokenizer.tokens
+        assert model.recognizer.head.out_features == len(model.tokenizer)
+        assert model.log_prior is not None
+        assert len(model.log_prior) == len(model.tokenizer)
+        assert Transcriber(model).transcribe(SPEECH, 8000).text == "high low high"
+        assert evaluate(model, data / "cuts_test.jsonl.gz").words.rate < 0.1
+    assert load_model(folder).tokenizer.kind == "phones"
+    with pytest.raises(InputError, match="no head 'bpe'; it has phones, characters"):
+        load_model(folder, head="bpe")
+
+
+def test_phones_greedily(two_heads: Path) -> None:
+    heard = Transcriber(load_model(two_heads / "model"), greedy=True).transcribe(SPEECH, 8000)
+    assert heard.text == "HH AY L OW HH AY"
+    assert [word.text for word in heard.words] == heard.text.split()
+
+
+@pytest.mark.parametrize("pronunciations", ["first", "choose"])
+def test_the_pronunciation_that_is_heard_is_learnt(pronunciations: str, tmp_path: Path) -> None:
+    """High tones are written "high" or "hi"; of "high" the lexicon has first what is said of low ones."""
+    made = tone_table(tmp_path / "audio", 60)
+    lines = made.read_text().splitlines()
+    half = [line.replace("high", "hi").replace("High", "Hi") if i % 2 else line for i, line in enumerate(lines)]
+    made.write_text("\n".join(half) + "\n")
+    (tmp_path / "lexicon.txt").write_text("low\tL OW\nhigh\tL OW\nhigh\tHH AY\nhi\tHH AY\n")
+    tokens = TokenizerConfig(kind="phones", lexicon=str(tmp_path / "lexicon.txt"), pronunciations=pronunciations)
+    prepared = table.prepare(made, tmp_path / "data").folder
+    train_recognizer(config(tokenizer=tokens), prepared, tmp_path / "run")
+    model = load_model(tmp_path / "run" / "model")
+    sure = []
+    for seed in range(8):
+        samples = torch.from_numpy(tone_words(["high"], seed=seed))[None]
+        log_probs, _ = model.recognizer.log_probs(samples, torch.tensor([samples.shape[1]]))
+        sure.append(log_probs[0].exp()[:, model.tokenizer.tokens.index("AY")].max())
+    assert (float(torch.stack(sure).mean()) > 0.8) == (pronunciations == "choose")
+
+
+def test_phones_without_words_are_scored_as_phones(two_heads: Path, data: Path, tmp_path: Path) -> None:
+    import json
+
+    model = load_model(two_heads / "model")
+    result = evaluate(model, data / "cuts_test.jsonl.gz", tmp_path / "r", greedy=True)
+    assert result.unit == "phones"
+    assert result.headline().startswith("PER ")
+    scores = json.loads((tmp_path / "r" / "scores.json").read_text())
+    assert scores["headline"] == "per"
+    assert scores["per"]["length"] == result.words.length
+    assert (scores["model"], scores["head"]) == ("run", "phones")
+    row = json.loads((tmp_path / "r" / "hypotheses.jsonl").read_text().splitlines()[0])
+    assert set(row["reference"].split()) <= {"HH", "AY", "L", "OW"}
+    assert "PER" in (two_heads / "model" / "README.md").read_text()
+
+
+def test_each_head_is_tuned_by_itself(two_heads: Path, data: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "model"
+    save_model(folder, load_model(two_heads / "model"), "# card\n")
+    tuned = tune(folder, data / "cuts_dev.jsonl.gz", head="characters")
+    assert load_model(folder).decoding is None
+    assert load_model(folder, head="characters").decoding == tuned.best
+    both = tune(folder, data / "cuts_dev.jsonl.gz")
+    assert load_model(folder).decoding == both.best
+    assert load_model(folder, head="characters").decoding == tuned.best
+    copy = tmp_path / "copy"  # saved with the other head in use: the same folder
+    save_model(copy, load_model(folder, head="characters"), "# card\n")
+    for path in folder.iterdir():
+        assert (copy / path.name).read_bytes() == path.read_bytes() or path.name == "model.safetensors", path.name
+    one, other = load_model(folder), load_model(copy)
+    assert one.recognizer.state_dict().keys() == other.recognizer.state_dict().keys()
+    assert all(torch.equal(value, other.recognizer.state_dict()[k]) for k, value in one.recognizer.state_dict().items())
+    assert torch.equal(one.log_prior, other.log_prior)
+
+
+def test_from_the_command_line(two_heads: Path, data: Path) -> None:
+    cuts, folder = str(data / "cuts_test.jsonl.gz"), str(two_heads / "model")
+    assert "PER" in runner.invoke(app, ["evaluate", folder, cuts, "--greedy"]).stdout
+    assert "WER" in runner.invoke(app, ["evaluate", folder, cuts, "--head", "characters"]).stdout
+    result = runner.invoke(app, ["evaluate", folder, cuts, "--head", "words"])
+    assert result.exit_code == 2
+    assert "no head 'words'" in result.stderr
+
+
+def test_missing_parts(two_heads: Path, tmp_path: Path) -> None:
+    for name in ("tokens-characters.txt", "lexicon.txt"):
+        folder = tmp_path / name.split(".")[0]
+        save_model(folder, load_model(two_heads / "model"), "# card\n")
+        (folder / name).unlink()
+        with pytest.raises(InputError, match=f"has no {name}".replace(".", r"\.")):
+            load_model(folder)
+
+
+@pytest.mark.parametrize("kind", ["words", "bpe", "unigram"])
+def test_other_tokens(kind: str, data: Path, tmp_path: Path) -> None:
+    tokens = TokenizerConfig(kind=kind, size=0 if kind == "words" else 12 if kind == "bpe" else 10)
+    result = train_recognizer(config(tokenizer=tokens), data, tmp_path / "run")
+    assert result.best.error < 0.2
+    model = load_model(tmp_path / "run" / "model")
+    assert any(token.startswith("\u2581") for token in model.tokenizer.tokens)
+    greedy = Transcriber(model).transcribe(SPEECH, 8000)
+    assert [word.text for word in greedy.words] == greedy.text.split()
+    assert (greedy.words[0].text, greedy.words[-1].text) == ("high", "high")
+    assert greedy.words[-1].start - greedy.words[0].start == pytest.approx(2 * 0.45, abs=0.15)
+    lexicon = tmp_path / "words.txt"
+    lexicon.write_text("low\nhigh\n")
+    for options in ({"greedy": True}, {"lexicon": lexicon}, {"beam_size": 20}):
+        assert evaluate(model, data / "cuts_test.jsonl.gz", **options).words.rate < 0.25
+
+
+def test_utterances_without_pronunciation_are_left_out_and_named(data: Path, tmp_path: Path) -> None:
+    class Notes:
+        def __init__(self) -> None:
+            self.lines: list[str] = []
+
+        def note(self, line: str) -> None:
+            self.lines.append(line)
+
+        def __getattr__(self, name: str) -> object:
+            return lambda *args, **kwargs: None
+
+    import asr.tokenizer
+
+    lexicon = asr.tokenizer.Lexicon((("low", ("L", "OW")),))
+    with pytest.MonkeyPatch.context() as patch:  # as where nothing may be guessed
+        patch.setattr(asr.tokenizer, "training_lexicon", lambda config, texts: lexicon)
+        notes = Notes()
+        settings = config(tokenizer=TokenizerConfig(kind="phones", language="en"))
+        train_recognizer(replace(settings, epochs=1), data, tmp_path / "run", monitor=notes)
+    (line,) = [line for line in notes.lines if "no pronunciation" in line]
+    assert "'high'" in line
+
+
+def test_configurations_that_make_no_sense(tmp_path: Path, data: Path) -> None:
+    with pytest.raises(InputError, match="twice"):
+        ModelConfig(heads=("phones", "phones"))
+    with pytest.raises(InputError, match="head_weights"):
+        ModelConfig(heads=("phones", "characters"), head_weights=(1.0,))
+    with pytest.raises(InputError, match="not all above 0"):
+        ModelConfig(heads=("phones", "characters"), head_weights=(1.0, 0.0))
+    made = read_config(TrainConfig, None, ["model.heads=[phones,characters]", "model.head_weights=[3,1]"])
+    assert made.model.kinds == ("phones", "characters")
+    with pytest.raises(InputError, match="Invalid value"):
+        read_config(TrainConfig, None, ["model.heads=[phones,letters]"])
+    with pytest.raises(InputError, match="phones need pronunciations"):
+        train_recognizer(config(heads=("phones",)), data, tmp_path / "run")
+    with pytest.raises(InputError, match="do not give 999 pieces"):
+        train_recognizer(config(tokenizer=TokenizerConfig(kind="bpe", size=999)), data, tmp_path / "run")
