@@ -181,8 +181,10 @@ def _load() -> Any:
         library = ctypes.CDLL(str(path))
     except OSError as e:
         raise InputError(f"eSpeak NG cannot be loaded ({e})", where=path) from e
-    retrieval, do_not_exit = 1, 0x8000
-    if library.espeak_Initialize(retrieval, 0, str(data).encode(), do_not_exit) != _RATE:
+    # In its other modes each call starts a thread and a queue: two of them (another part of this process may make the
+    # library speak) wait for each other now and then.
+    synchronous, do_not_exit = 2, 0x8000
+    if library.espeak_Initialize(synchronous, 0, str(data).encode(), do_not_exit) != _RATE:
         raise InputError("eSpeak NG does not start", where=data, remedy="install espeakng-loader again")
     library.espeak_TextToPhonemes.restype = ctypes.c_char_p
     library.espeak_TextToPhonemes.argtypes = [ctypes.POINTER(ctypes.c_void_p), ctypes.c_int, ctypes.c_int]

@@ -167,9 +167,10 @@ def _graphones(pairs: Sequence[Pronunciation]) -> tuple[list[list[int]], list[st
 def _initial(corpus: kernel.Corpus) -> Floats:
     """Probabilities to begin with: all alike, but a letter with a phone is likelier (few words would not show it)."""
     letters, _, phones, phone_pairs, parameters = corpus.sizes.tolist()
-    prob = np.full(parameters, _UNEVEN)
+    prob: Floats = np.full(parameters, _UNEVEN)
     prob[: letters * (1 + phones + phone_pairs)].reshape(letters, -1)[:, 1 : 1 + phones] = 1.0
-    return prob / prob.sum()
+    prob /= prob.sum()
+    return prob
 
 
 def _cut(pair: Pronunciation, moves: npt.NDArray[np.int8]) -> Iterator[str]:

@@ -203,7 +203,7 @@ class _Job:
                 self._progress(done, len(words))
             if said := say(word):
                 units = map(without_stress, said.pronunciations) if plain else said.pronunciations
-                self.said[word] = Said(list(dict.fromkeys(units)), said.source)
+                self.said[word] = Said(list(units), said.source)  # a lexicon has none twice
         self._progress(len(words), len(words))
 
     def _by_espeak(self, words: Sequence[str]) -> None:

@@ -1,4 +1,4 @@
-"""Common Voice: sentences read by volunteers in 130 languages, MP3 (Ardila et al. 2020; CC0). Not measured here.
+"""Common Voice: sentences read by volunteers in over 100 languages, MP3 (Ardila et al. 2020; CC0). Not measured here.
 
 A language's folder holds `train.tsv`, `dev.tsv` and `test.tsv`, the publisher's splits, and `clips/*.mp3`. The other
 clips, those of validated.tsv, invalidated.tsv and other.tsv alone, are in no split. A speaker is a `client_id`.

@@ -1,4 +1,4 @@
-"""JSUT 1.1: ten hours of one Japanese woman reading, 48 kHz (Sonobe et al. 2017; CC BY-SA 4.0). Not measured here.
+"""JSUT 1.1: ten hours of one Japanese woman reading, 48 kHz (Sonobe et al. 2017; for research). Not measured here.
 
 The subset `basic5000`: `transcript_utf8.txt` has lines `ID:text`, recordings are `wav/ID.wav`. The publisher has no
 split: test is the last 250 utterances, dev the 250 before, train the rest; of less than 500 a third each. The other

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import codecs
 import hashlib
+import io
 import json
 import os
 import wave
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
@@ -136,7 +138,7 @@ def write_corpus(
             continue
         rows_out[split].append(row)
         seconds[split] += row["duration"]
-    for split, found in rows_out.items() if rows else [("any split", [])]:
+    for split, found in rows_out.items() or [("any split", [])]:
         if not found:
             reason = f": {problems[0]}" if problems else ""
             raise InputError(f"no utterance of {split} can be used{reason}", where=out_dir)
@@ -282,6 +284,20 @@ def pair(
     if unlisted is not None:
         left_out += [left_out_line(unlisted, path) for key, path in audio.items() if key not in seen]
     return list(found.values()), left_out
+
+
+def run_recipe(recipe: Callable[..., Any], corpus_dir: str | Path, **options: Any) -> Any:
+    """What a recipe of Lhotse returns, without its progress bars.
+
+    Raises:
+        InputError: It stopped: recipes trust that a corpus is whole.
+    """
+    try:
+        with redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()):
+            return recipe(corpus_dir, **options)
+    except Exception as e:
+        reason = f"{type(e).__name__}: {e}" if str(e) else type(e).__name__
+        raise InputError(f"Lhotse's {recipe.__name__} stopped ({reason})", where=corpus_dir) from e
 
 
 def sources_of(recordings: Iterable[Any], supervisions: Iterable[Any]) -> list[Source]:

@@ -252,7 +252,7 @@ def _check_threshold(threshold: float | None) -> None:
     from asr.errors import InputError
 
     if threshold is not None and not threshold > 0:
-        raise InputError(f"{threshold:g} is not above 0", where="prune", remedy="1e-8 takes half of a large model")
+        raise InputError(f"{threshold:g} is not above 0", where="prune", remedy="2e-8 takes half of a large model")
 
 
 def _bytes(size: str | None) -> int | None:

@@ -72,7 +72,7 @@ def prune(model: NgramModel, threshold: float, changes: Doubles | None = None) -
     Back-off weights are found anew, so that probabilities sum up to 1.
 
     Args:
-        threshold: Of a large model, 1e-8 takes half of the n-grams, 1e-7 most of them.
+        threshold: Of a large model, 2e-8 takes half of the n-grams, 1e-7 most of them.
         changes: (M,) those of `perplexity_changes`, where they are known.
     """
     kept = (perplexity_changes(model) if changes is None else changes) >= threshold

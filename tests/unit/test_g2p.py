@@ -107,6 +107,17 @@ def test_a_wide_beam_finds_the_most_probable_sequence(model: G2p, word: str) -> 
     assert model.guess(word, 1000) in phones
 
 
+def test_a_wide_beam_finds_it_where_many_are_alike() -> None:
+    rng = np.random.default_rng(6)
+    words = made_up(150, 7, "a b c ab")
+    model = train_g2p(
+        [(word, tuple(rng.choice(list("XYZ"), rng.integers(1, len(word) + 1)).tolist())) for word in words], order=4
+    )
+    for word in made_up(80, 8, "a b c"):
+        if len(word) == 3:
+            assert model.guess(word, 500) in best_of_all(model, word)[1]
+
+
 def test_probabilities_sum_up_to_one() -> None:
     words = pairs(made_up(60, 3))
     ngram = train_g2p(words, order=3).ngram

@@ -32,7 +32,7 @@ CONFIG = TrainConfig(
         encoder=EncoderConfig(hidden=32, layers=1, factor=2, dropout=0.0),
     ),
     spec_augment=SpecAugmentConfig(frequency_masks=0, time_masks_per_second=0),
-    epochs=30,
+    epochs=10,
     batch_seconds=6,
     learning_rate=2e-2,
     warmup_steps=10,
@@ -48,7 +48,7 @@ def config(**changes: object) -> TrainConfig:
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("tones")
-    return table.prepare(tone_table(folder / "audio", 60), folder / "data").folder
+    return table.prepare(tone_table(folder / "audio", 200), folder / "data").folder
 
 
 @pytest.fixture(scope="module")
@@ -93,7 +93,7 @@ def test_phones_greedily(two_heads: Path) -> None:
 @pytest.mark.parametrize("pronunciations", ["first", "choose"])
 def test_the_pronunciation_that_is_heard_is_learnt(pronunciations: str, tmp_path: Path) -> None:
     """High tones are written "high" or "hi"; of "high" the lexicon has first what is said of low ones."""
-    made = tone_table(tmp_path / "audio", 60)
+    made = tone_table(tmp_path / "audio", 200)
     lines = made.read_text().splitlines()
     half = [line.replace("high", "hi").replace("High", "Hi") if i % 2 else line for i, line in enumerate(lines)]
     made.write_text("\n".join(half) + "\n")

@@ -53,7 +53,9 @@ def test_what_a_file_says(tmp_path: Path, content: bytes, expected: list[tuple[s
         (b"a\n\nnew york\n", "lexicon.txt, line 3: 'new york' is not one word; separate the word from its units by a"),
         ("a\u2028b\n".encode(), "line 1: 'a\\u2028b' is not one word"),  # U+2028 ends no line
         (b"new york\tn y\n", "lexicon.txt, line 1: 'new york' is not one word; a word has no space inside"),
-        (b"a\r\nb\tb\tb\r\n", "lexicon.txt, line 2: has more than one tab; separate units by spaces"),
+        (b"a\r\nb\tb\tb\tb\r\n", "lexicon.txt, line 2: has more than two tabs; a line is word<TAB>units or word<TAB>"),
+        (b"a\nb\tb\tsource\t\n", "lexicon.txt, line 2: has more than two tabs"),
+        (b"a\t\tsource\n", "lexicon.txt, line 1: 'a' has no units; add them"),
         (b"a\t\n", "lexicon.txt, line 1: 'a' has no units; add them"),
         (b"a\nb\t  \r\n", "lexicon.txt, line 2: 'b' has no units; add them"),
         (b"a\t" + b"b " * 1001, "line 1: 'a' has 1,001 units, more than 1,000"),
@@ -68,6 +70,30 @@ def test_lines_that_are_none_are_named(tmp_path: Path, content: bytes, message: 
     with pytest.raises(InputError, match=re.escape(message)) as error:
         read_lexicon(path)
     assert str(error.value).startswith(str(path))
+
+
+def test_a_third_column_is_the_source(tmp_path: Path) -> None:
+    content = b"the\tdh ah\tcmudict\r\nthe\tdh iy\tuser\ncat\tk a t \t guess \ndog\td o g\t \nowl\tau l\nasp\n"
+    lexicon = read_lexicon(written(tmp_path, content))
+    assert lexicon.sources == {"the": "cmudict", "cat": "guess"}
+    assert lexicon.words == ["the", "cat", "dog", "owl", "asp"]
+    assert lexicon.pronunciations[2] == ("cat", ("k", "a", "t"))
+    write_lexicon(lexicon, tmp_path / "again.txt")
+    assert (tmp_path / "again.txt").read_bytes() == (
+        b"the\tdh ah\tcmudict\nthe\tdh iy\tcmudict\ncat\tk a t\tguess\ndog\td o g\nowl\tau l\nasp\ta s p\n"
+    )
+    assert read_lexicon(tmp_path / "again.txt") == lexicon
+
+
+def test_a_source_stays_on_its_line(tmp_path: Path) -> None:
+    lexicon = Lexicon((("a", ("x",)), ("b", ("y",))), {"a": " my\tfile\n", "b": " ", "c": "guess"})
+    write_lexicon(lexicon, tmp_path / "out.txt")
+    assert (tmp_path / "out.txt").read_text() == "a\tx\tmy file\nb\ty\n"
+
+
+def test_sources_may_be_left_out() -> None:
+    assert Lexicon((("a", ("x",)),)).sources == {}
+    assert hash(Lexicon((("a", ("x",)),), {"a": "guess"})) == hash(Lexicon((("a", ("x",)),)))
 
 
 def test_no_file_and_a_folder(tmp_path: Path) -> None:
@@ -95,10 +121,11 @@ words = st.text(st.characters(exclude_categories=["Cc", "Cs", "Z"]), min_size=1,
 lexica = st.lists(st.tuples(words, st.lists(words, min_size=1, max_size=5).map(tuple)), min_size=1, max_size=20)
 
 
-@given(lexica)
-def test_written_and_read_is_the_same(tmp_path_factory: pytest.TempPathFactory, pairs: list) -> None:
+@given(lexica, st.data())
+def test_written_and_read_is_the_same(tmp_path_factory: pytest.TempPathFactory, pairs: list, data) -> None:
     path = tmp_path_factory.getbasetemp() / "round_trip.txt"
-    lexicon = Lexicon(tuple(pairs))
+    sources = data.draw(st.dictionaries(st.sampled_from([word for word, _ in pairs]), words))
+    lexicon = Lexicon(tuple(pairs), sources)
     assert list(lexicon.pronunciations) == list(dict.fromkeys(pairs))
     write_lexicon(lexicon, path)
     assert read_lexicon(path) == lexicon

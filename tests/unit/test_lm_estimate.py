@@ -58,10 +58,14 @@ def random_text(seed: int, sentences: int = 200, words: int = 12) -> str:
 
 def check_sums(model: NgramModel) -> None:
     """After every context, and some that the model does not have, the words' probabilities sum up to 1."""
-    predicted = [word for word in model.words if word != "<s>"]
+    predicted = [i for i, word in enumerate(model.words) if word != "<s>"]
     contexts = [words for words in ngrams(model) if len(words) < model.order and words[-1] != "</s>"]
-    for context in [(), *contexts, *[(*c, "nowhere") for c in contexts[:5]], ("nowhere", *predicted[3:5])]:
-        total = sum(10 ** model.full_scores([*context, w], bos=False, eos=False)[-1][0] for w in predicted)
+    others = [(*c, "nowhere") for c in contexts[:5]] + [("nowhere", model.words[3])]
+    for context in [(), *contexts, *others]:
+        before = [model.id(word) for word in context]
+        ids = np.array([[*before, i] for i in predicted])
+        log_probs, _ = model.score_ids(ids.ravel(), np.arange(0, ids.size, ids.shape[1]))
+        total = (10 ** log_probs.reshape(ids.shape)[:, -1]).sum()
         assert total == pytest.approx(1, abs=2e-5), context
 
 

@@ -79,6 +79,14 @@ def test_a_clip_that_is_cut_short(corpus: Path, tmp_path: Path) -> None:
     assert summary.left_out[0].startswith(f"{corpus}/train.tsv, line 2: {clip}: ")
 
 
+def test_a_clip_of_another_folder_is_not_taken(corpus: Path, tmp_path: Path) -> None:
+    (corpus / "old").mkdir()
+    (corpus / "clips" / "common_voice_ga-IE_1.mp3").rename(corpus / "old" / "common_voice_ga-IE_1.mp3")
+    assert prepare(corpus, tmp_path / "out").left_out == [
+        f"{corpus}/train.tsv, line 2: there is no clips/common_voice_ga-IE_1.mp3"
+    ]
+
+
 def test_a_clip_in_two_splits_is_refused(corpus: Path, tmp_path: Path) -> None:
     (corpus / "test.tsv").write_bytes((corpus / "train.tsv").read_bytes())
     with pytest.raises(InputError, match=r"test.tsv, line 2: the id 'common_voice_ga-IE_1' stands for"):

@@ -9,7 +9,7 @@ import pytest
 from lhotse.recipes import prepare_librispeech
 
 from asr.errors import InputError
-from data_prep.librispeech import _splits, prepare
+from data_prep.librispeech import _part_folder, _splits, prepare
 
 Add = Callable[..., Path]
 
@@ -72,6 +72,10 @@ def test_lhotse_finds_the_same(add: Add, tmp_path: Path, prepared: Any) -> None:
         ("train-clean-5 dev-clean-2", "train=train-clean-5 dev=dev-clean-2"),
         ("train-a train-b dev-b dev-a test-b", "train=train-a,train-b dev=dev-a test=test-b dev_b=dev-b"),
         ("train dev test", "train=train dev=dev test=test"),
+        (
+            "train dev-big dev-clean test-big test",
+            "train=train dev=dev-clean test=test dev_big=dev-big test_big=test-big",
+        ),
         ("Train_1 my-dev our.test", "train=Train_1 dev=my-dev test=our.test"),
         ("one two test-clean", "train=one,two test=test-clean"),
         ("one two", "train=one,two"),
@@ -127,6 +131,21 @@ def test_missing_splits_are_taken_from_train_by_speaker(
         prepare(tmp_path / "moved", tmp_path / "third")
 
 
+@pytest.mark.parametrize(
+    ("transcript", "part"),
+    [
+        ("x/y/part/19/198/19-198.trans.txt", "x/y/part"),
+        ("19/198/19-198.trans.txt", ""),
+        ("x/part/anna/one/19-198.trans.txt", "x/part"),
+        ("part/anna/19-198.trans.txt", "part"),
+        ("part/19-198.trans.txt", "part"),
+        ("19-198.trans.txt", ""),
+    ],
+)
+def test_the_part_of_a_transcript(transcript: str, part: str) -> None:
+    assert _part_folder(Path("/c") / transcript, Path("/c")) == Path("/c") / part
+
+
 def test_one_speaker_alone_is_split_by_utterance(
     add: Add, tmp_path: Path, prepared: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -136,6 +155,9 @@ def test_one_speaker_alone_is_split_by_utterance(
         **{"train": 10, "dev": 1, "test": 1}
     }
     assert "utterances of train are taken, so that its voices are in them" in caplog.text
+    add("two", "7", "1", count=6)
+    add("two", "8", "1", count=6)
+    assert prepare(tmp_path / "LibriSpeech" / "two", tmp_path / "two").utterances == {"train": 10, "dev": 1, "test": 1}
     add("tiny", "6", "1", count=2)
     with pytest.raises(InputError, match="2 utterances cannot be split into train, dev and test"):
         prepare(tmp_path / "LibriSpeech" / "tiny", tmp_path / "tiny")
@@ -253,7 +275,7 @@ def test_another_folder(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="none: no such folder"):
         prepare(tmp_path / "none", tmp_path / "out")
     (tmp_path / "empty" / "1-1.trans.txt").write_text("\n")
-    with pytest.raises(InputError, match="no utterance of any split can be used"):
+    with pytest.raises(InputError, match="no utterance of train can be used"):
         prepare(tmp_path / "empty", tmp_path / "out")
 
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -43,6 +44,16 @@ def test_the_ends_of_the_last_chapter_are_held_out(corpus: Path, tmp_path: Path,
     }
     assert splits["test"]["LJ010-0007"] == ('In fourteen fifty-five, "7"', "LJ")
     assert prepare(corpus.parent, tmp_path / "out").already_done
+
+
+def test_of_a_long_chapter_a_hundred_each(tmp_path: Path, record: Callable[..., Path]) -> None:
+    wave = record(tmp_path / "wave.wav", rate=8000)
+    (tmp_path / "c" / "wavs").mkdir(parents=True)
+    keys = [f"LJ050-{i:04d}" for i in range(1, 279)]
+    for key in keys:
+        os.link(wave, tmp_path / "c" / "wavs" / f"{key}.wav")
+    (tmp_path / "c" / "metadata.csv").write_text("".join(f"{key}|a|b\n" for key in keys))
+    assert prepare(tmp_path / "c", tmp_path / "out").utterances == {"train": 78, "dev": 100, "test": 100}
 
 
 def test_the_order_of_the_table_does_not_matter(corpus: Path, tmp_path: Path, prepared: Any) -> None:
@@ -122,6 +133,6 @@ def test_another_folder(corpus: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="none: no such folder"):
         prepare(tmp_path / "none", tmp_path / "out")
     (corpus / "metadata.csv").write_text("")
-    with pytest.raises(InputError, match=r"no utterance of any split can be used: .*LJ001-0001.wav: has no line"):
+    with pytest.raises(InputError, match=r"no utterance of train can be used: .*LJ001-0001.wav: has no line"):
         prepare(corpus, tmp_path / "out")
     assert not (tmp_path / "out").exists()

@@ -9,11 +9,23 @@ import numpy as np
 import pytest
 import soundfile
 from helpers import speechlike
-from lhotse import CutSet
+from lhotse import AudioSource, CutSet, Recording, SupervisionSegment
 
 from asr.data import read_cuts
 from asr.errors import InputError
-from data_prep.manifest import Source, already_prepared, write_corpus
+from data_prep.manifest import (
+    Listed,
+    Source,
+    already_prepared,
+    find_files,
+    pair,
+    read_lines,
+    run_recipe,
+    share_by_speaker,
+    sources_of,
+    split_ends,
+    write_corpus,
+)
 
 RATE = 8000
 SETTINGS = {"corpus": "mine", "folder": "/somewhere"}
@@ -119,6 +131,11 @@ def test_corpora_that_are_refused_leave_nothing(sources: list[Source], words: st
     assert list(tmp_path.iterdir()) == []
 
 
+def test_no_split_at_all_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="no utterance of any split can be used: all were bad"):
+        write_corpus(tmp_path / "out", {}, SETTINGS, left_out=["all were bad"])
+
+
 def test_ids_are_compared_between_splits(tmp_path: Path) -> None:
     path = recording(tmp_path, "a.wav")
     splits = {"train": [Source("a", path, "x")], "test": [Source("a", path, "x")]}
@@ -161,3 +178,90 @@ def test_progress_ends_with_all(tmp_path: Path) -> None:
     sources = [Source(str(i), tmp_path / f"{i}.wav", "x") for i in range(60)]
     write_corpus(tmp_path / "out", {"train": sources}, SETTINGS, progress=lambda *numbers: calls.append(numbers))
     assert calls == [(50, 60), (60, 60)]
+
+
+def test_files_are_found_at_any_depth(tmp_path: Path) -> None:
+    names = ["b.wav", "a/c.WAV", "a/d.flac", "a/._e.wav", ".hidden/f.wav", "a/g.txt"]
+    for name in names:
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    (tmp_path / "a" / "back").symlink_to(tmp_path)
+    (tmp_path / "link").symlink_to(tmp_path / "a" / "d.flac")
+    assert [p.relative_to(tmp_path).as_posix() for p in find_files(tmp_path, ".wav")] == ["a/c.WAV", "b.wav"]
+    assert len(find_files(tmp_path, ".wav", ".flac")) == 3
+    with pytest.raises(InputError, match="none: no such folder"):
+        find_files(tmp_path / "none", ".wav")
+
+
+def test_lines_keep_their_numbers_and_texts(tmp_path: Path) -> None:
+    path = tmp_path / "t.txt"
+    path.write_bytes(b"\xef\xbb\xbfa\r\n \n\xe9\xe2\x80\xa8 b \nc")
+    assert list(read_lines(path)) == [(1, "a"), (3, "\udce9\u2028 b "), (4, "c")]
+    with pytest.raises(InputError, match=r"none.txt: cannot be read \(No such file"):
+        list(read_lines(tmp_path / "none.txt"))
+
+
+def test_pairs_name_what_has_no_counterpart() -> None:
+    audio = {key: Path(f"{key}.wav") for key in "abcd"}
+    lines = [Listed(key, key.upper(), "s", f"t, line {i}") for i, key in enumerate("baax", 1)]
+    lines.append(Listed("c", "", "", "t, line 5", problem="is bad\n\x1b[2J"))
+    found, left_out = pair(lines, audio, unlisted="is new")
+    assert found == [
+        Source("b", Path("b.wav"), "B", "s", origin="t, line 1"),
+        Source("a", Path("a.wav"), "A", "s", origin="t, line 2"),
+    ]
+    assert left_out == [
+        *("t, line 3: a is there already: t, line 2", "t, line 4: there is no x.wav", "t, line 5: is bad \ufffd[2J"),
+        "d.wav: is new",
+    ]
+    assert pair([], audio, unlisted=None) == ([], [])
+
+
+@pytest.mark.parametrize(
+    ("length", "count", "sizes"), [(10, 2, (6, 2, 2)), (4, 2, (0, 2, 2)), (3, 2, (1, 1, 1)), (2, 2, (2, 0, 0))]
+)
+def test_the_ends_are_held_out(length: int, count: int, sizes: tuple[int, int, int]) -> None:
+    sources = [Source(str(i), Path("x"), "x") for i in range(length)]
+    splits = split_ends(sources, count)
+    assert tuple(len(splits[split]) for split in ("train", "dev", "test")) == sizes
+    assert [*splits["train"], *splits["dev"], *splits["test"]] == sources
+
+
+def test_speakers_are_shared_out_whole() -> None:
+    sources = [Source(f"{speaker}-{i}", Path("x"), "x", speaker) for speaker in "abcdefghij" for i in range(4)]
+    owner = share_by_speaker(sources, {"test": 0.2, "dev": 0.1})
+    assert sorted(owner.values()) == ["dev"] + ["test"] * 2 + ["train"] * 7
+    assert share_by_speaker(sources[::-1], {"test": 0.2, "dev": 0.1}) == owner
+    assert share_by_speaker(sources, {"test": 0.2, "dev": 0.1}, seed=2) != owner
+    assert sorted(share_by_speaker(sources, {"dev": 0.1}).values()) == ["dev"] + ["train"] * 9
+    with pytest.raises(InputError, match="2 speakers cannot be split into train, dev and test"):
+        share_by_speaker(sources[:8], {"test": 0.2, "dev": 0.1})
+
+
+def test_what_a_recipe_returns(tmp_path: Path) -> None:
+    path = recording(tmp_path, "a.wav")
+    whole = Recording.from_file(path)
+    parts = [SupervisionSegment(f"p{i}", "a", i * 0.5, 0.5, text="x") for i in range(2)]
+    full = SupervisionSegment("f", "a", 0.0, 1.0, text="y", speaker="s")
+    assert sources_of([whole], [full, *parts]) == [
+        Source("f", path, "y", "s"),
+        Source("p0", path, "x", start=0.0, duration=0.5),
+        Source("p1", path, "x", start=0.5, duration=0.5),
+    ]
+    with pytest.raises(InputError, match="q: has no recording"):
+        sources_of([whole], [SupervisionSegment("q", "b", 0.0, 1.0)])
+    shell = Recording("a", [AudioSource("command", [0], "touch pwned")], RATE, RATE, 1.0)
+    with pytest.raises(InputError, match="a: is not a single file"):
+        sources_of([shell], [full])
+
+
+def test_a_recipe_that_stops(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    def prepare_x(folder: Path, parts: str) -> str:
+        print(folder)
+        assert parts == "all"
+        return parts
+
+    assert run_recipe(prepare_x, tmp_path, parts="all") == "all"
+    with pytest.raises(InputError, match=rf"{tmp_path}: Lhotse's prepare_x stopped \(AssertionError"):
+        run_recipe(prepare_x, tmp_path, parts="none")
+    assert capsys.readouterr() == ("", "")

@@ -84,5 +84,5 @@ def test_another_folder(tmp_path: Path) -> None:
         prepare(tmp_path, tmp_path / "out")
     (tmp_path / "train").mkdir()
     (tmp_path / "dev").mkdir()
-    with pytest.raises(InputError, match="no utterance of any split can be used"):
+    with pytest.raises(InputError, match="no utterance of train can be used"):
         prepare(tmp_path, tmp_path / "out")

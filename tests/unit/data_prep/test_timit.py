@@ -98,6 +98,8 @@ def test_lower_case_and_copies_as_riff(
         path.rename(new)
         if new.suffix == ".wav":
             record(new.with_name(f"{new.name}.wav"))
+            if new.stem == "sx37":
+                new.unlink()
     assert prepare(lower, tmp_path / "again").left_out == []
     again, first = prepared(tmp_path / "again"), prepared(tmp_path / "out")
     assert {split: set(found) for split, found in again.items()} == {
@@ -131,9 +133,11 @@ def test_what_cannot_be_used_is_named(text: str | bytes | None, complaint: str, 
 def test_recordings_that_are_cut_short_or_missing(corpus: Path, tmp_path: Path) -> None:
     folder = corpus / "TRAIN" / "DR1" / "FCJF0"
     cut = folder / "SX37.WAV"
-    cut.write_bytes(cut.read_bytes()[:5000])
+    cut.write_bytes(cut.read_bytes()[:-100])
     (folder / "SI1027.WAV").unlink()
-    first, second = prepare(corpus, tmp_path / "out").left_out
+    summary = prepare(corpus, tmp_path / "out")
+    assert summary.utterances == {"train": 2, "dev": 7, "test": 2}
+    first, second = summary.left_out
     assert first == f"{folder}/SI1027.TXT: there is no .WAV beside it"
     assert second == f"{cut}: is cut short"
 

@@ -1,0 +1,53 @@
+"""`asr prepare`: its options reach the corpus, and much that is left out is not all shown."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from asr.cli import app
+
+
+@pytest.fixture
+def corpus(tmp_path: Path, record: Callable[..., Path]) -> Path:
+    """In LibriSpeech's layout, parts a and b; in a 22 lines have no recording."""
+    folder = tmp_path / "corpus"
+    for part, speaker, lines in (("a", "1", 25), ("b", "2", 2), ("c", "3", 2)):
+        place = folder / part / speaker / "9"
+        for i in range(min(lines, 3)):
+            record(place / f"{speaker}-9-{i:04d}.wav")
+        text = "".join(f"{speaker}-9-{i:04d} ONE TWO\n" for i in range(lines))
+        (place / f"{speaker}-9.trans.txt").write_text(text)
+    return folder
+
+
+def test_parts_are_chosen_and_twenty_lines_shown(corpus: Path, tmp_path: Path) -> None:
+    words = ["prepare", "librispeech", corpus, "--out", tmp_path / "out", "--dev-part", "b", "--test-part", "c"]
+    result = CliRunner().invoke(app, list(map(str, words)))
+    assert result.exit_code == 1
+    assert result.stdout == f"{tmp_path}/out: train 3 (0.00 h), dev 2 (0.00 h), test 2 (0.00 h)\n"
+    shown = [line for line in result.stderr.splitlines() if line.startswith("asr: left out: ")]
+    assert len(shown) == 21
+    assert shown[0].endswith("1-9.trans.txt, line 4: there is no 1-9-0003.flac or .wav beside it")
+    assert shown[-1] == f"asr: left out: 22 in all, listed in {tmp_path}/out/corpus.json"
+    assert len(json.loads((tmp_path / "out" / "corpus.json").read_text())["left_out"]) == 22
+
+
+def test_parts_mean_nothing_elsewhere(corpus: Path, tmp_path: Path) -> None:
+    words = ["prepare", "ljspeech", str(corpus), "--out", str(tmp_path / "out"), "--dev-part", "b"]
+    result = CliRunner().invoke(app, words)
+    assert result.exit_code == 2
+    assert "--dev-part means nothing for ljspeech" in result.stderr
+
+
+def test_nothing_usable_is_exit_code_2(corpus: Path, tmp_path: Path) -> None:
+    for path in corpus.rglob("*.wav"):
+        path.write_bytes(b"")
+    result = CliRunner().invoke(app, ["prepare", "librispeech", str(corpus), "--out", str(tmp_path / "out")])
+    assert result.exit_code == 2
+    assert "can be used: " in result.stderr
+    assert not (tmp_path / "out").exists()
