@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import threading
 import unicodedata
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -26,6 +27,7 @@ from asr.lm.ngram import NgramModel, NgramTable, build_ngram, read_ngram, save_n
 from asr.numba_cache import prepare
 
 log = logging.getLogger(__name__)
+_lock = threading.Lock()  # of the cache: a model is learnt by one thread
 
 FORMAT = 1  # of cached models: raise it where training changes
 ORDER = 6
@@ -105,18 +107,19 @@ def cached_g2p(pronunciations: Sequence[Pronunciation], folder: str | Path, *, o
     for word, phones in pronunciations:
         digest.update(f"{word}\t{' '.join(phones)}\n".encode("utf-8", "backslashreplace"))
     path = Path(folder) / f"g2p-{digest.hexdigest()[:32]}.safetensors"
-    if path.exists():
+    with _lock:
+        if path.exists():
+            try:
+                return G2p(read_ngram(path))
+            except InputError as e:
+                log.warning("%s: the model is made anew", e)
+        log.info("learning from %s pronunciations how words are said (once)", f"{len(pronunciations):,}")
+        model = train_g2p(pronunciations, order=order)
         try:
-            return G2p(read_ngram(path))
-        except InputError as e:
-            log.warning("%s: the model is made anew", e)
-    log.info("learning from %s pronunciations how words are said (once)", f"{len(pronunciations):,}")
-    model = train_g2p(pronunciations, order=order)
-    try:
-        save_ngram(model.ngram, path)
-    except InputError as e:  # a full disk, a folder that cannot be written
-        log.warning("%s: the next run learns anew", e)
-    return model
+            save_ngram(model.ngram, path)
+        except InputError as e:  # a full disk, a folder that cannot be written
+            log.warning("%s: the next run learns anew", e)
+        return model
 
 
 def error_rates(model: G2p, pronunciations: Mapping[str, Sequence[Units]]) -> tuple[float, float]:

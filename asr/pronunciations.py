@@ -246,7 +246,7 @@ class _Job:
     def _check_units(self) -> None:
         """Warns where the user's file is written in other units than the rest."""
         used = {unit for s in self.said.values() if s.source == "user" for units in s.pronunciations for unit in units}
-        if not used or not self._code:
+        if not used or not self._code or all(s.source == "user" for s in self.said.values()):
             return
         if self._code in ENGLISH:
             known = {unit for several in cmudict().values() for units in several for unit in units}

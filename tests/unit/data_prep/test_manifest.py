@@ -21,6 +21,7 @@ from data_prep.manifest import (
     pair,
     read_lines,
     run_recipe,
+    share_at_random,
     share_by_speaker,
     sources_of,
     split_ends,
@@ -238,6 +239,15 @@ def test_speakers_are_shared_out_whole() -> None:
         share_by_speaker(sources[:8], {"test": 0.2, "dev": 0.1})
 
 
+def test_utterances_are_shared_out_whatever_their_order() -> None:
+    sources = [Source(str(i), Path("x"), "x") for i in range(20)]
+    owner = share_at_random(sources, {"test": 0.2, "dev": 0.01})
+    assert sorted(owner.values()) == ["dev"] + ["test"] * 4 + ["train"] * 15
+    assert share_at_random(sources[::-1], {"test": 0.2, "dev": 0.01}) == owner
+    with pytest.raises(InputError, match="1 utterances cannot be split into train, dev"):
+        share_at_random(sources[:1], {"dev": 0.1})
+
+
 def test_what_a_recipe_returns(tmp_path: Path) -> None:
     path = recording(tmp_path, "a.wav")
     whole = Recording.from_file(path)
@@ -250,9 +260,10 @@ def test_what_a_recipe_returns(tmp_path: Path) -> None:
     ]
     with pytest.raises(InputError, match="q: has no recording"):
         sources_of([whole], [SupervisionSegment("q", "b", 0.0, 1.0)])
-    shell = Recording("a", [AudioSource("command", [0], "touch pwned")], RATE, RATE, 1.0)
-    with pytest.raises(InputError, match="a: is not a single file"):
-        sources_of([shell], [full])
+    shell = AudioSource("command", [0], "touch pwned")
+    for files in ([shell], [*whole.sources, shell]):
+        with pytest.raises(InputError, match="a: is not a single file"):
+            sources_of([Recording("a", files, RATE, RATE, 1.0)], [full])
 
 
 def test_a_recipe_that_stops(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
