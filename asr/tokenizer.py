@@ -345,11 +345,8 @@ def training_lexicon(config: TokenizerConfig, texts: Sequence[str]) -> Lexicon:
         )
     counts = Counter(word for text in texts for word in text.split())
     words = sorted(counts, key=lambda word: (-counts[word], word))
-    made = pronounce(words, language=config.language, lexicon=config.lexicon or None, stress=config.stress)
-    if not config.lexicon:
-        return made
-    listed = read_lexicon(config.lexicon)
-    return Lexicon((*made.pronunciations, *listed.pronunciations), {**made.sources, **listed.sources})
+    listed = read_lexicon(config.lexicon).words if config.lexicon else []  # all of them can be heard
+    return pronounce([*words, *listed], language=config.language, lexicon=config.lexicon or None, stress=config.stress)
 
 
 def load_tokenizer(kind: Kind, path: str | Path) -> Tokenizer:

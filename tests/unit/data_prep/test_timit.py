@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 import soundfile
+from lhotse.recipes import prepare_timit
 
 from asr.audio import read_audio
 from asr.errors import InputError
@@ -71,6 +72,20 @@ def test_the_usual_splits_without_sa(corpus: Path, tmp_path: Path, prepared: Any
     assert {split: list(found) for split, found in splits.items()} == EXPECTED
     assert splits["test"]["MDAB0-SX139"] == ("MDAB0 had your dark suit, SX139.", "MDAB0")
     assert prepare(corpus.parent, tmp_path / "out").already_done
+
+
+def test_lhotse_finds_the_same(corpus: Path, tmp_path: Path, prepared: Any) -> None:
+    prepare(corpus, tmp_path / "out")
+    for path in corpus.rglob("*.WRD"):
+        path.with_suffix(".PHN").write_text("0 46797 h#\n")
+    (tmp_path / "theirs").mkdir()
+    (tmp_path / "theirs" / "data").symlink_to(corpus)
+    theirs = prepare_timit(tmp_path / "theirs")
+    expected = {
+        split: {s.id: (s.text, s.speaker) for s in theirs[split.upper()]["supervisions"] if "-SA" not in s.id}
+        for split in EXPECTED
+    }
+    assert prepared(tmp_path / "out") == expected
 
 
 def test_sphere_is_read_sample_by_sample(corpus: Path, tmp_path: Path) -> None:
