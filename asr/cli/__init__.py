@@ -92,7 +92,8 @@ def _options(
 ) -> None:
     level = logging.DEBUG if verbose else logging.ERROR if quiet else logging.INFO
     logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format="asr: %(message)s")
-    logging.getLogger("asr").setLevel(level)
+    for name in ("asr", "data_prep"):
+        logging.getLogger(name).setLevel(level)
 
 
 def main() -> None:
