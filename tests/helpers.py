@@ -13,8 +13,10 @@ from asr.features import FeatureConfig
 from asr.model_folder import Model
 from asr.models.encoder import EncoderConfig
 from asr.models.recognizer import ModelConfig, build_recognizer
+from asr.spec_augment import SpecAugmentConfig
 from asr.text import TextConfig
 from asr.tokenizer import CharTokenizer
+from asr.train import TrainConfig
 
 
 def speechlike(seconds: float, rate: int, seed: int = 0) -> np.ndarray:
@@ -27,6 +29,21 @@ def speechlike(seconds: float, rate: int, seed: int = 0) -> np.ndarray:
     envelope = np.clip(np.sin(2 * np.pi * 1.5 * t + seed), 0, 1)
     samples = 0.1 * harmonics * envelope + 0.003 * rng.standard_normal(len(t)) + 0.01
     return samples.astype(np.float32)
+
+
+# A run of seconds, on recordings as `tone_table` makes them.
+SMALL = TrainConfig(
+    model=ModelConfig(
+        features=FeatureConfig(sample_rate=8000, num_mel_bins=20, normalize="global"),
+        encoder=EncoderConfig(hidden=32, layers=1, factor=3, dropout=0.0),
+    ),
+    spec_augment=SpecAugmentConfig(frequency_masks=0, time_masks_per_second=0),
+    epochs=20,
+    batch_seconds=6,
+    learning_rate=2e-2,
+    warmup_steps=10,
+    patience=0,
+)
 
 
 # Two words that a small model learns to tell apart in seconds: a low tone and a high one.

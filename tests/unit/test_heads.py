@@ -7,18 +7,15 @@ from pathlib import Path
 
 import pytest
 import torch
-from helpers import tone_table, tone_words
+from helpers import SMALL, tone_table, tone_words
 from typer.testing import CliRunner
 
 from asr.cli import app
 from asr.config import read_config
 from asr.errors import InputError
 from asr.evaluate import evaluate
-from asr.features import FeatureConfig
 from asr.model_folder import load_model, save_model
-from asr.models.encoder import EncoderConfig
 from asr.models.recognizer import ModelConfig
-from asr.spec_augment import SpecAugmentConfig
 from asr.tokenizer import TokenizerConfig
 from asr.train import TrainConfig
 from asr.train_recognizer import train_recognizer
@@ -26,18 +23,7 @@ from asr.transcriber import Transcriber
 from asr.tune import tune
 from data_prep import table
 
-CONFIG = TrainConfig(
-    model=ModelConfig(
-        features=FeatureConfig(sample_rate=8000, num_mel_bins=20, normalize="global"),
-        encoder=EncoderConfig(hidden=32, layers=1, factor=2, dropout=0.0),
-    ),
-    spec_augment=SpecAugmentConfig(frequency_masks=0, time_masks_per_second=0),
-    epochs=10,
-    batch_seconds=6,
-    learning_rate=2e-2,
-    warmup_steps=10,
-    patience=0,
-)
+CONFIG = replace(SMALL, epochs=10, model=replace(SMALL.model, encoder=replace(SMALL.model.encoder, factor=2)))
 LEXICON = "low\tL OW\nhigh\tHH AY\n"
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from helpers import tone_table
+from helpers import SMALL, tone_table
 from torch import Tensor, nn
 
 from asr.augment import AugmentConfig, SpecAugmentConfig
@@ -15,30 +15,16 @@ from asr.checkpoint import load_checkpoint
 from asr.config import read_config
 from asr.data import Batch
 from asr.errors import InputError
-from asr.features import FeatureConfig
 from asr.model_folder import load_model
 from asr.models.encoder import EncoderConfig
 from asr.models.losses import Loss
-from asr.models.recognizer import ModelConfig, Targets
+from asr.models.recognizer import Targets
 from asr.monitor import LogMonitor, Progress, Validation
 from asr.processes import launch
 from asr.run_folder import is_finished, only_process
 from asr.train import TrainConfig, learning_rate, train
 from asr.train_recognizer import train_recognizer
 from data_prep import table
-
-SMALL = TrainConfig(
-    model=ModelConfig(
-        features=FeatureConfig(sample_rate=8000, num_mel_bins=20, normalize="global"),
-        encoder=EncoderConfig(hidden=32, layers=1, factor=3, dropout=0.0),
-    ),
-    spec_augment=SpecAugmentConfig(frequency_masks=0, time_masks_per_second=0),
-    epochs=20,
-    batch_seconds=6,
-    learning_rate=2e-2,
-    warmup_steps=10,
-    patience=0,
-)
 
 
 def test_the_rate_rises_holds_and_falls() -> None:
