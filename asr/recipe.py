@@ -49,9 +49,9 @@ def main(
 
 
 def _run(prepare: Callable[[None, Path], Any], config: Path, data: Path, out: Path, lm_order: int) -> None:
-    import torch
+    from asr.cli.common import ready_torch
 
-    torch.set_flush_denormal(True)  # before threads exist: gradients fade into denormal numbers in padding
+    ready_torch()
     from asr.config import read_config
     from asr.evaluate import evaluate
     from asr.model_folder import load_model

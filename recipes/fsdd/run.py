@@ -46,9 +46,9 @@ def main() -> None:
     args = parser.parse_args()
     out = args.out or HERE / "exp" / args.config.stem
 
-    import torch
+    from asr.cli.common import ready_torch
 
-    torch.set_flush_denormal(True)  # before threads exist: gradients fade into denormal numbers in padding
+    ready_torch()
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     run(args.config, args.data / "official", out)
     if args.leave_out_each:
