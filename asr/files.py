@@ -91,6 +91,25 @@ def make_folder(path: str | Path) -> Path:
     return path
 
 
+def check_output(path: str | Path, *inputs: str | Path) -> None:
+    """Looks, before long work begins, whether a file can be written there; its folder is made.
+
+    Args:
+        inputs: Files that it must not replace.
+
+    Raises:
+        InputError: It is a folder, one of the inputs, or in a folder that cannot be made or written to.
+    """
+    path = Path(path)
+    if path.is_dir():
+        raise InputError("is a folder", where=path, remedy="name a file")
+    make_folder(path.parent)
+    if not os.access(path.parent, os.W_OK):
+        raise InputError("the folder cannot be written to", where=path.parent)
+    if path.exists() and any(Path(other).exists() and path.samefile(other) for other in inputs):
+        raise InputError("is read, and would be replaced", where=path, remedy="write to another file")
+
+
 def write_text(path: str | Path, text: str) -> None:
     """Writes a UTF-8 file atomically; what of a file's name is no character (a lone surrogate) becomes \\udcXX."""
     with atomic_path(path) as temporary:

@@ -30,7 +30,7 @@ _MAX_LENGTH = 1_000_000
 _GRAPHEME = regex.compile(r"\X")
 _SPACE = regex.compile(r"\s+")
 # Joiners shape the letter (or emoji) they follow; elsewhere they are nothing.
-_CONTROL = regex.compile(
+INVISIBLE = regex.compile(
     r"[\p{Cc}\p{Cf}\p{Co}\p{Cs}--[\s\u200c\u200d]]|(?<![\p{L}\p{M}\p{N}\p{S}])[\u200c\u200d]", regex.V1
 )
 
@@ -72,9 +72,9 @@ class TextNormalizer:
                 text = text.replace(old, new)
                 if len(text) > _MAX_LENGTH:  # a map from a stranger can double a text at each entry
                     raise InputError(f"replacing {old!r} by {new!r} makes a text of {len(text):,} characters")
-        for dropped in _CONTROL.findall(text):
+        for dropped in INVISIBLE.findall(text):
             count[f"dropped {_name(dropped)}"] += 1
-        text = _CONTROL.sub("", text)
+        text = INVISIBLE.sub("", text)
         if config.case != "keep":  # before punctuation: the upper case of \u0149 starts with an apostrophe
             cased = text.lower() if config.case == "lower" else text.upper()
             count[f"{config.case}-cased"] += cased != text

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import sys
-import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -81,12 +80,13 @@ def train(
     from asr.lm.corpus import read_corpus
     from asr.lm.estimate import EstimateOptions, estimate_ngram
 
-    _check_name(out)
+    _check_out(out, *text)
     _check_threshold(prune)
     limit = _bytes(max_size)
     options = EstimateOptions(**given(order=order, cutoffs=_numbers(cutoff, "cutoff", int)))
     progress = _Progress()
-    sentences, tokens = _sentences([Path(name) for name in text], model, unit, progress)
+    recogniser = _recogniser(model)
+    sentences, tokens = _sentences([Path(name) for name in text], recogniser, unit, progress)
     if tokens is not None and vocabulary is not None:
         raise InputError("means nothing for a model of tokens: they are its words", where="vocabulary")
     words = tokens if tokens is not None else _vocabulary(vocabulary)
@@ -96,8 +96,14 @@ def train(
         say(
             f"asr: {corpus.tokens:,} {'words' if tokens is None else 'tokens'} in {corpus.sentences:,} sentences, a"
             f" vocabulary of {len(corpus.words) - 3:,}"
-            + (f"; {100 * corpus.outside / corpus.tokens:.2f} % of the text is not in it" if words is not None else "")
+            + (
+                f"; {100 * corpus.outside / corpus.tokens:.2f} % of the text is not in it"
+                if words and not tokens
+                else ""
+            )
         )
+        if recogniser is not None and tokens is None:
+            _tell_unwritten(corpus.words[3:], recogniser)
         made = estimate_ngram(corpus, options, progress.stage)
     finally:
         progress.clear()
@@ -118,7 +124,7 @@ def prune(
     from asr.errors import InputError
     from asr.lm.ngram import read_ngram
 
-    _check_name(out)
+    _check_out(out)
     _check_threshold(threshold)
     limit = _bytes(max_size)
     if threshold is None and limit is None:
@@ -129,7 +135,7 @@ def prune(
 @app.command("interpolate")
 def interpolate(
     models: Annotated[list[Path], typer.Argument(metavar="LM...", help="Two models or more, ARPA or converted.")],
-    out: Out,
+    out: Annotated[Path, typer.Option("--out", help="Where to: .safetensors, .arpa, .arpa.gz or .arpa.xz.")],
     text: Annotated[
         Path | None,
         typer.Option(
@@ -144,29 +150,38 @@ def interpolate(
     model: ModelFolder = None,
     unit: Unit = None,
 ) -> None:
-    """Make one language model of several, as good for TEXT as weights can make it.
+    """Make one language model of several, weighted as TEXT wants it.
 
-    It knows the words of all of them. --model normalises TEXT. Perplexities are of the whole vocabulary, so that they
-    can be compared.
+    It knows the words of all of them; best have the same --vocabulary. --model normalises TEXT. Perplexities are of
+    the whole vocabulary, so that they can be compared.
     """
     from asr.errors import InputError
+    from asr.lm.corpus import clean_sentences
     from asr.lm.interpolate import interpolate as run
     from asr.lm.ngram import read_ngram
 
-    _check_name(out)
+    _check_out(out, *models)
     given_weights = _numbers(weights, "weights", float)
     if text is None and given_weights is None:
         raise InputError(
             "what the weights are to fit is not said", where="interpolate", remedy="give --text or --weights"
         )
-    held_out = list(_sentences([text], model, unit, _Progress())[0]) if text is not None else None
+    held_out = None
+    if text is not None:
+        held_out = list(clean_sentences(_sentences([text], _recogniser(model), unit, _Progress())[0], text))
     mixture = run([read_ngram(path) for path in models], held_out, given_weights, str(text))
     _write(mixture.model, out)
     for i, path in enumerate(models):
         line = f"{path}: weight {mixture.weights[i]:.3f}"
         print(line + (f", perplexity {mixture.perplexities[i]:.2f}" if mixture.perplexities else ""))
     if held_out is not None:
-        print(f"{out}: perplexity {mixture.model.perplexity(held_out).perplexity:.2f}")
+        reached = mixture.model.perplexity(held_out).perplexity
+        print(f"{out}: perplexity {reached:.2f}")
+        if reached > min(mixture.perplexities):
+            print(
+                "asr: one of the models alone foretells the text better: make them with the same --vocabulary",
+                file=sys.stderr,
+            )
 
 
 @app.command("perplexity")
@@ -184,14 +199,15 @@ def perplexity(
     text the way the model's own text was written, or give the --model that it was made with. Empty lines are skipped.
     """
     from asr.errors import InputError
+    from asr.lm.corpus import clean_sentences
     from asr.lm.ngram import read_ngram
 
     loaded = read_ngram(model)
-    skipped: Counter[str] = Counter()
-    sentences, _ = _sentences([text], recogniser, unit, _Progress())
-    result = loaded.perplexity(_filled(sentences, skipped))
+    sentences, _ = _sentences([text], _recogniser(recogniser), unit, _Progress())
+    where = "standard input" if str(text) == "-" else text
+    result = loaded.perplexity(clean_sentences(sentences, where))
     if not result.words:
-        raise InputError("holds no words", where="standard input" if str(text) == "-" else text)
+        raise InputError("holds no words", where=where)
     line = f"perplexity {result.perplexity:.2f}"
     if result.unknown:
         share = 100 * result.unknown / result.words
@@ -199,25 +215,13 @@ def perplexity(
         line += f", {result.perplexity_known:.2f} without them"
     else:
         line += f" of {result.words:,} words, none unknown"
-    line += f"; {result.sentences:,} sentences"
-    if skipped:
-        line += f" ({skipped['empty']:,} empty lines skipped)"
-    print(line)
+    print(f"{line}; {result.sentences:,} sentences")
     if 2 * result.unknown > result.words:
         print(
             "asr: more than half of the words are unknown to the model: is the text written as the model's words are"
             f" (upper or lower case, punctuation, Unicode form)? The model knows {_examples(loaded.words)}",
             file=sys.stderr,
         )
-
-
-def _filled(lines: Iterable[str | Sequence[str]], skipped: Counter[str]) -> Iterator[str | Sequence[str]]:
-    """Sentences that hold more than white space; the others are counted."""
-    for line in lines:
-        if line.strip(" \t\v\f\r") if isinstance(line, str) else line:
-            yield line
-        else:
-            skipped["empty"] += 1
 
 
 def _examples(words: list[str]) -> str:
@@ -230,22 +234,23 @@ def convert(model: LmFile, out: Out) -> None:
     """Convert a language model between ARPA, which other programs read, and our own format, which loads at once."""
     from asr.lm.ngram import read_ngram
 
-    _check_name(out)
+    _check_out(out)
     _write(read_ngram(model), out)
 
 
 # Options
 
 
-def _check_name(out: Path) -> None:
+def _check_out(out: Path, *inputs: str | Path) -> None:
     from asr.errors import InputError
+    from asr.files import check_output, remove_leftovers
 
     if not out.name.endswith(_SUFFIXES):
         raise InputError(
             "the name does not say what to write", where=out, remedy=f"let it end in {', '.join(_SUFFIXES)}"
         )
-    if out.is_dir():
-        raise InputError("is a folder", where=out)
+    check_output(out, *inputs)
+    remove_leftovers(out)
 
 
 def _check_threshold(threshold: float | None) -> None:
@@ -334,8 +339,29 @@ class _Progress:
             self._written = False
 
 
+def _recogniser(model: Path | None) -> Model | None:
+    if model is None:
+        return None
+    from asr.cli.common import ready_torch
+
+    ready_torch()
+    from asr.model_folder import load_model
+
+    return load_model(model)
+
+
+def _tell_unwritten(words: Sequence[str], recogniser: Model) -> None:
+    """Names words that the recogniser cannot hear: with characters that it never saw, or without pronunciation."""
+    from asr.cli.common import say
+
+    unwritten = [word for word in words if recogniser.tokenizer.encode_known(word)[1]]
+    if unwritten:
+        shown = ", ".join(unwritten[:5])
+        say(f"asr: {len(unwritten):,} of the words {recogniser.name} cannot hear as it is ({shown})")
+
+
 def _sentences(
-    paths: list[Path], model: Path | None, unit: str | None, progress: _Progress
+    paths: list[Path], recogniser: Model | None, unit: str | None, progress: _Progress
 ) -> tuple[Iterator[str | Sequence[str]], list[str] | None]:
     """The sentences of texts as a recogniser writes them, and its tokens where they are the words."""
     from asr.errors import InputError
@@ -346,17 +372,12 @@ def _sentences(
         if str(path) != "-" and not path.exists():
             raise InputError("no such file", where=path)
     lines = _lines(paths, progress)
-    if model is None:
+    if recogniser is None:
         if unit == "token":
             raise InputError("tokens are those of a recogniser", where="unit", remedy="name it by --model")
         return iter(lines), None
-    from asr.cli.common import ready_torch
-
-    ready_torch()
-    from asr.model_folder import load_model
     from asr.tokenizer import SPACE
 
-    recogniser = load_model(model)
     if unit == "token" or (unit is None and not recogniser.has_words):
         tokens = [t for t in recogniser.tokenizer.tokens[1:] if t == SPACE or not (t[0] == "<" and t[-1] == ">")]
         return _tokens(lines, recogniser), tokens
@@ -412,20 +433,12 @@ def _tokens(lines: Iterable[str], recogniser: Model) -> Iterator[list[str]]:
 
 def _pruned(model: NgramModel, threshold: float | None, limit: int | None, out: Path) -> NgramModel:
     """The model as small as asked for."""
+    from asr.lm.ngram import written_size
     from asr.lm.prune import prune, shrink
 
     if threshold is not None:
         model = prune(model, threshold)
-    if limit is None:
-        return model
-    with tempfile.TemporaryDirectory() as folder:
-
-        def size(model: NgramModel) -> int:
-            trial = Path(folder, out.name)
-            _save(model, trial)
-            return trial.stat().st_size
-
-        return shrink(model, limit, size)
+    return model if limit is None else shrink(model, limit, lambda tried: written_size(tried, out.name))
 
 
 def _save(model: NgramModel, path: Path) -> None:

@@ -8,16 +8,15 @@ from __future__ import annotations
 import logging
 from array import array
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-import regex
 
 from asr.errors import InputError
-from asr.lm.ngram import split_words
+from asr.text import INVISIBLE
 
 log = logging.getLogger(__name__)
 
@@ -25,7 +24,6 @@ UNK, BOS, EOS = 0, 1, 2  # ids
 _SPECIAL = ["<unk>", "<s>", "</s>"]
 _UNKNOWN = ("<unk>", "<UNK>")
 _BOUNDS = ("<s>", "</s>")
-_CONTROL = regex.compile(r"\p{Cc}")
 _MANY = 0.1  # unknown words that are worth a warning
 _MOST = np.iinfo(np.int32).max
 _END = -1  # of a sentence, among raw ids
@@ -55,15 +53,57 @@ class Corpus:
         return self.ids.size - 2 * self.sentences
 
 
+def clean_sentences(sentences: Iterable[str | Sequence[str]], where: str | Path = "text") -> Iterator[Sequence[str]]:
+    """The words of sentences: texts that are split at white space of any kind, or words already.
+
+    Characters that nobody sees (control characters, direction marks, ...) are dropped, and the words <s> and </s>;
+    sentences without words are passed over. All of it is logged at the end with how often it was so.
+
+    Args:
+        where: The text's name, for messages.
+    """
+    tabs = invisible = bounds = empty = 0
+    for sentence in sentences:
+        words: Sequence[str] = sentence
+        if isinstance(sentence, str):
+            if not (sentence.isascii() and sentence.isprintable()):
+                tabs += "\t" in sentence
+                seen = INVISIBLE.sub("", sentence)
+                invisible += seen != sentence
+                sentence = seen
+            words = sentence.split()
+            if "<s>" in sentence or "</s>" in sentence:
+                kept = [word for word in words if word not in _BOUNDS]
+                bounds += len(words) - len(kept)
+                words = kept
+        if words:
+            yield words
+        else:
+            empty += 1
+    if tabs:
+        log.warning("%s: %s have tabs, taken as spaces: of a table, give the text's column alone", where, _lines(tabs))
+    if invisible:
+        log.warning("%s: %s have characters that nobody sees, which are dropped", where, _lines(invisible))
+    if bounds:
+        log.warning(
+            "%s: <s> or </s> stand there %s times, left out: every line begins and ends a sentence",
+            where,
+            f"{bounds:,}",
+        )
+    if empty:
+        log.info("%s: %s without words are passed over", where, _lines(empty))
+
+
+def _lines(number: int) -> str:
+    return f"{number:,} lines" if number > 1 else "1 line"
+
+
 def read_corpus(
     sentences: Iterable[str | Sequence[str]],
     vocabulary: int | Collection[str] | None = None,
     where: str | Path = "text",
 ) -> Corpus:
-    """Numbers the words of sentences: texts that are split at ASCII white space, or their words.
-
-    Control characters are dropped, and the words <s> and </s>; <unk> (or <UNK>) is an unknown word; sentences without
-    words are passed over. All of it is logged with how often it was so.
+    """Numbers the words of sentences, as `clean_sentences` has them; <unk> (or <UNK>) is an unknown word.
 
     Args:
         vocabulary: How many words to know: the most frequent, ties by the word; or the words to know, whether they are
@@ -76,21 +116,14 @@ def read_corpus(
     index: defaultdict[str, int] = defaultdict()
     index.default_factory = index.__len__
     raw = array("i")
-    tabs = 0
-    for sentence in sentences:
-        if isinstance(sentence, str):
-            tabs += "\t" in sentence
-            sentence = split_words(sentence)
-        raw.extend(map(index.__getitem__, sentence))
+    for words in clean_sentences(sentences, where):
+        raw.extend(map(index.__getitem__, words))
         raw.append(_END)
-    if tabs:
-        log.warning("%s: %d lines have tabs, taken as spaces: of a table, give the text's column alone", where, tabs)
     ids = np.frombuffer(raw, np.int32) if raw else np.zeros(0, np.int32)
-    counts = np.bincount(ids[ids >= 0], minlength=len(index))
-    texts, ids, counts = _cleaned(list(index), ids, counts, where)
+    texts, counts = list(index), np.bincount(ids[ids >= 0], minlength=len(index))
     size = int(counts.sum())
-    if not size:
-        raise InputError("holds no words", where=where)
+    if not index.keys() - set(_UNKNOWN):
+        raise InputError("holds no words" + (" but <unk>" if size else ""), where=where)
     if ids.size + np.count_nonzero(ids == _END) > _MOST:
         raise InputError(f"has {size:,} words, more than 2^31", where=where, remedy="give a part of it")
     seen = dict(zip(texts, counts.tolist(), strict=True))
@@ -99,44 +132,11 @@ def read_corpus(
     numbers = np.array([*(number.get(text, UNK) for text in texts), EOS], np.int32)  # _END is the last
     unknown = sum(seen.get(word, 0) for word in _UNKNOWN)
     if unknown:
-        log.info("%s: <unk> stands there %d times: taken as unknown words", where, unknown)
+        log.info("%s: <unk> stands there %s times: taken as unknown words", where, f"{unknown:,}")
     outside = size - sum(seen.get(word, 0) for word in known) - unknown
     if vocabulary is not None:
         _check_share(outside, size, seen, known, where)
     return Corpus([*_SPECIAL, *known], _bounded(numbers[ids]), outside)
-
-
-def _cleaned(
-    texts: list[str], ids: npt.NDArray[np.int32], counts: npt.NDArray[np.int64], where: str | Path
-) -> tuple[list[str], npt.NDArray[np.int32], npt.NDArray[np.int64]]:
-    """Drops control characters from words, <s> and </s>, and sentences without words."""
-    index = {text: i for i, text in enumerate(texts)}
-    target = np.arange(len(texts) + 1, dtype=np.int32)
-    target[-1] = _END
-    dropped = np.zeros(len(texts) + 1, bool)
-    controls = bounds = 0
-    for i, text in enumerate(texts):
-        clean = _CONTROL.sub("", text)
-        controls += int(counts[i]) * (clean != text)
-        bounds += int(counts[i]) * (clean in _BOUNDS)
-        if not clean or clean in _BOUNDS:
-            dropped[i] = True
-        elif clean != text:
-            target[i] = index.setdefault(clean, len(index))
-    if controls:
-        log.warning("%s: %d words have control characters, which are dropped", where, controls)
-    if bounds:
-        log.warning(
-            "%s: <s> or </s> stand there %d times, left out: every line begins and ends a sentence", where, bounds
-        )
-    if dropped.any():
-        ids = ids[~dropped[ids]]
-    empty = (ids == _END) & np.append(True, ids[:-1] == _END)[: ids.size]
-    if empty.any():
-        log.info("%s: %d lines without words are passed over", where, np.count_nonzero(empty))
-        ids = ids[~empty]
-    ids = target[ids]
-    return list(index), ids, np.bincount(ids[ids >= 0], minlength=len(index))
 
 
 def _chosen(seen: Mapping[str, int], vocabulary: int | Collection[str] | None) -> list[str]:

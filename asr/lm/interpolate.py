@@ -1,7 +1,8 @@
 """Linear interpolation of n-gram models into one.
 
 p(w | h) = sum over models m of weight(m) p_m(w | h) for every n-gram hw that one of the models has; back-off weights
-are found anew, so that probabilities sum up to 1. Weights are the most likely ones for a held-out text, by expectation
+are found anew, so that probabilities sum up to 1 (which moves them a little, the less the more n-grams the models have
+in common). Weights are the most likely ones for a held-out text, by expectation
 maximisation (Jelinek and Mercer, "Interpolated Estimation of Markov Source Parameters from Sparse Data", 1980).
 
 The vocabulary is that of all models together. A word that a model lacks is one of those that its <unk> stands for: it
@@ -21,7 +22,8 @@ from pathlib import Path
 import numpy as np
 
 from asr.errors import InputError
-from asr.lm.ngram import NgramModel, search_keys, split_words
+from asr.lm.corpus import clean_sentences
+from asr.lm.ngram import NgramModel, search_keys
 from asr.lm.tree import ZERO, Doubles, Ints, Level, look_up, normalized, split_levels, states_after
 
 _ROUNDS = 200  # of expectation maximisation
@@ -85,10 +87,10 @@ def interpolate(
     members = _members(models, words)
     perplexities: tuple[float, ...] = ()
     if held_out is not None:
-        log_probs, known = _held_out(members, words, held_out, where)
+        log_probs = _held_out(members, words, held_out, where)
         perplexities = tuple(float(10 ** -row.mean()) for row in log_probs)
         if weights is None:
-            weights = _weights(log_probs[:, known])
+            weights = _weights(log_probs)
     if weights is None:
         raise InputError("there is neither a held-out text nor weights", where="interpolation")
     if len(weights) != len(models) or min(weights) < 0 or not 0 < sum(weights) < np.inf:
@@ -122,26 +124,24 @@ def _members(models: Sequence[NgramModel], words: list[str]) -> list[_Member]:
 
 def _held_out(
     members: list[_Member], words: list[str], sentences: Iterable[str | Sequence[str]], where: str | Path
-) -> tuple[Doubles, Ints]:
-    """(K, N) log10 probabilities of the words (and ends) of a text, and which of the N some model knows."""
+) -> Doubles:
+    """(K, N) log10 probabilities of the words (and ends) of a text."""
     index = {word: i for i, word in enumerate(words)}
     unk = index["<unk>"]
     marks = [[index[mark]] if mark in index else [] for mark in ("<s>", "</s>")]
     text: list[int] = []
     begins: list[int] = []
-    for sentence in sentences:
+    for spoken in clean_sentences(sentences, where):
         begins.append(len(text))
-        spoken = split_words(sentence) if isinstance(sentence, str) else sentence
         text += [*marks[0], *(index.get(word, unk) for word in spoken), *marks[1]]
     ids, starts = np.array(text, np.int64), np.array(begins, np.int64)
     counted = np.ones(ids.size, bool)
     if marks[0]:
         counted[starts] = False
-    known = ids != unk
-    if not (known & counted & ~np.isin(ids, marks[1])).any():
-        raise InputError("none of its words is known to one of the models", where=where)
+    if not ((ids != unk) & counted & ~np.isin(ids, marks[1])).any():
+        raise InputError("none of its words is known to any of the models", where=where)
     rows = [m.model.score_ids(m.ids[ids], starts)[0][counted] + m.shares[ids[counted]] for m in members]
-    return np.array(rows), np.flatnonzero(known[counted])
+    return np.array(rows)
 
 
 def _weights(log_probs: Doubles) -> list[float]:

@@ -452,6 +452,15 @@ def read_ngram(path: str | Path) -> NgramModel:
 
 def save_ngram(model: NgramModel, path: str | Path) -> None:
     """Writes a model as safetensors, whole or not at all: `read_ngram` has it ready at once, without copying it."""
+    header, arrays = _packed(model)
+    with atomic_path(path) as temporary, open(temporary, "wb") as f:
+        f.write(header)
+        for array in arrays:
+            array.tofile(f)
+
+
+def _packed(model: NgramModel) -> tuple[bytes, list[npt.NDArray[Any]]]:
+    """The beginning of a safetensors file, and the arrays that follow."""
     encoded = [word.encode() for word in model.words]
     arrays: dict[str, npt.NDArray[Any]] = {
         "word_offsets": np.cumsum([0, *map(len, encoded)], dtype=np.int64),
@@ -467,30 +476,55 @@ def save_ngram(model: NgramModel, path: str | Path) -> None:
         offset += array.nbytes
     text = json.dumps(header, separators=(",", ":")).encode()
     text += b" " * (-len(text) % 8)
-    with atomic_path(path) as temporary, open(temporary, "wb") as f:
-        f.write(struct.pack("<Q", len(text)) + text)
-        for name in _ARRAYS:
-            arrays[name].tofile(f)
+    return struct.pack("<Q", len(text)) + text, [arrays[name] for name in _ARRAYS]
 
 
 def write_arpa(model: NgramModel, path: str | Path) -> None:
     """Writes an ARPA file, packed where the name ends in .gz or .xz. Numbers are read back as the same float32."""
+    with atomic_path(path) as temporary, open(temporary, "wb") as raw:
+        _dump_arpa(model, raw, str(path))
+
+
+def _dump_arpa(model: NgramModel, raw: IO[bytes], name: str) -> None:
     words = np.array([word.encode() for word in model.words], object)
     parents = np.append(0, parents_of(model.first))
-    with atomic_path(path) as temporary, open(temporary, "wb") as raw:
-        packed: IO[bytes] = raw
-        if str(path).endswith(".gz"):
-            packed = gzip.GzipFile("", "wb", 6, raw, mtime=0)  # type: ignore[assignment]
-        elif str(path).endswith(".xz"):
-            packed = lzma.LZMAFile(raw, "wb", preset=1)  # noqa: SIM115
-        with packed, io.BufferedWriter(packed, _CHUNK) as out:
-            counts = "".join(f"ngram {n}={count}\n" for n, count in enumerate(model.counts, 1))
-            out.write(f"\\data\\\n{counts}".encode())
-            for n, (begin, end) in enumerate(level_bounds(model.first, model.order), 1):
-                out.write(f"\n\\{n}-grams:\n".encode())
-                for low in range(begin, end, _BATCH):
-                    out.write(_arpa_lines(model, words, parents, np.arange(low, min(end, low + _BATCH)), n))
-            out.write(b"\n\\end\\\n")
+    packed = raw
+    if name.endswith(".gz"):
+        packed = gzip.GzipFile("", "wb", 6, raw, mtime=0)  # type: ignore[assignment]
+    elif name.endswith(".xz"):
+        packed = lzma.LZMAFile(raw, "wb", preset=1)  # noqa: SIM115
+    with packed, io.BufferedWriter(packed, _CHUNK) as out:
+        counts = "".join(f"ngram {n}={count}\n" for n, count in enumerate(model.counts, 1))
+        out.write(f"\\data\\\n{counts}".encode())
+        for n, (begin, end) in enumerate(level_bounds(model.first, model.order), 1):
+            out.write(f"\n\\{n}-grams:\n".encode())
+            for low in range(begin, end, _BATCH):
+                out.write(_arpa_lines(model, words, parents, np.arange(low, min(end, low + _BATCH)), n))
+        out.write(b"\n\\end\\\n")
+
+
+class _Counter(io.RawIOBase):
+    """Takes bytes, and keeps their number alone."""
+
+    size = 0
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data: Any) -> int:
+        length = memoryview(data).nbytes
+        self.size += length
+        return length
+
+
+def written_size(model: NgramModel, name: str) -> int:
+    """Bytes of the file that `save_ngram`, or `write_arpa`, makes of a model under such a name; none is written."""
+    counter = _Counter()
+    if name.endswith(".safetensors"):
+        header, arrays = _packed(model)
+        return len(header) + sum(array.nbytes for array in arrays)
+    _dump_arpa(model, counter, name)  # type: ignore[arg-type]
+    return counter.size
 
 
 def _arpa_lines(model: NgramModel, words: npt.NDArray[Any], parents: _Ints, nodes: _Ints, order: int) -> bytes:
@@ -517,6 +551,8 @@ def read_sentences(path: str | Path) -> Iterator[str]:
     with _open(path) as (_, lines):
         while (line := lines.line()) is not None:
             encoding = "utf-8-sig" if lines.number == 1 else "utf-8"
+            if b"\0" in line or line.startswith((b"\xff\xfe", b"\xfe\xff")):
+                lines.fail("holds NUL bytes, as UTF-16 does", remedy="convert it, e.g. with `iconv -f utf-16 -t utf-8`")
             yield _decoded(line.rstrip(b"\r\n"), lines.where(), encoding)
 
 

@@ -7,7 +7,7 @@ entropy by
     -p(h) { p(w | h) [log p(w | h') + log bow* - log p(w | h)] + (log bow* - log bow) (1 - sum of listed p(. | h)) }
 
 natural logarithms; exp of it minus 1 is the relative change of perplexity. Changes are found one by one in the whole
-model. An n-gram that longer ones begin with stays as long as one of them does.
+model. An n-gram that longer ones begin or end with stays as long as one of them does: KenLM refuses models without.
 
 p(h) is how often h comes up in text that the model itself makes. SRILM takes the product of p over the words of h; in a
 Kneser-Ney model that is far from how often they come up, for its lower orders only say what follows contexts that were
@@ -39,7 +39,7 @@ _CAUTION = 1.01  # n-grams of higher orders, which are the first to go, need les
 
 
 def perplexity_changes(model: NgramModel, contexts: Doubles | None = None) -> Doubles:
-    """(M,) how much perplexity rises, relatively, if a node is left out, or one that begins with it: the greatest rise.
+    """(M,) how much perplexity rises, relatively, if a node is left out, or one that needs it: the greatest rise.
 
     Infinite for the root and unigrams, which always stay.
 
@@ -48,13 +48,15 @@ def perplexity_changes(model: NgramModel, contexts: Doubles | None = None) -> Do
     """
     contexts = context_probs(model) if contexts is None else contexts
     changes = np.full(model.word.size, np.inf)
+    lower = np.zeros(model.word.size, np.int64)  # what each node backs off to
     bounds = level_bounds(model.first, model.order)
     for begin, end in bounds[:-1]:
         low, high = int(model.first[begin]), int(model.first[end])
         children = np.diff(model.first[begin : end + 1])
         left, below = (np.repeat(mass, children) for mass in leftovers(model, begin, end))
         log_p = np.log(10) * model.log_prob[low:high].astype(float)
-        log_lower = np.log(10) * backed_off(model, low, high)[0]
+        log_lower, lower[low:high] = backed_off(model, low, high)
+        log_lower *= np.log(10)
         p = np.exp(log_p)
         log_bow = np.log(left / below)
         log_new_bow = np.log((left + p) / (below + np.exp(log_lower)))
@@ -62,7 +64,8 @@ def perplexity_changes(model: NgramModel, contexts: Doubles | None = None) -> Do
         changes[low:high] = np.expm1(np.repeat(contexts[begin:end], children) * rise)
     parents = np.append(0, parents_of(model.first))
     for begin, end in reversed(bounds[1:]):
-        np.maximum.at(changes, parents[begin:end], changes[begin:end])
+        for needed in (parents, lower):
+            np.maximum.at(changes, needed[begin:end], changes[begin:end])
     return changes
 
 
@@ -122,7 +125,7 @@ def shrink(model: NgramModel, limit: int, size: Callable[[NgramModel], int]) -> 
         ngrams = min(every, fewest + int((limit - least) / each))
         tried = prune(model, threshold_for(changes, ngrams), changes) if ngrams < every else model
         needed = size(tried)
-        log.info("%s n-grams need %s bytes", f"{tried.word.size - 1:,}", f"{needed:,}")
+        log.debug("%s n-grams need %s bytes", f"{tried.word.size - 1:,}", f"{needed:,}")
         if needed <= limit and tried.word.size >= best.word.size:
             best = tried
             if ngrams == every or needed >= _FULL * limit:

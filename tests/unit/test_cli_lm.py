@@ -48,12 +48,11 @@ def perplexity(lm: Path, content: bytes) -> Result:
 
 
 @pytest.mark.parametrize("pack", [lambda b: b, gzip.compress, lzma.compress])
-def test_perplexity(lm: Path, pack) -> None:
+def test_perplexity(lm: Path, pack, caplog: pytest.LogCaptureFixture) -> None:
     done = perplexity(lm, pack(b"a b\n\n  \nb x\n"))
     # bits: 1 + 2 + 3, and 2 + 3 with log2(100) for x: 11 bits of 5 known, 17.64 of 6
-    assert done.output == (
-        "perplexity 7.68 with 1 unknown words of 4 (25.00 %), 4.59 without them; 2 sentences (2 empty lines skipped)\n"
-    )
+    assert done.output == ("perplexity 7.68 with 1 unknown words of 4 (25.00 %), 4.59 without them; 2 sentences\n")
+    assert "text: 2 lines without words are passed over" in caplog.text
     assert done.exit_code == 0
 
 
@@ -78,7 +77,11 @@ def test_standard_input(lm: Path) -> None:
         done = subprocess.run(command, input=text, capture_output=True, timeout=60, check=False)
         assert done.stdout.decode() == "perplexity 3.17 of 4 words, none unknown; 2 sentences\n", done.stderr
     done = subprocess.run(command, input=b"\n", capture_output=True, timeout=60, check=False)
-    assert (done.returncode, done.stderr) == (2, b"asr: error: standard input: holds no words\n")
+    assert done.returncode == 2
+    assert done.stderr.decode().splitlines() == [
+        "asr: standard input: 1 line without words are passed over",
+        "asr: error: standard input: holds no words",
+    ]
     done = subprocess.run(command, input=b"a\n\xff\n", capture_output=True, timeout=60, check=False)
     assert done.returncode == 2
     assert done.stderr.startswith(b"asr: error: standard input, line 2: ")
@@ -288,7 +291,7 @@ def test_interpolate(text: Path, tmp_path: Path) -> None:
     (tmp_path / "other.txt").write_text("six seven\nsix one\none six\n")
     run("train", text, a)
     run("train", tmp_path / "other.txt", b)
-    done = run("interpolate", a, b, out, "--text", held_out)
+    done = run("interpolate", a, b, "--out", out, "--text", held_out)
     assert done.exit_code == 0
     first, second, mixed = done.stdout.splitlines()
     assert first.startswith(f"{a}: weight 0.")
@@ -298,14 +301,16 @@ def test_interpolate(text: Path, tmp_path: Path) -> None:
     perplexities = [float(line.rsplit(" ", 1)[1]) for line in (first, second, mixed)]
     assert perplexities[2] < min(perplexities[:2])
     assert f"perplexity {perplexities[2]:.2f} with 1 unknown" in run("perplexity", out, held_out).output
-    done = run("interpolate", a, b, out, "--weights", "3,1")
+    done = run("interpolate", a, b, "--out", out, "--weights", "3,1")
     assert done.stdout == f"{a}: weight 0.750\n{b}: weight 0.250\n"
     for arguments, message in (
-        ([a, b, out], "give --text or --weights"),
-        ([a, out, "--text", held_out], "two models or more"),
-        ([a, b, tmp_path / "x", "--text", held_out], "the name does not say what to write"),
-        ([a, b, out, "--weights", "1,-1"], "are not numbers"),
-        ([a, b, out, "--text", tmp_path / "nowhere"], "nowhere: no such file"),
+        ([a, b, "--out", out], "give --text or --weights"),
+        ([a, "--out", out, "--text", held_out], "two models or more"),
+        ([a, b, "--out", tmp_path / "x", "--text", held_out], "the name does not say what to write"),
+        ([a, b, "--out", out, "--weights", "1,-1"], "are not numbers"),
+        ([a, b, "--out", out, "--text", tmp_path / "nowhere"], "nowhere: no such file"),
+        ([a, b, "--out", a, "--weights", "1,1"], "a.arpa: is read, and would be replaced"),
+        ([a, b, "--weights", "1,1"], "--out"),
     ):
         done = run("interpolate", *arguments)
         assert done.exit_code == 2
@@ -331,3 +336,53 @@ def test_ctrl_c_leaves_nothing(text: Path, tmp_path: Path, monkeypatch: pytest.M
     done = run("train", text, tmp_path / "out" / "lm.arpa")
     assert done.exit_code == 130
     assert not list((tmp_path / "out").iterdir())
+
+
+def test_what_is_read_is_not_replaced(text: Path, tmp_path: Path) -> None:
+    named = tmp_path / "text.arpa"
+    named.write_bytes(text.read_bytes())
+    done = run("train", named, named)
+    assert done.exit_code == 2
+    assert "is read, and would be replaced" in done.stderr
+    assert named.read_bytes() == text.read_bytes()
+
+
+def test_a_place_that_cannot_be_written_is_told_first(text: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    done = run("train", text, tmp_path / "file" / "lm.arpa")
+    assert done.exit_code == 2
+    assert "folder cannot be made" in done.stderr
+    assert "sentences" not in done.stderr  # nothing was read
+
+
+def test_leftovers_of_a_killed_run_go(text: Path, tmp_path: Path) -> None:
+    (tmp_path / ".lm.arpa.123.part").write_text("half")
+    assert run("train", text, tmp_path / "lm.arpa").exit_code == 0
+    assert [path.name for path in tmp_path.glob(".*")] == []
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be"])
+def test_utf_16_is_not_taken_for_words(encoding: str, tmp_path: Path) -> None:
+    (tmp_path / "text").write_bytes("привет мир\nмир вам\n".encode(encoding))
+    done = run("train", tmp_path / "text", tmp_path / "lm.arpa")
+    assert done.exit_code == 2
+    assert "text, line 1: holds NUL bytes, as UTF-16 does; convert it, e.g. with `iconv -f utf-16" in done.stderr
+
+
+def test_words_that_the_recogniser_cannot_hear_are_told(tmp_path: Path) -> None:
+    (tmp_path / "text").write_text("seven eight\nseven world\n")
+    done = run("train", tmp_path / "text", tmp_path / "lm.arpa", "--model", "digits-en")
+    assert done.exit_code == 0
+    assert "asr: 1 of the words digits-en cannot hear as it is (world)" in done.stderr
+
+
+def test_a_mixture_that_is_worse_than_one_of_its_models_says_so(text: Path, tmp_path: Path) -> None:
+    """Of models with other words: what is shared out of <unk> spreads."""
+    run("train", text, tmp_path / "all.arpa")
+    run("train", text, tmp_path / "few.arpa", "--vocabulary", 1)
+    done = run(
+        *("interpolate", tmp_path / "all.arpa", tmp_path / "few.arpa", "--out", tmp_path / "mixed.arpa"),
+        *("--text", text, "--weights", "0.1,0.9"),
+    )
+    assert done.exit_code == 0
+    assert "make them with the same --vocabulary" in done.stderr

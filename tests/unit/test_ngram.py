@@ -19,7 +19,16 @@ from hypothesis import given, settings, strategies as st
 
 from asr.errors import InputError
 from asr.lm import ngram
-from asr.lm.ngram import NgramModel, NgramTable, build_ngram, read_ngram, read_sentences, save_ngram, write_arpa
+from asr.lm.ngram import (
+    NgramModel,
+    NgramTable,
+    build_ngram,
+    read_ngram,
+    read_sentences,
+    save_ngram,
+    write_arpa,
+    written_size,
+)
 
 ARPA = """\
 made by hand
@@ -837,3 +846,11 @@ def test_sentences_that_are_not_utf8(tmp_path: Path) -> None:
     (tmp_path / "text").write_bytes("gut\nschön\n".encode("latin1"))
     with pytest.raises(InputError, match=r"text, line 2: .*not UTF-8; convert"):
         list(read_sentences(tmp_path / "text"))
+
+
+@pytest.mark.parametrize("name", ["lm.arpa", "lm.arpa.gz", "lm.arpa.xz", "lm.safetensors"])
+def test_the_size_of_a_file_is_known_before_it_is_written(name: str, tmp_path: Path) -> None:
+    (tmp_path / "source.arpa").write_text(ARPA)
+    model = read_ngram(tmp_path / "source.arpa")
+    (save_ngram if name.endswith(".safetensors") else write_arpa)(model, tmp_path / name)
+    assert written_size(model, name) == (tmp_path / name).stat().st_size
