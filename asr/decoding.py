@@ -15,6 +15,7 @@ from asr.config import to_dict
 from asr.decode.ctc_beam import BeamOptions, CtcBeamDecoder, with_options
 from asr.decode.greedy import greedy_search
 from asr.model_folder import Model
+from asr.tokenizer import PhoneTokenizer
 from asr.transcript import Hypothesis
 
 log = logging.getLogger(__name__)
@@ -62,11 +63,15 @@ def beam_decoder(
     hotwords: str | Path | None = None,
     options: BeamOptions | None = None,
 ) -> CtcBeamDecoder:
-    """The beam search of a model: with its folder's lm.safetensors and lexicon.txt, where no others are given."""
+    """The beam search of a model: with its folder's language model and lexicon, where no others are given.
+
+    Phones without a lexicon have that of their training.
+    """
+    own = model.tokenizer.lexicon if isinstance(model.tokenizer, PhoneTokenizer) else None
     return CtcBeamDecoder(
         model.tokenizer.tokens,
         lm=lm or model.lm,
-        lexicon=lexicon or model.lexicon,
+        lexicon=lexicon or model.lexicon or own,
         hotwords=hotwords,
         log_prior=None if model.log_prior is None else model.log_prior.double().numpy(),
         frame_seconds=model.recognizer.frame_seconds,
@@ -96,7 +101,8 @@ def decoding_for(
         changes: Fields of BeamOptions, instead of the folder's.
     """
     asked = lm or lexicon or hotwords or changes
-    if greedy or not (asked or model.lm or model.lexicon or model.decoding):
+    phones = model.tokenizer.kind == "phones"
+    if greedy or not (asked or phones or model.lm or model.lexicon or model.decoding):
         return greedy_decoding(model)
     options = with_options(model.decoding or BeamOptions(), changes)
     decoder = beam_decoder(model, lm=lm, lexicon=lexicon, hotwords=hotwords, options=options)
@@ -104,5 +110,7 @@ def decoding_for(
         log.warning("%s: the model has no prior of its tokens: prior_weight means nothing", model.name)
     files = {"lm": lm or model.lm, "lexicon": lexicon or model.lexicon, "hotwords": hotwords}
     named = {name: Path(path).name for name, path in files.items() if path}
+    if phones:
+        named.setdefault("lexicon", "pronunciations.txt")
     facts = {name: None if value == math.inf else value for name, value in to_dict(options).items()}  # JSON has no inf
     return Decoding(decoder.decode, {"search": "beam", **facts, **named})

@@ -23,7 +23,6 @@ Lookup = Callable[[str], "Said | None"]
 
 _HISSING = {"S", "Z", "SH", "ZH", "CH", "JH"}
 _VOICELESS = {"P", "T", "K", "F", "TH"}
-_APOSTROPHES = str.maketrans("\u2019\u2018\u02bc\u00b4`", "'''''")
 _NO_MARKS = str.maketrans({"æ": "ae", "œ": "oe", "ø": "o", "ß": "ss", "ð": "d", "þ": "th", "đ": "d", "ł": "l"})
 _NUMBER = regex.compile(
     r"(?P<whole>\d{1,3}(?:,\d{3})+|\d+)(?:\.(?P<decimals>\d+)|(?P<ordinal>st|nd|rd|th)|(?P<s>'?s))?"
@@ -59,8 +58,8 @@ class English:
         self._guess = guess
 
     def say(self, word: str) -> Said | None:
-        """Pronunciations of a word in any case; None where nothing can be said."""
-        return self._say(unicodedata.normalize("NFC", word).translate(_APOSTROPHES).lower())
+        """Pronunciations of a word in any case, composed and with ASCII apostrophes; None where nothing can be said."""
+        return self._say(word.lower())
 
     def _say(self, word: str) -> Said | None:
         if not word:
@@ -72,7 +71,7 @@ class English:
         if said := self._listed(word):
             return said
         dictionary = cmudict()
-        found = dictionary.get(word) or dictionary.get(plain_letters(word))
+        found = dictionary.get(word) or dictionary.get(_plain_letters(word))
         return Said(found, "cmudict") if found else None
 
     def _possessive(self, word: str) -> Said | None:
@@ -80,7 +79,7 @@ class English:
         if word.endswith("s'") and (said := self._say(word[:-1])):
             return _ending(said, "possessive", lambda units: units)
         if word.endswith("'s") and (said := self._say(word[:-2])):
-            return _ending(said, "possessive", with_s)
+            return _ending(said, "possessive", _with_s)
         return None
 
     def _plural(self, word: str) -> Said | None:
@@ -88,7 +87,7 @@ class English:
         if not word.endswith("s") or word.endswith(("ss", "us", "is", "'s")) or len(word) < 4:
             return None
         said = self._known(word[:-1])
-        return _ending(said, "plural", with_s) if said else None
+        return _ending(said, "plural", _with_s) if said else None
 
     def _compound(self, word: str) -> Said | None:
         """well-known, mp3, 4x4: part by part."""
@@ -123,7 +122,7 @@ class English:
         if not said:
             return None
         units = said.pronunciations[0]
-        return Said([with_s(units) if match and match["s"] else units], "number")
+        return Said([_with_s(units) if match and match["s"] else units], "number")
 
     def _bare(self, word: str) -> Said | None:
         """Without apostrophes and hyphens at its ends."""
@@ -133,11 +132,11 @@ class English:
     def _guessed(self, word: str) -> Said | None:
         if self._guess is None:
             return None
-        units = self._guess(word) or self._guess(plain_letters(word))
+        units = self._guess(word) or self._guess(_plain_letters(word))
         return Said([units], "guess") if units else None
 
 
-def with_s(units: Units) -> Units:
+def _with_s(units: Units) -> Units:
     """With the ending s of plurals and possessives: IH Z, S or Z after the last phone."""
     last = units[-1]
     return (*units, "IH0", "Z") if last in _HISSING else (*units, "S" if last in _VOICELESS else "Z")
@@ -153,7 +152,7 @@ def _unstressed(unit: str) -> str:
     return unit[:-1] if regex.fullmatch(r"[A-Z]{2}[012]", unit) else unit
 
 
-def plain_letters(word: str) -> str:
+def _plain_letters(word: str) -> str:
     """A lower-case word without accents: cafe, naive."""
     decomposed = unicodedata.normalize("NFD", word.translate(_NO_MARKS))
     return "".join(letter for letter in decomposed if not unicodedata.combining(letter))

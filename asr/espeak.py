@@ -88,9 +88,9 @@ def phonemes(
 ) -> list[Spoken]:
     """IPA phonemes of words, each said alone; case does not matter.
 
-    A phoneme keeps its length mark, diacritics and, in tone languages, its tone (digits, as eSpeak NG writes them).
-    A word that eSpeak NG takes for another language, or that is not in a script in which it reads this one, has a
-    fault: it would bring in phones of that other language, or names of letters.
+    A phoneme keeps its length mark, diacritics and, in tone languages, its tone as eSpeak NG writes it: a digit, but
+    ɜ for 3 ("aː2", "aːɜ"). A word that eSpeak NG takes for another language, or that is not in a script in which it
+    reads this one, has a fault: it would bring in phones of that other language, or names of letters.
 
     Args:
         words: Without white space or control characters.
@@ -102,7 +102,7 @@ def phonemes(
         InputError: espeakng-loader is not installed, or there is no such language.
     """
     code = find_language(language)
-    scripts = "".join(rf"\p{{{script}}}" for script in (*scripts_of(code), "Common", "Inherited"))
+    scripts = "".join(rf"\p{{{script}}}" for script in (*_scripts_of(code), "Common", "Inherited"))
     readable = regex.compile(f"[{scripts}]*")
     lower = (lambda word: word.translate(_DOTLESS).lower()) if code in ("az", "tr", "tt") else str.lower
     spoken = []
@@ -115,7 +115,7 @@ def phonemes(
             if readable.fullmatch(word):
                 spoken.append(_spoken(_translated(library, lower(word)), stress))
             else:
-                spoken.append(Spoken((), f"is not written in {' or '.join(scripts_of(code))} letters, as {code!r} is"))
+                spoken.append(Spoken((), f"is not written in {' or '.join(_scripts_of(code))} letters, as {code!r} is"))
     if progress:
         progress(len(words), len(words))
     return spoken
@@ -152,7 +152,7 @@ def languages() -> dict[str, str]:
         return {code: name for code, (name, _) in _voices().items()}
 
 
-def scripts_of(code: str) -> list[str]:
+def _scripts_of(code: str) -> list[str]:
     """The Unicode scripts in which eSpeak NG reads a language."""
     for scripts, codes in _SCRIPTS.items():
         if {code, code.split("-")[0]} & set(codes.split()):

@@ -14,6 +14,7 @@ import torch
 
 from asr.data import Utterance, load_batches, read_cuts
 from asr.decoding import Decoding, decoding_for, greedy_decoding
+from asr.errors import InputError
 from asr.files import make_folder, write_json, write_jsonl
 from asr.model_folder import Model
 from asr.provenance import provenance
@@ -44,6 +45,7 @@ class Recognized:
     loss: float
     tokens: int
     left_out: bool  # of the loss: more tokens than CTC can fit into its frames
+    comparable: bool = True  # not where phones are decoded, and words of the reference have none
 
     @property
     def hypothesis(self) -> Hypothesis:
@@ -93,6 +95,7 @@ def recognize(
                 loss=float(loss.per_item[i]),
                 tokens=said,
                 left_out=bool(loss.left_out[i]),
+                comparable=not (decoding.units and tokenizer.encode_known(batch.texts[i])[1]),
             )
 
 
@@ -127,7 +130,19 @@ def evaluate(
     elapsed = time.perf_counter() - started
     ordered = [results[utterance.id] for utterance in utterances]
     unit = score_unit(model, search)
-    result = score([r.reference for r in ordered], [r.hypothesis.text for r in ordered], unit=unit)
+    comparable = [r for r in ordered if r.comparable]
+    if not comparable:
+        raise InputError(
+            "no utterance has a pronunciation of every word, which a phone error rate needs",
+            where=cuts,
+            remedy="decode words: leave --greedy out",
+        )
+    if len(comparable) < len(ordered):
+        apart = len(ordered) - len(comparable)
+        log.warning(
+            "%s: %d utterances with words without pronunciation are left out of the phone error rate", cuts, apart
+        )
+    result = score([r.reference for r in comparable], [r.hypothesis.text for r in comparable], unit=unit)
     if out_dir is not None:
         seconds = sum(utterance.duration for utterance in utterances)
         write_jsonl(out_dir / "hypotheses.jsonl", [_row(r, search.several) for r in ordered])

@@ -14,22 +14,26 @@ import hashlib
 import logging
 import threading
 import unicodedata
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
-from typing import NamedTuple, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
 from asr import g2p_kernel as kernel
 from asr.errors import InputError
-from asr.lm.ngram import NgramModel, NgramTable, build_ngram, read_ngram, save_ngram
+from asr.files import file_sha256, write_text
+from asr.lm.corpus import BOS, EOS, Corpus
+from asr.lm.estimate import EstimateOptions, estimate_ngram
+from asr.lm.ngram import NgramModel, read_ngram, save_ngram
 from asr.numba_cache import prepare
 
 log = logging.getLogger(__name__)
 _lock = threading.Lock()  # of the cache: a model is learnt by one thread
 
-FORMAT = 1  # of cached models: raise it where training changes
+FORMAT = 2  # of cached models: raise it where training changes
 ORDER = 6
 BEAM_SIZE = 24
 _UNEVEN = 0.02  # how likely graphones are, before learning, that are not a letter with a phone; those being 1
@@ -59,10 +63,10 @@ class G2p:
         self._phones: list[Units] = []
         for number, word in enumerate(ngram.words):
             letters, separator, phones = word.partition(_SEPARATOR)
+            self._phones.append(tuple(phones.split(_PARTING)) if phones else ())
             if separator:
                 begin, _ = self._ranges.get(letters, (number, number))
                 self._ranges[letters] = begin, number + 1
-                self._phones.append(tuple(phones.split(_PARTING)) if phones else ())
         n = ngram
         self._tree = kernel.Tree(n.word, n.log_prob, n.link, n.first, n.backoff, n.is_state, n.start, n.eos)
 
@@ -97,56 +101,42 @@ def train_g2p(pronunciations: Iterable[Pronunciation], *, order: int = ORDER) ->
     ]
     if not pairs:
         raise InputError("no word to learn pronunciations from: each has to have units, at most two a letter")
-    sequences, words = _graphones(pairs)
-    return G2p(_estimate(sequences, words, order))
+    return G2p(estimate_ngram(_graphones(pairs), EstimateOptions(order=order), quiet=True))
 
 
-def cached_g2p(pronunciations: Sequence[Pronunciation], folder: str | Path, *, order: int = ORDER) -> G2p:
-    """As `train_g2p`, but kept in a folder under a hash of the pronunciations; a damaged file is made anew."""
-    digest = hashlib.sha256(f"{FORMAT} {order}\n".encode())
+def cached_g2p(pronunciations: Sequence[Pronunciation], path: str | Path) -> G2p:
+    """As `train_g2p`, but kept in a file, with a seal beside it over what it was learnt from and what it holds.
+
+    A file whose seal does not fit (it is damaged, or of other pronunciations) is made anew.
+    """
+    path = Path(path)
+    seal = path.with_suffix(".sha256")
+    learnt_from = hashlib.sha256(f"{FORMAT}\n".encode())
     for word, phones in pronunciations:
-        digest.update(f"{word}\t{' '.join(phones)}\n".encode("utf-8", "backslashreplace"))
-    path = Path(folder) / f"g2p-{digest.hexdigest()[:32]}.safetensors"
+        learnt_from.update(f"{word}\t{' '.join(phones)}\n".encode("utf-8", "backslashreplace"))
+
+    def digest() -> str:
+        return f"{learnt_from.hexdigest()} {file_sha256(path)}\n"
+
     with _lock:
-        if path.exists():
-            try:
+        with suppress(OSError, InputError):
+            if seal.read_bytes() == digest().encode():
                 return G2p(read_ngram(path))
-            except InputError as e:
-                log.warning("%s: the model is made anew", e)
         log.info("learning from %s pronunciations how words are said (once)", f"{len(pronunciations):,}")
-        model = train_g2p(pronunciations, order=order)
+        model = train_g2p(pronunciations)
         try:
             save_ngram(model.ngram, path)
-        except InputError as e:  # a full disk, a folder that cannot be written
+            write_text(seal, digest())
+        except (InputError, OSError) as e:  # a full disk, a folder that cannot be written
             log.warning("%s: the next run learns anew", e)
         return model
-
-
-def error_rates(model: G2p, pronunciations: Mapping[str, Sequence[Units]]) -> tuple[float, float]:
-    """Phone and word error rate of guesses, each against the nearest of a word's pronunciations."""
-    errors = phones = wrong = 0
-    for word, several in pronunciations.items():
-        guess = model.guess(word)
-        distance, length = min((_distance(guess, units), len(units)) for units in several)
-        errors, phones, wrong = errors + distance, phones + length, wrong + (distance > 0)
-    return errors / phones, wrong / len(pronunciations)
-
-
-def _distance(a: Units, b: Units) -> int:
-    """Levenshtein's."""
-    row = list(range(len(b) + 1))
-    for i, x in enumerate(a, 1):
-        above, row[0] = row[0], i
-        for j, y in enumerate(b, 1):
-            above, row[j] = row[j], min(row[j] + 1, row[j - 1] + 1, above + (x != y))
-    return row[-1]
 
 
 # ---------------------------------------------------------------------------------------------- alignment
 
 
-def _graphones(pairs: Sequence[Pronunciation]) -> tuple[list[list[int]], list[str]]:
-    """Each word as graphones, by number, and how they are written, in order; words without alignment are left out."""
+def _graphones(pairs: Sequence[Pronunciation]) -> Corpus:
+    """Each word as a sentence of graphones, as they are written, in order; words without alignment are left out."""
     corpus = _corpus(pairs)
     prob = _initial(corpus)
     few = _corpus(pairs[:1])
@@ -162,9 +152,10 @@ def _graphones(pairs: Sequence[Pronunciation]) -> tuple[list[list[int]], list[st
         log_prob = np.log(prob)
     moves = kernel.align(corpus, log_prob)
     written = [list(_cut(pair, moves[a:])) for pair, a in zip(pairs, corpus.letter_first.tolist(), strict=False)]
-    words = sorted({graphone for word in written for graphone in word})
+    words = ["<unk>", "<s>", "</s>", *sorted({graphone for word in written for graphone in word})]
     number = {graphone: i for i, graphone in enumerate(words)}
-    return [[number[graphone] for graphone in word] for word in written if word], words
+    ids = [i for word in written if word for i in (BOS, *(number[graphone] for graphone in word), EOS)]
+    return Corpus(words, np.array(ids, np.int32))
 
 
 def _initial(corpus: kernel.Corpus) -> Floats:
@@ -212,92 +203,3 @@ def _pairs(flat: Ints, size: int) -> tuple[Ints, int]:
     """(N,) the number of the pair that begins at each place (those across words are never used), and how many."""
     unique, inverse = np.unique(flat * size + np.append(flat[1:], 0), return_inverse=True)
     return inverse.astype(np.int64), len(unique)
-
-
-# ---------------------------------------------------------------------------------------------- n-grams
-
-
-def _estimate(sequences: Sequence[Sequence[int]], words: Sequence[str], order: int) -> NgramModel:
-    """Interpolated modified Kneser-Ney (Chen and Goodman, 1999, section 4.1.6) over sequences of word numbers.
-
-    All n-grams are kept. <unk> has next to no probability: every graphone is known.
-    """
-    vocabulary = [*words, "<unk>", "<s>", "</s>"]
-    bos, eos, vocab = len(words) + 1, len(words) + 2, len(vocabulary)
-    flat = np.array([number for each in sequences for number in (bos, *each, eos)], np.int64)
-    begins = np.cumsum([0, *(len(each) + 2 for each in sequences)])[:-1]
-    place = np.arange(flat.size) - np.repeat(begins, np.diff(np.append(begins, flat.size)))  # in its sequence
-    grams = [_unique_grams(flat, place, None, vocab)]
-    order = min(order, int(place.max()) + 1)
-    while len(grams) < order:
-        grams.append(_unique_grams(flat, place, grams[-1], vocab))
-    tables: list[NgramTable] = []
-    below: Floats = np.full(vocab, 1.0 / (vocab - 2))  # after nothing at all, each word but <unk> and <s>
-    for n, gram in enumerate(grams, 1):
-        ids = flat[gram.first[:, None] + np.arange(1 - n, 1)]
-        counts = _continuations(gram, grams[n], ids[:, 0] == bos) if n < order else gram.counts
-        if n == 1:
-            counts = np.where(ids[:, 0] == bos, 0, counts)
-            prob, _ = _interpolated(counts, np.zeros_like(counts), 1, below[ids[:, 0]])
-        else:
-            context, suffix = grams[n - 2].number[gram.first - 1], grams[n - 2].number[gram.first]
-            prob, left = _interpolated(counts, context, len(grams[n - 2].first), below[suffix])
-            tables[-1].backoff[:] = np.log10(left)
-        below = prob
-        tables.append(_table(ids, prob))
-    return build_ngram(vocabulary, [_all_words(tables[0], vocab, bos), *tables[1:]])
-
-
-class _Grams(NamedTuple):
-    """The n-grams of one order: (N,) the token at which each ends first, (N,) how often it is there, and (tokens,) the
-    number of the one that ends at each token, -1 where none does."""
-
-    first: Ints
-    counts: Ints
-    number: Ints
-
-
-def _unique_grams(flat: Ints, place: Ints, shorter: _Grams | None, vocab: int) -> _Grams:
-    """The n-grams that are one token longer than `shorter`, of one token where that is None."""
-    at: Ints = np.arange(flat.size)
-    if shorter is not None:
-        at = at[1:][(place[1:] > 0) & (shorter.number[:-1] >= 0)]
-    key = flat[at] if shorter is None else shorter.number[at - 1] * vocab + flat[at]
-    _, first, inverse, counts = np.unique(key, return_index=True, return_inverse=True, return_counts=True)
-    number = np.full(flat.size, -1, np.int64)
-    number[at] = inverse
-    return _Grams(at[first], counts.astype(np.int64), number)
-
-
-def _continuations(gram: _Grams, longer: _Grams, begins: npt.NDArray[np.bool_]) -> Ints:
-    """How many different words stand before each n-gram; how often it is there where it begins with <s>."""
-    kinds = np.bincount(gram.number[longer.first], minlength=len(gram.first))
-    return np.where(begins, gram.counts, kinds)
-
-
-def _interpolated(counts: Ints, context: Ints, size: int, lower: Floats) -> tuple[Floats, Floats]:
-    """Probabilities of n-grams, and what each of `size` contexts leaves to the lower order: all where none follows."""
-    k = np.arange(5)
-    of = np.maximum(np.bincount(np.minimum(counts, 5), minlength=6)[:5], 1)  # how many n-grams are there k times
-    steps = np.append(0.0, k[1:4] - k[2:5] * of[1] / (of[1] + 2 * of[2]) * of[2:5] / of[1:4])
-    discount = np.clip(steps, 0.1 * k[:4], 0.9 * k[:4])[np.minimum(counts, 3)]
-    totals = np.bincount(context, counts, size)
-    left = np.bincount(context, discount, size)
-    safe = np.maximum(totals, 1)
-    share = np.where(totals > 0, left / safe, 1.0)
-    prob = (counts - discount) / safe[context] + share[context] * lower
-    return prob, share
-
-
-def _table(ids: Ints, prob: Floats) -> NgramTable:
-    log_prob = np.log10(np.clip(prob, 1e-30, 1.0)).astype(np.float32)
-    return NgramTable(ids.astype(np.int32), log_prob, np.zeros(len(ids), np.float32))
-
-
-def _all_words(table: NgramTable, vocab: int, bos: int) -> NgramTable:
-    """Unigrams with every word: <unk> is in no sequence; nothing goes to <s>."""
-    log_prob = np.full(vocab, -30.0, np.float32)
-    backoff = np.zeros(vocab, np.float32)
-    log_prob[table.ids[:, 0]], backoff[table.ids[:, 0]] = table.log_prob, table.backoff
-    log_prob[bos] = -30.0
-    return NgramTable(np.arange(vocab, dtype=np.int32)[:, None], log_prob, backoff)

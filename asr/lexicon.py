@@ -7,6 +7,7 @@ the word are from: `word<TAB>units<TAB>source`.
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -69,6 +70,8 @@ def read_lexicon(path: str | Path) -> Lexicon:
         word = word.strip()
         if not word:
             raise InputError("no word stands before the tab", where=where)
+        if any(unicodedata.category(character) == "Cc" for character in word + units.replace("\t", " ")):
+            raise InputError(f"{word!r} has control characters", where=where)  # a terminal would obey them
         if len(word.split()) > 1:
             remedy = "separate the word from its units by a tab" if not tab else "a word has no space inside"
             raise InputError(f"{word!r} is not one word", where=where, remedy=remedy)

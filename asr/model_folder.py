@@ -2,13 +2,15 @@
 
     config.yaml         format, the ModelConfig, and `decoding`: options of beam search, where they were tuned
     model.safetensors   weights; `log_prior` of the tokens and `trained_on`, numbers that stand for utterances
-    tokens.txt          a token a line; tokenizer.model beside it, where they are SentencePiece's
+    tokens.txt          a token a line; tokenizer.model (SentencePiece) or pronunciations.txt (phones) beside it
     README.md           the model card
     lm.safetensors      an n-gram model, where there is one (asr.lm.ngram)
-    lexicon.txt         a lexicon, where there is one (asr.lexicon); phones always have it
+    lexicon.txt         the words that can be heard, where they are limited (asr.lexicon); of phones, where they are
+                        others than those of pronunciations.txt
 
 What further heads have of their own is named after the kind of their tokens: tokens-characters.txt,
-`log_prior.characters`, and `decoding_of: {characters: ...}`.
+lexicon-characters.txt, `log_prior.characters`, `decoding_of: {characters: ...}`. One without its own language model has
+that of the first.
 
 Folders come from strangers: YAML is read as plain values, interpolations are refused, and the weights' header is
 checked against the configuration before memory is taken.
@@ -49,11 +51,13 @@ class Head:
     tokenizer: Tokenizer
     log_prior: torch.Tensor | None = None  # (V,) log of the mean posterior of each token on training speech
     decoding: BeamOptions | None = None  # as tuned
+    lm: Path | None = None  # the folder's own language model
+    lexicon: Path | None = None
 
 
 @dataclass
 class Model:
-    """A recogniser with all it needs to be used; `tokenizer`, `log_prior` and `decoding` are the main head's."""
+    """A recogniser with all it needs to be used; what a Head has, too, is the main head's."""
 
     recognizer: Recognizer
     tokenizer: Tokenizer
@@ -63,7 +67,7 @@ class Model:
     trained_on: torch.Tensor | None = None  # int64, sorted: utterance_keys of what it was trained on
     decoding: BeamOptions | None = None
     lm: Path | None = None  # the folder's own language model
-    lexicon_file: Path | None = None
+    lexicon: Path | None = None
     others: dict[str, Head] = field(default_factory=dict)  # the heads that are not used, by the kinds of their tokens
 
     def normalizer(self) -> TextNormalizer:
@@ -78,7 +82,8 @@ class Model:
     @property
     def heads(self) -> dict[str, Head]:
         """All heads, the configuration's first one first."""
-        found = {self.recognizer.main: Head(self.tokenizer, self.log_prior, self.decoding), **self.others}
+        main = Head(self.tokenizer, self.log_prior, self.decoding, self.lm, self.lexicon)
+        found = {self.recognizer.main: main, **self.others}
         return {kind: found[kind] for kind in self.config.kinds}
 
     @property
@@ -86,20 +91,15 @@ class Model:
         """The tokenizer of each head."""
         return {kind: head.tokenizer for kind, head in self.heads.items()}
 
-    @property
-    def lexicon(self) -> Path | None:
-        """The folder's own lexicon, where it is in the main head's units."""
-        mine = self.recognizer.main == "phones" or "phones" not in self.config.kinds
-        return self.lexicon_file if mine else None
-
     def use_head(self, kind: str) -> None:
         """Makes another head the main one."""
         heads = self.heads
         if kind not in heads:
             raise InputError(f"{self.name or 'the model'} has no head {kind!r}", remedy=f"it has {', '.join(heads)}")
         head = heads.pop(kind)
-        self.tokenizer, self.log_prior, self.decoding = head.tokenizer, head.log_prior, head.decoding
-        self.recognizer.main, self.others = kind, dict(heads)
+        for name, value in vars(head).items():
+            setattr(self, name, value)
+        self.recognizer.main, self.others = kind, heads
 
 
 def pretrained_names() -> list[str]:
@@ -128,12 +128,14 @@ def save_model(folder: str | Path, model: Model, card: str) -> None:
         staging.mkdir(parents=True)
         (staging / "config.yaml").write_text(_config_text(model), encoding="utf-8")
         (staging / "README.md").write_text(card, encoding="utf-8")
-        for kind, head in model.heads.items():
-            head.tokenizer.save(staging / f"tokens{_suffix(model.config, kind, '-')}.txt")
         (staging / "model.safetensors").write_bytes(save(_state(model)))
-        for source, name in ((model.lm, "lm.safetensors"), (model.lexicon_file, "lexicon.txt")):
-            if source is not None:
-                shutil.copyfile(source, staging / name)
+        copied: set[Path] = set()
+        for kind, head in model.heads.items():
+            head.tokenizer.save(staging / head_file(model.config, kind, "tokens.txt"))
+            for source, name in ((head.lm, "lm.safetensors"), (head.lexicon, "lexicon.txt")):
+                if source is not None and source not in copied:  # heads may share a language model
+                    shutil.copyfile(source, staging / head_file(model.config, kind, name))
+                    copied.add(source)
 
 
 def update_model(folder: str | Path, model: Model) -> None:
@@ -148,9 +150,14 @@ def update_model(folder: str | Path, model: Model) -> None:
             temporary.write_bytes(save(state))
 
 
-def _suffix(config: ModelConfig, kind: str, joint: str) -> str:
-    """What is appended to the names of a head's things: nothing to those of the configuration's first."""
-    return "" if kind == config.kinds[0] else joint + kind
+def head_file(config: ModelConfig, kind: str, name: str) -> str:
+    """The name of a head's file: that of the configuration's first head, or tokens-characters.txt for tokens.txt."""
+    stem, _, ending = name.partition(".")
+    return name if kind == config.kinds[0] else f"{stem}-{kind}.{ending}"
+
+
+def _prior_name(config: ModelConfig, kind: str) -> str:
+    return "log_prior" if kind == config.kinds[0] else f"log_prior.{kind}"
 
 
 def _state(model: Model) -> dict[str, torch.Tensor]:
@@ -158,7 +165,7 @@ def _state(model: Model) -> dict[str, torch.Tensor]:
     state = {name: value.detach().cpu().contiguous() for name, value in model.recognizer.state_dict().items()}
     for kind, head in model.heads.items():
         if head.log_prior is not None:
-            state["log_prior" + _suffix(model.config, kind, ".")] = head.log_prior
+            state[_prior_name(model.config, kind)] = head.log_prior
     if model.trained_on is not None:
         state["trained_on"] = model.trained_on
     return state
@@ -185,31 +192,31 @@ def load_model(model: str | Path, *, head: str | None = None) -> Model:
     """
     folder = find_model(model)
     config, decoding = _read_config(folder / "config.yaml")
-    lm, lexicon_file = (
-        file if file.is_file() else None for file in (folder / "lm.safetensors", folder / "lexicon.txt")
-    )
     heads: dict[str, Head] = {}
     for kind in config.kinds:
-        path = folder / f"tokens{_suffix(config, kind, '-')}.txt"
-        for needed in [path, folder / "lexicon.txt"] if kind == "phones" else [path]:
-            if not needed.is_file():
-                raise InputError(f"has no {needed.name}", where=folder, remedy="copy the whole folder")
-        heads[kind] = Head(load_tokenizer(kind, path), decoding=decoding.get(kind))
+        tokens, own_lm, lexicon = (
+            folder / head_file(config, kind, name) for name in ("tokens.txt", "lm.safetensors", "lexicon.txt")
+        )
+        if not tokens.is_file():
+            raise InputError(f"has no {tokens.name}", where=folder, remedy="copy the whole folder")
+        heads[kind] = Head(
+            load_tokenizer(kind, tokens),
+            decoding=decoding.get(kind),
+            lm=next((path for path in (own_lm, folder / "lm.safetensors") if path.is_file()), None),
+            lexicon=lexicon if lexicon.is_file() else None,
+        )
     sizes = {kind: len(head.tokenizer) for kind, head in heads.items()}
     recognizer = build_recognizer(config, sizes, without_weights=True)
     weights = _read_weights(folder / "model.safetensors", config, recognizer)
     for name, each in heads.items():
-        each.log_prior = weights.pop("log_prior" + _suffix(config, name, "."), None)
+        each.log_prior = weights.pop(_prior_name(config, name), None)
     trained_on = weights.pop("trained_on", None)
     recognizer.load_state_dict(weights, assign=True)
     recognizer.eval().requires_grad_(False)
     path = folder.resolve()  # exp/fsdd/model is called fsdd
     name = path.parent.name if path.name == "model" else path.name
     main = heads.pop(config.kinds[0])
-    loaded = Model(
-        recognizer, main.tokenizer, config, name, main.log_prior, trained_on, main.decoding, lm, lexicon_file
-    )
-    loaded.others = heads
+    loaded = Model(recognizer, config=config, name=name, trained_on=trained_on, others=heads, **vars(main))
     if head is not None:
         loaded.use_head(head)
     return loaded
@@ -272,7 +279,7 @@ def _read_weights(path: Path, config: ModelConfig, recognizer: Recognizer) -> di
     expected = {name: list(value.shape) for name, value in recognizer.state_dict().items()}
     found = {name: entry.get("shape") for name, entry in header.items()}
     for kind in config.kinds:
-        if (prior := "log_prior" + _suffix(config, kind, ".")) in found:
+        if (prior := _prior_name(config, kind)) in found:
             expected[prior] = expected[f"heads.{kind}.bias"]
     if "trained_on" in found:
         shape = found["trained_on"]

@@ -10,7 +10,7 @@ import logging
 import unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property, lru_cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -26,13 +26,14 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-ENGLISH = ("en", "en-us")  # CMUdict is American
+_ENGLISH = ("en", "en-us")  # CMUdict is American
 _MOST_CHARACTERS = 100  # of a word
 _FEW = 1000  # pronunciations: who learns from fewer guesses badly
 _SHOWN = 10  # words that a message names
 _LONG = 30  # characters of a word that it shows
+_APOSTROPHES = str.maketrans("\u2019\u2018\u02bc\u00b4`", "'''''")
 _CONTROL = regex.compile(r"[\p{Cc}\p{Cf}\p{Co}\p{Cs}--[\u200c\u200d]]", regex.V1)  # joiners shape letters
-_SYMBOL = regex.compile(r"[\p{S}\p{P}--['\u2019\u02bc.,\u05f3\u05f4-]]", regex.V1)
+_SYMBOL = regex.compile(r"[\p{S}\p{P}--['.,\u05f3\u05f4-]]", regex.V1)
 _SAYABLE = regex.compile(r"[\p{L}\p{N}]")
 
 Progress = Callable[[int, int], None]  # words done, words in all
@@ -43,21 +44,30 @@ class Pronunciations:
     """What was found for a list of words.
 
     Args:
-        lexicon: The words that have pronunciations, in the order of the list, with their sources.
+        said: What is said for the words that have pronunciations, in the order of the list.
         left_out: The words that have none, and why.
     """
 
-    lexicon: Lexicon
-    left_out: dict[str, str] = field(default_factory=dict)
+    said: dict[str, Said]
+    left_out: dict[str, str]
+
+    @cached_property
+    def lexicon(self) -> Lexicon:
+        """The words that have pronunciations, with their sources.
+
+        Raises:
+            InputError: There is none.
+        """
+        if not self.said:
+            why = _examples(self.left_out, 3)
+            raise InputError("none of the words has a pronunciation", where="words", remedy=why)
+        pairs = tuple((word, units) for word, said in self.said.items() for units in said.pronunciations)
+        return Lexicon(pairs, {word: said.source for word, said in self.said.items()})
 
     @property
     def counts(self) -> dict[str, int]:
         """How many words there are of each source, most frequent first."""
-        return dict(Counter(self.lexicon.sources.values()).most_common())
-
-    def of_source(self, source: str) -> list[tuple[str, Units]]:
-        """The pronunciations from one source."""
-        return [pair for pair in self.lexicon.pronunciations if self.lexicon.sources[pair[0]] == source]
+        return dict(Counter(said.source for said in self.said.values()).most_common())
 
 
 def pronounce(
@@ -68,13 +78,14 @@ def pronounce(
     stress: bool = False,
     guess: bool = True,
     progress: Progress | None = None,
-) -> Lexicon:
-    """A lexicon of words with their pronunciations; words without any are left out, and named in a warning.
+) -> Pronunciations:
+    """Pronunciations of words; those that have none are named in a warning.
 
-    Words are written in the lexicon as they are given and looked up in any case.
+    Words are written in the lexicon as they are given and looked up in any case, with any apostrophe.
 
     Args:
-        words: Each one word, without white space; those that come again are passed over.
+        words: Each one word, without white space; those that come again are passed over. They are asked for when
+            `language` and `lexicon` have been found good.
         language: One of eSpeak NG's codes, such as "fr"; "en" and "en-us" are looked up in CMUdict. "": `lexicon`
             alone counts, and is what the guess learns from.
         lexicon: A lexicon file of the user's, asked first.
@@ -83,52 +94,36 @@ def pronounce(
         progress: Called with the words done and the words in all.
 
     Raises:
-        InputError: There are no words, no such language or file, neither of them is given, a package is not
-            installed, or no word has a pronunciation.
+        InputError: There are no words, no such language or file, neither of them is given, or a package is not
+            installed.
     """
-    found = find_pronunciations(
-        words, language=language, lexicon=lexicon, stress=stress, guess=guess, progress=progress
-    )
-    if found.left_out:
-        log.warning("%s words are left out: %s", f"{len(found.left_out):,}", examples(found.left_out))
-    return found.lexicon
-
-
-def find_pronunciations(
-    words: Iterable[str],
-    *,
-    language: str = "",
-    lexicon: str | Path | None = None,
-    stress: bool = False,
-    guess: bool = True,
-    progress: Progress | None = None,
-) -> Pronunciations:
-    """As `pronounce`, but says what was left out and why instead of a warning."""
-    wanted = list(dict.fromkeys(words))
-    if not wanted:
-        raise InputError("there are no words to pronounce", where="words")
     code = language.strip().lower().replace("_", "-")
     if not code and lexicon is None:
         raise InputError("neither a language nor a lexicon is given", where="language", remedy="name one, such as en")
-    if code and code not in ENGLISH:
+    if code and code not in _ENGLISH:
         from asr.espeak import find_language
 
-        code = find_language(language.strip())  # before long work begins
-    own = _Listed(lexicon, plain=code in ENGLISH and not stress)
-    job = _Job(code, own, stress, guess, progress or (lambda done, total: None))
+        code = find_language(language.strip())
+    job = _Job(code, _Listed(lexicon), stress, guess, progress or (lambda done, total: None))
+    wanted = list(dict.fromkeys(words))
+    if not wanted:
+        raise InputError("there are no words to pronounce", where="words")
     job.run(wanted)
-    if not job.said:
-        raise InputError(
-            f"none of the {len(wanted):,} words has a pronunciation",
-            where="words",
-            remedy=examples(job.faults, 3),
-        )
-    pairs = tuple((word, units) for word in wanted if word in job.said for units in job.said[word].pronunciations)
-    sources = {word: job.said[word].source for word in wanted if word in job.said}
-    return Pronunciations(Lexicon(pairs, sources), {word: job.faults[word] for word in wanted if word in job.faults})
+    found = Pronunciations(
+        {word: job.said[word] for word in wanted if word in job.said},
+        {word: job.faults[word] for word in wanted if word in job.faults},
+    )
+    if found.said and found.left_out:
+        log.warning("%s left out: %s", counted(len(found.left_out), "word"), _examples(found.left_out))
+    return found
 
 
-def examples(left_out: Mapping[str, str], most: int = _SHOWN) -> str:
+def counted(number: int, thing: str) -> str:
+    """1 word, 2,000 words."""
+    return f"{number:,} {thing}" + ("s" if number != 1 else "")
+
+
+def _examples(left_out: Mapping[str, str], most: int = _SHOWN) -> str:
     """Some of the words that were left out, by the reason."""
     by_fault: dict[str, list[str]] = {}
     for word, fault in left_out.items():
@@ -144,27 +139,28 @@ def _shown(word: str) -> str:
     return repr(word if len(word) <= _LONG else f"{word[:_LONG]}...")
 
 
-class _Listed:
-    """The user's words, found as they are written or else in lower case. Callable: a word -> what is said."""
+def _normal(word: str) -> str:
+    """As words are looked up, but for case: composed, with ASCII apostrophes."""
+    return unicodedata.normalize("NFC", word).translate(_APOSTROPHES)
 
-    def __init__(self, path: str | Path | None, plain: bool) -> None:
+
+class _Listed:
+    """The user's words, found as they are written or else in lower case. Callable: a normal word -> what is said."""
+
+    def __init__(self, path: str | Path | None) -> None:
         self.path = path
         self.pairs: list[tuple[str, Units]] = []  # of words in lower case, as read
         self._exact: dict[str, list[Units]] = {}
         self._lower: dict[str, list[Units]] = {}
         for word, units in read_lexicon(path).pronunciations if path is not None else ():
-            said = without_stress(units) if plain else units
-            word = unicodedata.normalize("NFC", word)
-            self.pairs.append((word.lower(), said))
+            word = _normal(word)
+            self.pairs.append((word.lower(), units))
             for table, key in ((self._exact, word), (self._lower, word.lower())):
-                known = table.setdefault(key, [])
-                if said not in known:
-                    known.append(said)
+                table.setdefault(key, []).append(units)
 
     def __call__(self, word: str) -> Said | None:
-        word = unicodedata.normalize("NFC", word)
         found = self._exact.get(word) or self._lower.get(word.lower())
-        return Said(found, "user") if found else None
+        return Said(list(dict.fromkeys(found)), "user") if found else None
 
 
 class _Job:
@@ -180,37 +176,37 @@ class _Job:
         for word in words:
             if fault := _unusable(word):
                 self.faults[word] = fault
-            elif found := self._own(word):
+            elif found := self._own(_normal(word)):
                 self.said[word] = found
             else:
                 rest.append(word)
-        if self._code in ENGLISH:
-            guess = _Guess(partial(english_g2p, self._stress)) if self._guess else None
+        if self._code in _ENGLISH:
+            guess = _Guess(partial(_english_g2p, self._stress)) if self._guess else None
             self._each(rest, English(self._own, guess).say)
+            if not self._stress:
+                self.said = {word: _plain(said) for word, said in self.said.items()}
         elif self._code:
             self._by_espeak(rest)
         else:
             self._each(rest, partial(_by_parts, own=self._own, guess=_Guess(self._learn_own) if self._guess else None))
         for word in rest:
             if word not in self.said:
-                self.faults.setdefault(word, _unsaid(word, self._guess))
+                self.faults.setdefault(word, _unsaid(_normal(word), self._guess))
         self._check_units()
 
     def _each(self, words: Sequence[str], say: Callable[[str], Said | None]) -> None:
-        plain = self._code in ENGLISH and not self._stress
         for done, word in enumerate(words):
             if done % 1000 == 0:
                 self._progress(done, len(words))
-            if said := say(word):
-                units = map(without_stress, said.pronunciations) if plain else said.pronunciations
-                self.said[word] = Said(list(units), said.source)  # a lexicon has none twice
+            if said := say(_normal(word)):
+                self.said[word] = said
         self._progress(len(words), len(words))
 
     def _by_espeak(self, words: Sequence[str]) -> None:
         from asr.espeak import phonemes
 
-        sayable = [word for word in words if not _unsayable(word)]
-        spoken = phonemes(sayable, self._code, stress=self._stress, progress=self._progress)
+        sayable = [word for word in words if not _unsayable(_normal(word))]
+        spoken = phonemes(list(map(_normal, sayable)), self._code, stress=self._stress, progress=self._progress)
         for word, (units, fault) in zip(sayable, spoken, strict=True):
             if fault:
                 self.faults[word] = fault
@@ -223,32 +219,29 @@ class _Job:
         """Words that eSpeak NG takes for another language, as it says the others; where these are enough."""
         from asr.g2p import train_g2p
 
-        pairs = [(word.lower(), s.pronunciations[0]) for word, s in self.said.items() if s.source == "espeak"]
+        pairs = [(_normal(word).lower(), s.pronunciations[0]) for word, s in self.said.items() if s.source == "espeak"]
         if len(pairs) < _FEW:
             return
         model = train_g2p(pairs)
         for word in words:
-            if units := model.guess(word.lower()):
+            if units := model.guess(_normal(word).lower()):
                 self.said[word] = Said([units], "guess")
                 del self.faults[word]
 
     def _learn_own(self) -> G2p:
-        from asr.g2p import cached_g2p
+        from asr.g2p import train_g2p
 
         if len(self._own.pairs) < _FEW:
-            log.warning(
-                "%s: guesses learn from %d pronunciations only: expect many mistakes",
-                self._own.path,
-                len(self._own.pairs),
-            )
-        return cached_g2p(self._own.pairs, cache_folder())
+            learnt_from = counted(len(self._own.pairs), "pronunciation")
+            log.warning("%s: guesses learn from %s only: expect many mistakes", self._own.path, learnt_from)
+        return train_g2p(self._own.pairs)  # quick, and the file changes: nothing is kept
 
     def _check_units(self) -> None:
         """Warns where the user's file is written in other units than the rest."""
         used = {unit for s in self.said.values() if s.source == "user" for units in s.pronunciations for unit in units}
         if not used or not self._code or all(s.source == "user" for s in self.said.values()):
             return
-        if self._code in ENGLISH:
+        if self._code in _ENGLISH:
             known = {unit for several in cmudict().values() for units in several for unit in units}
             known = known if self._stress else set(without_stress(tuple(known)))
         else:
@@ -277,7 +270,7 @@ class _Guess:
 
 
 @lru_cache(maxsize=2)
-def english_g2p(stress: bool) -> G2p:
+def _english_g2p(stress: bool) -> G2p:
     """What CMUdict teaches about spelling, from the cache where it is there."""
     from asr.g2p import cached_g2p
 
@@ -287,17 +280,23 @@ def english_g2p(stress: bool) -> G2p:
         if regex.fullmatch(r"[a-z']+", word)
         for units in several
     ]
-    return cached_g2p(list(dict.fromkeys(pairs)), cache_folder())
+    name = "english-stress.safetensors" if stress else "english.safetensors"
+    return cached_g2p(list(dict.fromkeys(pairs)), _cache_folder() / name)
 
 
-def cache_folder() -> Path:
-    """Where models of guesses are kept: ~/.cache/asr/g2p."""
+def _cache_folder() -> Path:
+    """Where models of guesses are kept."""
     return Path.home() / ".cache" / "asr" / "g2p"
+
+
+def _plain(said: Said) -> Said:
+    """Without stress; pronunciations that are then alike are one."""
+    return Said(list(dict.fromkeys(map(without_stress, said.pronunciations))), said.source)
 
 
 def _by_parts(word: str, *, own: _Listed, guess: _Guess | None) -> Said | None:
     """A word that the user's file lacks: the parts between its hyphens by the file or by guess."""
-    parts = [part for part in unicodedata.normalize("NFC", word).lower().split("-") if part]
+    parts = [part for part in word.lower().split("-") if part]
     said: list[Said | None] = []
     for part in parts:
         units = () if (found := own(part)) or guess is None else guess(part)
@@ -319,7 +318,7 @@ def _unusable(word: str) -> str:
 
 
 def _unsayable(word: str) -> str:
-    """Which of its characters no source can say; "" where there is none."""
+    """Which of a normal word's characters no source can say; "" where there is none."""
     if not _SAYABLE.search(word):
         return "has neither letters nor digits"
     if symbol := _SYMBOL.search(word):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import re
+import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -25,6 +26,7 @@ SPACE = "<space>"
 WORD_MARK = "\u2581"  # SentencePiece's, of a piece that begins a word
 BLANK_ID = 0
 Kind = Literal["characters", "bpe", "unigram", "words", "phones"]
+SIZED = ("bpe", "unigram", "words")  # those that `size` is for
 PIECES = 500  # of bpe and unigram, where no size is asked for
 _MOST_BYTES = 16 << 20  # of a tokenizer's file
 
@@ -44,10 +46,6 @@ class TokenizerConfig:
 
     def __post_init__(self) -> None:
         check(self.size == 0 or 2 <= self.size <= 1_000_000, f"tokenizer.size {self.size} is not from 2 to 1000000")
-        check(
-            not self.size or self.kind in ("bpe", "unigram", "words"),
-            f"tokenizer.size means nothing for {self.kind}: it is for bpe, unigram and words",
-        )
 
 
 class Tokenizer:
@@ -62,12 +60,12 @@ class Tokenizer:
 
     def __init__(self, tokens: Sequence[str]) -> None:
         if not tokens or tokens[0] != BLANK:
-            raise InputError(f"the first token is not {BLANK}", where="tokens")
+            raise InputError(f"the first token is not {BLANK}")
         for token, n in Counter(tokens).items():
             if n > 1:
-                raise InputError(f"token {token!r} stands there {n} times", where="tokens")
+                raise InputError(f"token {token!r} stands there {n} times")
         if len(tokens) < 2 or "" in tokens:
-            raise InputError("there is no token beside the blank, or an empty one", where="tokens")
+            raise InputError("there is no token beside the blank, or an empty one")
         self.tokens = list(tokens)
         self._ids = {token: i for i, token in enumerate(tokens) if i}
 
@@ -145,9 +143,9 @@ class PieceTokenizer(Tokenizer):
         try:
             self._processor = SentencePieceProcessor(model_proto=model)
         except RuntimeError as e:
-            raise InputError("is not a SentencePiece model, or damaged", where="tokenizer.model") from e
+            raise InputError("is not a SentencePiece model, or damaged") from e
         if not len(self._processor) or self._processor.unk_id() != BLANK_ID:
-            raise InputError("was not made by `asr train`: its first piece is not <unk>", where="tokenizer.model")
+            raise InputError("was not made by `asr train`: its first piece is not <unk>")
         super().__init__([BLANK, *map(self._processor.id_to_piece, range(1, len(self._processor)))])
         self.kind, self.model = kind, model
         self._characters = set("".join(self.tokens[1:])) - {WORD_MARK} | {" "}
@@ -213,6 +211,8 @@ class PieceTokenizer(Tokenizer):
             data = model.read_bytes() if size <= _MOST_BYTES else b""
         except OSError as e:
             raise InputError(f"cannot be read ({e.strerror or e})", where=model, remedy="copy the whole folder") from e
+        if not data:
+            raise InputError("is empty" if not size else f"of {size:,} bytes is too large", where=model)
         try:
             tokenizer = cls(data, kind)
         except InputError as e:
@@ -271,7 +271,7 @@ class PhoneTokenizer(Tokenizer):
         self.lexicon = lexicon
         for token in tokens[1:]:
             if token in (SPACE, BLANK) or token.startswith(WORD_MARK):
-                raise InputError(f"{token!r} cannot be a phone's name", where="tokens")
+                raise InputError(f"{token!r} cannot be a phone's name")
         self._said: dict[str, list[list[int]]] = {}
         for word, units in lexicon.pronunciations:
             if all(unit in self._ids for unit in units):
@@ -303,14 +303,14 @@ class PhoneTokenizer(Tokenizer):
         return " ".join(self.tokens[i] for i in ids if i != BLANK_ID)
 
     def save(self, path: str | Path) -> None:
-        """Writes tokens.txt, and lexicon.txt beside it."""
+        """Writes tokens.txt, and pronunciations.txt beside it."""
         super().save(path)
-        write_lexicon(self.lexicon, Path(path).with_name("lexicon.txt"))
+        write_lexicon(self.lexicon, Path(path).with_name("pronunciations.txt"))
 
     @classmethod
     def load(cls, path: str | Path) -> PhoneTokenizer:
-        """Reads tokens.txt, and lexicon.txt beside it."""
-        return cls(_read_tokens(path), read_lexicon(Path(path).with_name("lexicon.txt")))
+        """Reads tokens.txt, and pronunciations.txt beside it."""
+        return cls(_read_tokens(path), read_lexicon(Path(path).with_name("pronunciations.txt")))
 
 
 def train_tokenizer(config: TokenizerConfig, texts: Sequence[str], *, spaces: bool = True) -> Tokenizer:
@@ -346,7 +346,8 @@ def training_lexicon(config: TokenizerConfig, texts: Sequence[str]) -> Lexicon:
     counts = Counter(word for text in texts for word in text.split())
     words = sorted(counts, key=lambda word: (-counts[word], word))
     listed = read_lexicon(config.lexicon).words if config.lexicon else []  # all of them can be heard
-    return pronounce([*words, *listed], language=config.language, lexicon=config.lexicon or None, stress=config.stress)
+    own = config.lexicon or None
+    return pronounce([*words, *listed], language=config.language, lexicon=own, stress=config.stress).lexicon
 
 
 def load_tokenizer(kind: Kind, path: str | Path) -> Tokenizer:
@@ -371,6 +372,10 @@ def _read_tokens(path: str | Path) -> list[str]:
         Tokenizer(tokens)
     except InputError as e:
         raise InputError(str(e), where=path) from e
+    for number, token in enumerate(tokens, 1):
+        if any(unicodedata.category(character) == "Cc" for character in token) and len(token) > 1:
+            # A character of its own may have been in a training text; terminals would obey a sequence of them.
+            raise InputError(f"token {token!r} has control characters", where=f"{path}, line {number}")
     return tokens
 
 

@@ -20,7 +20,7 @@ from asr.config import to_dict
 from asr.data import Batch, Batches, Utterance, load_batches, read_cuts, utterance_seed
 from asr.errors import InputError
 from asr.evaluate import recognize, score_unit
-from asr.files import files_sha256, remove_leftovers, write_text
+from asr.files import remove_leftovers, write_text
 from asr.model_folder import Head, Model, load_model, save_model, update_model, utterance_keys
 from asr.models.recognizer import build_recognizer
 from asr.monitor import LogMonitor, Monitor, SilentMonitor, Validation, duration_words
@@ -31,7 +31,7 @@ from asr.provenance import provenance
 from asr.run_folder import check_same_run, only_process
 from asr.score import score
 from asr.text import TextNormalizer, has_word_spaces
-from asr.tokenizer import PhoneTokenizer, Tokenizer, train_tokenizer
+from asr.tokenizer import PhoneTokenizer, PieceTokenizer, Tokenizer, train_tokenizer
 from asr.train import TrainConfig, TrainResult, train
 
 if TYPE_CHECKING:
@@ -93,23 +93,24 @@ def _train_recognizer(
     config = resolve(config, training)
     facts = provenance()
     group = config.accumulate * fabric.world_size
+    model = new_model(config, training, name=out_dir.name, monitor=monitor)
     run = {
         "data": str(data_dir.resolve()),
-        "data_sha256": _digest(training, dev, folder_files(config.augment), *_lexicon_digest(config)),
+        "data_sha256": _digest(training, dev, folder_files(config.augment), _what_is_learnt(model)),
         "batches_per_step": group,
     }
     described = {"run": {**run, **facts}, **to_dict(config)}
     resumed = check_same_run(described, out_dir)
     fabric.barrier()  # all have looked before one writes
     check_folders(config.augment, config.model.features.sample_rate)
-    model = new_model(config, training, name=out_dir.name, monitor=monitor)
-    training = _sayable(model, training, monitor)
     recognizer = model.recognizer
     if fabric.is_global_zero:
         remove_leftovers(out_dir / "model")
-    if not resumed:
-        if check and fabric.is_global_zero:
+        if check and not resumed:
             _check_data(config, data_dir, training, dev, monitor)
+    training = _sayable(model, training, monitor)
+    model.trained_on = utterance_keys((u.id, u.duration) for u in training)
+    if not resumed:
         fit_normalizer(config, model, training)
         if fabric.is_global_zero:
             write_text(out_dir / "config.yaml", yaml.safe_dump(described, allow_unicode=True, sort_keys=False))
@@ -215,6 +216,7 @@ def estimate_time(
     fabric = launch(config.device)
     config = resolve(config, training)
     model = new_model(config, training, name="trial", monitor=SilentMonitor())
+    training = _sayable(model, list(training), SilentMonitor())
     optimizer = torch.optim.AdamW(model.recognizer.parameters())
     recognizer = fabric.setup_module(model.recognizer)
     last = config.epochs - 1  # when all augmentation is on
@@ -246,11 +248,14 @@ def estimate_time(
 
 
 def resolve(config: TrainConfig, training: Sequence[Utterance]) -> TrainConfig:
-    """The configuration with what the data decides: whether texts have words."""
+    """The configuration with what the data decides, whether texts have words, and a lexicon's whole path."""
     text = config.model.text
     if text.words == "auto":
         text = replace(text, words="spaces" if has_word_spaces(u.text for u in training) else "none")
-    return replace(config, model=replace(config.model, text=text))
+    tokenizer = config.model.tokenizer
+    if tokenizer.lexicon:
+        tokenizer = replace(tokenizer, lexicon=str(Path(tokenizer.lexicon).resolve()))
+    return replace(config, model=replace(config.model, text=text, tokenizer=tokenizer))
 
 
 def new_model(config: TrainConfig, training: Sequence[Utterance], *, name: str, monitor: Monitor) -> Model:
@@ -258,10 +263,9 @@ def new_model(config: TrainConfig, training: Sequence[Utterance], *, name: str, 
     tokenizers = _tokenizers(config, training, monitor)
     torch.manual_seed(config.seed)
     recognizer = build_recognizer(config.model, {kind: len(tokenizer) for kind, tokenizer in tokenizers.items()})
-    keys = utterance_keys((u.id, u.duration) for u in training)
     main, *others = tokenizers
     heads = {kind: Head(tokenizers[kind]) for kind in others}
-    return Model(recognizer, tokenizers[main], config.model, name=name, trained_on=keys, others=heads)
+    return Model(recognizer, tokenizers[main], config.model, name=name, others=heads)
 
 
 def fit_normalizer(config: TrainConfig, model: Model, training: Sequence[Utterance]) -> None:
@@ -314,10 +318,16 @@ def _digest(*parts: Sequence[object]) -> str:
     return hashlib.sha256(repr(parts).encode("utf-8", "backslashreplace")).hexdigest()[:16]
 
 
-def _lexicon_digest(config: TrainConfig) -> list[str]:
-    """Of the file of pronunciations, if the run depends on one."""
-    path = config.model.tokenizer.lexicon
-    return [files_sha256([Path(path)])] if path and "phones" in config.model.kinds else []
+def _what_is_learnt(model: Model) -> list[object]:
+    """The tokens of each head, and how they spell: what makes them may be of another version when a run goes on."""
+    parts: list[object] = []
+    for tokenizer in model.tokenizers.values():
+        parts.append(tokenizer.tokens)
+        if isinstance(tokenizer, PhoneTokenizer):
+            parts.append(tokenizer.lexicon.pronunciations)
+        if isinstance(tokenizer, PieceTokenizer):
+            parts.append(tokenizer.model)
+    return parts
 
 
 def _tokenizers(config: TrainConfig, training: Sequence[Utterance], monitor: Monitor) -> dict[str, Tokenizer]:
@@ -367,7 +377,10 @@ def _validate(fabric: Fabric, model: Model, dev: Sequence[Utterance], config: Tr
     results = sorted(gather(fabric, list(found)), key=lambda r: r.utterance.id)
     counted = [r for r in results if not r.left_out]
     unit = score_unit(model)
-    result = score([r.reference for r in results], [r.hypothesis.text for r in results], unit=unit)
+    comparable = [r for r in results if r.comparable]
+    if not comparable:
+        raise InputError("no utterance of dev has a pronunciation of every word", remedy="add them to the lexicon")
+    result = score([r.reference for r in comparable], [r.hypothesis.text for r in comparable], unit=unit)
     # The example is always the same utterance, of middling length, so that one sees it come about.
     example = min(results, key=lambda r: (abs(r.utterance.duration - 3.0), r.utterance.id))
     return Validation(

@@ -25,7 +25,7 @@ from asr.decoding import beam_decoder
 from asr.errors import InputError
 from asr.files import atomic_path
 from asr.lm.ngram import save_ngram
-from asr.model_folder import PRETRAINED, Model, find_model, load_model, update_model, utterance_keys
+from asr.model_folder import PRETRAINED, Model, find_model, head_file, load_model, update_model, utterance_keys
 from asr.score import Score, Unit, correct_words, score
 from asr.transcript import Hypothesis
 
@@ -168,11 +168,15 @@ def tune(
     progress(len(trials), len(trials))
 
     loaded.decoding = options
+
+    def own(name: str) -> Path:
+        return folder / head_file(loaded.config, loaded.recognizer.main, name)
+
     with ExitStack() as stack:  # all is on the disk before anything takes its place
         if lm is not None and decoder.lm is not None:
-            save_ngram(decoder.lm, stack.enter_context(atomic_path(folder / "lm.safetensors")))
+            save_ngram(decoder.lm, stack.enter_context(atomic_path(own("lm.safetensors"))))
         if lexicon is not None:
-            shutil.copyfile(lexicon, stack.enter_context(atomic_path(folder / "lexicon.txt")))
+            shutil.copyfile(lexicon, stack.enter_context(atomic_path(own("lexicon.txt"))))
         update_model(folder, loaded)
     return Tuning(options, result, tuple(trials.values()), entropy, time.perf_counter() - started)
 

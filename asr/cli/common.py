@@ -98,5 +98,5 @@ def corpora() -> list[str]:
     import data_prep
 
     return sorted(
-        p.stem for p in Path(data_prep.__file__).parent.glob("*.py") if p.stem not in ("__init__", "manifest")
+        p.stem for p in Path(data_prep.__file__).parent.glob("*.py") if p.stem not in ("__init__", "manifest", "splits")
     )

@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
-import sys
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated
 
 import typer
+
+
+def _print_languages(asked: bool) -> None:
+    if asked:
+        from asr.espeak import languages
+
+        for code, name in sorted(languages().items()):
+            print(f"{code}\t{name}")
+        raise typer.Exit
 
 
 def lexicon(
@@ -31,6 +40,10 @@ def lexicon(
     left_out: Annotated[
         Path | None, typer.Option("--left-out", help="A file for the words that are left out: word<TAB>why.")
     ] = None,
+    languages: Annotated[
+        bool | None,
+        typer.Option("--languages", callback=_print_languages, is_eager=True, help="List eSpeak NG's codes."),
+    ] = None,
 ) -> None:
     """Pronunciations of the words of a text, most frequent first.
 
@@ -39,30 +52,38 @@ def lexicon(
     """
     from asr.cli.common import counter, given, say
     from asr.errors import InputError
-    from asr.files import write_text
+    from asr.files import check_output, write_text
     from asr.lexicon import write_lexicon
     from asr.lm.ngram import read_sentences
-    from asr.pronunciations import examples, find_pronunciations
+    from asr.pronunciations import counted, pronounce
 
-    counts: Counter[str] = Counter()
-    for line in read_sentences(text):
-        counts.update(line.split())
-    if not counts:
-        raise InputError("holds no words", where="standard input" if str(text) == "-" else text)
-    words = [word for word, _ in counts.most_common(most)]
+    inputs = [path for path in (text, user_lexicon) if path is not None and str(path) != "-"]
+    check_output(out, *inputs)
+    if left_out is not None:
+        check_output(left_out, *inputs)
+        if left_out.resolve() == out.resolve():
+            raise InputError("is OUT too", where=left_out, remedy="write --left-out to another file")
+
+    def words() -> Iterator[str]:  # read when the options have been found good
+        counts: Counter[str] = Counter()
+        for line in read_sentences(text):
+            counts.update(line.split())
+        if not counts:
+            raise InputError("holds no words", where="standard input" if str(text) == "-" else text)
+        yield from (word for word, _ in counts.most_common(most))
+
     options = given(language=language, lexicon=user_lexicon, stress=stress, guess=guess)
-    found = find_pronunciations(words, progress=counter("looked up"), **options)
+    found = pronounce(words(), progress=counter("looked up"), **options)
+    if left_out is not None:
+        write_text(left_out, "".join(f"{word}\t{why}\n" for word, why in found.left_out.items()))
     write_lexicon(found.lexicon, out)
-    print(f"{len(words):,} words, {len(found.lexicon.pronunciations):,} pronunciations")
+    total = len(found.said) + len(found.left_out)
+    print(f"{counted(total, 'word')}, {counted(len(found.lexicon.pronunciations), 'pronunciation')}")
     for source, count in found.counts.items():
         print(f"{count:>9,}  {source}")
     if found.left_out:
         print(f"{len(found.left_out):>9,}  left out")
-    if guesses := found.of_source("guess"):
+    if guesses := [(word, said.pronunciations[0]) for word, said in found.said.items() if said.source == "guess"]:
         shown = "; ".join(f"{word} {' '.join(units)}" for word, units in guesses[:5])
         say(f"asr: guesses are worth a look, the frequent ones first (in {out} they end in guess): {shown}")
-    if found.left_out:
-        print(f"asr: left out: {examples(found.left_out)}", file=sys.stderr)
-    if left_out is not None:
-        write_text(left_out, "".join(f"{word}\t{why}\n" for word, why in found.left_out.items()))
     say(f"asr: wrote {out}")

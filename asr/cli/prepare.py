@@ -78,6 +78,10 @@ def prepare(
         print(f"asr: left out: {line}", file=sys.stderr)
     if len(summary.left_out) > _SHOWN:
         print(f"asr: left out: {len(summary.left_out):,} in all, listed in {out / 'corpus.json'}", file=sys.stderr)
-    say(f"asr: next: asr train CONFIG --data {out} --out exp/{out.name}")
+    if "train" in summary.utterances:
+        say(f"asr: next: asr train CONFIG --data {out} --out exp/{out.name}")
+    else:
+        cuts = out / f"cuts_{next(iter(summary.utterances))}.jsonl.gz"
+        say(f"asr: next, as there is nothing to train on: asr evaluate MODEL {cuts}")
     if summary.left_out:
         raise typer.Exit(1)

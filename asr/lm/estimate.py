@@ -84,12 +84,17 @@ class EstimateOptions:
 
 
 def estimate_ngram(
-    corpus: Corpus, options: EstimateOptions | None = None, progress: Callable[[str], None] = lambda stage: None
+    corpus: Corpus,
+    options: EstimateOptions | None = None,
+    progress: Callable[[str], None] = lambda stage: None,
+    *,
+    quiet: bool = False,
 ) -> NgramModel:
     """A model of a text. Every context has a back-off weight; log10 p(<s>) is -99.
 
     Args:
         progress: Called with what is done next.
+        quiet: Say nothing where the text is too small to tell how much to discount.
 
     Raises:
         InputError: There are more than 2^31 n-grams.
@@ -100,7 +105,7 @@ def estimate_ngram(
         counts.append(level)
         progress(f"{len(counts)}-grams are counted")
     progress("finding probabilities")
-    levels = _smoothed(counts, options.by_order)
+    levels = _smoothed(counts, options.by_order, quiet)
     del counts
     progress("joining n-grams")
     return join_levels(corpus.words, levels)
@@ -136,7 +141,7 @@ def _count(corpus: Corpus, order: int) -> Iterator[_Counts]:
         yield level
 
 
-def _smoothed(counts: Sequence[_Counts], cutoffs: Sequence[int]) -> list[Level]:
+def _smoothed(counts: Sequence[_Counts], cutoffs: Sequence[int], quiet: bool) -> list[Level]:
     """Probabilities of the n-grams that are not cut off, and weights of those that are contexts."""
     levels: list[Level] = []
     unsure = []  # orders whose discounts the text does not tell
@@ -160,7 +165,7 @@ def _smoothed(counts: Sequence[_Counts], cutoffs: Sequence[int]) -> list[Level]:
         log_probs = np.log10(lower[kept]).astype(np.float32)
         levels.append(Level(number[level.parent[kept]], level.word[kept], log_probs, np.zeros_like(log_probs)))
         kept_below, number = kept, np.cumsum(kept) - 1
-    if unsure:
+    if unsure and not quiet:
         log.warning(
             "the text is too small to tell how much to discount %s: discounts are %g, %g and %g",
             ", ".join(f"{n}-grams" for n in unsure),

@@ -90,12 +90,19 @@ def choose_pronunciations(
         for (b, w, k), loss in zip(tried, losses[len(owners) :], strict=True):
             if loss < best[b, w]:
                 best[b, w], of_words[b][w] = loss, k
-    chosen = [
+    tokens, token_lens = _padded(_said(choices, of_words))
+    for b in (frames_needed(tokens, token_lens) > lens.cpu()).nonzero()[:, 0].tolist():
+        of_words[b] = [0] * len(of_words[b])  # longer ones that fit alone may not fit together
+    tokens, token_lens = _padded(_said(choices, of_words))
+    return tokens.to(log_probs.device), token_lens.to(log_probs.device)
+
+
+def _said(choices: Sequence[Sequence[Sequence[Sequence[int]]]], of_words: Sequence[Sequence[int]]) -> list[list[int]]:
+    """The tokens of each utterance, where of each of its words the pronunciation of that number is said."""
+    return [
         [unit for several, k in zip(words, ks, strict=True) for unit in several[k]]
         for words, ks in zip(choices, of_words, strict=True)
     ]
-    tokens, token_lens = _padded(chosen)
-    return tokens.to(log_probs.device), token_lens.to(log_probs.device)
 
 
 def _padded(sequences: Sequence[Sequence[int]]) -> tuple[Tensor, Tensor]:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Protocol
+from typing import Protocol, cast, get_args
 
 import torch
 from torch import Tensor, nn
@@ -15,7 +16,7 @@ from asr.models.encoder import EncoderConfig, RnnEncoder
 from asr.models.losses import Loss, choose_pronunciations, ctc_loss
 from asr.spec_augment import SpecAugmentConfig, spec_augment
 from asr.text import TextConfig
-from asr.tokenizer import Kind, TokenizerConfig
+from asr.tokenizer import SIZED, Kind, TokenizerConfig
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,26 +28,39 @@ class ModelConfig:
     tokenizer: TokenizerConfig = field(default_factory=TokenizerConfig)
     # kinds of tokens, a CTC head each, all learnt at once: [phones, characters]. The first is the one that is used
     # where none is asked for. Empty: that of `tokenizer` alone, whose settings hold for each
-    heads: tuple[Kind, ...] = ()
+    heads: tuple[str, ...] = ()
     head_weights: tuple[float, ...] = ()  # of their losses; empty: the same for each
     encoder: EncoderConfig = field(default_factory=EncoderConfig)
 
     def __post_init__(self) -> None:
-        check(len(set(self.heads)) == len(self.heads), f"heads {list(self.heads)}: one of them stands there twice")
-        check(len(self.head_weights) in (0, len(self.kinds)), "head_weights are not one for each of the heads")
+        heads, weights, kind = list(self.heads), list(self.head_weights), self.tokenizer.kind
+        known = get_args(Kind)
+        for head in heads:
+            check(head in known, f"heads {heads}: {head!r} is none of {', '.join(known)}")
+        check(len(set(heads)) == len(heads), f"heads {heads}: one of them stands there twice")
         check(
-            all(weight > 0 for weight in self.head_weights), f"head_weights {list(self.head_weights)}: not all above 0"
+            not heads or kind in ("characters", *heads),
+            f"tokenizer.kind {kind} is none of the heads {heads}: leave it out",
+        )
+        check(len(weights) in (0, len(self.kinds)), f"head_weights {weights} are not one for each of the heads")
+        check(all(0 < weight < math.inf for weight in weights), f"head_weights {weights}: not all above 0")
+        check(
+            not self.tokenizer.size or bool(set(SIZED) & set(self.kinds)),
+            f"tokenizer.size means nothing for {', '.join(self.kinds)}: it is for {', '.join(SIZED)}",
+        )
+        check(
+            self.text.words != "none" or not {"words", "phones"} & set(self.kinds),
+            f"tokens of kind {', '.join(self.kinds)} need words, and the texts have no spaces between them",
         )
 
     @property
     def kinds(self) -> tuple[Kind, ...]:
         """Kinds of tokens, those of the main head first."""
-        return self.heads or (self.tokenizer.kind,)
+        return cast("tuple[Kind, ...]", self.heads) or (self.tokenizer.kind,)
 
     def tokenizer_of(self, kind: Kind) -> TokenizerConfig:
         """The settings of a head's tokenizer."""
-        sized = kind in ("bpe", "unigram", "words")
-        return replace(self.tokenizer, kind=kind, size=self.tokenizer.size if sized else 0)
+        return replace(self.tokenizer, kind=kind, size=self.tokenizer.size if kind in SIZED else 0)
 
 
 @dataclass(frozen=True)
@@ -106,7 +120,7 @@ class Recognizer(nn.Module):
         return head
 
     def forward(self, batch: SpeechBatch) -> Loss:
-        """The loss that training lowers: the heads' weighted sum; what is left out and counted is the main head's."""
+        """The loss that training lowers: the heads' weighted sum, counted in the main head's tokens."""
         with torch.autocast(batch.samples.device.type, enabled=False):  # features bear no half precision
             features, lens = self.frontend(batch.samples, batch.sample_lens)
         if self.training and self.spec_augment is not None:
@@ -151,13 +165,14 @@ def _log_softmax(head: nn.Module, encoder_out: Tensor) -> Tensor:
 
 
 def _weighted(losses: Mapping[str, Loss], weights: Mapping[str, float], main: str) -> Loss:
-    """The sum of several heads' losses."""
+    """The sum of several heads' losses; what does not fit one of them is left out there, and marked."""
     if len(losses) == 1:
         return losses[main]
     return replace(
         losses[main],
         sum=torch.stack([weights[kind] * loss.sum for kind, loss in losses.items()]).sum(),
         per_item=torch.stack([weights[kind] * loss.per_item for kind, loss in losses.items()]).sum(0),
+        left_out=torch.stack([loss.left_out for loss in losses.values()]).any(0),
     )
 
 

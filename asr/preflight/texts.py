@@ -18,7 +18,7 @@ from asr.models.recognizer import ModelConfig, build_recognizer
 from asr.preflight.audio_facts import AudioFacts
 from asr.preflight.report import Example, Finding, found
 from asr.preflight.row import Row
-from asr.tokenizer import train_tokenizer
+from asr.tokenizer import Tokenizer, train_tokenizer
 
 _Floats: TypeAlias = npt.NDArray[np.float64]
 # Human speech: characters a second. The first is where words are separated, the other where they are not.
@@ -106,7 +106,7 @@ def _spread(values: _Floats) -> tuple[float, _Floats]:
 def check_lengths(
     rows: Sequence[Row], training: Sequence[Row], model: ModelConfig, batch_seconds: float | None, fastest: float
 ) -> Iterator[Finding]:
-    """Tokens that do not fit their frames, utterances longer than a batch."""
+    """Tokens that do not fit their frames, words without pronunciation, utterances longer than a batch."""
     if batch_seconds is not None:
         yield from found(
             "longer-than-batch",
@@ -118,8 +118,32 @@ def check_lengths(
         )
     if not any(r.text for r in training):
         return
-    kind = model.kinds[0]
-    tokenizer = train_tokenizer(model.tokenizer_of(kind), [r.text for r in training], spaces=model.text.words != "none")
+    for kind in model.kinds:
+        tokenizer = train_tokenizer(
+            model.tokenizer_of(kind), [r.text for r in training], spaces=model.text.words != "none"
+        )
+        if kind == "phones":
+            yield from _unpronounced(training, tokenizer)
+        yield from _check_fit(rows, training, model, tokenizer, fastest)
+
+
+def _unpronounced(training: Sequence[Row], tokenizer: Tokenizer) -> Iterator[Finding]:
+    lacking = {id(r): missing for r in training if (missing := tokenizer.encode_known(r.text)[1])}
+    yield from found(
+        "no-pronunciation",
+        "fatal" if 2 * len(lacking) > len(training) else "warning",
+        "texts with words that have no pronunciation",
+        "training leaves them out: add the words to the lexicon, or name the language (model.tokenizer.language)",
+        [r.example(" ".join(lacking[id(r)])) for r in training if id(r) in lacking],
+        len(training),
+    )
+
+
+def _check_fit(
+    rows: Sequence[Row], training: Sequence[Row], model: ModelConfig, tokenizer: Tokenizer, fastest: float
+) -> Iterator[Finding]:
+    """Texts with more tokens than frames."""
+    kind = tokenizer.kind
     recognizer = build_recognizer(model, {kind: len(tokenizer)}, without_weights=True)
     extractor = recognizer.frontend.extractor
     fbank = extractor.fbank if isinstance(extractor, Mfcc) else extractor

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import json
 import logging
 import re
+import struct
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +11,7 @@ import pytest
 
 from asr import g2p
 from asr.errors import InputError
-from asr.g2p import G2p, Pronunciation, cached_g2p, error_rates, train_g2p
+from asr.g2p import G2p, Pronunciation, cached_g2p, train_g2p
 
 SINGLE = dict(zip("abdefgiklmnoprstuvwz", "ABDEFGIKLMNOPRSTUVWZ", strict=True))
 
@@ -121,33 +123,12 @@ def test_a_wide_beam_finds_it_where_many_are_alike() -> None:
 def test_probabilities_sum_up_to_one() -> None:
     words = pairs(made_up(60, 3))
     ngram = train_g2p(words, order=3).ngram
-    known = [word for word in ngram.words if word not in ("<unk>", "<s>")]
+    known = [word for word in ngram.words if "\x1f" in word]
     after = [[], [known[0]], [known[1], known[5]], [known[3], known[4]]]
     for context in after:
-        total = sum(10 ** (ngram.full_scores([*context, word], eos=False)[-1][0]) for word in known if word != "</s>")
+        total = sum(10 ** (ngram.full_scores([*context, word], eos=False)[-1][0]) for word in [*known, "<unk>"])
         total += 10 ** ngram.full_scores(context, eos=True)[-1][0]
         assert total == pytest.approx(1, abs=1e-4)
-
-
-def test_kneser_ney_of_a_hand_made_example() -> None:
-    """a b, a b, a c, d b as sequences; order 2; counts of counts by hand, see the comments."""
-    ngram = g2p._estimate([[0, 1], [0, 1], [0, 2], [3, 1]], ["a", "b", "c", "d"], 2)
-    # bigrams: <s> a 3, a b 2, a c 1, <s> d 1, d b 1, b </s> 3, c </s> 1: n1 = 4, n2 = 1, n3 = 2, n4 = 0 (taken as 1)
-    y = 4 / (4 + 2 * 1)
-    d1, d2, d3 = 1 - 2 * y * 1 / 4, 0.1 * 2, 3 - 4 * y * 1 / 2  # 2 - 3 y 2 / 1 is below the least discount
-    # continuations: a 1, b 2, c 1, d 1, </s> 2: n1 = 3, n2 = 2, n3 = n4 = 0 (taken as 1)
-    y_low = 3 / (3 + 2 * 2)
-    low1, low2 = 1 - 2 * y_low * 2 / 3, 2 - 3 * y_low * 1 / 2
-    left = (3 * low1 + 2 * low2) / 7
-    p_b = (2 - low2) / 7 + left / 5
-    p_c = (1 - low1) / 7 + left / 5
-    left_a = (d1 + d2) / 3
-    assert 10 ** ngram.full_scores(["a", "b"])[1][0] == pytest.approx((2 - d2) / 3 + left_a * p_b, rel=1e-5)
-    assert 10 ** ngram.full_scores(["a", "c"])[1][0] == pytest.approx((1 - d1) / 3 + left_a * p_c, rel=1e-5)
-    left_d = d1 / 1
-    assert 10 ** ngram.full_scores(["d", "c"])[1][0] == pytest.approx(left_d * p_c, rel=1e-5)
-    left_start = (d3 + d1) / 4
-    assert 10 ** ngram.full_scores(["b"])[0][0] == pytest.approx(left_start * p_b, rel=1e-5)
 
 
 def test_few_words_are_spelled_one_to_one() -> None:
@@ -182,8 +163,9 @@ def test_nothing_to_learn_from(words: list[Pronunciation]) -> None:
         train_g2p(words)
 
 
-def test_one_word_is_enough() -> None:
+def test_one_word_is_enough(caplog: pytest.LogCaptureFixture) -> None:
     assert train_g2p([("a", ("X",))]).guess("aa") == ("X", "X")
+    assert not caplog.text
 
 
 def test_more_parameters_than_memory(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -192,60 +174,69 @@ def test_more_parameters_than_memory(monkeypatch: pytest.MonkeyPatch) -> None:
         train_g2p([("abdefgik", tuple("ABDEFGIK"))])
 
 
-def test_error_rates(model: G2p) -> None:
-    right = said("cinema")
-    assert error_rates(model, {"cinema": [right]}) == (0, 0)
-    assert error_rates(model, {"cinema": [("S", "X"), (*right, "A")]}) == (1 / (len(right) + 1), 1)
-    assert error_rates(model, {"cinema": [right], "qq": [("X", "Y")]}) == (2 / (len(right) + 2), 0.5)
-
-
 # ------------------------------------------------------------------------------------------------ cache
 
 
 def test_it_is_learnt_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     words = pairs(made_up(200, 4))
-    first = cached_g2p(words, tmp_path / "cache")
-    (file,) = (tmp_path / "cache").iterdir()
+    first = cached_g2p(words, tmp_path / "cache" / "a.safetensors")
     monkeypatch.setattr(g2p, "train_g2p", lambda *_, **__: pytest.fail("learnt again"))
-    second = cached_g2p(words, tmp_path / "cache")
+    second = cached_g2p(words, tmp_path / "cache" / "a.safetensors")
     assert [second.guess(word) for word in made_up(50, 5)] == [first.guess(word) for word in made_up(50, 5)]
-    assert list((tmp_path / "cache").iterdir()) == [file]
+    assert sorted(path.name for path in (tmp_path / "cache").iterdir()) == ["a.safetensors", "a.sha256"]
 
 
-def test_other_words_make_another_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_other_words_are_learnt_anew_in_the_same_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     words = pairs(made_up(50, 4))
-    cached_g2p(words, tmp_path)
-    cached_g2p(words[:-1], tmp_path)
-    cached_g2p([*words[:-1], (words[-1][0], ("A",))], tmp_path)
-    cached_g2p(words, tmp_path, order=3)
+    learnt = []
+    monkeypatch.setattr(g2p, "train_g2p", lambda pronunciations: learnt.append(1) or train_g2p(pronunciations))
+    for pronunciations in (words, words[:-1], [*words[:-1], (words[-1][0], ("A",))], words):
+        for _ in range(2):
+            cached_g2p(pronunciations, tmp_path / "a.safetensors")
     monkeypatch.setattr(g2p, "FORMAT", 99)
-    cached_g2p(words, tmp_path)
-    assert len(list(tmp_path.iterdir())) == 5
+    cached_g2p(words, tmp_path / "a.safetensors")
+    assert len(learnt) == 5
+    assert len(list(tmp_path.iterdir())) == 2
+
+
+def flipped(file: Path, name: str) -> bytes:
+    """A file in which one bit of a safetensors array is another."""
+    data = bytearray(file.read_bytes())
+    (size,) = struct.unpack("<Q", data[:8])
+    begin, end = json.loads(data[8 : 8 + size])[name]["data_offsets"]
+    data[8 + size + (begin + end) // 2] ^= 1
+    return bytes(data)
 
 
 @pytest.mark.parametrize(
-    "damage", [lambda data: data[: len(data) // 2], lambda data: b"", lambda data: b"x" + data[1:]]
+    "damage",
+    [
+        lambda file: file.write_bytes(file.read_bytes()[:1000]),
+        lambda file: file.write_bytes(b""),
+        lambda file: file.write_bytes(b"x" + file.read_bytes()[1:]),
+        lambda file: file.write_bytes(flipped(file, "log_prob")),
+        lambda file: file.write_bytes(flipped(file, "backoff")),
+        lambda file: file.write_bytes(flipped(file, "words")),
+        lambda file: file.unlink(),
+        lambda file: file.with_suffix(".sha256").unlink(),
+        lambda file: file.with_suffix(".sha256").write_bytes(b"\xff\xfe"),
+    ],
 )
 def test_a_damaged_cache_is_made_anew(tmp_path: Path, damage, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, "asr")
     words = pairs(made_up(100, 4))
-    first = cached_g2p(words, tmp_path)
-    (file,) = tmp_path.iterdir()
-    whole = file.read_bytes()
-    file.write_bytes(damage(whole))
-    again = cached_g2p(words, tmp_path)
-    assert "made anew" in caplog.text
+    first = cached_g2p(words, tmp_path / "a.safetensors")
+    whole = {file: file.read_bytes() for file in tmp_path.iterdir()}
+    damage(tmp_path / "a.safetensors")
+    again = cached_g2p(words, tmp_path / "a.safetensors")
     assert again.guess("cash") == first.guess("cash")
-    assert file.read_bytes() == whole
+    assert {file: file.read_bytes() for file in tmp_path.iterdir()} == whole
+    assert caplog.text.count("learning from 100 pronunciations how words are said (once)") == 2
+    assert not [record for record in caplog.records if record.levelno > logging.INFO]
 
 
 def test_a_cache_that_cannot_be_written(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     (tmp_path / "cache").write_text("a file")
-    model = cached_g2p([("a", ("X",))], tmp_path / "cache")
+    model = cached_g2p([("a", ("X",))], tmp_path / "cache" / "a.safetensors")
     assert model.guess("a") == ("X",)
     assert "the next run learns anew" in caplog.text
-
-
-def test_a_message_says_that_it_learns(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    caplog.set_level(logging.INFO, "asr")
-    cached_g2p([("a", ("X",))], tmp_path)
-    assert "learning from 1 pronunciations" in caplog.text

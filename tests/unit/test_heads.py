@@ -12,10 +12,14 @@ from typer.testing import CliRunner
 
 from asr.cli import app
 from asr.config import read_config
+from asr.data import read_cuts
+from asr.decoding import decoding_for
 from asr.errors import InputError
-from asr.evaluate import evaluate
+from asr.evaluate import evaluate, recognize
 from asr.model_folder import load_model, save_model
 from asr.models.recognizer import ModelConfig
+from asr.preflight import check_data, read_splits
+from asr.text import TextConfig
 from asr.tokenizer import TokenizerConfig
 from asr.train import TrainConfig
 from asr.train_recognizer import train_recognizer
@@ -54,9 +58,9 @@ SPEECH = tone_words(["high", "low", "high"], seed=99)
 def test_both_heads_are_usable(two_heads: Path, data: Path) -> None:
     folder = two_heads / "model"
     names = {path.name for path in folder.iterdir()}
-    assert names >= {"tokens.txt", "tokens-characters.txt", "lexicon.txt"}
+    assert names >= {"tokens.txt", "tokens-characters.txt", "pronunciations.txt"}
     assert (folder / "tokens.txt").read_text().split() == ["<blank>", "AY", "HH", "L", "OW"]
-    assert "low\tL OW\tuser" in (folder / "lexicon.txt").read_text()
+    assert "low\tL OW\tuser" in (folder / "pronunciations.txt").read_text()
     for head, token in (("phones", "HH"), ("characters", "h")):
         model = load_model(folder, head=head)
         assert token in model.tokenizer.tokens
@@ -112,6 +116,41 @@ def test_phones_without_words_are_scored_as_phones(two_heads: Path, data: Path, 
     assert "PER" in (two_heads / "model" / "README.md").read_text()
 
 
+def two_words(data: Path, folder: Path, word: str) -> Path:
+    """The cuts of test that say nothing but this word."""
+    import gzip
+    import json
+
+    rows = [json.loads(line) for line in gzip.decompress((data / "cuts_test.jsonl.gz").read_bytes()).splitlines()]
+    alone = [row for row in rows if set(row["supervisions"][0]["text"].lower().strip("!").split()) == {word}]
+    path = folder / f"cuts_{word}.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in alone))
+    return path
+
+
+def test_a_lexicon_for_one_head_leaves_the_other_alone(two_heads: Path, data: Path, tmp_path: Path) -> None:
+    folder, cuts = tmp_path / "model", data / "cuts_test.jsonl.gz"
+    save_model(folder, load_model(two_heads / "model"), "# card\n")
+    phones = evaluate(load_model(folder), cuts)
+    greedy = evaluate(load_model(folder), cuts, greedy=True)
+    (tmp_path / "spelled.txt").write_text("low\nhigh\nhalo\n")
+    tune(folder, data / "cuts_dev.jsonl.gz", head="characters", lexicon=tmp_path / "spelled.txt")
+    assert load_model(folder, head="characters").lexicon == folder / "lexicon-characters.txt"
+    assert evaluate(load_model(folder, head="characters"), cuts).words.rate < 0.1
+    assert evaluate(load_model(folder), cuts) == phones
+    # More words to hear change nothing of what was learnt: the phone error rate is what it was.
+    (tmp_path / "more.txt").write_text("low\tL OW\nlowly\tL OW L\n")
+    tune(folder, data / "cuts_dev.jsonl.gz", lexicon=tmp_path / "more.txt")
+    assert set(evaluate_texts(folder, cuts)) <= {"low", "lowly"}
+    assert evaluate(load_model(folder), cuts, greedy=True) == greedy
+
+
+def evaluate_texts(folder: Path, cuts: Path) -> list[str]:
+    model = load_model(folder)
+    found = recognize(model, read_cuts(cuts), decoding=decoding_for(model))
+    return [word for each in found for word in each.hypothesis.text.split()]
+
+
 def test_each_head_is_tuned_by_itself(two_heads: Path, data: Path, tmp_path: Path) -> None:
     folder = tmp_path / "model"
     save_model(folder, load_model(two_heads / "model"), "# card\n")
@@ -141,11 +180,11 @@ def test_from_the_command_line(two_heads: Path, data: Path) -> None:
 
 
 def test_missing_parts(two_heads: Path, tmp_path: Path) -> None:
-    for name in ("tokens-characters.txt", "lexicon.txt"):
+    for name in ("tokens-characters.txt", "pronunciations.txt"):
         folder = tmp_path / name.split(".")[0]
         save_model(folder, load_model(two_heads / "model"), "# card\n")
         (folder / name).unlink()
-        with pytest.raises(InputError, match=f"has no {name}".replace(".", r"\.")):
+        with pytest.raises(InputError, match=name.replace(".", r"\.")):
             load_model(folder)
 
 
@@ -184,9 +223,24 @@ def test_utterances_without_pronunciation_are_left_out_and_named(data: Path, tmp
         patch.setattr(asr.tokenizer, "training_lexicon", lambda config, texts: lexicon)
         notes = Notes()
         settings = config(tokenizer=TokenizerConfig(kind="phones", language="en"))
-        train_recognizer(replace(settings, epochs=1), data, tmp_path / "run", monitor=notes)
+        with pytest.raises(InputError, match=r"texts with words that have no pronunciation \(\d+ of 160\)"):
+            train_recognizer(replace(settings, epochs=1), data, tmp_path / "run", monitor=notes)
+        train_recognizer(replace(settings, epochs=1), data, tmp_path / "run", monitor=notes, check=False)
+        model = load_model(tmp_path / "run" / "model")
+        with pytest.raises(InputError, match="no utterance has a pronunciation of every word"):
+            evaluate(model, two_words(data, tmp_path, "high"), greedy=True)
+        assert evaluate(model, two_words(data, tmp_path, "low"), greedy=True).words.length > 0
     (line,) = [line for line in notes.lines if "no pronunciation" in line]
     assert "'high'" in line
+    assert len(model.trained_on) < 100  # only what was learnt counts as known
+
+
+def test_every_head_is_checked_before_training(data: Path) -> None:
+    """At 16 frames in one, characters do not fit; that they are the second head changes nothing."""
+    model = replace(CONFIG.model, encoder=replace(CONFIG.model.encoder, factor=16), heads=("words", "characters"))
+    report = check_data(read_splits(data), model)
+    assert [finding.kind for finding in report.fatal] == ["does-not-fit"]
+    assert "more characters than their audio has frames" in report.fatal[0].what
 
 
 def test_configurations_that_make_no_sense(tmp_path: Path, data: Path) -> None:
@@ -198,8 +252,22 @@ def test_configurations_that_make_no_sense(tmp_path: Path, data: Path) -> None:
         ModelConfig(heads=("phones", "characters"), head_weights=(1.0, 0.0))
     made = read_config(TrainConfig, None, ["model.heads=[phones,characters]", "model.head_weights=[3,1]"])
     assert made.model.kinds == ("phones", "characters")
-    with pytest.raises(InputError, match="Invalid value"):
+    with pytest.raises(InputError, match="'letters' is none of characters, bpe"):
         read_config(TrainConfig, None, ["model.heads=[phones,letters]"])
+    for weight in (float("inf"), float("nan")):
+        with pytest.raises(InputError, match="not all above 0"):
+            ModelConfig(heads=("phones", "characters"), head_weights=(weight, 1.0))
+    with pytest.raises(InputError, match="size means nothing for characters, phones"):
+        ModelConfig(heads=("characters", "phones"), tokenizer=TokenizerConfig(size=40))
+    assert ModelConfig(heads=("characters", "bpe"), tokenizer=TokenizerConfig(size=40)).tokenizer_of("bpe").size == 40
+    with pytest.raises(InputError, match="phones is none of the heads"):
+        ModelConfig(heads=("characters",), tokenizer=TokenizerConfig(kind="phones"))
+    with pytest.raises(InputError, match="need words, and the texts have no spaces"):
+        ModelConfig(heads=("phones",), text=TextConfig(words="none"))
+    with pytest.raises(InputError, match="no such file"):
+        train_recognizer(
+            config(tokenizer=TokenizerConfig(kind="phones", lexicon=str(tmp_path / "none.txt"))), data, tmp_path / "run"
+        )
     with pytest.raises(InputError, match="phones need pronunciations"):
         train_recognizer(config(heads=("phones",)), data, tmp_path / "run")
     with pytest.raises(InputError, match="do not give 999 pieces"):

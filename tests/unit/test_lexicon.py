@@ -203,3 +203,10 @@ def test_a_large_vocabulary_takes_seconds() -> None:
             children = trie.letter[trie.first[node] : trie.first[node + 1]].tolist()
             node = int(trie.first[node]) + children.index(letter)
         assert word in trie.words[trie.word_first[node] : trie.word_first[node + 1]]
+
+
+@pytest.mark.parametrize("line", ["\x1b[31mcat\tK AE T", "cat\tK \x07AE T", "ca\x00t"])
+def test_what_a_terminal_would_obey_is_refused(line: str, tmp_path: Path) -> None:
+    (tmp_path / "lexicon.txt").write_text(f"dog\tD AO G\n{line}\n")
+    with pytest.raises(InputError, match=r"lexicon\.txt, line 2: .* has control characters"):
+        read_lexicon(tmp_path / "lexicon.txt")

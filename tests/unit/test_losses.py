@@ -85,3 +85,16 @@ def test_the_pronunciation_that_is_heard_is_chosen() -> None:
     assert [row[:n].tolist() for row, n in zip(tokens, lens, strict=True)] == [[c, b, c], [b]]
     tokens, lens = choose_pronunciations(log_probs, torch.tensor([6, 6]), [[], [[[b]]]])
     assert lens.tolist() == [0, 1]
+
+
+def test_pronunciations_that_fit_alone_and_not_together() -> None:
+    """Each of two longer ones lowers the loss of four frames; the five tokens of both would have no alignment."""
+    torch.manual_seed(36)
+    log_probs = (torch.randn(1, 4, 4) * 2).log_softmax(2)
+    a, b, c = 1, 2, 3
+    tokens, lens = choose_pronunciations(log_probs, torch.tensor([4]), [[[[b], [a, b]], [[c]]]])
+    assert tokens[0].tolist() == [a, b, c]
+    tokens, lens = choose_pronunciations(log_probs, torch.tensor([4]), [[[[b]], [[c], [b, c]]]])
+    assert tokens[0].tolist() == [b, b, c]
+    tokens, lens = choose_pronunciations(log_probs, torch.tensor([4]), [[[[b], [a, b]], [[c], [b, c]]]])
+    assert tokens[0, : lens[0]].tolist() == [b, c]

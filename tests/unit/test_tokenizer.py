@@ -269,9 +269,12 @@ def test_what_words_need() -> None:
     for kind in ("words", "phones"):
         with pytest.raises(InputError, match="have no spaces between them"):
             train_tokenizer(TokenizerConfig(kind=kind), ["今日は"], spaces=False)
-    for kind in ("characters", "phones"):
-        with pytest.raises(InputError, match="size means nothing"):
-            TokenizerConfig(kind=kind, size=30)
     for config in ({"kind": "bpe"}, {"kind": "words"}):
         with pytest.raises(InputError, match="have no"):
             train_tokenizer(TokenizerConfig(**config), ["", ""])
+
+
+def test_tokens_that_a_terminal_would_obey(tmp_path: Path) -> None:
+    (tmp_path / "tokens.txt").write_text("<blank>\na\n\x1b[31m\n")
+    with pytest.raises(InputError, match=r"tokens\.txt, line 3: token '\\x1b\[31m' has control characters"):
+        load_tokenizer("characters", tmp_path / "tokens.txt")
