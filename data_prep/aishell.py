@@ -17,16 +17,16 @@ from data_prep.manifest import (
     Progress,
     Source,
     Summary,
-    already_prepared,
-    corpus_home,
     find_files,
+    is_folder,
     left_out_line,
+    only_file,
+    opened,
     pair,
     read_lines,
     write_corpus,
 )
 
-_SPLITS = ("train", "dev", "test")
 _TRANSCRIPT = "aishell_transcript_v0.8.txt"
 
 
@@ -37,29 +37,23 @@ def prepare(corpus_dir: str | Path | None, out_dir: str | Path, *, progress: Pro
         corpus_dir: The folder data_aishell, or one above it; $ASR_DATA/aishell where None.
         out_dir: The folder to make.
     """
-    corpus_dir = Path(corpus_dir) if corpus_dir else corpus_home("aishell")
-    settings = {"corpus": "aishell", "folder": str(corpus_dir.resolve())}
-    if done := already_prepared(out_dir, settings):
+    folder, settings, done = opened("aishell", corpus_dir, out_dir, page="OpenSLR 33")
+    if done:
         return done
-    transcripts = find_files(corpus_dir, _TRANSCRIPT)
-    if len(transcripts) != 1:
-        raise InputError(
-            f"holds {len(transcripts)} files {_TRANSCRIPT}, not one",
-            where=corpus_dir,
-            remedy="name the folder data_aishell of OpenSLR 33, with wav and transcript",
-        )
-    wav = transcripts[0].parent.parent / "wav"
+    remedy = "name the folder data_aishell of OpenSLR 33, with wav and transcript"
+    transcript = only_file(folder, _TRANSCRIPT, remedy=remedy)
+    wav = transcript.parent.parent / "wav"
     audio: dict[str, Path] = {}
     left_out: list[str] = []
-    for split in _SPLITS:
-        for path in find_files(wav / split, ".wav") if (wav / split).is_dir() else []:
+    for split in ("test", "dev", "train"):  # train loses what is in two
+        for path in find_files(wav / split, ".wav") if is_folder(wav / split) else []:
             if path.stem in audio:
                 left_out.append(left_out_line(f"{path.stem} is there already: {audio[path.stem]}", path))
             audio.setdefault(path.stem, path)
     if not audio:
         raise InputError("holds no recording", where=wav, remedy="unpack the archives of all speakers in it")
-    sources, problems = pair(_lines(transcripts[0]), audio, unlisted=f"has no line in {_TRANSCRIPT}")
-    splits: dict[str, list[Source]] = {split: [] for split in _SPLITS}
+    sources, problems = pair(_lines(transcript), audio, unlisted=f"has no line in {_TRANSCRIPT}")
+    splits: dict[str, list[Source]] = {"train": [], "dev": [], "test": []}
     for source in sources:
         splits[source.audio.relative_to(wav).parts[0]].append(replace(source, speaker=source.audio.parent.name))
     return write_corpus(out_dir, splits, settings, left_out=left_out + problems, progress=progress)

@@ -15,13 +15,14 @@ from data_prep.manifest import (
     Progress,
     Source,
     Summary,
-    already_prepared,
-    corpus_home,
     find_files,
+    only_file,
+    opened,
     pair,
     read_lines,
     write_corpus,
 )
+from data_prep.splits import drop_repeats
 
 _COLUMNS = ("client_id", "path", "sentence")
 
@@ -34,26 +35,19 @@ def prepare(corpus_dir: str | Path | None, out_dir: str | Path, *, progress: Pro
             that; $ASR_DATA/common_voice where None.
         out_dir: The folder to make.
     """
-    corpus_dir = Path(corpus_dir) if corpus_dir else corpus_home("common_voice")
-    settings = {"corpus": "common_voice", "folder": str(corpus_dir.resolve())}
-    if done := already_prepared(out_dir, settings):
+    folder, settings, done = opened("common_voice", corpus_dir, out_dir, page="Common Voice, commonvoice.mozilla.org")
+    if done:
         return done
-    clips = find_files(corpus_dir, ".mp3", "train.tsv")
-    languages = [path.parent for path in clips if path.name == "train.tsv"]
-    if len(languages) != 1:
-        names = f" ({', '.join(folder.name for folder in languages)})" if languages else ""
-        raise InputError(
-            f"holds {len(languages)} folders with a train.tsv{names}, not one",
-            where=corpus_dir,
-            remedy="name the folder of a language, with train.tsv, dev.tsv, test.tsv and clips",
-        )
-    audio = {path.stem: path for path in clips if path.parent == languages[0] / "clips"}
+    remedy = "name the folder of a language, with train.tsv, dev.tsv, test.tsv and clips"
+    table = only_file(folder, "train.tsv", beside="clips", remedy=remedy)
+    audio = {path.stem: path for path in find_files(table.with_name("clips"), ".mp3")}
     splits: dict[str, list[Source]] = {}
     left_out: list[str] = []
     for split in ("train", "dev", "test"):
-        lines = _lines(languages[0] / f"{split}.tsv")
+        lines = _lines(table.with_name(f"{split}.tsv"))
         splits[split], problems = pair(lines, audio, missing="there is no clips/{}.mp3", unlisted=None)
         left_out += problems
+    left_out += drop_repeats(splits)
     return write_corpus(out_dir, splits, settings, left_out=left_out, progress=progress)
 
 

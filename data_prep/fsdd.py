@@ -19,7 +19,7 @@ import numpy as np
 from asr.audio import Samples, read_audio
 from asr.errors import InputError
 from asr.files import atomic_path, data_home, download_archive, files_sha256
-from data_prep.manifest import Progress, Source, Summary, already_prepared, write_corpus, write_wav
+from data_prep.manifest import Progress, Source, Summary, find_files, is_folder, opened, write_corpus, write_wav
 
 WORDS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 RATE = 8000  # Hz
@@ -66,13 +66,13 @@ def prepare(
             at other speeds and levels, in noise. A twentieth as many, made of dev recordings, join dev; the split
             `joined`, a tenth as many, made of test recordings, tests just that. They lie beside `out_dir`.
     """
-    corpus_dir = Path(corpus_dir) if corpus_dir else download()
-    settings = {"corpus": "fsdd", "folder": str(corpus_dir.resolve()), "leave_out": leave_out, "joined": joined}
-    if done := already_prepared(out_dir, settings):
+    options = {"leave_out": leave_out, "joined": joined}
+    folder, settings, done = opened("fsdd", corpus_dir or download(), out_dir, page=URL, **options)
+    if done:
         return done
-    files = _recordings(corpus_dir)
+    files = _recordings(folder)
     if not files:
-        raise InputError("holds no file named like 7_jackson_32.wav", where=corpus_dir, remedy="name FSDD's folder")
+        raise InputError("holds no file named like 7_jackson_32.wav", where=folder, remedy="name FSDD's folder")
     splits: dict[str, list[Source]] = {"train": [], "dev": [], "test": []}
     speakers = set()
     for path in files:
@@ -94,9 +94,9 @@ def prepare(
         made = Path(out_dir).with_name(f"{Path(out_dir).name}-joined-{key}")
         counts = {"train": joined, "dev": max(1, joined // 20), "test": max(1, joined // 10)}
         if not (made / "test").is_dir():
-            with atomic_path(made) as folder:
+            with atomic_path(made) as unfinished:
                 for name, count in counts.items():
-                    _join(splits[name], count, folder / name)
+                    _join(splits[name], count, unfinished / name)
         splits["train"] += _joined_sources(made / "train")
         splits["dev"] += _joined_sources(made / "dev")
         splits["joined"] = _joined_sources(made / "test")
@@ -150,4 +150,4 @@ def _joined_sources(folder: Path) -> list[Source]:
 
 
 def _recordings(folder: Path) -> list[Path]:
-    return sorted(p for p in folder.rglob("*.wav") if _NAME.fullmatch(p.stem)) if folder.is_dir() else []
+    return sorted(p for p in find_files(folder, ".wav") if _NAME.fullmatch(p.stem)) if is_folder(folder) else []

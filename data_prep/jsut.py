@@ -10,19 +10,18 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from asr.errors import InputError
 from data_prep.manifest import (
     Listed,
     Progress,
     Summary,
-    already_prepared,
-    corpus_home,
     find_files,
+    only_file,
+    opened,
     pair,
     read_lines,
-    split_ends,
     write_corpus,
 )
+from data_prep.splits import split_ends
 
 
 def prepare(corpus_dir: str | Path | None, out_dir: str | Path, *, progress: Progress | None = None) -> Summary:
@@ -32,19 +31,14 @@ def prepare(corpus_dir: str | Path | None, out_dir: str | Path, *, progress: Pro
         corpus_dir: The folder jsut_ver1.1, its basic5000, or one above it; $ASR_DATA/jsut where None.
         out_dir: The folder to make.
     """
-    corpus_dir = Path(corpus_dir) if corpus_dir else corpus_home("jsut")
-    settings = {"corpus": "jsut", "folder": str(corpus_dir.resolve())}
-    if done := already_prepared(out_dir, settings):
+    page = "JSUT (Japanese speech corpus of Saruwatari-lab., University of Tokyo)"
+    folder, settings, done = opened("jsut", corpus_dir, out_dir, page=page)
+    if done:
         return done
-    transcripts = [p for p in find_files(corpus_dir.resolve(), "transcript_utf8.txt") if p.parent.name == "basic5000"]
-    if len(transcripts) != 1:
-        raise InputError(
-            f"holds {len(transcripts)} files basic5000/transcript_utf8.txt, not one",
-            where=corpus_dir,
-            remedy="name the folder jsut_ver1.1",
-        )
-    audio = {path.stem: path for path in find_files(transcripts[0].with_name("wav"), ".wav")}
-    sources, left_out = pair(_lines(transcripts[0]), audio, unlisted="has no line in transcript_utf8.txt")
+    name = "basic5000/transcript_utf8.txt"
+    transcript = only_file(folder, name, beside="wav", remedy="name the folder jsut_ver1.1")
+    audio = {path.stem: path for path in find_files(transcript.with_name("wav"), ".wav")}
+    sources, left_out = pair(_lines(transcript), audio, unlisted="has no line in transcript_utf8.txt")
     splits = split_ends(sorted(sources, key=lambda source: source.id), 250)
     return write_corpus(out_dir, splits, settings, left_out=left_out, progress=progress)
 

@@ -2,9 +2,10 @@
 
 `PART/SPEAKER/CHAPTER/SPEAKER-CHAPTER.trans.txt` has lines `id TEXT`; `id.flac` (or `.wav`) lies beside it. Any folder
 that holds such transcripts, at any depth, is a part, and its name says what it is for: the parts `train-*` together are
-the split train; `dev-clean` is dev (without it, the first dev-* there is), and so for test; every other part is a split
-of its own name, such as `dev_other`. `dev_part` and `test_part` name other parts. What no part is named for is taken
-from train: whole speakers, a tenth of the utterances, the same ones each time; of one or two speakers, utterances.
+the split train (where there is none, those whose names say nothing); `dev-clean` is dev (without it, the first dev-*
+there is), and so for test; every other part is a split of its own name, such as `dev_other`. `dev_part` and `test_part`
+name other parts. What no part is named for is taken from train: whole speakers, one at least and about a tenth of the
+utterances, the same ones each time; of one or two speakers, utterances.
 """
 
 from __future__ import annotations
@@ -21,22 +22,24 @@ from data_prep.manifest import (
     Progress,
     Source,
     Summary,
-    already_prepared,
-    corpus_home,
     find_files,
     left_out_line,
+    opened,
     pair,
     read_lines,
-    share_at_random,
-    share_by_speaker,
     write_corpus,
 )
+from data_prep.splits import drop_repeats, share_at_random, share_by_speaker
 
 log = logging.getLogger(__name__)
 
 _ENDING = ".trans.txt"
 _SHARE = 0.1  # of dev, and of test, where no part is named for them
-_PURPOSE = re.compile(r"(?:^|[_. -])(train|dev|test)", re.IGNORECASE)
+_PURPOSE = re.compile(  # whole words: not `new-testament`
+    r"(?:^|[_. -])(?:(?P<train>train(?:ing)?)|(?P<dev>dev(?:elopment)?|valid(?:ation)?)|"
+    r"(?P<test>test(?:ing)?|eval(?:uation)?))(?![^\W\d_])",
+    re.IGNORECASE,
+)
 
 
 def prepare(
@@ -56,18 +59,19 @@ def prepare(
         dev_part: The part that is dev; where None, as the parts' names say.
         test_part: The part that is test.
     """
-    corpus_dir = Path(corpus_dir) if corpus_dir else corpus_home("librispeech", "librispeech-mini")
-    settings = {"corpus": "librispeech", "folder": str(corpus_dir.resolve()), "dev": dev_part, "test": test_part}
-    if done := already_prepared(out_dir, settings):
+    chosen = {"dev": dev_part, "test": test_part}
+    page = "OpenSLR 12 and 31"
+    folder, settings, done = opened("librispeech", corpus_dir, out_dir, "librispeech-mini", page=page, **chosen)
+    if done:
         return done
-    parts, left_out = _read(corpus_dir)
-    splits = _splits(parts, {"dev": dev_part, "test": test_part}, corpus_dir)
+    parts, left_out = _read(folder)
+    splits = _splits(parts, chosen, folder)
     for split, names in splits.items():
         log.info("%s: %s", split, ", ".join(names))
     sources = {split: [source for name in names for source in parts[name]] for split, names in splits.items()}
-    left_out += _drop_repeats(sources)
+    left_out += drop_repeats(sources)
     if sources.get("train"):
-        _hold_out(sources, corpus_dir)
+        _hold_out(sources, folder)
     return write_corpus(out_dir, sources, settings, left_out=left_out, progress=progress)
 
 
@@ -75,7 +79,6 @@ def prepare(
 # locale's encoding or recording that cannot be read, and only logs what is missing. A test compares its result to ours.
 def _read(corpus_dir: Path) -> tuple[dict[str, list[Source]], list[str]]:
     """Utterances by part, and what cannot be used."""
-    corpus_dir = corpus_dir.resolve()
     transcripts: dict[Path, dict[Path, list[Path]]] = {}  # part -> folder -> its transcripts
     audio: dict[Path, dict[str, Path]] = {}  # folder -> id -> recording
     for path in find_files(corpus_dir, _ENDING, ".flac", ".wav"):
@@ -112,15 +115,19 @@ def _read(corpus_dir: Path) -> tuple[dict[str, list[Source]], list[str]]:
 def _lines(transcript: Path) -> Iterator[Listed]:
     for number, line in read_lines(transcript):
         key, *text = line.split(maxsplit=1)
-        speaker = transcript.name.partition("-")[0]
+        speaker, _ = _speaker_chapter(transcript)
         yield Listed(key, "".join(text).rstrip(), speaker, f"{transcript}, line {number}")
+
+
+def _speaker_chapter(transcript: Path) -> tuple[str, str]:
+    speaker, _, chapter = transcript.name[: -len(_ENDING)].partition("-")
+    return speaker, chapter
 
 
 def _part_folder(transcript: Path, corpus_dir: Path) -> Path:
     """The part of .../PART/SPEAKER/CHAPTER/SPEAKER-CHAPTER.trans.txt; other names may stand for speaker and chapter."""
-    speaker, _, chapter = transcript.name.removesuffix(_ENDING).partition("-")
     folder = transcript.parent
-    if (folder.parent.name, folder.name) == (speaker, chapter):
+    if (folder.parent.name, folder.name) == _speaker_chapter(transcript):
         return folder.parent.parent  # which may lie above `corpus_dir`
     names = folder.relative_to(corpus_dir).parts
     return corpus_dir.joinpath(*names[: max(1, len(names) - 2)])
@@ -129,7 +136,7 @@ def _part_folder(transcript: Path, corpus_dir: Path) -> Path:
 def _purpose(part: str) -> str | None:
     """What the name of a part, or else of a folder around it, says that it is for."""
     matches = (_PURPOSE.search(name) for name in reversed(part.split("/")))
-    return next((match[1].lower() for match in matches if match), None)
+    return next((match.lastgroup for match in matches if match), None)
 
 
 def _splits(parts: Iterable[str], chosen: Mapping[str, str | None], corpus_dir: Path) -> dict[str, list[str]]:
@@ -137,6 +144,8 @@ def _splits(parts: Iterable[str], chosen: Mapping[str, str | None], corpus_dir: 
     waiting = sorted(parts)
     splits: dict[str, list[str]] = {"train": []}
     for split, part in chosen.items():
+        if part is not None and [part] in splits.values():
+            raise InputError(f"{part!r} is dev already", where=f"{split}_part", remedy="name another part")
         if part is not None and part not in waiting:
             raise InputError(f"{part!r} is none of {', '.join(waiting) or 'those left'}", where=f"{split}_part")
         if part is not None:
@@ -159,25 +168,6 @@ def _splits(parts: Iterable[str], chosen: Mapping[str, str | None], corpus_dir: 
     return splits
 
 
-def _drop_repeats(sources: dict[str, list[Source]]) -> list[str]:
-    """Keeps each id once: train gives way to dev and test, which give way to no part."""
-    left_out: list[str] = []
-    seen: dict[str, Source] = {}
-    for split in sorted(sources, key=lambda name: (name == "train", name != "test", name != "dev", name)):
-        kept = []
-        for source in sources[split]:
-            if source.id in seen:
-                left_out.append(left_out_line(f"{source.id} is there already: {seen[source.id].origin}", source.origin))
-            else:
-                seen[source.id] = source
-                kept.append(source)
-        sources[split] = kept
-    for split in [name for name, found in sources.items() if not found and name not in ("train", "dev", "test")]:
-        log.warning("no utterance is left of %s", split)
-        del sources[split]
-    return left_out
-
-
 def _hold_out(sources: dict[str, list[Source]], corpus_dir: Path) -> None:
     """Takes dev and test, where they are missing, from train."""
     shares = {split: _SHARE for split in ("test", "dev") if split not in sources}
@@ -195,7 +185,7 @@ def _hold_out(sources: dict[str, list[Source]], corpus_dir: Path) -> None:
             *(corpus_dir, missing, taken, options),
         )
     else:
-        owner = share_at_random(train, shares)
+        owner = share_at_random(train, shares, where=corpus_dir)
         log.warning(
             "%s has no part named %s: utterances of train are taken, so that its voices are in them; %s can name one",
             *(corpus_dir, missing, options),

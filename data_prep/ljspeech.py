@@ -11,19 +11,18 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from asr.errors import InputError
 from data_prep.manifest import (
     Listed,
     Progress,
     Summary,
-    already_prepared,
-    corpus_home,
     find_files,
+    only_file,
+    opened,
     pair,
     read_lines,
-    split_ends,
     write_corpus,
 )
+from data_prep.splits import split_ends
 
 
 def prepare(corpus_dir: str | Path | None, out_dir: str | Path, *, progress: Progress | None = None) -> Summary:
@@ -33,19 +32,13 @@ def prepare(corpus_dir: str | Path | None, out_dir: str | Path, *, progress: Pro
         corpus_dir: The folder LJSpeech-1.1, or one above it; $ASR_DATA/ljspeech where None, or $ASR_DATA/ljspeech-part.
         out_dir: The folder to make.
     """
-    corpus_dir = Path(corpus_dir) if corpus_dir else corpus_home("ljspeech", "ljspeech-part")
-    settings = {"corpus": "ljspeech", "folder": str(corpus_dir.resolve())}
-    if done := already_prepared(out_dir, settings):
+    page = "The LJ Speech Dataset, keithito.com"
+    folder, settings, done = opened("ljspeech", corpus_dir, out_dir, "ljspeech-part", page=page)
+    if done:
         return done
-    tables = [p for p in find_files(corpus_dir, "metadata.csv") if p.with_name("wavs").is_dir()]
-    if len(tables) != 1:
-        raise InputError(
-            f"holds {len(tables)} files metadata.csv beside a folder wavs, not one",
-            where=corpus_dir,
-            remedy="name the folder LJSpeech-1.1",
-        )
-    audio = {path.stem: path for path in find_files(tables[0].with_name("wavs"), ".wav")}
-    sources, left_out = pair(_lines(tables[0]), audio, unlisted="has no line in metadata.csv")
+    table = only_file(folder, "metadata.csv", beside="wavs", remedy="name the folder LJSpeech-1.1")
+    audio = {path.stem: path for path in find_files(table.with_name("wavs"), ".wav")}
+    sources, left_out = pair(_lines(table), audio, unlisted="has no line in metadata.csv")
     sources.sort(key=lambda source: source.id)
     last = max((source.id.partition("-")[0] for source in sources), default="")
     splits = split_ends([source for source in sources if source.id.partition("-")[0] == last], 100)

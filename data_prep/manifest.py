@@ -7,18 +7,13 @@ utterances and hours, and what was left out. It is written whole or not at all.
 from __future__ import annotations
 
 import codecs
-import hashlib
-import io
 import json
 import os
 import wave
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import redirect_stderr, redirect_stdout
-from dataclasses import dataclass, field
-from itertools import islice
-from pathlib import Path
+from dataclasses import dataclass, field, replace
+from pathlib import Path, PurePath
 from typing import Any
 
 import numpy as np
@@ -98,6 +93,33 @@ def already_prepared(out_dir: str | Path, settings: Mapping[str, Any]) -> Summar
     return Summary(out_dir, done["utterances"], done["seconds"], done["left_out"], already_done=True)
 
 
+def opened(
+    name: str, corpus_dir: str | Path | None, out_dir: str | Path, *homes: str, page: str, **options: Any
+) -> tuple[Path, dict[str, Any], Summary | None]:
+    """The folder of a corpus, the settings of its preparation, and what came of it where it was done before.
+
+    Args:
+        name: The corpus.
+        corpus_dir: Its folder; where None, $ASR_DATA/name, or the first of $ASR_DATA/`homes` that is there.
+        out_dir: The folder to make.
+        page: Where its publisher has it, for those who lack it.
+        options: What else determines the result.
+
+    Raises:
+        InputError: There is no such folder, or `out_dir` holds something else.
+    """
+    home = data_home()
+    found = (home / other for other in (name, *homes) if is_folder(home / other))
+    folder = (Path(corpus_dir) if corpus_dir else next(found, home / name)).resolve()
+    settings = {"corpus": name, "folder": str(folder), **options}
+    done = already_prepared(out_dir, settings)
+    if not done and not is_folder(folder):
+        raise InputError(
+            "no such folder", where=folder, remedy=f"unpack the corpus there or name its folder; it comes from {page}"
+        )
+    return folder, settings, done
+
+
 def write_corpus(
     out_dir: str | Path,
     splits: Mapping[str, Sequence[Source]],
@@ -134,14 +156,18 @@ def write_corpus(
         try:
             row = _cut(source, infos[source.audio])
         except InputError as e:
-            problems.append(left_out_line(str(e), source.origin) if source.origin else str(e))
+            problems.append(left_out_line(str(e), source.origin))
             continue
         rows_out[split].append(row)
         seconds[split] += row["duration"]
     for split, found in rows_out.items() or [("any split", [])]:
         if not found:
             reason = f": {problems[0]}" if problems else ""
-            raise InputError(f"no utterance of {split} can be used{reason}", where=out_dir)
+            raise InputError(
+                f"no utterance of {split} can be used{reason}",
+                where=settings.get("folder", out_dir),
+                remedy="each split needs one at least: add some, or name another folder",
+            )
     counts = {split: len(found) for split, found in rows_out.items()}
     with atomic_path(out_dir) as folder:
         folder.mkdir(parents=True)
@@ -160,80 +186,33 @@ def write_corpus(
     return Summary(Path(out_dir), counts, seconds, problems)
 
 
-def hash_share(key: str) -> float:
-    """A number from 0 to 1 that an utterance's id determines: those below 0.05 are a fixed twentieth of a corpus."""
-    return int.from_bytes(hashlib.sha256(key.encode("utf-8", "surrogateescape")).digest()[:6], "big") / (1 << 48)
-
-
-def share_by_speaker(sources: Sequence[Source], shares: Mapping[str, float], seed: int = 1) -> dict[str, str]:
-    """Speaker -> split: in an order drawn by the seed, speakers go to each split of `shares` in turn, until its share
-    of the utterances is nearly full; one at least to each, and the one with most utterances to train, as all the rest.
+def is_folder(path: Path) -> bool:
+    """Whether there is such a folder.
 
     Raises:
-        InputError: There are fewer speakers than splits.
+        InputError: One above it cannot be read.
     """
-    counts = Counter(source.speaker for source in sources)
-    if len(counts) <= len(shares):
-        raise InputError(f"{len(counts)} speakers cannot be split into train, {' and '.join(sorted(shares))}")
-    largest = max(sorted(counts), key=lambda speaker: counts[speaker])
-    waiting = sorted((s for s in counts if s != largest), key=lambda speaker: _draw(seed, speaker))
-    owner = dict.fromkeys(counts, "train")
-    for number, (name, share) in enumerate(shares.items(), 1):
-        taken = 0
-        reserve = len(shares) - number  # a speaker must be left for each split to come
-        for speaker in list(waiting):
-            enough = taken + counts[speaker] / 2 > share * len(sources)
-            if (taken and enough) or len(waiting) <= reserve:
-                continue
-            owner[speaker] = name
-            waiting.remove(speaker)
-            taken += counts[speaker]
-    return owner
-
-
-def share_at_random(sources: Sequence[Source], shares: Mapping[str, float], seed: int = 1) -> dict[str, str]:
-    """Id -> split: utterances, in an order drawn by the seed, fill each split of `shares` in turn; the rest is train.
-
-    Raises:
-        InputError: There are fewer utterances than splits.
-    """
-    if len(sources) <= len(shares):
-        raise InputError(f"{len(sources)} utterances cannot be split into train, {' and '.join(sorted(shares))}")
-    waiting = iter(sorted((source.id for source in sources), key=lambda name: _draw(seed, name)))
-    owner = {
-        key: name for name, share in shares.items() for key in islice(waiting, max(1, round(share * len(sources))))
-    }
-    return owner | dict.fromkeys(waiting, "train")
-
-
-def split_ends(sources: Sequence[Source], count: int) -> dict[str, list[Source]]:
-    """Test is the last `count` of them, dev as many before, train the rest; of less than 2 `count`, a third each."""
-    count = min(count, len(sources) // 3) if len(sources) < 2 * count else count
-    start, middle = len(sources) - 2 * count, len(sources) - count
-    return {"train": [*sources[:start]], "dev": [*sources[start:middle]], "test": [*sources[middle:]]}
-
-
-def _draw(seed: int, name: str) -> str:
-    return hashlib.blake2b(f"{seed} {name}".encode("utf-8", "surrogateescape"), digest_size=8).hexdigest()
-
-
-def corpus_home(name: str, *others: str) -> Path:
-    """$ASR_DATA/name, or the first of the others that is there if that is not."""
-    home = data_home()
-    return next((home / other for other in (name, *others) if (home / other).is_dir()), home / name)
+    try:
+        return path.is_dir()
+    except OSError as e:
+        raise _unreadable(e) from e
 
 
 def find_files(folder: Path, *endings: str) -> list[Path]:
     """The files below `folder` whose names end so, in either case; sorted, hidden ones left out, links followed.
 
     Raises:
-        InputError: There is no such folder.
+        InputError: There is no such folder, or one below that cannot be read: which splits there are may hang on it.
     """
-    if not folder.is_dir():
+
+    def stop(e: OSError) -> None:
+        raise _unreadable(e) from e
+
+    if not is_folder(folder):
         raise InputError("no such folder", where=folder)
     found: list[Path] = []
     seen: set[str] = set()
-    for above, folders, names in os.walk(folder, followlinks=True):
+    for above, folders, names in os.walk(folder, onerror=stop, followlinks=True):
         real = os.path.realpath(above)
         folders[:] = [] if real in seen else sorted(name for name in folders if not name.startswith("."))
         if real not in seen:  # a link may lead back
@@ -242,15 +221,51 @@ def find_files(folder: Path, *endings: str) -> list[Path]:
     return sorted(found)
 
 
+def _unreadable(e: OSError) -> InputError:
+    remedy = "have it made readable, or name a folder without it"
+    return InputError(f"cannot be read ({e.strerror or e})", where=e.filename, remedy=remedy)
+
+
+def only_file(folder: Path, name: str, *, beside: str = "", remedy: str) -> Path:
+    """The one file below `folder` of this name, in either case, with a folder `beside` it.
+
+    Args:
+        folder: Where to look, at any depth.
+        name: The whole name, after those of folders around it if they matter: `basic5000/transcript_utf8.txt`.
+        beside: The name of a folder that must lie beside it.
+        remedy: What the folder should be.
+
+    Raises:
+        InputError: There is none, or several.
+    """
+    found = [
+        path
+        for path in find_files(folder, PurePath(name).suffix)
+        if path.as_posix().lower().endswith(f"/{name}".lower()) and is_folder(path.parent / beside)
+    ]
+    if len(found) != 1:
+        what = f"{name} beside a folder {beside}" if beside else name
+        names = f" ({', '.join(str(path.relative_to(folder)) for path in found[:3])})" if found else ""
+        raise InputError(f"holds {len(found)} files {what}{names}, not one", where=folder, remedy=remedy)
+    return found[0]
+
+
 def read_lines(path: Path) -> Iterator[tuple[int, str]]:
     """The lines of a UTF-8 file that hold something, with their numbers from 1.
 
-    What is not UTF-8 in one becomes lone surrogates: `write_corpus` leaves that utterance out, and says where.
+    What is not UTF-8 in one becomes lone surrogates: `pair` leaves that utterance out, and says where.
+
+    Raises:
+        InputError: The file cannot be read, or is UTF-16.
     """
     try:
         data = path.read_bytes()
     except OSError as e:
         raise InputError(f"cannot be read ({e.strerror or e})", where=path) from e
+    if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) or data[:1000].count(0) * 4 > len(data[:1000]):
+        raise InputError(
+            "looks like UTF-16", where=path, remedy="convert it, e.g. with `iconv -f utf-16 -t utf-8 OLD > NEW`"
+        )
     for number, line in enumerate(data.removeprefix(codecs.BOM_UTF8).split(b"\n"), 1):
         if line.strip():
             yield number, line.decode("utf-8", "surrogateescape").rstrip("\r")
@@ -259,7 +274,7 @@ def read_lines(path: Path) -> Iterator[tuple[int, str]]:
 def pair(
     lines: Iterable[Listed], audio: Mapping[str, Path], *, missing: str = "there is no {}.wav", unlisted: str | None
 ) -> tuple[list[Source], list[str]]:
-    """Finds the recording of each line.
+    """Finds the recording of each line; those whose text cannot be used are left out.
 
     Args:
         lines: What the transcripts say, in their order.
@@ -279,68 +294,51 @@ def pair(
         elif line.problem or line.id not in audio:
             left_out.append(left_out_line(line.problem or missing.format(line.id), line.origin))
         else:
-            found[line.id] = Source(line.id, audio[line.id], line.text, line.speaker, origin=line.origin)
+            source = Source(line.id, audio[line.id], line.text, line.speaker, origin=line.origin)
+            try:
+                check_source(source)
+                found[line.id] = source
+            except InputError as e:
+                left_out.append(left_out_line(str(e), line.origin))
         seen.add(line.id)
     if unlisted is not None:
         left_out += [left_out_line(unlisted, path) for key, path in audio.items() if key not in seen]
     return list(found.values()), left_out
 
 
-def run_recipe(recipe: Callable[..., Any], corpus_dir: str | Path, **options: Any) -> Any:
-    """What a recipe of Lhotse returns, without its progress bars.
-
-    Raises:
-        InputError: It stopped: recipes trust that a corpus is whole.
-    """
-    try:
-        with redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()):
-            return recipe(corpus_dir, **options)
-    except Exception as e:
-        reason = f"{type(e).__name__}: {e}" if str(e) else type(e).__name__
-        raise InputError(f"Lhotse's {recipe.__name__} stopped ({reason})", where=corpus_dir) from e
-
-
-def sources_of(recordings: Iterable[Any], supervisions: Iterable[Any]) -> list[Source]:
-    """Utterances of what a recipe of Lhotse returns: its recordings and supervisions, each of them a whole file or a
-    stretch of it.
-
-    Raises:
-        InputError: A supervision is of no recording, or of one that is not a single file.
-    """
-    by_id = {recording.id: recording for recording in recordings}
-    sources = []
-    for supervision in supervisions:
-        recording = by_id.get(supervision.recording_id)
-        if recording is None:
-            raise InputError("has no recording", where=supervision.id)
-        files = [source.source for source in recording.sources if source.type == "file"]
-        if len(files) != 1 or len(recording.sources) != 1:
-            raise InputError("is not a single file", where=recording.id)
-        whole = supervision.start == 0 and abs(supervision.duration - recording.duration) < 0.01
-        sources.append(
-            Source(
-                supervision.id,
-                Path(files[0]),
-                supervision.text or "",
-                supervision.speaker or "",
-                start=supervision.start,
-                duration=None if whole else supervision.duration,
-            )
-        )
-    return sources
-
-
 def left_out_line(what: str, where: str | Path) -> str:
     """A line for `left_out`, harmless on a terminal whatever stood in a file."""
-    return str(InputError(what, where=where))
+    return str(InputError(what, where=where or None))
 
 
-def read_transcript(path: str | Path) -> str:
-    """The text of a file that holds one transcript, on one line."""
-    lines = [line.strip() for line in read_text(path, limit=1 << 20).splitlines() if line.strip()]
+def check_source(source: Source) -> None:
+    """Looks at all of an utterance but its audio.
+
+    Raises:
+        InputError: It has no text, or something of it is not UTF-8.
+    """
+    if not source.text.strip():
+        raise InputError(f"{source.id} has no text", where=source.audio)
+    convert = "convert it, e.g. with `iconv -f latin1 -t utf-8`"
+    for name, value, remedy in (
+        ("text", source.text, convert),
+        ("path", str(source.audio), "rename it, e.g. with `convmv -f latin1 -t utf-8 --notest`"),
+        ("id", source.id, convert),
+        ("speaker", source.speaker, convert),
+    ):
+        if any("\ud800" <= c <= "\udfff" for c in ("" if value.isascii() else value)):
+            raise InputError(f"the {name} of {source.id} is not UTF-8", remedy=remedy)
+
+
+def read_transcript(path: Path) -> tuple[str, str]:
+    """The text of a file that holds one transcript, on one line; and why it cannot be used, if it cannot."""
+    try:
+        lines = [line.strip() for _, line in read_lines(path)]
+    except InputError as e:
+        return "", str(e).removeprefix(f"{path}: ")
     if len(lines) != 1:
-        raise InputError("has no text" if not lines else f"has {len(lines)} lines of text, not one", where=path)
-    return lines[0]
+        return "", "has no text" if not lines else f"has {len(lines)} lines of text, not one"
+    return lines[0], ""
 
 
 def _check_ids(rows: Sequence[tuple[str, Source]]) -> None:
@@ -371,12 +369,8 @@ def _cut(source: Source, info: AudioInfo | InputError) -> dict[str, Any]:
 
     if isinstance(info, InputError):
         raise info
-    if not source.text.strip():
-        raise InputError(f"{source.id} has no text", where=source.audio)
-    if not source.text.isascii() and any("\ud800" <= c <= "\udfff" for c in source.text):
-        raise InputError(
-            f"the text of {source.id} is not UTF-8", remedy="convert it, e.g. with `iconv -f latin1 -t utf-8`"
-        )
+    path = source.audio.resolve()
+    check_source(replace(source, audio=path))
     end = info.duration if source.duration is None else source.start + source.duration
     if not (0 <= source.start < min(end, info.duration) and end <= info.duration + 0.02):
         raise InputError(
@@ -384,7 +378,6 @@ def _cut(source: Source, info: AudioInfo | InputError) -> dict[str, Any]:
             where=source.audio,
         )
     duration = min(end, info.duration) - source.start
-    path = source.audio.resolve()
     channels = list(range(info.channels))
     recording = Recording(
         id=source.id if source.duration is None else path.stem,

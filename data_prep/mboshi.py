@@ -7,12 +7,25 @@ dev is 5 % of its `train`, drawn by a hash of the utterance's id. All three spea
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from asr.errors import InputError
-from asr.files import data_home
-from data_prep.manifest import Progress, Source, Summary, already_prepared, hash_share, read_transcript, write_corpus
+from data_prep.manifest import (
+    Listed,
+    Progress,
+    Source,
+    Summary,
+    find_files,
+    is_folder,
+    opened,
+    pair,
+    read_transcript,
+    write_corpus,
+)
+from data_prep.splits import drop_repeats, hash_share
 
+_ENDING = ".mb.cleaned"
 _DEV_SHARE = 0.05
 
 
@@ -23,36 +36,41 @@ def prepare(corpus_dir: str | Path | None, out_dir: str | Path, *, progress: Pro
         corpus_dir: The publisher's folder, or one above it; $ASR_DATA/mboshi where None.
         out_dir: The folder to make.
     """
-    corpus_dir = Path(corpus_dir) if corpus_dir else data_home() / "mboshi"
-    settings = {"corpus": "mboshi", "folder": str(corpus_dir.resolve())}
-    if done := already_prepared(out_dir, settings):
+    page = "github.com/besacier/mboshi-french-parallel-corpus, folder full_corpus_newsplit"
+    folder, settings, done = opened("mboshi", corpus_dir, out_dir, page=page)
+    if done:
         return done
     splits: dict[str, list[Source]] = {"train": [], "dev": [], "test": []}
     left_out: list[str] = []
-    for folder in ("train", "dev"):
-        found = _folder(corpus_dir, folder)
-        audio = {path.name.removesuffix(".wav"): path for path in found.glob("[!.]*.wav")}
-        texts = {path.name.removesuffix(".mb.cleaned"): path for path in found.glob("[!.]*.mb.cleaned")}
-        left_out += [f"{audio[key]}: has no {key}.mb.cleaned beside it" for key in sorted(audio.keys() - texts.keys())]
-        left_out += [f"{texts[key]}: has no {key}.wav beside it" for key in sorted(texts.keys() - audio.keys())]
-        for key in sorted(audio.keys() & texts.keys()):
-            try:
-                text = read_transcript(texts[key])
-            except InputError as e:
-                left_out.append(str(e))
-                continue
-            split = "test" if folder == "dev" else "dev" if hash_share(key) < _DEV_SHARE else "train"
-            splits[split].append(Source(key, audio[key], text, key.partition("_")[0]))
+    for part in ("train", "dev"):
+        files = find_files(_part(folder, part), ".wav", _ENDING)
+        audio = {path.stem: path for path in files if path.suffix.lower() == ".wav"}
+        texts = [path for path in files if path.suffix.lower() != ".wav"]
+        sources, problems = pair(
+            _lines(texts), audio, missing="has no {}.wav beside it", unlisted=f"has no {_ENDING} beside it"
+        )
+        left_out += problems
+        for source in sources:
+            split = "test" if part == "dev" else "dev" if hash_share(source.id) < _DEV_SHARE else "train"
+            splits[split].append(source)
+    left_out += drop_repeats(splits)
     return write_corpus(out_dir, splits, settings, left_out=left_out, progress=progress)
 
 
-def _folder(corpus_dir: Path, name: str) -> Path:
-    """The publisher's train or dev, below `corpus_dir`."""
-    for above in (corpus_dir, corpus_dir / "full_corpus_newsplit", corpus_dir / "mboshi" / "full_corpus_newsplit"):
-        if (above / name).is_dir():
+def _lines(texts: Iterable[Path]) -> Iterator[Listed]:
+    for path in texts:
+        key = path.name[: -len(_ENDING)]
+        text, problem = read_transcript(path)
+        yield Listed(key, text, key.partition("_")[0], str(path), problem)
+
+
+def _part(folder: Path, name: str) -> Path:
+    """The publisher's train or dev, below `folder`."""
+    for above in (folder, folder / "full_corpus_newsplit", folder / "mboshi" / "full_corpus_newsplit"):
+        if is_folder(above / name):
             return above / name
     raise InputError(
         f"holds no folder {name}",
-        where=corpus_dir,
+        where=folder,
         remedy="name the folder full_corpus_newsplit of github besacier/mboshi-french-parallel-corpus",
     )

@@ -73,9 +73,8 @@ def prepare(corpus_dir: str | Path | None, out_dir: str | Path, *, progress: Pro
         corpus_dir: Where to put the recordings; beside `out_dir` where None.
         out_dir: The folder to make.
     """
-    out_dir = Path(out_dir)
-    recordings = Path(corpus_dir) if corpus_dir else out_dir.parent / "synthetic-digits"
-    settings = {"corpus": "synthetic", "folder": str(recordings.resolve()), "seed": _SEED}
+    recordings = (Path(corpus_dir) if corpus_dir else Path(out_dir).parent / "synthetic-digits").resolve()
+    settings = {"corpus": "synthetic", "folder": str(recordings), "seed": _SEED}
     if done := already_prepared(out_dir, settings):
         return done
     splits: dict[str, list[Source]] = {}

@@ -21,10 +21,12 @@ from data_prep.manifest import (
     Source,
     Summary,
     already_prepared,
-    share_at_random,
-    share_by_speaker,
+    check_source,
+    left_out_line,
+    read_lines,
     write_corpus,
 )
+from data_prep.splits import share_at_random, share_by_speaker
 
 log = logging.getLogger(__name__)
 
@@ -62,7 +64,7 @@ def prepare(
         raise InputError(
             "table needs a CSV, TSV or JSONL file", where="FOLDER", remedy="asr prepare table FILE --out data/X"
         )
-    table = Path(table)
+    table = Path(table).absolute()
     if split_by not in _SPLIT_BY:
         raise InputError(f"{split_by!r} is none of {', '.join(_SPLIT_BY)}", where="split_by")
     if not (0 < dev < 1 and 0 < test < 1 and dev + test < 1):
@@ -80,12 +82,14 @@ def prepare(
     labels: list[str] = []
     problems: list[str] = []
     for number, row in rows:
-        origin = f"{table.name}, row {number}"
+        origin = f"{table}, row {number}"
         try:
-            sources.append(_source(row, table.parent, number, origin))
+            source = _source(row, table.parent, number, origin)
+            check_source(source)
+            sources.append(source)
             labels.append(_string(row, "split").lower())
         except InputError as e:
-            problems.append(f"{origin}: {e}")
+            problems.append(left_out_line(str(e), origin))
     if not sources:
         raise InputError(f"no row can be used: {problems[0] if problems else 'there is none'}", where=table)
     splits = _split(sources, labels, split_by, dev, test, seed, table)
@@ -94,6 +98,8 @@ def prepare(
 
 def _rows(table: Path) -> Iterator[tuple[int, dict[str, Any]]]:
     """Rows with their line numbers, column names in lower case."""
+    if table.is_file():
+        next(read_lines(table), None)  # says so if it is UTF-16, as spreadsheets export it
     text = read_text(table)
     suffix = table.suffix.lower()
     first = True
@@ -226,9 +232,7 @@ def _split(
         for source in sources:
             splits[owner[source.speaker]].append(source)
         return splits
-    if len(sources) < 3:
-        raise InputError(f"{len(sources)} utterances cannot be split into train, dev and test", where=table)
-    owner = share_at_random(sources, {"test": test, "dev": dev}, seed)
+    owner = share_at_random(sources, {"test": test, "dev": dev}, seed, where=table)
     for source in sources:
         splits[owner[source.id]].append(source)
     return splits

@@ -18,14 +18,14 @@ from data_prep.manifest import (
     Progress,
     Source,
     Summary,
-    already_prepared,
-    corpus_home,
     find_files,
     left_out_line,
+    opened,
     pair,
     read_lines,
     write_corpus,
 )
+from data_prep.splits import drop_repeats
 
 _PLACE = re.compile(r"(train|test)/dr\d/(\w+)/(s[ix]\d+)(?:\.wav|\.txt)+", re.IGNORECASE)
 
@@ -39,26 +39,28 @@ def prepare(corpus_dir: str | Path | None, out_dir: str | Path, *, progress: Pro
     """
     from lhotse.recipes.timit import get_speakers
 
-    corpus_dir = Path(corpus_dir) if corpus_dir else corpus_home("timit")
-    settings = {"corpus": "timit", "folder": str(corpus_dir.resolve())}
-    if done := already_prepared(out_dir, settings):
+    folder, settings, done = opened("timit", corpus_dir, out_dir, page="LDC93S1, catalog.ldc.upenn.edu")
+    if done:
         return done
     dev, test = (frozenset(speakers) for speakers in get_speakers())
     audio: dict[str, dict[str, Path]] = {"train": {}, "dev": {}, "test": {}}
     texts: dict[str, list[tuple[str, Path]]] = {"train": [], "dev": [], "test": []}
-    for path in find_files(corpus_dir, ".wav", ".txt"):
+    for path in find_files(folder, ".wav", ".txt"):
         if match := _PLACE.fullmatch("/".join(path.parts[-4:])):
-            folder, speaker, sentence = (group.lower() for group in match.groups())
-            split = "train" if folder == "train" else "dev" if speaker in dev else "test" if speaker in test else ""
+            part, speaker, sentence = (group.lower() for group in match.groups())
+            split = "train" if part == "train" else "dev" if speaker in dev else "test" if speaker in test else ""
             if split:
                 key = f"{speaker}-{sentence}".upper()
                 if path.suffix.lower() == ".txt":
                     texts[split].append((key, path))
                 else:
                     audio[split].setdefault(key, path)  # some copies have X.WAV and X.WAV.wav
-    if not any(texts.values()):
+    if missing := [split for split, found in texts.items() if not found]:
+        example = "TRAIN/DR1/FCJF0/SI1027.TXT" if "train" in missing else "TEST/DR1/MDAB0/SI1039.TXT"
         raise InputError(
-            "holds no file like TRAIN/DR1/FCJF0/SI1027.TXT", where=corpus_dir, remedy="name the folder of LDC93S1"
+            f"holds no file like {example} for {' and '.join(missing)}",
+            where=folder,
+            remedy="name the folder of LDC93S1, with TRAIN and TEST in it",
         )
     splits: dict[str, list[Source]] = {}
     left_out: list[str] = []
@@ -69,6 +71,7 @@ def prepare(corpus_dir: str | Path | None, out_dir: str | Path, *, progress: Pro
         cut = {source.id for source in found if _is_cut_short(source.audio)}
         splits[split] = [source for source in found if source.id not in cut]
         left_out += problems + [left_out_line("is cut short", source.audio) for source in found if source.id in cut]
+    left_out += drop_repeats(splits)
     return write_corpus(out_dir, splits, settings, left_out=left_out, progress=progress)
 
 

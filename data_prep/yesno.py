@@ -12,7 +12,7 @@ from pathlib import Path
 
 from asr.errors import InputError
 from asr.files import data_home, download_archive
-from data_prep.manifest import Progress, Source, Summary, already_prepared, write_corpus
+from data_prep.manifest import Progress, Source, Summary, find_files, is_folder, opened, write_corpus
 
 URL = "https://www.openslr.org/resources/1/waves_yesno.tar.gz"
 SHA256 = "30301975fd8c5cac4040c261c0852f57cfa8adbbad2ce78e77e4986957445f27"
@@ -34,13 +34,16 @@ def prepare(corpus_dir: str | Path | None, out_dir: str | Path, *, progress: Pro
         corpus_dir: The folder with the recordings, at any depth; $ASR_DATA/yesno or the publisher's where None.
         out_dir: The folder to make.
     """
-    corpus_dir = Path(corpus_dir) if corpus_dir else download()
-    settings = {"corpus": "yesno", "folder": str(corpus_dir.resolve())}
-    if done := already_prepared(out_dir, settings):
+    folder, settings, done = opened("yesno", corpus_dir or download(), out_dir, page="OpenSLR 1")
+    if done:
         return done
-    files = _recordings(corpus_dir)
+    files = _recordings(folder)
     if len(files) < 12:
-        raise InputError(f"holds {len(files)} files named like 0_1_1_0_1_0_0_1.wav, not 60", where=corpus_dir)
+        raise InputError(
+            f"holds {len(files)} files named like 0_1_1_0_1_0_0_1.wav, not 60",
+            where=folder,
+            remedy="name the folder waves_yesno of OpenSLR 1",
+        )
     train, test = files[0::2], files[1::2]
     splits = {"train": [p for i, p in enumerate(train) if i % 6], "dev": train[::6], "test": test}
     return write_corpus(
@@ -58,4 +61,4 @@ def prepare(corpus_dir: str | Path | None, out_dir: str | Path, *, progress: Pro
 
 
 def _recordings(folder: Path) -> list[Path]:
-    return sorted(p for p in folder.rglob("*.wav") if _NAME.fullmatch(p.stem)) if folder.is_dir() else []
+    return sorted(p for p in find_files(folder, ".wav") if _NAME.fullmatch(p.stem)) if is_folder(folder) else []

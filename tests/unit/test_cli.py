@@ -78,7 +78,7 @@ def test_defaults_in_the_help_are_those_of_the_functions() -> None:
         (["transcribe", "nowhere.wav", "--model", "no-such-model"], "no such model"),
         (["evaluate", "no-such-model", "cuts.jsonl.gz"], "no such model"),
         (["prepare", "klingon", "--out", "d"], "no corpus 'klingon'"),
-        (["prepare", "yesno", "nowhere", "--out", "d"], "holds 0 files"),
+        (["prepare", "yesno", "nowhere", "--out", "d"], "no such folder"),
         (["prepare", "yesno", "nowhere", "--out", "d", "--leave-out", "x"], "--leave-out means nothing for yesno"),
         (["train", "nowhere.yaml", "--data", "d", "--out", "e"], "nowhere.yaml: no such file"),
         (["score", "nowhere.txt", "nowhere.txt"], "nowhere.txt: no such file"),

@@ -73,15 +73,25 @@ def test_what_cannot_be_used_is_named(second: bytes, complaints: list[str], corp
     )
 
 
-def test_recordings_that_are_cut_short_or_there_twice(corpus: Path, tmp_path: Path) -> None:
+def test_recordings_that_are_cut_short_or_there_twice(corpus: Path, tmp_path: Path, prepared: Any) -> None:
     cut = corpus / "wav" / "train" / "S0002" / "BAC009S0002W0122.wav"
     cut.write_bytes(cut.read_bytes()[:2000])
     again = corpus / "wav" / "test" / "S0003" / "BAC009S0003W0121.wav"
     again.parent.mkdir()
-    again.write_bytes(cut.read_bytes())
+    again.write_bytes((corpus / "wav" / "dev" / "S0724" / "BAC009S0724W0121.wav").read_bytes())
     first, second = prepare(corpus, tmp_path / "out").left_out
-    assert first == f"{again}: BAC009S0003W0121 is there already: {corpus}/wav/train/S0003/BAC009S0003W0121.wav"
+    assert first == f"{corpus}/wav/train/S0003/BAC009S0003W0121.wav: BAC009S0003W0121 is there already: {again}"
+    assert {split: list(found) for split, found in prepared(tmp_path / "out").items()} == {
+        **{"train": ["BAC009S0002W0123"], "dev": KEYS["dev"]},
+        "test": ["BAC009S0003W0121", "BAC009S0764W0121"],
+    }
     assert second.startswith(f"{corpus}/transcript/aishell_transcript_v0.8.txt, line 1: {cut}: is cut short")
+
+
+def test_an_older_transcript_beside_it(corpus: Path, tmp_path: Path) -> None:
+    transcript = corpus / "transcript" / "aishell_transcript_v0.8.txt"
+    transcript.with_name(f"old-{transcript.name}").write_text("BAC009S0002W0122 X\n")
+    assert prepare(corpus, tmp_path / "out").utterances == {"train": 3, "dev": 1, "test": 1}
 
 
 def test_another_folder(corpus: Path, tmp_path: Path) -> None:

@@ -87,19 +87,25 @@ def test_a_clip_of_another_folder_is_not_taken(corpus: Path, tmp_path: Path) -> 
     ]
 
 
-def test_a_clip_in_two_splits_is_refused(corpus: Path, tmp_path: Path) -> None:
-    (corpus / "test.tsv").write_bytes((corpus / "train.tsv").read_bytes())
-    with pytest.raises(InputError, match=r"test.tsv, line 2: the id 'common_voice_ga-IE_1' stands for"):
-        prepare(corpus, tmp_path / "out")
+def test_train_loses_a_clip_that_is_in_test_too(corpus: Path, tmp_path: Path, prepared: Any) -> None:
+    rows = (corpus / "train.tsv").read_text(encoding="utf-8").split("\n")
+    (corpus / "test.tsv").write_text("\n".join(rows[:2]) + "\n", encoding="utf-8")
+    assert prepare(corpus, tmp_path / "out").left_out == [
+        f"{corpus}/train.tsv, line 2: common_voice_ga-IE_1 is there already: {corpus}/test.tsv, line 2"
+    ]
+    assert {split: list(found) for split, found in prepared(tmp_path / "out").items()} == {
+        **{"train": ["common_voice_ga-IE_2", "common_voice_ga-IE_3"], "dev": ["common_voice_ga-IE_4"]},
+        "test": ["common_voice_ga-IE_1"],
+    }
 
 
 def test_another_folder(corpus: Path, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
-    with pytest.raises(InputError, match=r"holds 0 folders with a train.tsv, not one; name the folder of a language"):
+    with pytest.raises(InputError, match=r"holds 0 files train.tsv beside a folder clips, not one; name the folder"):
         prepare(tmp_path / "empty", tmp_path / "out")
-    (corpus.parent / "cy").mkdir()
+    (corpus.parent / "cy" / "clips").mkdir(parents=True)
     (corpus.parent / "cy" / "train.tsv").write_text(HEADER)
-    with pytest.raises(InputError, match=r"holds 2 folders with a train.tsv \(cy, ga-IE\), not one"):
+    with pytest.raises(InputError, match=r"holds 2 files train.tsv .* \(cy/train.tsv, ga-IE/train.tsv\), not one"):
         prepare(corpus.parent, tmp_path / "out")
     with pytest.raises(InputError, match=r"cy/dev.tsv: cannot be read"):
         prepare(corpus.parent / "cy", tmp_path / "out")

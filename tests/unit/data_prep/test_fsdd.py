@@ -89,9 +89,10 @@ def test_a_recording_there_twice_is_refused(corpus: Path, tmp_path: Path) -> Non
 
 
 def test_a_folder_without_it(tmp_path: Path) -> None:
-    for folder in (tmp_path, tmp_path / "none"):
-        with pytest.raises(InputError, match=f"^{folder}: holds no file named like 7_jackson_32.wav"):
-            prepare(folder, tmp_path / "out")
+    with pytest.raises(InputError, match=f"^{tmp_path}: holds no file named like 7_jackson_32.wav"):
+        prepare(tmp_path, tmp_path / "out")
+    with pytest.raises(InputError, match=f"^{tmp_path}/none: no such folder; .* it comes from https://github.com/Jako"):
+        prepare(tmp_path / "none", tmp_path / "out")
 
 
 def test_what_is_there_is_not_fetched(corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -69,6 +69,11 @@ def test_what_cannot_be_used_is_named(first: str, complaints: list[str], corpus:
     ]
 
 
+def test_an_older_transcript_beside_it(corpus: Path, tmp_path: Path) -> None:
+    (corpus / "basic5000" / "old-transcript_utf8.txt").write_text("x")
+    assert prepare(corpus, tmp_path / "out").utterances == {"train": 3, "dev": 2, "test": 2}
+
+
 def test_shift_jis_is_named_line_by_line(corpus: Path, tmp_path: Path) -> None:
     transcript = corpus / "basic5000" / "transcript_utf8.txt"
     transcript.write_bytes(transcript.read_text(encoding="utf-8").encode("shift-jis"))
@@ -85,6 +90,6 @@ def test_a_recording_that_is_cut_short(corpus: Path, tmp_path: Path) -> None:
 
 def test_another_folder(tmp_path: Path) -> None:
     with pytest.raises(
-        InputError, match=r"holds 0 files basic5000/transcript_utf8.txt, not one; name the folder jsut_"
+        InputError, match=r"holds 0 files basic5000/transcript_utf8.txt beside a folder wav, not one; name the folder"
     ):
         prepare(tmp_path, tmp_path / "out")

@@ -77,6 +77,14 @@ def test_lhotse_finds_the_same(add: Add, tmp_path: Path, prepared: Any) -> None:
             "train=train dev=dev-clean test=test dev_big=dev-big test_big=test-big",
         ),
         ("Train_1 my-dev our.test", "train=Train_1 dev=my-dev test=our.test"),
+        ("old-testament new-testament devotional", "train=devotional,new-testament,old-testament"),
+        ("trains testimony-1 dev1", "train=testimony-1,trains dev=dev1"),
+        ("training valid eval", "train=training dev=valid test=eval"),
+        (
+            "train evaluation-b development validation",
+            "train=train dev=development test=evaluation-b validation=validation",
+        ),
+        ("trainé dev-é", "train=trainé dev=dev-é"),
         ("one two test-clean", "train=one,two test=test-clean"),
         ("one two", "train=one,two"),
         ("train-a voices", "train=train-a voices=voices"),
@@ -101,7 +109,7 @@ def test_parts_that_are_chosen() -> None:
     assert chosen(None, "dev")["dev"] == ["dev-clean"]
     with pytest.raises(InputError, match=r"^dev_part: 'c' is none of a, b, dev, dev-clean, train-x"):
         chosen("c", None)
-    with pytest.raises(InputError, match=r"^test_part: 'a' is none of b, dev, dev-clean, train-x"):
+    with pytest.raises(InputError, match=r"^test_part: 'a' is dev already; name another part$"):
         chosen("a", "a")
 
 
@@ -138,6 +146,8 @@ def test_missing_splits_are_taken_from_train_by_speaker(
         ("19/198/19-198.trans.txt", ""),
         ("x/part/anna/one/19-198.trans.txt", "x/part"),
         ("part/anna/19-198.trans.txt", "part"),
+        ("part/19/198/19-198.TRANS.TXT", "part"),
+        ("part/anna/anna.trans.txt", "part"),
         ("part/19-198.trans.txt", "part"),
         ("19-198.trans.txt", ""),
     ],
@@ -159,7 +169,7 @@ def test_one_speaker_alone_is_split_by_utterance(
     add("two", "8", "1", count=6)
     assert prepare(tmp_path / "LibriSpeech" / "two", tmp_path / "two").utterances == {"train": 10, "dev": 1, "test": 1}
     add("tiny", "6", "1", count=2)
-    with pytest.raises(InputError, match="2 utterances cannot be split into train, dev and test"):
+    with pytest.raises(InputError, match="/tiny: 2 utterances cannot be split into train, dev and test; add some, one"):
         prepare(tmp_path / "LibriSpeech" / "tiny", tmp_path / "tiny")
 
 
@@ -184,6 +194,31 @@ def test_other_names_of_speakers_and_chapters_wav_and_links(
         **{"train": {"x1": ("one two", "anna")}, "dev": {"y1": ("one two", "anna")}},
         "test": {"z1": ("one two", "anna")},
     }
+
+
+def test_speakers_are_named_by_transcripts_in_either_case(
+    tmp_path: Path, prepared: Any, record: Callable[..., Path]
+) -> None:
+    for part, name in (("train", "anna.trans.txt"), ("dev", "Ben-1.TRANS.TXT"), ("test", "cem.Trans.Txt")):
+        folder = tmp_path / "c" / part / "x"
+        record(folder / f"{part}1.wav")
+        (folder / name).write_text(f"{part}1 one two\n")
+    assert prepare(tmp_path / "c", tmp_path / "out").left_out == []
+    splits = prepared(tmp_path / "out")
+    speakers = {split: speaker for split, found in splits.items() for _, speaker in found.values()}
+    assert speakers == {"train": "anna", "dev": "Ben", "test": "cem"}
+
+
+def test_a_speaker_whose_texts_cannot_be_used_is_drawn_for_nothing(add: Add, tmp_path: Path, prepared: Any) -> None:
+    for speaker in range(30, 34):
+        add("mine", str(speaker), "7", count=6)
+    prepare(tmp_path, tmp_path / "out")
+    drawn = {speaker for _, speaker in prepared(tmp_path / "out")["test"].values()}
+    (transcript,) = (path for speaker in drawn for path in tmp_path.rglob(f"{speaker}-7.trans.txt"))
+    transcript.write_bytes(transcript.read_bytes().replace(b"IT'S", "CAFÉ".encode("latin-1")))
+    summary = prepare(tmp_path / "LibriSpeech", tmp_path / "again")
+    assert summary.utterances == {"train": 6, "dev": 6, "test": 6}
+    assert len(summary.left_out) == 6
 
 
 @pytest.fixture

@@ -126,6 +126,35 @@ def test_recordings_that_are_cut_short_or_none(corpus: Path, tmp_path: Path) -> 
     assert "cut short" in summary.left_out[0]
 
 
+def test_an_older_table_beside_it_and_a_relative_folder(
+    corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (corpus / "old-metadata.csv").write_text("x|y|z")
+    (corpus / "wavs" / "LJ001-0001.wav").write_bytes(b"")
+    edit(corpus, 2, None)
+    monkeypatch.chdir(tmp_path)
+    summary = prepare("LJSpeech-1.1", tmp_path / "out")
+    assert summary.utterances == {"train": 4, "dev": 2, "test": 2}
+    assert [line.split(": ")[0] for line in summary.left_out] == [  # absolute, all of them
+        *(f"{corpus}/wavs/LJ001-0002.wav", f"{corpus}/metadata.csv, line 1"),
+    ]
+
+
+def test_a_text_that_cannot_be_used_takes_no_place_in_a_split(corpus: Path, tmp_path: Path) -> None:
+    for line in (9, 10):
+        edit(corpus, line, f"LJ010-000{line - 3}|a|".encode() + b"caf\xe9")  # both of test
+    assert prepare(corpus, tmp_path / "out").utterances == {"train": 6, "dev": 1, "test": 1}
+
+
+def test_too_few_to_split(corpus: Path, tmp_path: Path) -> None:
+    table = corpus / "metadata.csv"
+    table.write_text("".join(table.read_text().splitlines(keepends=True)[:2]))
+    for path in sorted((corpus / "wavs").glob("*.wav"))[2:]:
+        path.unlink()
+    with pytest.raises(InputError, match=f"^{corpus}: no utterance of dev can be used; each split needs one at least"):
+        prepare(corpus, tmp_path / "out")
+
+
 def test_another_folder(corpus: Path, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     with pytest.raises(InputError, match=r"empty: holds 0 files metadata.csv beside a folder wavs, not one; name"):

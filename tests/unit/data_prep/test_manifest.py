@@ -3,13 +3,14 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
 from helpers import speechlike
-from lhotse import AudioSource, CutSet, Recording, SupervisionSegment
+from lhotse import CutSet
 
 from asr.data import read_cuts
 from asr.errors import InputError
@@ -18,13 +19,11 @@ from data_prep.manifest import (
     Source,
     already_prepared,
     find_files,
+    only_file,
+    opened,
     pair,
     read_lines,
-    run_recipe,
-    share_at_random,
-    share_by_speaker,
-    sources_of,
-    split_ends,
+    read_transcript,
     write_corpus,
 )
 
@@ -194,12 +193,78 @@ def test_files_are_found_at_any_depth(tmp_path: Path) -> None:
         find_files(tmp_path / "none", ".wav")
 
 
+def test_a_folder_that_cannot_be_read_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    closed = tmp_path / "a" / "closed"
+    closed.mkdir(parents=True)
+    (tmp_path / "b.wav").touch()
+    scandir = os.scandir
+
+    def refuse(path: str) -> object:
+        if Path(path) == closed:
+            raise PermissionError(13, "Permission denied", path)
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", refuse)  # whatever the rights of who runs the tests
+    with pytest.raises(InputError, match=r"a/closed: cannot be read \(Permission denied\); have it made readable"):
+        find_files(tmp_path, ".wav")
+
+
+def test_the_only_file_of_a_name(tmp_path: Path) -> None:
+    for name in ("a/T.txt", "a/old-t.txt", "b/t.txt.txt", "c/x/t.txt", "c/xx/t.txt"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    (tmp_path / "a" / "wav").mkdir()
+    assert only_file(tmp_path, "t.txt", beside="wav", remedy="?") == tmp_path / "a" / "T.txt"
+    assert only_file(tmp_path / "c", "x/t.txt", remedy="?") == tmp_path / "c" / "x" / "t.txt"
+    with pytest.raises(InputError, match=r"holds 2 files t.txt \(x/t.txt, xx/t.txt\), not one; name another$"):
+        only_file(tmp_path / "c", "t.txt", remedy="name another")
+    with pytest.raises(InputError, match=r"b: holds 0 files t.txt beside a folder wav, not one; name another$"):
+        only_file(tmp_path / "b", "t.txt", beside="wav", remedy="name another")
+
+
+def test_a_folder_is_opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    home, out = tmp_path / "home", tmp_path / "out"
+    monkeypatch.setenv("ASR_DATA", str(home))
+    monkeypatch.chdir(tmp_path)
+    for given, place in ((None, home / "mine"), ("none", tmp_path / "none")):
+        with pytest.raises(InputError) as caught:
+            opened("mine", given, out, page="OpenSLR 0")
+        assert str(caught.value) == (
+            f"{place}: no such folder; unpack the corpus there or name its folder; it comes from OpenSLR 0"
+        )
+    (home / "mine-part").mkdir(parents=True)
+    settings = {"corpus": "mine", "folder": str(home / "mine-part"), "seed": 1}
+    assert opened("mine", None, out, "mine-mini", "mine-part", page="?", seed=1) == (
+        *(home / "mine-part", settings, None),
+    )
+    assert opened("mine", "home", out, page="?")[0] == home
+    write_corpus(out, {"train": [Source("a", recording(tmp_path, "a.wav"), "x")]}, settings)
+    (home / "mine-part").rmdir()
+    done = opened("mine", home / "mine-part", out, page="?", seed=1)[2]  # the corpus is gone, its manifests are not
+    assert done is not None
+    assert done.already_done
+    with pytest.raises(InputError, match="choose another --out"):
+        opened("mine", home / "mine-part", out, page="?", seed=2)
+
+
 def test_lines_keep_their_numbers_and_texts(tmp_path: Path) -> None:
     path = tmp_path / "t.txt"
     path.write_bytes(b"\xef\xbb\xbfa\r\n \n\xe9\xe2\x80\xa8 b \nc")
     assert list(read_lines(path)) == [(1, "a"), (3, "\udce9\u2028 b "), (4, "c")]
     with pytest.raises(InputError, match=r"none.txt: cannot be read \(No such file"):
         list(read_lines(tmp_path / "none.txt"))
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be"])
+def test_utf_16_is_recognised(encoding: str, tmp_path: Path) -> None:
+    path = tmp_path / "t.txt"
+    path.write_bytes("BASIC5000_0001:水をマレーシアから\n".encode(encoding))
+    remedy = "convert it, e.g. with `iconv -f utf-16 -t utf-8 OLD > NEW`"
+    with pytest.raises(InputError, match=f"t.txt: looks like UTF-16; {remedy}"):
+        list(read_lines(path))
+    assert read_transcript(path) == ("", f"looks like UTF-16; {remedy}")
+    path.write_bytes("BASIC5000_0001:水を\0マレーシアから\n".encode())  # a slip, but UTF-8
+    assert len(list(read_lines(path))) == 1
 
 
 def test_pairs_name_what_has_no_counterpart() -> None:
@@ -218,61 +283,45 @@ def test_pairs_name_what_has_no_counterpart() -> None:
     assert pair([], audio, unlisted=None) == ([], [])
 
 
-@pytest.mark.parametrize(
-    ("length", "count", "sizes"), [(10, 2, (6, 2, 2)), (4, 2, (0, 2, 2)), (3, 2, (1, 1, 1)), (2, 2, (2, 0, 0))]
-)
-def test_the_ends_are_held_out(length: int, count: int, sizes: tuple[int, int, int]) -> None:
-    sources = [Source(str(i), Path("x"), "x") for i in range(length)]
-    splits = split_ends(sources, count)
-    assert tuple(len(splits[split]) for split in ("train", "dev", "test")) == sizes
-    assert [*splits["train"], *splits["dev"], *splits["test"]] == sources
+NOT_UTF8 = [
+    (
+        Source("a", Path("a.wav"), "caf\udce9", "s"),
+        "the text of a is not UTF-8; convert it, e.g. with `iconv -f latin1",
+    ),
+    (Source("a", Path("\udce9.wav"), "x", "s"), "the path of a is not UTF-8; rename it, e.g. with `convmv -f latin1"),
+    (
+        Source("\udce9", Path("a.wav"), "x", "s"),
+        "the id of \ufffd is not UTF-8; convert it, e.g. with `iconv -f latin1",
+    ),
+    (
+        Source("a", Path("a.wav"), "x", "\udce9"),
+        "the speaker of a is not UTF-8; convert it, e.g. with `iconv -f latin1",
+    ),
+    (Source("a", Path("a.wav"), " \n", "s"), "a.wav: a has no text"),
+]
 
 
-def test_speakers_are_shared_out_whole() -> None:
-    sources = [Source(f"{speaker}-{i}", Path("x"), "x", speaker) for speaker in "abcdefghij" for i in range(4)]
-    owner = share_by_speaker(sources, {"test": 0.2, "dev": 0.1})
-    assert sorted(owner.values()) == ["dev"] + ["test"] * 2 + ["train"] * 7
-    assert share_by_speaker(sources[::-1], {"test": 0.2, "dev": 0.1}) == owner
-    assert share_by_speaker(sources, {"test": 0.2, "dev": 0.1}, seed=2) != owner
-    assert sorted(share_by_speaker(sources, {"dev": 0.1}).values()) == ["dev"] + ["train"] * 9
-    with pytest.raises(InputError, match="2 speakers cannot be split into train, dev and test"):
-        share_by_speaker(sources[:8], {"test": 0.2, "dev": 0.1})
+@pytest.mark.parametrize(("source", "complaint"), NOT_UTF8)
+def test_what_is_not_utf_8_or_empty_is_dropped_before_a_split_is_made(source: Source, complaint: str) -> None:
+    lines = [Listed(source.id, source.text, source.speaker, "t, line 1"), Listed("b", "x", "s", "t, line 2")]
+    found, left_out = pair(lines, {source.id: source.audio, "b": Path("b.wav")}, unlisted="is new")
+    assert [kept.id for kept in found] == ["b"]
+    assert [line.startswith(f"t, line 1: {complaint}") for line in left_out] == [True]
 
 
-def test_utterances_are_shared_out_whatever_their_order() -> None:
-    sources = [Source(str(i), Path("x"), "x") for i in range(20)]
-    owner = share_at_random(sources, {"test": 0.2, "dev": 0.01})
-    assert sorted(owner.values()) == ["dev"] + ["test"] * 4 + ["train"] * 15
-    assert share_at_random(sources[::-1], {"test": 0.2, "dev": 0.01}) == owner
-    with pytest.raises(InputError, match="1 utterances cannot be split into train, dev"):
-        share_at_random(sources[:1], {"dev": 0.1})
+@pytest.mark.parametrize(("source", "complaint"), NOT_UTF8)
+def test_what_is_not_utf_8_or_empty_is_not_written(source: Source, complaint: str, tmp_path: Path) -> None:
+    recording(tmp_path, "a.wav")
+    os.link(tmp_path / "a.wav", tmp_path / "\udce9.wav")
+    bad = replace(source, audio=tmp_path / source.audio)
+    (line,) = written(tmp_path / "out", [bad, Source("b", tmp_path / "a.wav", "x")])
+    assert line.startswith(complaint.replace("a.wav", f"{tmp_path}/a.wav"))
+    assert [u.id for u in read_cuts(tmp_path / "out" / "cuts_train.jsonl.gz")] == ["b"]
 
 
-def test_what_a_recipe_returns(tmp_path: Path) -> None:
-    path = recording(tmp_path, "a.wav")
-    whole = Recording.from_file(path)
-    parts = [SupervisionSegment(f"p{i}", "a", i * 0.5, 0.5, text="x") for i in range(2)]
-    full = SupervisionSegment("f", "a", 0.0, 1.0, text="y", speaker="s")
-    assert sources_of([whole], [full, *parts]) == [
-        Source("f", path, "y", "s"),
-        Source("p0", path, "x", start=0.0, duration=0.5),
-        Source("p1", path, "x", start=0.5, duration=0.5),
-    ]
-    with pytest.raises(InputError, match="q: has no recording"):
-        sources_of([whole], [SupervisionSegment("q", "b", 0.0, 1.0)])
-    shell = AudioSource("command", [0], "touch pwned")
-    for files in ([shell], [*whole.sources, shell]):
-        with pytest.raises(InputError, match="a: is not a single file"):
-            sources_of([Recording("a", files, RATE, RATE, 1.0)], [full])
-
-
-def test_a_recipe_that_stops(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    def prepare_x(folder: Path, parts: str) -> str:
-        print(folder)
-        assert parts == "all"
-        return parts
-
-    assert run_recipe(prepare_x, tmp_path, parts="all") == "all"
-    with pytest.raises(InputError, match=rf"{tmp_path}: Lhotse's prepare_x stopped \(AssertionError"):
-        run_recipe(prepare_x, tmp_path, parts="none")
-    assert capsys.readouterr() == ("", "")
+def test_a_link_into_a_folder_that_is_not_utf_8(tmp_path: Path) -> None:
+    (tmp_path / "caf\udce9").mkdir()
+    path = recording(tmp_path, "a.wav").rename(tmp_path / "caf\udce9" / "a.wav")
+    (tmp_path / "link.wav").symlink_to(path)
+    sources = [Source("a", tmp_path / "link.wav", "x"), Source("b", recording(tmp_path, "b.wav"), "x")]
+    assert written(tmp_path / "out", sources)[0].startswith("the path of a is not UTF-8")

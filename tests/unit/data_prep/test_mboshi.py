@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from asr.errors import InputError
-from data_prep.manifest import hash_share
 from data_prep.mboshi import prepare
+from data_prep.splits import hash_share
 
 # Those drawn for dev are the ones whose hash is in the lowest twentieth: of names like the publisher's some of each.
 NAMES = [
@@ -62,21 +62,61 @@ def test_what_cannot_be_used_is_named(corpus: Path, tmp_path: Path) -> None:
     summary = prepare(corpus, tmp_path / "out")
     assert summary.utterances["train"] == 3
     assert summary.left_out[:5] == [
-        f"{place[1]}.wav: has no {TRAIN[1]}.mb.cleaned beside it",
         f"{place[0]}.mb.cleaned: has no {TRAIN[0]}.wav beside it",
         f"{place[2]}.mb.cleaned: has no text",
         f"{place[3]}.mb.cleaned: has 2 lines of text, not one",
-        f"{place[4]}.mb.cleaned: line 2 is not UTF-8; convert it, e.g. with `iconv -f latin1 -t utf-8`",
+        f"{place[4]}.mb.cleaned: the text of {TRAIN[4]} is not UTF-8; convert it, e.g. with `iconv -f latin1 -t utf-8`",
+        f"{place[1]}.wav: has no .mb.cleaned beside it",
     ]
-    assert summary.left_out[5].startswith(f"{cut}: is cut short")
+    assert summary.left_out[5].startswith(f"{place[5]}.mb.cleaned: {cut}: is cut short")
     assert len(summary.left_out) == 6
 
 
-def test_an_utterance_in_both_folders_is_refused(corpus: Path, tmp_path: Path) -> None:
+def test_train_loses_what_is_in_both_folders(corpus: Path, tmp_path: Path, prepared: Any) -> None:
     for ending in (".wav", ".mb.cleaned"):
         (corpus / "dev" / f"{TRAIN[0]}{ending}").write_bytes((corpus / "train" / f"{TRAIN[0]}{ending}").read_bytes())
-    with pytest.raises(InputError, match=f"the id '{TRAIN[0]}' stands for .*train.* and for .*dev"):
+    assert prepare(corpus, tmp_path / "out").left_out == [
+        f"{corpus}/train/{TRAIN[0]}.mb.cleaned: {TRAIN[0]} is there already: {corpus}/dev/{TRAIN[0]}.mb.cleaned"
+    ]
+    splits = prepared(tmp_path / "out")
+    assert (list(splits["train"]), sorted(splits["test"])) == (TRAIN[1:], sorted([TRAIN[0], *TEST]))
+
+
+def test_a_transcript_that_cannot_be_read(corpus: Path, tmp_path: Path) -> None:
+    path = corpus / "train" / f"{TRAIN[0]}.mb.cleaned"
+    path.unlink()
+    path.mkdir()
+    path = corpus / "train" / f"{TRAIN[1]}.mb.cleaned"
+    path.unlink()
+    path.symlink_to(tmp_path / "none")
+    summary = prepare(corpus, tmp_path / "out")
+    assert summary.left_out == [
+        f"{path}: cannot be read (No such file or directory)",
+        f"{corpus}/train/{TRAIN[0]}.wav: has no .mb.cleaned beside it",
+    ]
+
+
+def test_a_folder_that_cannot_be_read_is_named(corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    stat = Path.stat
+
+    def refuse(path: Path, **options: Any) -> object:
+        if path == corpus / "train":
+            raise PermissionError(13, "Permission denied", str(path))
+        return stat(path, **options)
+
+    monkeypatch.setattr(Path, "stat", refuse)  # whatever the rights of who runs the tests
+    with pytest.raises(InputError, match=r"/train: cannot be read \(Permission denied\); have it made readable"):
         prepare(corpus, tmp_path / "out")
+
+
+def test_names_that_are_not_utf_8(corpus: Path, tmp_path: Path) -> None:
+    for ending in (".wav", ".mb.cleaned"):
+        name = f"{TRAIN[0]}{ending}"
+        (corpus / "train" / name).rename(corpus / "train" / f"caf\udce9_{name}")
+    (line,) = prepare(corpus, tmp_path / "out").left_out
+    assert line.startswith(
+        f"{corpus}/train/caf\ufffd_{TRAIN[0]}.mb.cleaned: the path of caf\ufffd_{TRAIN[0]} is not UTF-8"
+    )
 
 
 def test_another_folder(tmp_path: Path) -> None:

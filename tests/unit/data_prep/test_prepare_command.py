@@ -44,6 +44,31 @@ def test_parts_mean_nothing_elsewhere(corpus: Path, tmp_path: Path) -> None:
     assert "--dev-part means nothing for ljspeech" in result.stderr
 
 
+def test_training_is_proposed_only_where_there_is_something_to_train_on(corpus: Path, tmp_path: Path) -> None:
+    def proposed(folder: Path, out: str) -> str:
+        words = ["prepare", "librispeech", str(folder), "--out", str(tmp_path / out)]
+        result = CliRunner().invoke(app, words)
+        return next(line for line in result.stderr.splitlines() if line.startswith("asr: next"))
+
+    assert proposed(corpus, "a") == f"asr: next: asr train CONFIG --data {tmp_path}/a --out exp/a"
+    (corpus / "b").rename(tmp_path / "test-b")
+    line = proposed(tmp_path / "test-b", "b")
+    assert line.endswith(f"nothing to train on: asr evaluate MODEL {tmp_path}/b/cuts_test.jsonl.gz")
+
+
+def test_names_that_are_not_utf_8_are_left_out(corpus: Path, tmp_path: Path) -> None:
+    (corpus / "b" / "2").rename(corpus / "b" / "caf\udce9")
+    (corpus / "c").rename(corpus / "caf\udce9")
+    result = CliRunner().invoke(app, ["prepare", "librispeech", str(corpus), "--out", str(tmp_path / "out")])
+    assert result.exit_code == 1
+    assert result.stdout.startswith(f"{tmp_path}/out: train 1 (0.00 h), dev 1 (0.00 h), test 1 (0.00 h)")
+    left_out = json.loads((tmp_path / "out" / "corpus.json").read_text(encoding="utf-8"))["left_out"]
+    assert [line.split("; ")[0] for line in left_out if "line 1:" in line] == [
+        f"{corpus}/b/caf\ufffd/9/2-9.trans.txt, line 1: the path of 2-9-0000 is not UTF-8",
+        f"{corpus}/caf\ufffd/3/9/3-9.trans.txt, line 1: the path of 3-9-0000 is not UTF-8",
+    ]
+
+
 def test_nothing_usable_is_exit_code_2(corpus: Path, tmp_path: Path) -> None:
     for path in corpus.rglob("*.wav"):
         path.write_bytes(b"")

@@ -128,7 +128,7 @@ def test_segments_are_stretches_of_a_file(folder: Path) -> None:
         ("t.jsonl", '{"path": "a.wav"}\n', "has no column 'text', only path"),
         ("t.csv", "", "has no column"),
         ("t.csv", "path,text\n", "no row can be used: there is none"),
-        ("t.csv", "path,text\n,x\nb.wav,\n", "no row can be used: t.csv, row 2: has no path"),
+        ("t.csv", "path,text\n,x\nb.wav,\n", r"no row can be used: .*/t.csv, row 2: has no path"),
         ("t.csv", "path,text\na.wav,x\nb.wav,yes, and no\n", "line 3: has 3 fields, the header 2"),
         ("t.csv", 'path,text\na.wav,x\nb.wav,"open\n', "line 3: cannot be read as a table"),
         ("t.jsonl", '{"path": "a.wav", "text": "x"}\n{"path"\n', "line 2: is not JSON"),
@@ -145,6 +145,19 @@ def test_tables_that_are_refused(name: str, content: str | bytes, words: str, fo
         prepared(folder / name, content)
     assert name in str(caught.value)
     assert not (folder / "out").exists()
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le"])
+def test_utf_16_as_spreadsheets_export_it(encoding: str, folder: Path) -> None:
+    with pytest.raises(InputError, match=r"t.tsv: looks like UTF-16; convert it, e.g. with `iconv -f utf-16 -t utf-8"):
+        prepared(folder / "t.tsv", "path\ttext\na.wav\tx\n".encode(encoding))
+
+
+def test_what_is_not_utf_8_takes_no_place_in_a_split(folder: Path) -> None:
+    rows = [{"path": f"{name}.wav", "text": "x"} for name in NAMES[:5]]
+    rows[0]["text"], rows[1]["id"], rows[2]["path"] = "\udce9", "\udce9", "\udce9.wav"
+    with pytest.raises(InputError, match=r"t.jsonl: 2 utterances cannot be split into train, dev and test; add some"):
+        prepared(folder / "t.jsonl", "\n".join(map(json.dumps, rows)))
 
 
 def test_a_table_that_is_not_there(folder: Path) -> None:
@@ -187,7 +200,7 @@ def test_rows_that_cannot_be_used_are_named_and_the_rest_done(folder: Path) -> N
     table.write_text("\n".join(map(json.dumps, rows)))
     summary = prepare(table, folder / "out", dev=0.2, test=0.2)
     assert sorted(split_of(folder / "out")) == ["a", *"efghij"]
-    complaints = {int(line.split(":")[0].removeprefix("t.jsonl, row ")): line for line in summary.left_out}
+    complaints = {int(line.split(":")[0].removeprefix(f"{table}, row ")): line for line in summary.left_out}
     assert sorted(complaints) == list(range(2, 15))
     words = {2: "b.wav: ", 3: "no text", 4: "no path", 5: "no path", 6: "'soon'", 7: "[1]", 8: "start", 9: "ends at"}
     words |= {10: "no end", 11: "-1", 12: "1.00 s long", 13: "cannot be opened", 14: "no path"}

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -158,5 +159,28 @@ def test_recordings_that_are_cut_short_or_missing(corpus: Path, tmp_path: Path) 
 
 
 def test_another_folder(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"holds no file like TRAIN/DR1/FCJF0/SI1027.TXT; name the folder of LDC93S1"):
+    with pytest.raises(
+        InputError,
+        match=r"holds no file like TRAIN/DR1/FCJF0/SI1027.TXT for train and dev and test; name the folder of LDC93S1",
+    ):
         prepare(tmp_path, tmp_path / "out")
+
+
+def test_one_of_its_folders_alone(corpus: Path, tmp_path: Path) -> None:
+    for part, example in (
+        ("TRAIN", "TEST/DR1/MDAB0/SI1039.TXT for dev and"),
+        ("TEST", "TRAIN/DR1/FCJF0/SI1027.TXT for"),
+    ):
+        with pytest.raises(
+            InputError, match=rf"{part}: holds no file like {example} .*LDC93S1, with TRAIN and TEST in"
+        ):
+            prepare(corpus / part, tmp_path / "out")
+
+
+def test_train_loses_what_is_in_test_too(corpus: Path, tmp_path: Path, prepared: Any) -> None:
+    shutil.copytree(corpus / "TEST" / "DR1" / "MDAB0", corpus / "TRAIN" / "DR1" / "MDAB0")
+    assert prepare(corpus, tmp_path / "out").left_out == [
+        f"{corpus}/TRAIN/DR1/MDAB0/{name}.TXT: MDAB0-{name} is there already: {corpus}/TEST/DR1/MDAB0/{name}.TXT"
+        for name in ("SI1039", "SX139")
+    ]
+    assert {split: list(found) for split, found in prepared(tmp_path / "out").items()} == EXPECTED
