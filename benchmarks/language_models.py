@@ -114,7 +114,7 @@ def main() -> None:
         pruned = folder / "pruned.arpa"
         row("**kikitori**, pruned by 1e-7", [*OURS, "prune", ours, pruned, "--threshold", "1e-7"], pruned, held_out)
         prune = [*THEIRS, "prune", "--threshold", "1e-7", "--lm", ours, "--write-lm", folder / "theirs-pruned.arpa"]
-        row("the same by kaldingram", prune, folder / "theirs-pruned.arpa", held_out)
+        row("kaldingram, pruned by 1e-7", prune, folder / "theirs-pruned.arpa", held_out)
 
         table(f"{sum(len(line.split()) for line in lines):,} words, kikitori")
         perplexities = []
