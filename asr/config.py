@@ -120,7 +120,8 @@ def _reason(error: Exception) -> str:
     """OmegaConf's first line with the key in full: 'Key 'dropuot' not in 'EncoderConfig'. Did you mean: ...'."""
     lines = str(error).splitlines()
     key = next((line.split(":", 1)[1].strip() for line in lines if line.strip().startswith("full_key:")), "")
-    return f"{key}: {lines[0]}" if key else lines[0]
+    reason = "is a list, written [a, b]" if "not a TupleConfig, ListConfig" in lines[0] else lines[0]
+    return f"{key}: {reason}" if key else reason
 
 
 def _one_line(error: Exception) -> str:

@@ -64,6 +64,8 @@ def test_values_fill_the_dataclass() -> None:
         ({"inner": {"dropout": "x"}}, ["inner.dropout: ", "'x'", "Float"]),
         ({"inner": {"kind": "gru"}}, ["inner.kind: ", "'gru'", "['rnn', 'lstm']"]),
         ({"inner": 3}, ["3"]),
+        ({"inner": {"sizes": "3"}}, ["inner.sizes: ", "a list", "[a, b]"]),
+        ({"inner": {"sizes": 3}}, ["inner.sizes: ", "a list"]),
         ({"names": {1: "a"}}, ["names.1: "]),
         ({"epochs": 0}, ["epochs 0 is not at least 1"]),
     ],
