@@ -34,7 +34,7 @@ class EncoderConfig:
     bidirectional: bool = True
     dropout: float = 0.2  # between layers, and before the head
     projection: int = 0  # width to which each layer's output is projected; 0: not at all
-    layer_norm: bool = False  # after each layer
+    layer_norm: bool = False  # after the convolutions and each layer
     # stack: `factor` neighbouring frames become one; conv: 3x3 convolutions of stride 2, factor 2 or 4
     subsampling: Literal["stack", "conv"] = "stack"
     factor: int = 3
@@ -75,7 +75,11 @@ class RnnEncoder(nn.Module):
     ) -> None:
         super().__init__()
         self.factor = factor
-        self.subsampling = StackFrames(input_dim, factor) if subsampling == "stack" else ConvFrames(input_dim, factor)
+        self.subsampling: StackFrames | ConvFrames
+        if subsampling == "stack":
+            self.subsampling = StackFrames(input_dim, factor)
+        else:
+            self.subsampling = ConvFrames(input_dim, factor, layer_norm)
         self.layers = nn.ModuleList()
         width = self.subsampling.output_dim
         for _ in range(layers):
@@ -172,13 +176,14 @@ class ConvFrames(nn.Module):
     Padding is set to zero before each convolution, so it looks the same as the zeros beyond a batch's end.
     """
 
-    def __init__(self, input_dim: int, factor: int, channels: int = 32) -> None:
+    def __init__(self, input_dim: int, factor: int, layer_norm: bool = False, channels: int = 32) -> None:
         super().__init__()
         count = factor.bit_length() - 1
         self.convolutions = nn.ModuleList(
             nn.Conv2d(channels if i else 1, channels, 3, stride=2, padding=1) for i in range(count)
         )
         self.output_dim = channels * -(-input_dim // factor)
+        self.norm = nn.LayerNorm(self.output_dim) if layer_norm else None
 
     def forward(self, x: Tensor, lens: Tensor) -> tuple[Tensor, Tensor]:
         x = zero_padding(x, lens)[:, None]  # (B, 1, T, F)
@@ -187,7 +192,8 @@ class ConvFrames(nn.Module):
             lens = ceil_div(lens, 2)
             x = zero_padding(x.transpose(1, 2), lens).transpose(1, 2)
         b, c, t, f = x.shape
-        return x.transpose(1, 2).reshape(b, t, c * f), lens
+        y = x.transpose(1, 2).reshape(b, t, c * f)
+        return (y if self.norm is None else self.norm(y)), lens
 
 
 class _Reorder(torch.autograd.Function):

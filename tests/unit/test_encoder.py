@@ -99,3 +99,15 @@ def test_dropout_drops_its_share_and_keeps_the_mean(p: float) -> None:
     (gradient,) = torch.autograd.grad(y.sum(), x)
     assert torch.equal(gradient, y.detach())
     assert torch.equal(dropout.eval()(x), x)
+
+
+def test_what_convolutions_give_is_normalised_frame_by_frame() -> None:
+    torch.manual_seed(0)
+    features = 10 * torch.randn(4, 100, 13)
+    plain, normalised = (
+        RnnEncoder(13, subsampling="conv", factor=4, layer_norm=on).subsampling(features, LENS)[0][2]  # the longest
+        for on in (False, True)
+    )
+    assert plain.std(dim=1).min() > 1.5
+    assert normalised.mean(dim=1).abs().max() < 1e-5
+    assert (normalised.std(dim=1) - 1).abs().max() < 0.01
