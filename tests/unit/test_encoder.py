@@ -108,6 +108,6 @@ def test_what_convolutions_give_is_normalised_frame_by_frame() -> None:
         RnnEncoder(13, subsampling="conv", factor=4, layer_norm=on).subsampling(features, LENS)[0][2]  # the longest
         for on in (False, True)
     )
-    assert plain.std(dim=1).min() > 1.5
+    assert (plain.std(dim=1) - 1).abs().max() > 0.2
     assert normalised.mean(dim=1).abs().max() < 1e-5
     assert (normalised.std(dim=1) - 1).abs().max() < 0.01
