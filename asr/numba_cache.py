@@ -33,6 +33,11 @@ def jit_borrowing(function: F) -> F:
     return _jit(function, _nrt=False)
 
 
+def jit_reordering(function: F) -> F:
+    """As `jit_borrowing`, of a function whose sums may be added up in any order: so several at a time."""
+    return _jit(function, _nrt=False, fastmath={"reassoc", "contract"})
+
+
 def _jit(function: F, **options: Any) -> F:
     from numba import njit
 

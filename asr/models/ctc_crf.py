@@ -1,0 +1,183 @@
+"""CTC-CRF: CTC's paths, normalised over the whole utterance.
+
+Xiang and Ou, "CRF-based single-stage acoustic modeling with CTC topology" (2019). A path of labels l weighs p(l) times
+the product of what the network gives its frames, p being an n-gram model of tokens; the probability of the labels is
+their paths' share of all paths:
+
+    loss = -log sum over paths of l - log p(l) + log Z,  Z = sum over all paths
+
+Its gradient by the network's log-probabilities is the difference of two occupancies: how likely a token is in a frame
+on all paths, and on those of the labels. B batch, T frames, U target tokens, V vocabulary with the blank, which is 0.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from asr.lm.corpus import BOS, EOS, Corpus
+from asr.lm.estimate import EstimateOptions, estimate_ngram
+from asr.models.losses import Loss, ctc_loss
+from asr.numba_cache import prepare
+
+DENSE = 64  # tokens, up to which the table of a trigram is small
+
+
+@dataclass(frozen=True)
+class TokenNgram:
+    """A bigram or trigram of tokens, as a table.
+
+    Args:
+        trans: (A, V, V), probability of a token after the last but one a and the last b. Among histories 0 stands for
+            the start; no token is 0, so nothing leads there. A is V of a trigram, 1 of a bigram.
+        end: (A, V), probability that the utterance ends there.
+    """
+
+    trans: Tensor
+    end: Tensor
+
+    def log_prob(self, tokens: Tensor, token_lens: Tensor) -> Tensor:
+        """(B,), natural logarithms, of tokens (B, U) and the end behind them."""
+        trans, end = self.trans.log(), self.end.log()
+        b = torch.nn.functional.pad(tokens, (1, 0))  # the start before the first
+        a = torch.nn.functional.pad(b, (1, 0))[:, :-1] if len(trans) > 1 else torch.zeros_like(b)
+        each = trans[a[:, :-1], b[:, :-1], tokens]  # (B, U)
+        counted = torch.arange(tokens.shape[1], device=tokens.device) < token_lens[:, None]
+        last = token_lens[:, None]
+        ends = end[a.gather(1, last), b.gather(1, last)][:, 0]
+        return each.masked_fill(~counted, 0.0).sum(1) + ends
+
+    def to(self, device: torch.device) -> TokenNgram:
+        return TokenNgram(self.trans.to(device), self.end.to(device))
+
+
+def estimate_token_ngram(sequences: Sequence[Sequence[int]], vocab_size: int, *, order: int = 0) -> TokenNgram:
+    """The n-gram model (modified Kneser-Ney) of the tokens of training texts.
+
+    Args:
+        sequences: Token ids of each text, none of them the blank.
+        vocab_size: V.
+        order: 2 or 3; 0: 3 of up to 64 tokens, 2 of more.
+    """
+    order = order or (3 if vocab_size <= DENSE else 2)
+    shift = EOS  # the blank's place is </s>'s: token k is word k + 2
+    ids = np.concatenate([np.array([BOS, *(token + shift for token in tokens), EOS]) for tokens in sequences])
+    words = ["<unk>", "<s>", "</s>", *(str(token) for token in range(1, vocab_size))]
+    model = estimate_ngram(Corpus(words, ids.astype(np.int32)), EstimateOptions(order=order))
+    width = vocab_size if order == 3 else 1
+    table = np.zeros((width, vocab_size, vocab_size), np.float32)  # column 0: of the end
+    following = np.arange(vocab_size) + shift
+    for a in range(width):
+        for b in range(min(a, 1), vocab_size):
+            history = [BOS, b + shift] if not a else [a + shift, b + shift]  # <s> b, or a b
+            history = [BOS] if b == 0 else history[-(order - 1) :]
+            sentences = np.column_stack([np.tile(history, (vocab_size, 1)), following])
+            size = len(history) + 1
+            log_probs, _ = model.score_ids(sentences.ravel(), np.arange(vocab_size) * size)
+            table[a, b] = 10.0 ** log_probs[size - 1 :: size]
+    table /= np.maximum(table.sum(2, keepdims=True), 1e-30)  # no token is <unk>
+    end = table[..., 0].copy()
+    table[..., 0] = 0
+    return TokenNgram(torch.from_numpy(table), torch.from_numpy(end))
+
+
+def ctc_crf_loss(
+    log_probs: Tensor, lens: Tensor, tokens: Tensor, token_lens: Tensor, ngram: TokenNgram, *, ctc_share: float = 0.1
+) -> Loss:
+    """CTC-CRF's loss, and so many times CTC's besides, which keeps alignments from drifting.
+
+    Args:
+        log_probs: (B, T, V), natural logarithms.
+        lens: (B,), real frames.
+        tokens: (B, U), padded with anything.
+        token_lens: (B,).
+    """
+    ctc = ctc_loss(log_probs, lens, tokens, token_lens)
+    weighed = log_partition(log_probs, lens, ngram) - ngram.log_prob(tokens.clamp(min=0), token_lens)  # (B,)
+    per_item = ((1 + ctc_share) * ctc.per_item + weighed).masked_fill(ctc.left_out | (lens == 0), 0.0)
+    return Loss(per_item.sum(), ctc.count, per_item, ctc.left_out)
+
+
+def log_partition(log_probs: Tensor, lens: Tensor, ngram: TokenNgram) -> Tensor:
+    """(B,): log Z, the weight of all paths of any tokens.
+
+    Args:
+        log_probs: (B, T, V), natural logarithms.
+        lens: (B,), real frames; where there are none, log Z is that of the end alone.
+    """
+    total: Tensor = _LogPartition.apply(log_probs, lens, ngram)
+    return total
+
+
+class _LogPartition(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, log_probs: Tensor, lens: Tensor, ngram: TokenNgram) -> Tensor:
+        compute = _on_cpu if log_probs.device.type == "cpu" else _by_torch
+        total, occupancy = compute(log_probs.detach().float().exp(), lens, ngram)
+        ctx.save_for_backward(occupancy.to(log_probs.dtype))
+        return total.to(log_probs.dtype)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
+        (occupancy,) = ctx.saved_tensors
+        return occupancy * gradient[:, None, None], None, None
+
+
+def _on_cpu(probs: Tensor, lens: Tensor, ngram: TokenNgram) -> tuple[Tensor, Tensor]:
+    """log Z (B,) and occupancies (B, T, V), a thread an utterance."""
+    from asr.models import ctc_crf_kernel as kernel
+
+    y, trans, end = probs.numpy(), ngram.trans.contiguous().numpy(), ngram.end.contiguous().numpy()
+    occupancy = np.zeros_like(y)
+    totals = np.zeros(len(y))
+
+    def one(i: int, size: int) -> None:
+        totals[i] = kernel.partition(np.ascontiguousarray(y[i, :size]), trans, end, occupancy[i, :size])
+
+    prepare("CTC-CRF", kernel.partition, lambda: one(0, 0))
+    longest_first = sorted(enumerate(lens.tolist()), key=lambda item: -item[1])
+    if torch.get_num_threads() > 1:
+        with ThreadPoolExecutor(torch.get_num_threads()) as pool:
+            list(pool.map(one, *zip(*longest_first, strict=True)))
+    else:
+        for i, size in longest_first:
+            one(i, size)
+    return torch.from_numpy(totals), torch.from_numpy(occupancy)
+
+
+def _by_torch(probs: Tensor, lens: Tensor, ngram: TokenNgram) -> tuple[Tensor, Tensor]:
+    """The same for a GPU: all utterances at once, a frame after the other, the gradient by autograd."""
+    n_frames, width = probs.shape[1], len(ngram.trans)
+    others = 1 - torch.eye(probs.shape[2], device=probs.device)
+    again = ngram.trans.diagonal(dim1=1, dim2=2)  # (A, V), of the same token
+    differing = ngram.trans * others  # (A, V, V)
+    with torch.enable_grad():
+        y = probs.double().requires_grad_()
+        differing, again, end = differing.double(), again.double(), ngram.end.double()
+        said = y.new_zeros(len(y), width, probs.shape[2])  # (B, A, V)
+        silent = said.clone()
+        silent[:, 0, 0] = 1
+        total = y.new_zeros(len(y))
+        for t in range(n_frames):
+            weight = said + silent
+            if width > 1:  # (a, b) -> (b, v)
+                onwards = torch.einsum("nab,abv->nbv", weight, differing)
+                onwards = onwards + torch.diag_embed((silent * again).sum(1))
+            else:
+                onwards = torch.einsum("nab,abv->nav", weight, differing) + silent * again
+            token = torch.cat([torch.zeros_like(y[:, t, :1]), y[:, t, 1:]], dim=1)[:, None]
+            after, hushed = token * (onwards + said), y[:, t, :1, None] * weight
+            scale = (after + hushed).sum((1, 2))
+            going = (t < lens)[:, None, None]
+            said = torch.where(going, after / scale[:, None, None], said)
+            silent = torch.where(going, hushed / scale[:, None, None], silent)
+            total = total + torch.where(t < lens, scale.log(), 0.0)
+        total = total + ((said + silent) * end).sum((1, 2)).log()
+        (gradient,) = torch.autograd.grad(total.sum(), y)
+    return total.detach(), (gradient * y.detach()).float()
