@@ -21,8 +21,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from asr.errors import InputError
 from asr.lm.corpus import BOS, EOS, Corpus
 from asr.lm.estimate import EstimateOptions, estimate_ngram
+from asr.lm.ngram import NgramModel
 from asr.models.losses import Loss, ctc_loss
 from asr.numba_cache import prepare
 
@@ -57,30 +59,38 @@ class TokenNgram:
         return TokenNgram(self.trans.to(device), self.end.to(device))
 
 
-def estimate_token_ngram(sequences: Sequence[Sequence[int]], vocab_size: int, *, order: int = 0) -> TokenNgram:
+def estimate_tokens(sequences: Sequence[Sequence[int]], tokens: Sequence[str], *, order: int = 0) -> NgramModel:
     """The n-gram model (modified Kneser-Ney) of the tokens of training texts.
 
     Args:
         sequences: Token ids of each text, none of them the blank.
-        vocab_size: V.
+        tokens: The V tokens, blank first.
         order: 2 or 3; 0: 3 of up to 64 tokens, 2 of more.
     """
-    order = order or (3 if vocab_size <= DENSE else 2)
-    shift = EOS  # the blank's place is </s>'s: token k is word k + 2
-    ids = np.concatenate([np.array([BOS, *(token + shift for token in tokens), EOS]) for tokens in sequences])
-    words = ["<unk>", "<s>", "</s>", *(str(token) for token in range(1, vocab_size))]
-    model = estimate_ngram(Corpus(words, ids.astype(np.int32)), EstimateOptions(order=order))
-    width = vocab_size if order == 3 else 1
-    table = np.zeros((width, vocab_size, vocab_size), np.float32)  # column 0: of the end
-    following = np.arange(vocab_size) + shift
+    order = order or (3 if len(tokens) <= DENSE else 2)
+    ids = np.concatenate([[BOS, *(token + EOS for token in sequence), EOS] for sequence in sequences])
+    words = ["<unk>", "<s>", "</s>", *tokens[1:]]  # token 1 is word 3
+    return estimate_ngram(Corpus(words, ids.astype(np.int32)), EstimateOptions(order=order))
+
+
+def token_ngram(model: NgramModel, tokens: Sequence[str]) -> TokenNgram:
+    """A model of tokens, of order 2 or 3, as a table.
+
+    Raises:
+        InputError: It is of another order, or lacks a token.
+    """
+    size = len(tokens)
+    number = np.array([model.eos, *(model.index.get(token, -1) for token in tokens[1:])])  # the end's place is 0
+    if model.order not in (2, 3) or number.min() < 0:
+        raise InputError(f"a token model of order {model.order} over {len(model.words)} units is not of these tokens")
+    width = size if model.order == 3 else 1
+    table = np.zeros((width, size, size), np.float32)
     for a in range(width):
-        for b in range(min(a, 1), vocab_size):
-            history = [BOS, b + shift] if not a else [a + shift, b + shift]  # <s> b, or a b
-            history = [BOS] if b == 0 else history[-(order - 1) :]
-            sentences = np.column_stack([np.tile(history, (vocab_size, 1)), following])
-            size = len(history) + 1
-            log_probs, _ = model.score_ids(sentences.ravel(), np.arange(vocab_size) * size)
-            table[a, b] = 10.0 ** log_probs[size - 1 :: size]
+        for b in range(min(a, 1), size):
+            history = [model.bos] if b == 0 else [model.bos if a == 0 else number[a], number[b]][1 - model.order :]
+            sentences = np.column_stack([np.tile(history, (size, 1)), number])
+            log_probs, _ = model.score_ids(sentences.ravel(), np.arange(size) * sentences.shape[1])
+            table[a, b] = 10.0 ** log_probs.reshape(sentences.shape)[:, -1]
     table /= np.maximum(table.sum(2, keepdims=True), 1e-30)  # no token is <unk>
     end = table[..., 0].copy()
     table[..., 0] = 0

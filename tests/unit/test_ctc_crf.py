@@ -11,13 +11,18 @@ import torch
 from torch import Tensor
 
 from asr.models import ctc_crf
-from asr.models.ctc_crf import TokenNgram, ctc_crf_loss, estimate_token_ngram, log_partition
+from asr.models.ctc_crf import TokenNgram, ctc_crf_loss, estimate_tokens, log_partition, token_ngram
 from asr.models.losses import ctc_loss
 
 
 def texts(vocab_size: int, count: int = 80, seed: int = 0) -> list[list[int]]:
     rng = np.random.default_rng(seed)
     return [rng.integers(1, vocab_size, rng.integers(0, 6)).tolist() for _ in range(count)]
+
+
+def ngram_of(sequences: list[list[int]], vocab_size: int, order: int = 0) -> TokenNgram:
+    tokens = ["<blank>", *map(str, range(1, vocab_size))]
+    return token_ngram(estimate_tokens(sequences, tokens, order=order), tokens)
 
 
 def random_log_probs(*shape: int, seed: int = 0, scale: float = 2.0) -> Tensor:
@@ -47,7 +52,7 @@ def weights(log_probs: Tensor, ngram: TokenNgram) -> tuple[float, npt.NDArray[np
 def test_the_sum_over_all_paths(
     compute: Callable[..., tuple[Tensor, Tensor]], order: int, vocab_size: int, n_frames: int
 ) -> None:
-    ngram = estimate_token_ngram(texts(vocab_size), vocab_size, order=order)
+    ngram = ngram_of(texts(vocab_size), vocab_size, order=order)
     log_probs = random_log_probs(2, n_frames + 2, vocab_size)
     lens = torch.tensor([n_frames, max(1, n_frames - 1)])
     totals, occupancies = compute(log_probs.exp(), lens, ngram)
@@ -60,7 +65,7 @@ def test_the_sum_over_all_paths(
 
 @pytest.mark.parametrize("order", [2, 3])
 def test_gradients_are_those_of_finite_differences(order: int) -> None:
-    ngram = estimate_token_ngram(texts(4), 4, order=order)
+    ngram = ngram_of(texts(4), 4, order=order)
     logits = random_log_probs(3, 6, 4).requires_grad_()
     lens, tokens, token_lens = (
         torch.tensor([6, 4, 5]),
@@ -82,7 +87,7 @@ def test_gradients_are_those_of_finite_differences(order: int) -> None:
 
 
 def test_probabilities_of_all_texts_sum_to_one() -> None:
-    ngram = estimate_token_ngram(texts(3), 3, order=3)
+    ngram = ngram_of(texts(3), 3, order=3)
     log_probs, lens = random_log_probs(1, 4, 3), torch.tensor([4])
     total = 0.0
     for size in range(1, 5):
@@ -99,7 +104,7 @@ def test_probabilities_of_all_texts_sum_to_one() -> None:
 
 @pytest.mark.parametrize(("order", "vocab_size"), [(3, 40), (2, 200)])
 def test_a_minute_of_sure_and_of_unsure_frames(order: int, vocab_size: int) -> None:
-    ngram = estimate_token_ngram(texts(vocab_size, 500), vocab_size, order=order)
+    ngram = ngram_of(texts(vocab_size, 500), vocab_size, order=order)
     for scale in (0.0, 30.0):
         log_probs = random_log_probs(1, 1500, vocab_size, scale=scale).requires_grad_()
         total = log_partition(log_probs, torch.tensor([1500]), ngram)
@@ -113,7 +118,7 @@ def test_a_minute_of_sure_and_of_unsure_frames(order: int, vocab_size: int) -> N
 
 
 def test_what_does_not_fit_is_left_out() -> None:
-    ngram = estimate_token_ngram(texts(4), 4)
+    ngram = ngram_of(texts(4), 4)
     log_probs = random_log_probs(2, 3, 4).requires_grad_()
     lens, tokens, token_lens = torch.tensor([3, 0]), torch.tensor([[1, 1, 1], [1, 0, 0]]), torch.tensor([3, 1])
     loss = ctc_crf_loss(log_probs, lens, tokens, token_lens, ngram)
@@ -127,7 +132,7 @@ def test_what_does_not_fit_is_left_out() -> None:
 def test_the_table_is_the_model_of_the_texts() -> None:
     sequences = [*texts(4), *[[1, 2, 1]] * 50]
     for order, width in ((2, 1), (3, 4)):
-        ngram = estimate_token_ngram(sequences, 4, order=order)
+        ngram = ngram_of(sequences, 4, order=order)
         assert ngram.trans.shape == (width, 4, 4)
         assert ngram.end.shape == (width, 4)
         sums = (ngram.trans.sum(2) + ngram.end)[:, 1:]
@@ -136,11 +141,11 @@ def test_the_table_is_the_model_of_the_texts() -> None:
         assert ngram.trans[0, 0, 1] > 0.5
         assert ngram.trans[0, 1, 2] > ngram.trans[0, 1, 3]
         assert not ngram.trans[..., 0].any()
-    assert estimate_token_ngram(texts(70), 70).trans.shape[0] == 1
+    assert ngram_of(texts(70), 70).trans.shape[0] == 1
 
 
 def test_ctcs_share_is_added() -> None:
-    ngram = estimate_token_ngram(texts(4), 4)
+    ngram = ngram_of(texts(4), 4)
     batch = random_log_probs(2, 5, 4), torch.tensor([5, 4]), torch.tensor([[1, 2], [3, 0]]), torch.tensor([2, 1])
     ctc, alone, shared = (
         ctc_loss(*batch),
