@@ -20,6 +20,8 @@ from asr.transcript import Hypothesis
 
 log = logging.getLogger(__name__)
 
+TOKEN_SEARCH = BeamOptions(beam_size=16, lm_weight=1.0, unk_score=0.0, unk_letter_score=0.0, lm_unit="token")
+
 
 @dataclass(frozen=True)
 class Decoding:
@@ -39,7 +41,17 @@ class Decoding:
 
 
 def greedy_decoding(model: Model) -> Decoding:
-    """The best token of each frame."""
+    """The best token of each frame; of CTC-CRF, whose frames tell little alone, the best ones with the token model."""
+    units = model.tokenizer.kind == "phones"
+    if model.recognizer.main in model.recognizer.ngrams:
+        decoder = CtcBeamDecoder(
+            model.tokenizer.tokens,
+            lm=model.token_lm,
+            frame_seconds=model.recognizer.frame_seconds,
+            words=model.has_words,
+            options=TOKEN_SEARCH,
+        )
+        return Decoding(decoder.decode, {"search": "greedy with token model"}, units=units)
 
     def search(log_probs: Tensor, lens: Tensor, names: Sequence[str] | None) -> list[list[Hypothesis]]:
         found = greedy_search(
@@ -48,11 +60,11 @@ def greedy_decoding(model: Model) -> Decoding:
             model.tokenizer.tokens,
             frame_seconds=model.recognizer.frame_seconds,
             words=model.has_words,
-            apart=model.tokenizer.kind == "phones",
+            apart=units,
         )
         return [[hypothesis] for hypothesis in found]
 
-    return Decoding(search, {"search": "greedy"}, units=model.tokenizer.kind == "phones")
+    return Decoding(search, {"search": "greedy"}, units=units)
 
 
 def beam_decoder(

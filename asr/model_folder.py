@@ -3,6 +3,7 @@
     config.yaml         format, the ModelConfig, and `decoding`: options of beam search, where they were tuned
     model.safetensors   weights; `log_prior` of the tokens and `trained_on`, numbers that stand for utterances
     tokens.txt          a token a line; tokenizer.model (SentencePiece) or pronunciations.txt (phones) beside it
+    token-lm.safetensors    an n-gram model of its tokens, of models trained with CTC-CRF, who are decoded with it
     README.md           the model card
     lm.safetensors      an n-gram model, where there is one (asr.lm.ngram)
     lexicon.txt         the words that can be heard, where they are limited (asr.lexicon); of phones, where they are
@@ -34,6 +35,8 @@ from asr.config import from_dict, to_dict
 from asr.decode.ctc_beam import BeamOptions
 from asr.errors import InputError
 from asr.files import atomic_path, read_text, write_text
+from asr.lm.ngram import NgramModel, read_ngram, save_ngram
+from asr.models.ctc_crf import token_ngram
 from asr.models.recognizer import ModelConfig, Recognizer, build_recognizer
 from asr.text import TextNormalizer
 from asr.tokenizer import Tokenizer, load_tokenizer
@@ -49,6 +52,7 @@ class Head:
     """What belongs to one head of a model."""
 
     tokenizer: Tokenizer
+    token_lm: NgramModel | None = None  # CTC-CRF's
     log_prior: torch.Tensor | None = None  # (V,) log of the mean posterior of each token on training speech
     decoding: BeamOptions | None = None  # as tuned
     lm: Path | None = None  # the folder's own language model
@@ -63,6 +67,7 @@ class Model:
     tokenizer: Tokenizer
     config: ModelConfig
     name: str = ""
+    token_lm: NgramModel | None = None
     log_prior: torch.Tensor | None = None
     trained_on: torch.Tensor | None = None  # int64, sorted: utterance_keys of what it was trained on
     decoding: BeamOptions | None = None
@@ -82,7 +87,7 @@ class Model:
     @property
     def heads(self) -> dict[str, Head]:
         """All heads, the configuration's first one first."""
-        main = Head(self.tokenizer, self.log_prior, self.decoding, self.lm, self.lexicon)
+        main = Head(self.tokenizer, self.token_lm, self.log_prior, self.decoding, self.lm, self.lexicon)
         found = {self.recognizer.main: main, **self.others}
         return {kind: found[kind] for kind in self.config.kinds}
 
@@ -100,6 +105,19 @@ class Model:
         for name, value in vars(head).items():
             setattr(self, name, value)
         self.recognizer.main, self.others = kind, heads
+
+    def use_criterion(self, epoch: int | None = None) -> None:
+        """Makes the loss that of the configuration, as in an epoch (from 0) of training; as at its end where None."""
+        criterion, recognizer = self.config.criterion, self.recognizer
+        recognizer.ctc_share = criterion.ctc_share
+        if epoch is not None and epoch < criterion.warm_up_epochs:
+            recognizer.ngrams = {}
+        elif not recognizer.ngrams:
+            recognizer.ngrams = {
+                kind: token_ngram(head.token_lm, head.tokenizer.tokens)
+                for kind, head in self.heads.items()
+                if head.token_lm is not None
+            }
 
 
 def pretrained_names() -> list[str]:
@@ -132,6 +150,8 @@ def save_model(folder: str | Path, model: Model, card: str) -> None:
         copied: set[Path] = set()
         for kind, head in model.heads.items():
             head.tokenizer.save(staging / head_file(model.config, kind, "tokens.txt"))
+            if head.token_lm is not None:
+                save_ngram(head.token_lm, staging / head_file(model.config, kind, "token-lm.safetensors"))
             for source, name in ((head.lm, "lm.safetensors"), (head.lexicon, "lexicon.txt")):
                 if source is not None and source not in copied:  # heads may share a language model
                     shutil.copyfile(source, staging / head_file(model.config, kind, name))
@@ -199,8 +219,10 @@ def load_model(model: str | Path, *, head: str | None = None) -> Model:
         )
         if not tokens.is_file():
             raise InputError(f"has no {tokens.name}", where=folder, remedy="copy the whole folder")
+        crf = config.criterion.kind == "ctc-crf"
         heads[kind] = Head(
             load_tokenizer(kind, tokens),
+            token_lm=read_ngram(folder / head_file(config, kind, "token-lm.safetensors")) if crf else None,
             decoding=decoding.get(kind),
             lm=next((path for path in (own_lm, folder / "lm.safetensors") if path.is_file()), None),
             lexicon=lexicon if lexicon.is_file() else None,
@@ -217,6 +239,7 @@ def load_model(model: str | Path, *, head: str | None = None) -> Model:
     name = path.parent.name if path.name == "model" else path.name
     main = heads.pop(config.kinds[0])
     loaded = Model(recognizer, config=config, name=name, trained_on=trained_on, others=heads, **vars(main))
+    loaded.use_criterion()
     if head is not None:
         loaded.use_head(head)
     return loaded

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import time
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from itertools import count
@@ -21,8 +21,10 @@ from asr.data import Batch, Batches, Utterance, load_batches, read_cuts, utteran
 from asr.errors import InputError
 from asr.evaluate import recognize, score_unit
 from asr.files import remove_leftovers, write_text
+from asr.lm.ngram import NgramModel
 from asr.model_folder import Head, Model, load_model, save_model, update_model, utterance_keys
-from asr.models.recognizer import build_recognizer
+from asr.models.ctc_crf import estimate_tokens
+from asr.models.recognizer import ModelConfig, build_recognizer
 from asr.monitor import LogMonitor, Monitor, SilentMonitor, Validation, duration_words
 from asr.optimization import autocast, memory_advice
 from asr.preflight import cache_path, check_data
@@ -264,8 +266,9 @@ def new_model(config: TrainConfig, training: Sequence[Utterance], *, name: str, 
     torch.manual_seed(config.seed)
     recognizer = build_recognizer(config.model, {kind: len(tokenizer) for kind, tokenizer in tokenizers.items()})
     main, *others = tokenizers
-    heads = {kind: Head(tokenizers[kind]) for kind in others}
-    return Model(recognizer, tokenizers[main], config.model, name=name, others=heads)
+    models = _token_models(config.model, tokenizers, training)
+    heads = {kind: Head(tokenizers[kind], models.get(kind)) for kind in others}
+    return Model(recognizer, tokenizers[main], config.model, name=name, token_lm=models.get(main), others=heads)
 
 
 def fit_normalizer(config: TrainConfig, model: Model, training: Sequence[Utterance]) -> None:
@@ -289,6 +292,7 @@ def epoch_batches(
 ) -> tuple[int, Iterable[Batch]]:
     """The steps of an epoch (from 0), and this process's batches of those after the first `done`, augmented."""
     model.recognizer.spec_augment = config.spec_augment.at_epoch(epoch + 1)
+    model.use_criterion(epoch)
     batches = _batches(
         config,
         model,
@@ -340,6 +344,22 @@ def _tokenizers(config: TrainConfig, training: Sequence[Utterance], monitor: Mon
         monitor.note(f"text normalisation: {', '.join(changed[:8])}{more}")
     spaces = model.text.words != "none"
     return {kind: train_tokenizer(model.tokenizer_of(kind), texts, spaces=spaces) for kind in model.kinds}
+
+
+def _token_models(
+    config: ModelConfig, tokenizers: Mapping[str, Tokenizer], training: Sequence[Utterance]
+) -> dict[str, NgramModel]:
+    """The n-gram model of each head's tokens in the training texts, where the criterion is CTC-CRF."""
+    if config.criterion.kind != "ctc-crf":
+        return {}
+    normalizer = TextNormalizer(config.text)
+    texts = [normalizer(u.text) for u in training]
+    return {
+        kind: estimate_tokens(
+            [tokenizer.encode_known(text)[0] for text in texts], tokenizer.tokens, order=config.criterion.order
+        )
+        for kind, tokenizer in tokenizers.items()
+    }
 
 
 def _sayable(model: Model, training: list[Utterance], monitor: Monitor) -> list[Utterance]:

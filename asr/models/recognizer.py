@@ -5,18 +5,35 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Protocol, cast, get_args
+from typing import Literal, Protocol, cast, get_args
 
 import torch
 from torch import Tensor, nn
 
 from asr.config import check, to_dict
 from asr.features import FeatureConfig, Frontend
+from asr.models.ctc_crf import TokenNgram, ctc_crf_loss
 from asr.models.encoder import EncoderConfig, RnnEncoder
 from asr.models.losses import Loss, choose_pronunciations, ctc_loss
 from asr.spec_augment import SpecAugmentConfig, spec_augment
 from asr.text import TextConfig
 from asr.tokenizer import SIZED, Kind, TokenizerConfig
+
+
+@dataclass(frozen=True, kw_only=True)
+class CriterionConfig:
+    """What training lowers."""
+
+    # ctc | ctc-crf: normalised over the whole utterance, by an n-gram model of the training texts' tokens
+    kind: Literal["ctc", "ctc-crf"] = "ctc"
+    ctc_share: float = 0.1  # ctc-crf: of CTC's loss, which is added
+    warm_up_epochs: int = 3  # ctc-crf: the first, with CTC alone
+    order: int = 0  # ctc-crf: of the n-gram model, 2 or 3; 0: 3 of up to 64 tokens, 2 of more
+
+    def __post_init__(self) -> None:
+        check(0 <= self.ctc_share <= 10, f"criterion.ctc_share {self.ctc_share} is not between 0 and 10")
+        check(self.warm_up_epochs >= 0, f"criterion.warm_up_epochs {self.warm_up_epochs} is below 0")
+        check(self.order in (0, 2, 3), f"criterion.order {self.order} is not 0, 2 or 3")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,6 +48,7 @@ class ModelConfig:
     heads: tuple[str, ...] = ()
     head_weights: tuple[float, ...] = ()  # of their losses; empty: the same for each
     encoder: EncoderConfig = field(default_factory=EncoderConfig)
+    criterion: CriterionConfig = field(default_factory=CriterionConfig)
 
     def __post_init__(self) -> None:
         heads, weights, kind = list(self.heads), list(self.head_weights), self.tokenizer.kind
@@ -109,6 +127,8 @@ class Recognizer(nn.Module):
         shares = [weight / total for weight in weights or [1.0] * len(vocab_sizes)]
         self.weights = dict(zip(vocab_sizes, shares, strict=False))
         self.spec_augment: SpecAugmentConfig | None = None
+        self.ngrams: dict[str, TokenNgram] = {}  # of the heads whose loss is CTC-CRF's
+        self.ctc_share = 0.0  # of CTC's loss, beside it
         self.sample_rate = frontend.sample_rate
         self.frame_seconds = frontend.frame_seconds * encoder.factor  # from one output frame to the next
 
@@ -138,7 +158,7 @@ class Recognizer(nn.Module):
             log_probs, targets = _log_softmax(head, encoder_out), batch.targets[kind]
             if self.training and targets.choices is not None:
                 targets = Targets(*choose_pronunciations(log_probs.detach(), lens, targets.choices))
-            losses[kind] = ctc_loss(log_probs, lens, targets.tokens, targets.lens)
+            losses[kind] = self._loss(kind, log_probs, lens, targets)
         return _weighted(losses, self.weights, self.main)
 
     def log_probs(self, samples: Tensor, sample_lens: Tensor) -> tuple[Tensor, Tensor]:
@@ -147,9 +167,14 @@ class Recognizer(nn.Module):
         return _log_softmax(self.head, encoder_out), lens
 
     def loss(self, log_probs: Tensor, lens: Tensor, batch: SpeechBatch) -> Loss:
-        """The CTC loss of the main head's log_probs, which have been computed."""
-        targets = batch.targets[self.main]
-        return ctc_loss(log_probs, lens, targets.tokens, targets.lens)
+        """The loss of the main head's log_probs, which have been computed."""
+        return self._loss(self.main, log_probs, lens, batch.targets[self.main])
+
+    def _loss(self, kind: str, log_probs: Tensor, lens: Tensor, targets: Targets) -> Loss:
+        given = log_probs, lens, targets.tokens, targets.lens
+        if kind not in self.ngrams:
+            return ctc_loss(*given)
+        return ctc_crf_loss(*given, self.ngrams[kind].to(log_probs.device), ctc_share=self.ctc_share)
 
     def _encode(self, features: Tensor, lens: Tensor) -> tuple[Tensor, Tensor]:
         if features.shape[1] == 0:  # all utterances shorter than a frame
