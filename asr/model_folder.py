@@ -239,7 +239,10 @@ def load_model(model: str | Path, *, head: str | None = None) -> Model:
     name = path.parent.name if path.name == "model" else path.name
     main = heads.pop(config.kinds[0])
     loaded = Model(recognizer, config=config, name=name, trained_on=trained_on, others=heads, **vars(main))
-    loaded.use_criterion()
+    try:
+        loaded.use_criterion()
+    except InputError as e:
+        raise InputError(str(e), where=folder / "token-lm.safetensors", remedy="copy the whole folder again") from e
     if head is not None:
         loaded.use_head(head)
     return loaded
