@@ -43,7 +43,7 @@ class Decoding:
 def greedy_decoding(model: Model) -> Decoding:
     """The best token of each frame; of CTC-CRF, whose frames tell little alone, the best ones with the token model."""
     units = model.tokenizer.kind == "phones"
-    if model.recognizer.main in model.recognizer.ngrams:
+    if model.token_lm is not None and not model.warming_up:
         decoder = CtcBeamDecoder(
             model.tokenizer.tokens,
             lm=model.token_lm,

@@ -115,6 +115,7 @@ def evaluate(
         decoding: As decoding_for takes it: greedy, lm, lexicon, hotwords, beam_size, ...
     """
     search = decoding_for(model, **decoding)
+    model.use_criterion()
     utterances = read_cuts(cuts)
     unknown = unknown_units(model, utterances)
     if unknown:

@@ -36,7 +36,7 @@ from asr.decode.ctc_beam import BeamOptions
 from asr.errors import InputError
 from asr.files import atomic_path, read_text, write_text
 from asr.lm.ngram import NgramModel, read_ngram, save_ngram
-from asr.models.ctc_crf import token_ngram
+from asr.models.ctc_crf import token_ngram, token_numbers
 from asr.models.recognizer import ModelConfig, Recognizer, build_recognizer
 from asr.text import TextNormalizer
 from asr.tokenizer import Tokenizer, load_tokenizer
@@ -74,6 +74,7 @@ class Model:
     lm: Path | None = None  # the folder's own language model
     lexicon: Path | None = None
     others: dict[str, Head] = field(default_factory=dict)  # the heads that are not used, by the kinds of their tokens
+    warming_up: bool = False  # to CTC-CRF: the token model means nothing yet
 
     def normalizer(self) -> TextNormalizer:
         """A new normaliser of texts, as the model was trained with."""
@@ -107,10 +108,14 @@ class Model:
         self.recognizer.main, self.others = kind, heads
 
     def use_criterion(self, epoch: int | None = None) -> None:
-        """Makes the loss that of the configuration, as in an epoch (from 0) of training; as at its end where None."""
+        """Makes the loss that of the configuration, as in an epoch (from 0) of training; as at its end where None.
+
+        A model that is only used needs no loss: `load_model` leaves it CTC's.
+        """
         criterion, recognizer = self.config.criterion, self.recognizer
         recognizer.ctc_share = criterion.ctc_share
-        if epoch is not None and epoch < criterion.warm_up_epochs:
+        self.warming_up = epoch is not None and epoch < criterion.warm_up_epochs
+        if self.warming_up:
             recognizer.ngrams = {}
         elif not recognizer.ngrams:
             recognizer.ngrams = {
@@ -219,10 +224,12 @@ def load_model(model: str | Path, *, head: str | None = None) -> Model:
         )
         if not tokens.is_file():
             raise InputError(f"has no {tokens.name}", where=folder, remedy="copy the whole folder")
-        crf = config.criterion.kind == "ctc-crf"
+        tokenizer, crf = load_tokenizer(kind, tokens), config.criterion.kind == "ctc-crf"
         heads[kind] = Head(
-            load_tokenizer(kind, tokens),
-            token_lm=read_ngram(folder / head_file(config, kind, "token-lm.safetensors")) if crf else None,
+            tokenizer,
+            token_lm=_read_token_lm(folder / head_file(config, kind, "token-lm.safetensors"), tokenizer)
+            if crf
+            else None,
             decoding=decoding.get(kind),
             lm=next((path for path in (own_lm, folder / "lm.safetensors") if path.is_file()), None),
             lexicon=lexicon if lexicon.is_file() else None,
@@ -239,13 +246,18 @@ def load_model(model: str | Path, *, head: str | None = None) -> Model:
     name = path.parent.name if path.name == "model" else path.name
     main = heads.pop(config.kinds[0])
     loaded = Model(recognizer, config=config, name=name, trained_on=trained_on, others=heads, **vars(main))
-    try:
-        loaded.use_criterion()
-    except InputError as e:
-        raise InputError(str(e), where=folder / "token-lm.safetensors", remedy="copy the whole folder again") from e
     if head is not None:
         loaded.use_head(head)
     return loaded
+
+
+def _read_token_lm(path: Path, tokenizer: Tokenizer) -> NgramModel:
+    model = read_ngram(path)
+    try:
+        token_numbers(model, tokenizer.tokens)
+    except InputError as e:
+        raise InputError(str(e), where=path) from e
+    return model
 
 
 def find_model(model: str | Path) -> Path:

@@ -23,7 +23,7 @@ from asr.evaluate import recognize, score_unit
 from asr.files import remove_leftovers, write_text
 from asr.lm.ngram import NgramModel
 from asr.model_folder import Head, Model, load_model, save_model, update_model, utterance_keys
-from asr.models.ctc_crf import estimate_tokens
+from asr.models.ctc_crf import estimate_tokens, token_numbers
 from asr.models.recognizer import ModelConfig, build_recognizer
 from asr.monitor import LogMonitor, Monitor, SilentMonitor, Validation, duration_words
 from asr.optimization import autocast, memory_advice
@@ -354,12 +354,12 @@ def _token_models(
         return {}
     normalizer = TextNormalizer(config.text)
     texts = [normalizer(u.text) for u in training]
-    return {
-        kind: estimate_tokens(
-            [tokenizer.encode_known(text)[0] for text in texts], tokenizer.tokens, order=config.criterion.order
-        )
-        for kind, tokenizer in tokenizers.items()
-    }
+    models = {}
+    for kind, tokenizer in tokenizers.items():
+        sequences = [tokenizer.encode_known(text)[0] for text in texts]
+        models[kind] = estimate_tokens(sequences, tokenizer.tokens, order=config.criterion.order)
+        token_numbers(models[kind], tokenizer.tokens)  # too many are told at once
+    return models
 
 
 def _sayable(model: Model, training: list[Utterance], monitor: Monitor) -> list[Utterance]:

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
@@ -29,6 +30,7 @@ from asr.models.losses import Loss, ctc_loss
 from asr.numba_cache import prepare
 
 DENSE = 64  # tokens, up to which the table of a trigram is small
+MOST_ENTRIES = 1 << 26  # of a table: 256 MB
 
 
 @dataclass(frozen=True)
@@ -73,16 +75,30 @@ def estimate_tokens(sequences: Sequence[Sequence[int]], tokens: Sequence[str], *
     return estimate_ngram(Corpus(words, ids.astype(np.int32)), EstimateOptions(order=order))
 
 
+def token_numbers(model: NgramModel, tokens: Sequence[str]) -> npt.NDArray[np.int64]:
+    """(V,): the number that a model of tokens has for each of them; for the blank, that of the end.
+
+    Raises:
+        InputError: It lacks a token, its order is not 2 or 3, or its table would be too large.
+    """
+    numbers = np.array([model.eos, *(model.index.get(token, -1) for token in tokens[1:])])
+    if model.order not in (2, 3) or numbers.min() < 0 or model.bos < 0:
+        raise InputError(f"a token model of order {model.order} over {len(model.words)} units is not of these tokens")
+    if len(tokens) ** model.order > MOST_ENTRIES:
+        raise InputError(
+            f"{len(tokens)} tokens are too many for CTC-CRF with a token model of order {model.order}",
+            remedy="criterion.order=2, fewer tokens (tokenizer.size), or criterion.kind=ctc",
+        )
+    return numbers
+
+
 def token_ngram(model: NgramModel, tokens: Sequence[str]) -> TokenNgram:
     """A model of tokens, of order 2 or 3, as a table.
 
     Raises:
-        InputError: It is of another order, or lacks a token.
+        InputError: As `token_numbers`.
     """
-    size = len(tokens)
-    number = np.array([model.eos, *(model.index.get(token, -1) for token in tokens[1:])])  # the end's place is 0
-    if model.order not in (2, 3) or number.min() < 0:
-        raise InputError(f"a token model of order {model.order} over {len(model.words)} units is not of these tokens")
+    size, number = len(tokens), token_numbers(model, tokens)
     width = size if model.order == 3 else 1
     table = np.zeros((width, size, size), np.float32)
     for a in range(width):

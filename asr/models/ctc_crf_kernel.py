@@ -129,6 +129,9 @@ def partition(probs: Array, trans: Array, end: Array, occupancy: Array) -> Any:
     said = np.empty((n_frames + 1, width, n_tokens), np.float32)
     silent = np.empty((n_frames + 1, width, n_tokens), np.float32)
     total = _forward(probs, trans, said, silent)
+    if not total > -np.inf:  # nothing can be said, or NaN
+        occupancy[:] = 0
+        return total
     last = np.float32(0)
     for a in range(width):
         for b in range(n_tokens):

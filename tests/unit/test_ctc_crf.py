@@ -10,8 +10,9 @@ import pytest
 import torch
 from torch import Tensor
 
+from asr.errors import InputError
 from asr.models import ctc_crf
-from asr.models.ctc_crf import TokenNgram, ctc_crf_loss, estimate_tokens, log_partition, token_ngram
+from asr.models.ctc_crf import TokenNgram, ctc_crf_loss, estimate_tokens, log_partition, token_ngram, token_numbers
 from asr.models.losses import ctc_loss
 
 
@@ -154,3 +155,20 @@ def test_ctcs_share_is_added() -> None:
     )
     assert torch.allclose(shared.per_item, alone.per_item + 0.25 * ctc.per_item)
     assert alone.count == ctc.count == 3
+
+
+def test_a_table_that_would_be_too_large() -> None:
+    tokens = ["<blank>", *map(str, range(1, 500))]
+    with pytest.raises(InputError, match=r"500 tokens are too many .* order 3; criterion\.order=2"):
+        token_numbers(estimate_tokens(texts(500), tokens, order=3), tokens)
+    token_numbers(estimate_tokens(texts(500), tokens), tokens)
+
+
+def test_nan_stays_nan_and_touches_no_other() -> None:
+    ngram = ngram_of(texts(4), 4)
+    log_probs = random_log_probs(2, 5, 4)
+    log_probs[0, 2] = torch.nan
+    totals, occupancy = ctc_crf._on_cpu(log_probs.exp(), torch.tensor([5, 5]), ngram)
+    assert not math.isfinite(totals[0])
+    assert math.isfinite(totals[1])
+    assert not occupancy[0].any()
