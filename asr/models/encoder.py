@@ -94,11 +94,19 @@ class RnnEncoder(nn.Module):
         return ceil_div(lens, self.factor)
 
     def forward(self, features: Tensor, lens: Tensor) -> tuple[Tensor, Tensor]:
+        x, lens, _ = self.with_intermediate(features, lens, 0)
+        return x, lens
+
+    def with_intermediate(self, features: Tensor, lens: Tensor, layer: int) -> tuple[Tensor, Tensor, Tensor | None]:
+        """The output, the lengths, and what the layer of that number gives, counted from 1; None of layer 0."""
         x, lens = self.subsampling(features, lens)  # (B, T', F')
         reverse = reverse_index(lens, x.shape[1])  # (B, T')
-        for layer in self.layers:
-            x = self.dropout(layer(x, reverse))
-        return zero_padding(x, lens), lens
+        intermediate = None
+        for number, each in enumerate(self.layers, 1):
+            x = self.dropout(each(x, reverse))
+            if number == layer:
+                intermediate = x
+        return zero_padding(x, lens), lens, intermediate
 
 
 class RnnLayer(nn.Module):

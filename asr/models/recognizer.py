@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from asr.config import check, to_dict
 from asr.features import FeatureConfig, Frontend
 from asr.models.ctc_crf import TokenNgram, ctc_crf_loss
-from asr.models.encoder import EncoderConfig, RnnEncoder
+from asr.models.encoder import EncoderConfig, RnnEncoder, RnnLayer
 from asr.models.losses import Loss, choose_pronunciations, ctc_loss
 from asr.spec_augment import SpecAugmentConfig, spec_augment
 from asr.text import TextConfig
@@ -37,6 +37,18 @@ class CriterionConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
+class IntermediateConfig:
+    """CTC within the encoder (Lee and Watanabe 2021): a layer before the last learns the main head's tokens, too."""
+
+    layer: int = 0  # counted from 1; 0: none
+    weight: float = 0.2  # share of the loss
+
+    def __post_init__(self) -> None:
+        check(self.layer >= 0, f"intermediate.layer {self.layer} is below 0")
+        check(0 < self.weight < 1, f"intermediate.weight {self.weight} is not between 0 and 1")
+
+
+@dataclass(frozen=True, kw_only=True)
 class ModelConfig:
     """All that a model is, but for its tokens and weights."""
 
@@ -47,6 +59,7 @@ class ModelConfig:
     # where none is asked for. Empty: that of `tokenizer` alone, whose settings hold for each
     heads: tuple[str, ...] = ()
     head_weights: tuple[float, ...] = ()  # of their losses; empty: the same for each
+    intermediate: IntermediateConfig = field(default_factory=IntermediateConfig)
     encoder: EncoderConfig = field(default_factory=EncoderConfig)
     criterion: CriterionConfig = field(default_factory=CriterionConfig)
 
@@ -62,6 +75,10 @@ class ModelConfig:
         )
         check(len(weights) in (0, len(self.kinds)), f"head_weights {weights} are not one for each of the heads")
         check(all(0 < weight < math.inf for weight in weights), f"head_weights {weights}: not all above 0")
+        check(
+            self.intermediate.layer < self.encoder.layers,
+            f"intermediate.layer {self.intermediate.layer} is not below encoder.layers {self.encoder.layers}",
+        )
         check(
             not self.tokenizer.size or bool(set(SIZED) & set(self.kinds)),
             f"tokenizer.size means nothing for {', '.join(self.kinds)}: it is for {', '.join(SIZED)}",
@@ -113,10 +130,16 @@ class Recognizer(nn.Module):
         encoder: Features -> encoder_out.
         vocab_sizes: V of each head, by the kind of its tokens; the first is the main one.
         weights: Of each head's loss; none: the same for each.
+        intermediate: The layer that learns the first head's tokens as well.
     """
 
     def __init__(
-        self, frontend: Frontend, encoder: RnnEncoder, vocab_sizes: Mapping[str, int], weights: Sequence[float] = ()
+        self,
+        frontend: Frontend,
+        encoder: RnnEncoder,
+        vocab_sizes: Mapping[str, int],
+        weights: Sequence[float] = (),
+        intermediate: IntermediateConfig | None = None,
     ) -> None:
         super().__init__()
         self.frontend = frontend
@@ -126,6 +149,10 @@ class Recognizer(nn.Module):
         total = sum(weights) or len(vocab_sizes)
         shares = [weight / total for weight in weights or [1.0] * len(vocab_sizes)]
         self.weights = dict(zip(vocab_sizes, shares, strict=False))
+        self.intermediate = intermediate or IntermediateConfig()
+        if self.intermediate.layer:
+            width = cast("RnnLayer", encoder.layers[self.intermediate.layer - 1]).output_dim
+            self.intermediate_head = nn.Linear(width, vocab_sizes[self.main])
         self.spec_augment: SpecAugmentConfig | None = None
         self.ngrams: dict[str, TokenNgram] = {}  # of the heads whose loss is CTC-CRF's
         self.ctc_share = 0.0  # of CTC's loss, beside it
@@ -152,18 +179,25 @@ class Recognizer(nn.Module):
                 self.frontend.frame_seconds,
                 mel_bins=self.frontend.extractor.dim,
             )
-        encoder_out, lens = self._encode(features, lens)
-        losses = {}
+        features = _a_frame_at_least(features)
+        encoder_out, lens, inner = self.encoder.with_intermediate(features, lens, self.intermediate.layer)
+        losses, learnt = {}, {}
         for kind, head in self.heads.items():
             log_probs, targets = _log_softmax(head, encoder_out), batch.targets[kind]
             if self.training and targets.choices is not None:
                 targets = Targets(*choose_pronunciations(log_probs.detach(), lens, targets.choices))
-            losses[kind] = self._loss(kind, log_probs, lens, targets)
-        return _weighted(losses, self.weights, self.main)
+            losses[kind], learnt[kind] = self._loss(kind, log_probs, lens, targets), targets
+        loss = _weighted(losses, self.weights, self.main)
+        if inner is None:
+            return loss
+        first, share = learnt[next(iter(self.heads))], self.intermediate.weight
+        within = ctc_loss(_log_softmax(self.intermediate_head, inner), lens, first.tokens, first.lens)
+        return _weighted({"": loss, "inner": within}, {"": 1 - share, "inner": share}, "")
 
     def log_probs(self, samples: Tensor, sample_lens: Tensor) -> tuple[Tensor, Tensor]:
         """Samples (B, N), lengths (B,) -> log-probabilities of the main head's tokens (B, T, V), lengths (B,)."""
-        encoder_out, lens = self._encode(*self.frontend(samples, sample_lens))
+        features, lens = self.frontend(samples, sample_lens)
+        encoder_out, lens = self.encoder(_a_frame_at_least(features), lens)  # (B, T, D)
         return _log_softmax(self.head, encoder_out), lens
 
     def loss(self, log_probs: Tensor, lens: Tensor, batch: SpeechBatch) -> Loss:
@@ -176,11 +210,10 @@ class Recognizer(nn.Module):
             return ctc_loss(*given)
         return ctc_crf_loss(*given, self.ngrams[kind].to(log_probs.device), ctc_share=self.ctc_share)
 
-    def _encode(self, features: Tensor, lens: Tensor) -> tuple[Tensor, Tensor]:
-        if features.shape[1] == 0:  # all utterances shorter than a frame
-            features = nn.functional.pad(features, (0, 0, 0, 1))
-        encoder_out, lens = self.encoder(features, lens)  # (B, T, D)
-        return encoder_out, lens
+
+def _a_frame_at_least(features: Tensor) -> Tensor:
+    """(B, T, F), T > 0, where all utterances may be shorter than a frame."""
+    return features if features.shape[1] else nn.functional.pad(features, (0, 0, 0, 1))
 
 
 def _log_softmax(head: nn.Module, encoder_out: Tensor) -> Tensor:
@@ -213,4 +246,4 @@ def build_recognizer(
     frontend = Frontend(config.features)
     with torch.device("meta" if without_weights else "cpu"):
         encoder = RnnEncoder(frontend.dim, **to_dict(config.encoder))
-        return Recognizer(frontend, encoder, vocab_sizes, config.head_weights)
+        return Recognizer(frontend, encoder, vocab_sizes, config.head_weights, config.intermediate)
