@@ -18,7 +18,7 @@ from asr.errors import InputError
 from asr.files import make_folder, write_json, write_jsonl
 from asr.model_folder import Model
 from asr.provenance import provenance
-from asr.score import Score, Unit, score
+from asr.score import ErrorCounts, Score, Unit, confidence_interval, score, word_errors
 from asr.transcript import Hypothesis
 
 log = logging.getLogger(__name__)
@@ -152,6 +152,7 @@ def evaluate(
             {
                 "format": SCORES_FORMAT,
                 **result.as_dict(),
+                **_intervals(comparable, unit),
                 "audio_seconds": round(seconds, 3),
                 "wall_seconds": round(elapsed, 3),
                 "real_time_factor": round(elapsed / seconds, 5),
@@ -179,6 +180,26 @@ def unknown_units(model: Model, utterances: Sequence[Utterance]) -> Counter[str]
     for utterance in utterances:
         found.update(model.tokenizer.encode_known(normalizer(utterance.text))[1])
     return found
+
+
+def _intervals(results: Sequence[Recognized], unit: Unit) -> dict[str, Any]:
+    """The confidence interval of the rate that counts, and the rate of each speaker with its own."""
+    each = word_errors([r.reference for r in results], [r.hypothesis.text for r in results], unit=unit)
+    of_speakers: dict[str, list[ErrorCounts]] = {}
+    for r, errors in zip(results, each, strict=True):
+        if r.utterance.speaker:
+            of_speakers.setdefault(r.utterance.speaker, []).append(errors)
+
+    def rounded(counts: Sequence[ErrorCounts]) -> list[float]:
+        return [round(limit, 5) for limit in confidence_interval(counts)]
+
+    speakers = {}
+    for speaker in sorted(of_speakers):
+        own = of_speakers[speaker]
+        total, length = sum(n.errors for n in own), sum(n.length for n in own)
+        rate = round(total / length, 5) if length else None
+        speakers[speaker] = {"rate": rate, "interval": rounded(own), "errors": total, "length": length}
+    return {"interval": rounded(each), "speakers": speakers}
 
 
 def _row(result: Recognized, several: bool) -> dict[str, Any]:

@@ -14,14 +14,24 @@ from typing import Any
 
 def provenance() -> dict[str, Any]:
     """Facts for a result's file: the command, versions, the commit where the code lies in a git checkout, hardware."""
+    program, checkout = Path(sys.argv[0]).resolve(), Path(__file__).resolve().parents[1]
+    within = program.suffix == ".py" and program.is_relative_to(checkout)
     return {
-        "command": " ".join([Path(sys.argv[0]).name, *sys.argv[1:]]),
+        "command": " ".join([str(program.relative_to(checkout)) if within else program.name, *sys.argv[1:]]),
         "date": datetime.now(timezone.utc).isoformat(timespec="seconds"),
         "commit": _commit(),
         "versions": {"python": platform.python_version()}
         | {name: found for name in ("kikitori", "torch", "numpy", "lhotse") if (found := _version(name))},
         "hardware": hardware(),
+        "threads": _threads(),
     }
+
+
+def _threads() -> int:
+    """That torch computes with."""
+    import torch
+
+    return torch.get_num_threads()
 
 
 def hardware() -> str:

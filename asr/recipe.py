@@ -1,11 +1,19 @@
-"""What the recipes of corpora do: prepare, train, make a language model, tune, evaluate. What is there is left out."""
+"""What the recipes of corpora do: prepare, train, make a language model, tune, evaluate, and write down how it went.
+
+What is there is left out, so that a recipe goes on where it was. A run's folder gets `results.json`: its error rates
+with all that somebody needs to see them again.
+"""
 
 from __future__ import annotations
 
 import argparse
+import json
 import logging
 import sys
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,34 +21,73 @@ from asr.errors import InputError
 
 log = logging.getLogger(__name__)
 
+RESULTS_FORMAT = 1
+_NO_TEXT = "no text for the language model: that of the training set is taken; looked for"
+
+
+@dataclass(frozen=True, kw_only=True)
+class TextModel:
+    """The language model of a recipe."""
+
+    order: int = 3
+    texts: tuple[
+        str, ...
+    ] = ()  # files below $ASR_DATA, of which the first that is there is taken; none: training texts
+    words: int | None = None  # the most frequent ones, so many; of phones, those that can be heard
+
 
 def main(
     prepare: Callable[[None, Path], Any],
     folder: Path,
     description: str,
     *,
-    lm_order: int = 0,
+    language_model: TextModel | None = None,
+    splits: Sequence[str] = ("test",),
     arguments: Sequence[str] | None = None,
 ) -> None:
-    """A recipe's command line: run.py [CONFIG] [--data FOLDER] [--out FOLDER]. Prints the error rates on test.
+    """A recipe's command line. Prints the error rates.
 
     Args:
         prepare: Of the corpus's module: (None, data) -> what it has to say.
         folder: The recipe's own, with conf/blstm.yaml.
         description: The recipe's docstring.
-        lm_order: Of a language model of the training texts; 0: none.
+        language_model: None: decoding is greedy.
+        splits: Those that are evaluated.
         arguments: The command line's where None.
     """
+    args = read_arguments(argument_parser(description, folder), arguments)
+    with told_plainly():
+        run(prepare, args.config, args.data, args.out, language_model, splits, args.seed)
+
+
+def argument_parser(description: str, folder: Path) -> argparse.ArgumentParser:
+    """[CONFIG] [--data FOLDER] [--out FOLDER] [--seed N] of the recipe in a folder."""
     parser = argparse.ArgumentParser(description=description.splitlines()[0])
     parser.add_argument("config", nargs="?", default=folder / "conf" / "blstm.yaml", type=Path)
     parser.add_argument("--data", default=folder / "data", type=Path, help="prepared manifests (default: %(default)s)")
     parser.add_argument("--out", type=Path, help="the run's folder (default: exp/ and the configuration's name)")
-    args = parser.parse_args(arguments)
-    out = args.out or folder / "exp" / args.config.stem
+    parser.add_argument("--seed", type=int, help="instead of the configuration's; --out is exp/CONFIG-seedN then")
+    parser.set_defaults(exp=folder / "exp")
+    return parser
 
+
+def read_arguments(parser: argparse.ArgumentParser, arguments: Sequence[str] | None = None) -> argparse.Namespace:
+    """What was given, `out` in any case."""
+    args = parser.parse_args(arguments)
+    if args.out is None:
+        args.out = args.exp / (args.config.stem + (f"-seed{args.seed}" if args.seed is not None else ""))
+    return args
+
+
+@contextmanager
+def told_plainly() -> Iterator[None]:
+    """A recipe's messages and exit codes."""
+    from asr.cli.common import ready_torch
+
+    ready_torch()
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     try:
-        _run(prepare, args.config, args.data, out, lm_order)
+        yield
     except InputError as e:
         print(f"error: {e}", file=sys.stderr)
         sys.exit(2)
@@ -48,44 +95,148 @@ def main(
         sys.exit(130)
 
 
-def _run(prepare: Callable[[None, Path], Any], config: Path, data: Path, out: Path, lm_order: int) -> None:
-    from asr.cli.common import ready_torch
-
-    ready_torch()
+def run(
+    prepare: Callable[[None, Path], Any],
+    config: Path,
+    data: Path,
+    out: Path,
+    language_model: TextModel | None = None,
+    splits: Sequence[str] = ("test",),
+    seed: int | None = None,
+) -> dict[str, Any]:
+    """All of a recipe; what results.json holds."""
     from asr.config import read_config
     from asr.evaluate import evaluate
+    from asr.files import write_json
     from asr.model_folder import load_model
     from asr.run_folder import is_finished
     from asr.train import TrainConfig
     from asr.train_recognizer import train_recognizer
 
-    log.info("%s", prepare(None, data))
+    steps = _Steps(out)
+    with steps("prepare"):
+        log.info("%s", prepare(None, data))
     if not is_finished(out):
-        train_recognizer(read_config(TrainConfig, config), data, out)
-    ways: dict[str, dict[str, Any]] = {"test": {"greedy": True}}
-    if lm_order:
-        add_language_model(out, data, lm_order)
-        ways = {"test-greedy": {"greedy": True}, f"test-{lm_order}-gram": {}}
-    for name, options in ways.items():
-        result = evaluate(load_model(out / "model"), data / "cuts_test.jsonl.gz", out / "results" / name, **options)
-        print(f"{name}: {result}", flush=True)
+        words = [] if seed is None else [f"seed={seed}"]
+        train_recognizer(read_config(TrainConfig, config, words), data, out)
+    ways: dict[str, dict[str, Any]] = {"greedy": {"greedy": True}}
+    if language_model is not None:
+        add_language_model(out, data, language_model, steps)
+        ways[f"{language_model.order}-gram"] = {}
+    with steps("evaluate"):
+        for split in splits:
+            for way, options in ways.items():
+                name = f"{split}-{way}" if language_model else split
+                cuts = data / f"cuts_{split}.jsonl.gz"
+                result = evaluate(load_model(out / "model"), cuts, out / "results" / name, **options)
+                print(f"{name}: {result}", flush=True)
+    found = results(config, data, out)
+    write_json(out / "results.json", found)
+    return found
 
 
-def add_language_model(out: Path, data: Path, order: int) -> None:
-    """Gives the run's model an n-gram model of its training texts, and the decoding options that are best on dev."""
-    from asr.data import read_cuts
+def add_language_model(out: Path, data: Path, settings: TextModel, steps: _Steps | None = None) -> None:
+    """Gives the run's model an n-gram model, of phones a lexicon, and the decoding options that are best on dev."""
+    from asr.lexicon import write_lexicon
     from asr.lm.corpus import read_corpus
     from asr.lm.estimate import EstimateOptions, estimate_ngram
-    from asr.lm.ngram import save_ngram
+    from asr.lm.ngram import read_ngram, save_ngram
     from asr.model_folder import load_model
+    from asr.pronunciations import pronounce
+    from asr.tokenizer import PhoneTokenizer
     from asr.tune import tune
 
+    steps = steps or _Steps(out)
     model = load_model(out / "model")
     if model.lm is not None:
         return
-    normalize = model.normalizer()
-    texts = (normalize(utterance.text) for utterance in read_cuts(data / "cuts_train.jsonl.gz"))
-    made = estimate_ngram(read_corpus(texts, where=data / "cuts_train.jsonl.gz"), EstimateOptions(order=order))
-    save_ngram(made, out / "lm.safetensors")
-    tuned = tune(out / "model", data / "cuts_dev.jsonl.gz", lm=out / "lm.safetensors")
+    path, lexicon = out / "lm.safetensors", None
+    if not path.is_file():
+        with steps("language model"):
+            where, texts = _texts(settings, data)
+            normalize = model.normalizer()
+            corpus = read_corpus((normalize(text) for text in texts), settings.words, where=where)
+            save_ngram(estimate_ngram(corpus, EstimateOptions(order=settings.order)), path)
+    if isinstance(model.tokenizer, PhoneTokenizer) and settings.texts:
+        lexicon = out / "lexicon.txt"
+        if not lexicon.is_file():
+            with steps("lexicon"):
+                spoken = model.config.tokenizer
+                words = [word for word in read_ngram(path).words if not word.startswith("<")]
+                found = pronounce(words, language=spoken.language, lexicon=spoken.lexicon or None, stress=spoken.stress)
+                write_lexicon(found.lexicon, lexicon)
+    with steps("tune"):
+        tuned = tune(out / "model", data / "cuts_dev.jsonl.gz", lm=path, lexicon=lexicon)
     log.info("dev, tuned in %d decodings: %s", len(tuned.trials), tuned.score)
+
+
+def _texts(settings: TextModel, data: Path) -> tuple[Path, Iterator[str]]:
+    """The text that a language model is made of: its file, and its sentences."""
+    from asr.data import read_cuts
+    from asr.files import data_home
+    from asr.lm.ngram import read_sentences
+
+    for name in settings.texts:
+        if (data_home() / name).is_file():
+            return data_home() / name, read_sentences(data_home() / name)
+    if settings.texts:
+        log.warning("%s %s", _NO_TEXT, " and ".join(str(data_home() / name) for name in settings.texts))
+    cuts = data / "cuts_train.jsonl.gz"
+    return cuts, (utterance.text for utterance in read_cuts(cuts))
+
+
+def results(config: Path, data: Path, out: Path) -> dict[str, Any]:
+    """What a recipe's run came to: error rates, by speaker too, and where they are from."""
+    import yaml
+
+    from asr.data import read_cuts
+    from asr.files import read_text
+
+    settings = yaml.safe_load(read_text(out / "config.yaml"))
+    facts = settings.pop("run")
+    scores = {}
+    for path in sorted(out.glob("results/*/scores.json")):
+        scores[path.parent.name] = json.loads(read_text(path))
+        scores[path.parent.name]["data"] = Path(scores[path.parent.name]["data"]).name
+    end = json.loads(read_text(out / "log.jsonl").splitlines()[-1])
+    parts = {}
+    for path in sorted(data.glob("cuts_*.jsonl.gz")):
+        utterances = read_cuts(path)
+        parts[path.name.removeprefix("cuts_").removesuffix(".jsonl.gz")] = {
+            "utterances": len(utterances),
+            "hours": round(sum(u.duration for u in utterances) / 3600, 3),
+            "speakers": len({u.speaker for u in utterances if u.speaker}) or None,
+        }
+    return {
+        "format": RESULTS_FORMAT,
+        "config": config.name,
+        "seed": settings["seed"],
+        "settings": settings,
+        "data": parts,
+        "trained": {key: value for key, value in facts.items() if key != "data"},
+        "best_epoch": end["best_epoch"],
+        "seconds": {**_Steps(out).seconds, "train": end["seconds"]},
+        "scores": scores,
+    }
+
+
+class _Steps:
+    """How long each step took, over all of a recipe's calls: times.json. Callable: a step's name -> a context."""
+
+    def __init__(self, out: Path) -> None:
+        self.path = out / "times.json"
+        self.seconds: dict[str, float] = {}
+        if self.path.is_file():
+            self.seconds = json.loads(self.path.read_text(encoding="utf-8"))
+
+    @contextmanager
+    def __call__(self, name: str) -> Iterator[None]:
+        from asr.files import make_folder, write_json
+
+        started = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.seconds[name] = round(self.seconds.get(name, 0.0) + time.perf_counter() - started, 1)
+            make_folder(self.path.parent)
+            write_json(self.path, self.seconds)

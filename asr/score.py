@@ -117,6 +117,32 @@ def score(references: Sequence[str], hypotheses: Sequence[str], *, unit: Unit = 
     )
 
 
+def word_errors(references: Sequence[str], hypotheses: Sequence[str], *, unit: Unit = "words") -> list[ErrorCounts]:
+    """Of each utterance, the errors in what the rate that counts is of."""
+    return [score([r], [h], unit=unit).error for r, h in zip(references, hypotheses, strict=True)]
+
+
+def confidence_interval(
+    each: Sequence[ErrorCounts], *, level: float = 0.95, samples: int = 2000, seed: int = 0
+) -> tuple[float, float]:
+    """Between which error rates a set of its kind would lie: utterances drawn anew from it, with replacement.
+
+    Bisani and Ney, "Bootstrap estimates for confidence intervals in ASR performance evaluation" (2004). That other
+    speakers would fare differently is not in it.
+
+    Args:
+        each: Errors of each utterance.
+    """
+    import numpy as np
+
+    errors, lengths = np.array([[n.errors, n.length] for n in each], float).T
+    rng = np.random.default_rng(seed)
+    times = rng.multinomial(len(each), np.full(len(each), 1 / len(each)), size=samples)  # (samples, utterances)
+    rates = (times @ errors) / np.maximum(times @ lengths, 1)
+    low, high = np.quantile(rates, [(1 - level) / 2, (1 + level) / 2])
+    return float(low), float(high)
+
+
 def correct_words(references: Sequence[str], hypotheses: Sequence[Sequence[str]]) -> list[list[bool]]:
     """Which words of each hypothesis stand in its reference, aligned with the fewest edits.
 

@@ -144,10 +144,9 @@ def log_partition(log_probs: Tensor, lens: Tensor, ngram: TokenNgram) -> Tensor:
 class _LogPartition(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, log_probs: Tensor, lens: Tensor, ngram: TokenNgram) -> Tensor:
-        compute = _on_cpu if log_probs.device.type == "cpu" else _by_torch
-        total, occupancy = compute(log_probs.detach().float().exp(), lens, ngram)
-        ctx.save_for_backward(occupancy.to(log_probs.dtype))
-        return total.to(log_probs.dtype)
+        total, occupancy = _forward_backward(log_probs.detach().float().exp().cpu(), lens, ngram)
+        ctx.save_for_backward(occupancy.to(log_probs))
+        return total.to(log_probs)
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
@@ -155,11 +154,15 @@ class _LogPartition(torch.autograd.Function):
         return occupancy * gradient[:, None, None], None, None
 
 
-def _on_cpu(probs: Tensor, lens: Tensor, ngram: TokenNgram) -> tuple[Tensor, Tensor]:
-    """log Z (B,) and occupancies (B, T, V), a thread an utterance."""
+def _forward_backward(probs: Tensor, lens: Tensor, ngram: TokenNgram) -> tuple[Tensor, Tensor]:
+    """log Z (B,) and occupancies (B, T, V), on the CPU, a thread an utterance.
+
+    So for a GPU's probabilities as well: frame after frame, its small products wait for one another. In plain torch
+    operations an H100 took 760 ms for 5 utterances of 400 frames, 16 cores 32 ms.
+    """
     from asr.models import ctc_crf_kernel as kernel
 
-    y, trans, end = probs.numpy(), ngram.trans.contiguous().numpy(), ngram.end.contiguous().numpy()
+    y, trans, end = probs.numpy(), ngram.trans.cpu().contiguous().numpy(), ngram.end.cpu().contiguous().numpy()
     occupancy = np.zeros_like(y)
     totals = np.zeros(len(y))
 
@@ -175,35 +178,3 @@ def _on_cpu(probs: Tensor, lens: Tensor, ngram: TokenNgram) -> tuple[Tensor, Ten
         for i, size in longest_first:
             one(i, size)
     return torch.from_numpy(totals), torch.from_numpy(occupancy)
-
-
-def _by_torch(probs: Tensor, lens: Tensor, ngram: TokenNgram) -> tuple[Tensor, Tensor]:
-    """The same for a GPU: all utterances at once, a frame after the other, the gradient by autograd."""
-    n_frames, width = probs.shape[1], len(ngram.trans)
-    others = 1 - torch.eye(probs.shape[2], device=probs.device)
-    again = ngram.trans.diagonal(dim1=1, dim2=2)  # (A, V), of the same token
-    differing = ngram.trans * others  # (A, V, V)
-    with torch.enable_grad():
-        y = probs.double().requires_grad_()
-        differing, again, end = differing.double(), again.double(), ngram.end.double()
-        said = y.new_zeros(len(y), width, probs.shape[2])  # (B, A, V)
-        silent = said.clone()
-        silent[:, 0, 0] = 1
-        total = y.new_zeros(len(y))
-        for t in range(n_frames):
-            weight = said + silent
-            if width > 1:  # (a, b) -> (b, v)
-                onwards = torch.einsum("nab,abv->nbv", weight, differing)
-                onwards = onwards + torch.diag_embed((silent * again).sum(1))
-            else:
-                onwards = torch.einsum("nab,abv->nav", weight, differing) + silent * again
-            token = torch.cat([torch.zeros_like(y[:, t, :1]), y[:, t, 1:]], dim=1)[:, None]
-            after, hushed = token * (onwards + said), y[:, t, :1, None] * weight
-            scale = (after + hushed).sum((1, 2))
-            going = (t < lens)[:, None, None]
-            said = torch.where(going, after / scale[:, None, None], said)
-            silent = torch.where(going, hushed / scale[:, None, None], silent)
-            total = total + torch.where(t < lens, scale.log(), 0.0)
-        total = total + ((said + silent) * end).sum((1, 2)).log()
-        (gradient,) = torch.autograd.grad(total.sum(), y)
-    return total.detach(), (gradient * y.detach()).float()

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """LJ Speech, from the corpus to a scored recogniser: prepare, train, language model, tune, evaluate.
 
-    python recipes/ljspeech/run.py [CONFIG] [--data FOLDER] [--out FOLDER]
+    python recipes/ljspeech/run.py [CONFIG] [--data FOLDER] [--out FOLDER] [--seed N]
 
 A step whose result is there is left out, and training goes on where it was. The language model is made of the training
 texts alone; its weight is found on dev.
@@ -9,8 +9,8 @@ texts alone; its weight is found on dev.
 
 from pathlib import Path
 
-from asr.recipe import main
+from asr.recipe import TextModel, main
 from data_prep import ljspeech
 
 if __name__ == "__main__":
-    main(ljspeech.prepare, Path(__file__).resolve().parent, __doc__, lm_order=3)
+    main(ljspeech.prepare, Path(__file__).resolve().parent, __doc__, language_model=TextModel())

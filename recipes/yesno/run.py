@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """yesno, from the corpus to a scored recogniser: prepare, train, evaluate.
 
-    python recipes/yesno/run.py [CONFIG] [--data FOLDER] [--out FOLDER]
+    python recipes/yesno/run.py [CONFIG] [--data FOLDER] [--out FOLDER] [--seed N]
 
 A step whose result is there is left out.
 """
