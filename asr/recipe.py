@@ -30,9 +30,8 @@ class TextModel:
     """The language model of a recipe."""
 
     order: int = 3
-    texts: tuple[
-        str, ...
-    ] = ()  # files below $ASR_DATA, of which the first that is there is taken; none: training texts
+    # files below $ASR_DATA, of which the first that is there is taken; none: the training texts
+    texts: tuple[str, ...] = ()
     words: int | None = None  # the most frequent ones, so many; of phones, those that can be heard
 
 
