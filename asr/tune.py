@@ -38,8 +38,8 @@ GRID: dict[str, tuple[float, ...]] = {
     "prior_weight": (0.0, 0.3, 0.6, 0.9),
 }
 STEPS = {"lm_weight": 0.2, "word_score": 0.75, "prior_weight": 0.15, "unk_score": 2.5, "unk_letter_score": 0.5}
-SEARCH_BEAM = 50  # while weights are searched
-BEAMS = (10, 25, 50, 100, 200, 400)
+SEARCH_BEAM = 200  # while weights are searched; of phones and 60,000 words, 50 hypotheses are far too few
+BEAMS = (10, 25, 50, 100, 200, 400, 800, 1600)
 WORTH = 0.01  # of the error rate: what a larger beam has to bring
 TEMPERATURES = tuple(float(t) for t in np.round(np.geomspace(0.5, 20.0, 17), 2))
 
@@ -49,7 +49,7 @@ class Trial:
     """Options and what they gave."""
 
     options: BeamOptions
-    error: float  # WER, or CER where no spaces separate words
+    error: float  # WER or CER
 
 
 @dataclass(frozen=True)
@@ -85,6 +85,7 @@ def tune(
     lm: str | Path | None = None,
     lexicon: str | Path | None = None,
     head: str | None = None,
+    unit: Unit | None = None,
     batch_seconds: float = 120.0,
     num_workers: int = 0,
     progress: Callable[[int, int | None], None] = lambda done, total: None,
@@ -97,6 +98,7 @@ def tune(
         lm: A language model, instead of the folder's.
         lexicon: A lexicon, instead of the folder's.
         head: That which is tuned, where the model has several; the first where None.
+        unit: Whether errors are counted in words or characters; words where None, if spaces separate them.
         progress: Is told the decodings that are done, and the most that there can be.
 
     Raises:
@@ -121,7 +123,9 @@ def tune(
     else:
         log.warning("%s has no prior of its tokens (training keeps one): prior_weight is left alone", folder)
 
-    unit: Unit = "words" if loaded.has_words else "characters"
+    unit = unit or ("words" if loaded.has_words else "characters")
+    if unit not in ("words", "characters") or (unit == "words" and not loaded.has_words):
+        raise InputError(f"errors cannot be counted in {unit}", where=model, remedy="count them in characters")
     trials: dict[BeamOptions, Trial] = {}
     total = math.prod(len(GRID[name]) for name in tuned if name in GRID) + 6 * len(tuned) * 2 + len(BEAMS)
 

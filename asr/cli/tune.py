@@ -16,6 +16,10 @@ def tune(
     lm: Lm = None,
     lexicon: LexiconFile = None,
     head: HeadKind = None,
+    unit: Annotated[
+        str | None,
+        typer.Option(help="What errors are counted in: words or characters. Default: words, where spaces part them."),
+    ] = None,
     batch_seconds: Annotated[
         float | None, typer.Option(help="Seconds of audio in a batch, padding included. Default: 120.")
     ] = None,
@@ -33,7 +37,7 @@ def tune(
         model,
         cuts,
         progress=counter("decodings"),
-        **given(lm=lm, lexicon=lexicon, head=head, batch_seconds=batch_seconds, num_workers=num_workers),
+        **given(lm=lm, lexicon=lexicon, head=head, unit=unit, batch_seconds=batch_seconds, num_workers=num_workers),
     )
     table = result.surface()
     widths = [max(len(row[i]) for row in table) for i in range(len(table[0]))]

@@ -121,6 +121,17 @@ def test_a_lexicon_is_fitted_and_kept(folder: Path, cuts: Path, lexicon: Path) -
     assert len({o.prior_weight for o in options}) > 3
 
 
+def test_letters_may_count_instead_of_words(folder: Path, cuts: Path, lm: Path) -> None:
+    assert asr_tune(folder, cuts, "--lm", lm, "--unit", "characters").exit_code == 0
+    letters = load_model(folder).decoding
+    result = tune(folder, cuts, unit="characters")
+    assert result.score.unit == "characters"
+    assert letters is not None
+    assert result.score.characters.rate == min(trial.error for trial in result.trials)
+    with pytest.raises(InputError, match="counted in phones"):
+        tune(folder, cuts, unit="phones")
+
+
 def test_a_larger_beam_where_it_is_worth_it(
     folder: Path, cuts: Path, lm: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -213,7 +224,7 @@ def test_the_table_has_the_least_error_of_each_pair_of_weights(folder: Path, cut
 
 
 def test_the_table_of_trials_made_by_hand() -> None:
-    tried = [(0.5, 1.0, 50, 0.3), (0.5, 1.0, 50, 0.2), (0.5, 1.0, 50, 0.25), (0.5, 1.0, 10, 0.1), (0.25, -1.5, 50, 1.0)]
+    tried = [(0.5, 1.0, SEARCH_BEAM, 0.3), (0.5, 1.0, SEARCH_BEAM, 0.2), (0.5, 1.0, SEARCH_BEAM, 0.25), (0.5, 1.0, 10, 0.1), (0.25, -1.5, SEARCH_BEAM, 1.0)]
     trials = [
         Trial(BeamOptions(lm_weight=weight, word_score=word, beam_size=beam, prior_weight=i / 10), error)
         for i, (weight, word, beam, error) in enumerate(tried)
