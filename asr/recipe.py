@@ -11,13 +11,17 @@ import json
 import logging
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from asr.errors import InputError
+from asr.score import Unit
+
+if TYPE_CHECKING:
+    from asr.model_folder import Model
 
 log = logging.getLogger(__name__)
 
@@ -32,6 +36,7 @@ class TextModel:
     order: int = 3
     # files below $ASR_DATA, of which the first that is there is taken; none: the training texts
     texts: tuple[str, ...] = ()
+    unit: Unit | None = None  # that errors are counted in while weights are searched; None: words, if there are any
     words: int | None = None  # the most frequent ones, so many; of phones, those that can be heard
 
 
@@ -153,8 +158,7 @@ def add_language_model(out: Path, data: Path, settings: TextModel, steps: _Steps
     if not path.is_file():
         with steps("language model"):
             where, texts = _texts(settings, data)
-            normalize = model.normalizer()
-            corpus = read_corpus((normalize(text) for text in texts), settings.words, where=where)
+            corpus = read_corpus(_sentences(texts, model), settings.words, where=where)
             save_ngram(estimate_ngram(corpus, EstimateOptions(order=settings.order)), path)
     if isinstance(model.tokenizer, PhoneTokenizer) and settings.texts:
         lexicon = out / "lexicon.txt"
@@ -165,7 +169,7 @@ def add_language_model(out: Path, data: Path, settings: TextModel, steps: _Steps
                 found = pronounce(words, language=spoken.language, lexicon=spoken.lexicon or None, stress=spoken.stress)
                 write_lexicon(found.lexicon, lexicon)
     with steps("tune"):
-        tuned = tune(out / "model", data / "cuts_dev.jsonl.gz", lm=path, lexicon=lexicon)
+        tuned = tune(out / "model", data / "cuts_dev.jsonl.gz", lm=path, lexicon=lexicon, unit=settings.unit)
     log.info("dev, tuned in %d decodings: %s", len(tuned.trials), tuned.score)
 
 
@@ -182,6 +186,13 @@ def _texts(settings: TextModel, data: Path) -> tuple[Path, Iterator[str]]:
         log.warning("%s %s", _NO_TEXT, " and ".join(str(data_home() / name) for name in settings.texts))
     cuts = data / "cuts_train.jsonl.gz"
     return cuts, (utterance.text for utterance in read_cuts(cuts))
+
+
+def _sentences(texts: Iterable[str], model: Model) -> Iterator[str | list[str]]:
+    """Texts as the model writes them; where no spaces separate words, tokens are what a language model is of."""
+    normalize, tokenizer = model.normalizer(), model.tokenizer
+    for text in map(normalize, texts):
+        yield text if model.has_words else [tokenizer.tokens[i] for i in tokenizer.encode_known(text)[0]]
 
 
 def results(config: Path, data: Path, out: Path) -> dict[str, Any]:

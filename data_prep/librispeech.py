@@ -3,9 +3,10 @@
 `PART/SPEAKER/CHAPTER/SPEAKER-CHAPTER.trans.txt` has lines `id TEXT`; `id.flac` (or `.wav`) lies beside it. Any folder
 that holds such transcripts, at any depth, is a part, and its name says what it is for: the parts `train-*` together are
 the split train (where there is none, those whose names say nothing); `dev-clean` is dev (without it, the first dev-*
-there is), and so for test; every other part is a split of its own name, such as `dev_other`. `dev_part` and `test_part`
-name other parts. What no part is named for is taken from train: whole speakers, one at least and about a tenth of the
-utterances, the same ones each time; of one or two speakers, utterances.
+there is), and so for test; every other part is a split of its own name, such as `dev_other`. `train_part`, `dev_part`
+and `test_part` name other parts; where train's are named, further parts `train-*` are not used. What no part is named
+for is taken from train: whole speakers, one at least and about a tenth of the utterances, the same ones each time; of
+one or two speakers, utterances.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from __future__ import annotations
 import logging
 import os
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from asr.errors import InputError
@@ -46,6 +47,7 @@ def prepare(
     corpus_dir: str | Path | None,
     out_dir: str | Path,
     *,
+    train_part: Sequence[str] = (),
     dev_part: str | None = None,
     test_part: str | None = None,
     progress: Progress | None = None,
@@ -56,16 +58,21 @@ def prepare(
         corpus_dir: The folder with the parts, one above it, or a part; $ASR_DATA/librispeech where None, or
             $ASR_DATA/librispeech-mini.
         out_dir: The folder to make.
+        train_part: The parts that are train together; where there is none, as the parts' names say.
         dev_part: The part that is dev; where None, as the parts' names say.
         test_part: The part that is test.
     """
     chosen = {"dev": dev_part, "test": test_part}
     page = "OpenSLR 12 and 31"
-    folder, settings, done = opened("librispeech", corpus_dir, out_dir, "librispeech-mini", page=page, **chosen)
+    # where it is empty it is no setting: folders that were prepared without it stay as they are
+    options = {**({"train_part": sorted(set(train_part))} if train_part else {}), **chosen}
+    folder, settings, done = opened("librispeech", corpus_dir, out_dir, "librispeech-mini", page=page, **options)
     if done:
         return done
-    parts, left_out = _read(folder)
-    splits = _splits(parts, chosen, folder)
+    parts, problems = _read(folder)
+    splits = _splits(parts, chosen, folder, train_part)
+    used = {name for names in splits.values() for name in names}
+    left_out = [line for part, lines in problems.items() if part in used for line in lines]
     for split, names in splits.items():
         log.info("%s: %s", split, ", ".join(names))
     sources = {split: [source for name in names for source in parts[name]] for split, names in splits.items()}
@@ -77,8 +84,8 @@ def prepare(
 
 # Lhotse's prepare_librispeech takes .flac only, stops at the first line without text, transcript that is not in the
 # locale's encoding or recording that cannot be read, and only logs what is missing. A test compares its result to ours.
-def _read(corpus_dir: Path) -> tuple[dict[str, list[Source]], list[str]]:
-    """Utterances by part, and what cannot be used."""
+def _read(corpus_dir: Path) -> tuple[dict[str, list[Source]], dict[str, list[str]]]:
+    """Utterances by part, and by part what cannot be used."""
     transcripts: dict[Path, dict[Path, list[Path]]] = {}  # part -> folder -> its transcripts
     audio: dict[Path, dict[str, Path]] = {}  # folder -> id -> recording
     for path in find_files(corpus_dir, _ENDING, ".flac", ".wav"):
@@ -93,10 +100,10 @@ def _read(corpus_dir: Path) -> tuple[dict[str, list[Source]], list[str]]:
             remedy="name a folder with PART/SPEAKER/CHAPTER/SPEAKER-CHAPTER.trans.txt, and the audio beside them",
         )
     above = Path(os.path.commonpath([part.parent for part in transcripts]))
-    parts: dict[str, list[Source]] = {}
-    left_out: list[str] = []
+    names = {part: part.relative_to(above).as_posix() for part in transcripts}
+    parts: dict[str, list[Source]] = {name: [] for name in names.values()}
+    left_out: dict[str, list[str]] = {name: [] for name in names.values()}
     for part, by_folder in transcripts.items():
-        sources = parts[part.relative_to(above).as_posix()] = []
         for folder, paths in by_folder.items():
             found, problems = pair(
                 (line for path in paths for line in _lines(path)),
@@ -104,11 +111,12 @@ def _read(corpus_dir: Path) -> tuple[dict[str, list[Source]], list[str]]:
                 missing="there is no {}.flac or .wav beside it",
                 unlisted="has no transcript",
             )
-            sources += found
-            left_out += problems
-    for folder, recordings in audio.items():
-        if not transcripts.keys().isdisjoint(folder.parents):  # of a part, but without a transcript
-            left_out += [left_out_line("has no transcript", path) for path in recordings.values()]
+            parts[names[part]] += found
+            left_out[names[part]] += problems
+    for folder, recordings in audio.items():  # without a transcript
+        part_of = next((names[above] for above in folder.parents if above in names), None)
+        if part_of is not None:
+            left_out[part_of] += [left_out_line("has no transcript", path) for path in recordings.values()]
     return parts, left_out
 
 
@@ -139,18 +147,27 @@ def _purpose(part: str) -> str | None:
     return next((match.lastgroup for match in matches if match), None)
 
 
-def _splits(parts: Iterable[str], chosen: Mapping[str, str | None], corpus_dir: Path) -> dict[str, list[str]]:
+def _splits(
+    parts: Iterable[str], chosen: Mapping[str, str | None], corpus_dir: Path, train: Sequence[str] = ()
+) -> dict[str, list[str]]:
     """The parts of each split."""
     waiting = sorted(parts)
     splits: dict[str, list[str]] = {"train": []}
-    for split, part in chosen.items():
-        if part is not None and [part] in splits.values():
-            raise InputError(f"{part!r} is dev already", where=f"{split}_part", remedy="name another part")
-        if part is not None and part not in waiting:
-            raise InputError(f"{part!r} is none of {', '.join(waiting) or 'those left'}", where=f"{split}_part")
-        if part is not None:
-            splits[split] = [part]
-            waiting.remove(part)
+    named_parts = [("train", part) for part in sorted(set(train))]
+    named_parts += [(split, part) for split, part in chosen.items() if part is not None]
+    for split, part in named_parts:
+        if owner := next((name for name, names in splits.items() if part in names), None):
+            raise InputError(f"{part!r} is {owner} already", where=f"{split}_part", remedy="name another part")
+        if part not in waiting:
+            raise InputError(
+                f"{part!r} is none of {', '.join(waiting) or 'those left'}",
+                where=f"{split}_part",
+                remedy=f"name one of them, or unpack it into {corpus_dir}",
+            )
+        splits.setdefault(split, []).append(part)
+        waiting.remove(part)
+    if train:
+        waiting = [part for part in waiting if _purpose(part) != "train"]
     for split in chosen:
         named = [part for part in waiting if _purpose(part) == split]
         if split not in splits and named:

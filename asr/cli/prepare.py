@@ -30,11 +30,20 @@ def prepare(
     joined: Annotated[
         int | None, typer.Option(help="fsdd: made training utterances of several digits in noise. Default: 0.")
     ] = None,
+    train_part: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="librispeech: a part that is train, once for each of them; by the parts' names where left out."
+        ),
+    ] = None,
     dev_part: Annotated[
         str | None, typer.Option(help="librispeech: the part that is dev; by the parts' names where left out.")
     ] = None,
     test_part: Annotated[
         str | None, typer.Option(help="librispeech: the part that is test; by the parts' names where left out.")
+    ] = None,
+    phones: Annotated[
+        int | None, typer.Option(help="timit: texts are phones, of the set of 61, 48 or 39; sentences where left out.")
     ] = None,
     split_by: Annotated[
         str | None,
@@ -63,8 +72,10 @@ def prepare(
     options: dict[str, Any] = given(
         leave_out=leave_out,
         joined=joined,
+        train_part=train_part or None,
         dev_part=dev_part,
         test_part=test_part,
+        phones=phones,
         split_by=split_by,
         dev=dev,
         test=test,

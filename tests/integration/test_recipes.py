@@ -1,16 +1,23 @@
-"""A recipe from the corpus to its figures: prepare, train, language model, tuning, evaluation; and the same again."""
+"""Recipes from the corpus to their figures: prepare, train, language model, tuning, evaluation; and the same again."""
 
 from __future__ import annotations
 
+import gzip
 import json
 import os
+import runpy
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import soundfile
 from helpers import spelled, spelled_texts
+
+from asr.data import read_cuts
+from asr.lm.ngram import read_ngram
 
 RECIPES = Path(__file__).parents[2] / "recipes"
 CONFIG = """
@@ -23,6 +30,13 @@ batch_seconds: 10
 learning_rate: 2.0e-2
 warmup_steps: 10
 """
+
+
+# How other corpora write the letters of `spelled`.
+KANA = str.maketrans("aockt", "あおうくつ")
+HAN = str.maketrans("aockt", "安欧西可特")
+PHONES = {"a": ["aa"], "o": ["ao"], "c": ["kcl", "q"], "k": ["gcl", "g"], "t": ["tcl", "t"], " ": ["pau"]}
+TIMIT_SPEAKERS = {"train": ("TRAIN/DR1", "FCJF0"), "dev": ("TEST/DR1", "FAKS0"), "test": ("TEST/DR1", "MDAB0")}
 
 
 def run(name: str, home: Path, *arguments: object) -> subprocess.CompletedProcess[str]:
@@ -67,3 +81,190 @@ def test_a_corpus_that_is_not_there_gets_a_word(tmp_path: Path) -> None:
     assert result.stderr.startswith("error: ")
     assert "full_corpus_newsplit" in result.stderr
     assert "Traceback" not in result.stderr
+
+
+def said(split: str, count: int) -> Iterator[tuple[int, str]]:
+    """Numbers and texts of a split."""
+    first = {"train": 0, "dev": 1000, "test": 2000, "test_other": 3000}[split]
+    yield from enumerate(spelled_texts(count, first), first)
+
+
+def record(path: Path, text: str, number: int) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    soundfile.write(path, spelled(text, number), 8000)
+
+
+def small(tmp_path: Path, *settings: str, epochs: int = 6) -> Path:
+    """A configuration with further settings of the model, a line each."""
+    path = tmp_path / "small.yaml"
+    lines = "".join(f"  {line}\n" for line in settings)
+    path.write_text(CONFIG.replace("model:\n", f"model:\n{lines}").replace("epochs: 6", f"epochs: {epochs}"))
+    return path
+
+
+def scores_of(name: str, home: Path, tmp_path: Path, *arguments: object) -> dict[str, Any]:
+    """The scores of a recipe's run, which are in its results folders and in results.json."""
+    out = tmp_path / "exp"
+    done = run(name, home, *arguments, "--data", tmp_path / "data", "--out", out)
+    assert done.returncode == 0, done.stderr
+    found = {path.parent.name: json.loads(path.read_text()) for path in sorted(out.glob("results/*/scores.json"))}
+    kept = json.loads((out / "results.json").read_text())["scores"]
+    assert {way: scores["headline"] for way, scores in kept.items()} == {way: s["headline"] for way, s in found.items()}
+    for scores in found.values():
+        assert scores[scores["headline"]]["length"] > 0
+        assert scores["interval"][0] <= scores[scores["headline"]]["rate"] <= scores["interval"][1]
+    return found
+
+
+def references(tmp_path: Path, name: str) -> dict[str, str]:
+    lines = (tmp_path / "exp" / "results" / name / "hypotheses.jsonl").read_text(encoding="utf-8").splitlines()
+    return {row["id"]: row["reference"] for row in map(json.loads, lines)}
+
+
+@pytest.fixture
+def librispeech_home(tmp_path: Path) -> Path:
+    """The parts that 100 hours need, another part of train, and the text for the language model."""
+    home = tmp_path / "home"
+    parts = {"train-clean-100": ("train", 80), "dev-clean": ("dev", 6), "test-clean": ("test", 6)}
+    parts |= {"test-other": ("test_other", 5)}
+    for speaker, (part, (split, count)) in enumerate(parts.items(), 19):
+        folder = home / "librispeech" / "LibriSpeech" / part / str(speaker) / "198"
+        lines = []
+        for i, text in said(split, count):
+            record(folder / f"{speaker}-198-{i:04d}.flac", text, i)
+            lines.append(f"{speaker}-198-{i:04d} {text.upper()}\n")
+        (folder / f"{speaker}-198.trans.txt").write_text("".join(lines))
+    more = home / "librispeech" / "LibriSpeech" / "train-clean-360" / "99" / "1"
+    record(more / "99-1-0000.flac", "coat", 99)
+    (more / "99-1.trans.txt").write_text("99-1-0000 COAT\n99-1-0001 NOT THERE\n")
+    with gzip.open(home / "librispeech-lm-norm.txt.gz", "wt") as f:
+        f.writelines(f"{text.upper()} STOAT\n" for text in spelled_texts(200, 5))
+    return home
+
+
+def test_librispeech(librispeech_home: Path, tmp_path: Path) -> None:
+    pieces = small(tmp_path, "tokenizer: {kind: bpe, size: 14}", epochs=12)
+    scores = scores_of("librispeech", librispeech_home, tmp_path, pieces, "--hours", "100")
+    assert list(scores) == ["test-3-gram", "test-greedy", "test_other-3-gram", "test_other-greedy"]
+    assert {name: found["headline"] for name, found in scores.items()} == dict.fromkeys(scores, "wer")
+    assert {name: found["utterances"] for name, found in scores.items()} == {
+        **{"test-3-gram": 6, "test-greedy": 6, "test_other-3-gram": 5, "test_other-greedy": 5}
+    }
+    assert scores["test-3-gram"]["wer"]["length"] == 18
+    assert scores["test-3-gram"]["wer"]["rate"] < 0.5
+    assert len(read_cuts(tmp_path / "data" / "cuts_train.jsonl.gz")) == 80  # of one part alone
+    assert sorted(path.name for path in (tmp_path / "data").glob("cuts_*")) == [
+        f"cuts_{split}.jsonl.gz" for split in ("dev", "test", "test_other", "train")
+    ]
+    assert json.loads((tmp_path / "data" / "corpus.json").read_text())["left_out"] == []
+    assert "stoat" in read_ngram(tmp_path / "exp" / "lm.safetensors").words  # of the text, not of training
+
+
+def test_librispeech_needs_its_parts(librispeech_home: Path, tmp_path: Path) -> None:
+    arguments = ("--data", tmp_path / "data", "--out", tmp_path / "exp")
+    result = run("librispeech", librispeech_home, "--hours", "960", *arguments)
+    assert result.returncode == 2
+    assert "'train-other-500' is none of" in result.stderr
+    (librispeech_home / "librispeech" / "LibriSpeech" / "test-other").rename(tmp_path / "elsewhere")
+    result = run("librispeech", librispeech_home, *arguments)
+    assert result.returncode == 2
+    assert "has no test-other" in result.stderr
+    assert not (tmp_path / "exp" / "model").exists()
+
+
+def test_common_voice(tmp_path: Path) -> None:
+    folder = tmp_path / "home" / "common_voice" / "xx"
+    for split, count in (("train", 80), ("dev", 6), ("test", 6)):
+        rows = ["client_id\tpath\tsentence"]
+        for i, text in said(split, count):
+            record(folder / "clips" / f"common_voice_xx_{i}.mp3", text, i)
+            rows.append(f"{split}{i % 3}\tcommon_voice_xx_{i}.mp3\t{text.capitalize()}.")
+        (folder / f"{split}.tsv").write_text("\n".join(rows) + "\n")
+    home = tmp_path / "home"
+    scores = scores_of("common_voice", home, tmp_path, small(tmp_path), "--language", "xx")
+    assert {name: found["headline"] for name, found in scores.items()} == {"test-3-gram": "wer", "test-greedy": "wer"}
+    assert scores["test-3-gram"]["wer"]["length"] == 18
+    assert scores["test-3-gram"]["wer"]["rate"] < 0.5
+    other = run("common_voice", home, "--language", "yy", "--data", tmp_path / "d", "--out", tmp_path / "e")
+    assert other.returncode == 2
+    assert "common_voice/yy: no such folder" in other.stderr
+
+
+def test_aishell(tmp_path: Path) -> None:
+    folder = tmp_path / "home" / "aishell" / "data_aishell"
+    lines, characters = [], 0
+    for speaker, (split, count) in enumerate((("train", 80), ("dev", 6), ("test", 6)), 2):
+        for i, text in said(split, count):
+            key = f"BAC009S{speaker:04d}W{i:04d}"
+            record(folder / "wav" / split / f"S{speaker:04d}" / f"{key}.wav", text.replace(" ", ""), i)
+            lines.append(f"{key} {text.translate(HAN)}\n")  # with spaces between words, as the publisher has it
+            characters += len(text.replace(" ", "")) if split == "test" else 0
+    (folder / "transcript").mkdir()
+    (folder / "transcript" / "aishell_transcript_v0.8.txt").write_text("".join(lines), encoding="utf-8")
+    scores = scores_of("aishell", tmp_path / "home", tmp_path, small(tmp_path))
+    assert {name: found["headline"] for name, found in scores.items()} == {"test-3-gram": "cer", "test-greedy": "cer"}
+    for name in scores:
+        assert scores[name]["cer"]["length"] == characters  # without the spaces
+        assert scores[name]["cer"]["rate"] < 0.5
+        assert not any(" " in text for text in references(tmp_path, name).values())
+    assert set(read_ngram(tmp_path / "exp" / "lm.safetensors").words) == {"<unk>", "<s>", "</s>", *"安欧西可特"}
+
+
+def test_jsut(tmp_path: Path) -> None:
+    folder = tmp_path / "home" / "jsut" / "jsut_ver1.1" / "basic5000"
+    lines, texts = [], []
+    for i, text in said("train", 240):
+        text = text.replace(" ", "")
+        record(folder / "wav" / f"BASIC5000_{i:04d}.wav", text, i)
+        texts.append(text.translate(KANA))
+        lines.append(f"BASIC5000_{i:04d}:{texts[-1]}。\n")
+    (folder / "transcript_utf8.txt").write_text("".join(lines), encoding="utf-8")
+    scores = scores_of("jsut", tmp_path / "home", tmp_path, small(tmp_path, epochs=8))
+    assert {name: found["headline"] for name, found in scores.items()} == {"test-3-gram": "cer", "test-greedy": "cer"}
+    assert scores["test-greedy"]["cer"]["length"] == sum(map(len, texts[160:]))  # a third; without punctuation
+    assert scores["test-greedy"]["cer"]["rate"] < 0.5
+
+
+def test_timit_is_scored_in_39_classes(tmp_path: Path) -> None:
+    folder = tmp_path / "home" / "timit"
+    kept = 0
+    for split, (part, speaker) in TIMIT_SPEAKERS.items():
+        for i, text in said(split, 80 if split == "train" else 6):
+            path = folder / part / speaker / f"SX{i}.WAV"
+            record(path, text, i)
+            labels = ["h#", *(phone for letter in text for phone in PHONES[letter]), "h#"]
+            path.with_suffix(".PHN").write_text("".join(f"{n} {n + 1} {label}\n" for n, label in enumerate(labels)))
+            kept += len([label for label in labels if label != "q"]) if split == "test" else 0
+    config = small(tmp_path, "text: {case: keep, punctuation: keep, words: spaces}", "tokenizer: {kind: words}")
+    scores = scores_of("timit", tmp_path / "home", tmp_path, config)
+    assert list(scores) == ["dev-3-gram", "dev-greedy", "test-3-gram", "test-greedy"]
+    for name, found in scores.items():
+        assert found["headline"] == "per"
+        assert not found.keys() & {"wer", "cer"}
+        assert found["per"]["rate"] < 0.5
+        assert list(found["speakers"]) == [TIMIT_SPEAKERS[name.partition("-")[0]][1]]
+        assert sum(each["errors"] for each in found["speakers"].values()) == found["per"]["errors"]
+    assert scores["test-greedy"]["per"]["length"] == kept
+    said_in_48 = {phone for text in references(tmp_path, "test-greedy").values() for phone in text.split()}
+    assert said_in_48 == {"sil", "aa", "ao", "cl", "vcl", "g", "t"}  # 39 classes have no ao, cl, vcl
+
+
+def test_classes_that_timit_does_not_tell_apart(tmp_path: Path) -> None:
+    rows = [
+        {"id": "a", "speaker": "F", "reference": "sil aa cl t ax sil", "text": "vcl ao epi t ah cl"},
+        {"id": "b", "speaker": "M", "reference": "sil zh en", "text": "sil sh m en"},
+    ]
+    (tmp_path / "hypotheses.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    (tmp_path / "scores.json").write_text('{"headline": "wer", "wer": {}, "cer": {}, "data": "x"}')
+    runpy.run_path(str(RECIPES / "timit" / "run.py"))["score_classes"](tmp_path)
+    scores = json.loads((tmp_path / "scores.json").read_text())
+    assert scores["per"] == {
+        **{"rate": 1 / 9, "errors": 1, "substitutions": 0, "deletions": 0, "insertions": 1, "length": 9}
+    }
+    assert scores["headline"] == "per"
+    assert scores["data"] == "x"
+    assert not scores.keys() & {"wer", "cer"}
+    assert {name: (own["errors"], own["length"]) for name, own in scores["speakers"].items()} == {
+        "F": (0, 6),
+        "M": (1, 3),
+    }

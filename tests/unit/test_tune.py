@@ -224,7 +224,13 @@ def test_the_table_has_the_least_error_of_each_pair_of_weights(folder: Path, cut
 
 
 def test_the_table_of_trials_made_by_hand() -> None:
-    tried = [(0.5, 1.0, SEARCH_BEAM, 0.3), (0.5, 1.0, SEARCH_BEAM, 0.2), (0.5, 1.0, SEARCH_BEAM, 0.25), (0.5, 1.0, 10, 0.1), (0.25, -1.5, SEARCH_BEAM, 1.0)]
+    tried = [
+        (0.5, 1.0, SEARCH_BEAM, 0.3),
+        (0.5, 1.0, SEARCH_BEAM, 0.2),
+        (0.5, 1.0, SEARCH_BEAM, 0.25),
+        (0.5, 1.0, 10, 0.1),
+        (0.25, -1.5, SEARCH_BEAM, 1.0),
+    ]
     trials = [
         Trial(BeamOptions(lm_weight=weight, word_score=word, beam_size=beam, prior_weight=i / 10), error)
         for i, (weight, word, beam, error) in enumerate(tried)

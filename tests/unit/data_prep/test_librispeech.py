@@ -113,6 +113,43 @@ def test_parts_that_are_chosen() -> None:
         chosen("a", "a")
 
 
+def test_parts_of_train_that_are_chosen() -> None:
+    def chosen(*train: str, dev: str | None = None) -> dict[str, list[str]]:
+        parts = ["train-a", "train-b", "train-c", "dev-clean", "extra", "test"]
+        return _splits(parts, {"dev": dev, "test": None}, Path("x"), train)
+
+    others = {"dev": ["dev-clean"], "test": ["test"], "extra": ["extra"]}
+    assert chosen("train-b", "train-a", "train-b") == {"train": ["train-a", "train-b"], **others}
+    assert chosen("extra") == {"train": ["extra"], "dev": ["dev-clean"], "test": ["test"]}
+    assert chosen("train-a", dev="train-b")["dev"] == ["train-b"]
+    with pytest.raises(InputError, match=r"^train_part: 'train-d' is none of dev-clean, .*; name one .* into x$"):
+        chosen("train-a", "train-d")
+    with pytest.raises(InputError, match="^dev_part: 'train-a' is train already; name another part$"):
+        chosen("train-a", dev="train-a")
+
+
+def test_only_the_chosen_parts_of_train_are_used(add: Add, tmp_path: Path, prepared: Any) -> None:
+    for speaker, part in enumerate(
+        ("train-clean-100", "train-clean-360", "train-other-500", "dev-clean", "test-clean")
+    ):
+        add(part, str(speaker), "1")
+    other = tmp_path / "LibriSpeech" / "train-other-500" / "2"
+    (other / "1" / "2-1-0000.flac").unlink()  # which is no matter where the part is not used
+    (other / "2").mkdir()
+    (other / "2" / "2-2-0000.flac").write_bytes(b"fLaC")
+    parts = ("train-clean-360", "train-clean-100")
+    summary = prepare(tmp_path, tmp_path / "out", train_part=parts)
+    assert summary.utterances == {"train": 4, "dev": 2, "test": 2}
+    assert summary.left_out == []
+    assert {speaker for _, speaker in prepared(tmp_path / "out")["train"].values()} == {"0", "1"}
+    assert prepare(tmp_path, tmp_path / "out", train_part=parts[::-1]).already_done
+    with pytest.raises(InputError, match="choose another --out"):
+        prepare(tmp_path, tmp_path / "out")
+    summary = prepare(tmp_path, tmp_path / "all")
+    assert summary.utterances["train"] == 5
+    assert len(summary.left_out) == 2
+
+
 def test_missing_splits_are_taken_from_train_by_speaker(
     add: Add, tmp_path: Path, prepared: Any, caplog: pytest.LogCaptureFixture
 ) -> None:

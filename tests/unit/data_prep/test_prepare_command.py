@@ -37,6 +37,18 @@ def test_parts_are_chosen_and_twenty_lines_shown(corpus: Path, tmp_path: Path) -
     assert len(json.loads((tmp_path / "out" / "corpus.json").read_text())["left_out"]) == 22
 
 
+def test_several_parts_of_train(corpus: Path, tmp_path: Path) -> None:
+    words = ["prepare", "librispeech", str(corpus), "--out", str(tmp_path / "out"), "--dev-part", "c"]
+    result = CliRunner().invoke(app, [*words, "--train-part", "a", "--train-part", "b"])
+    assert result.exit_code == 1, result.stderr
+    settings = json.loads((tmp_path / "out" / "corpus.json").read_text())["settings"]
+    assert (settings["train_part"], settings["dev_part"]) == (["a", "b"], "c")
+    words = ["prepare", "timit", str(corpus), "--out", str(tmp_path / "out"), "--train-part", "a"]
+    result = CliRunner().invoke(app, words)
+    assert result.exit_code == 2
+    assert "--train-part means nothing for timit" in result.stderr
+
+
 def test_parts_mean_nothing_elsewhere(corpus: Path, tmp_path: Path) -> None:
     words = ["prepare", "ljspeech", str(corpus), "--out", str(tmp_path / "out"), "--dev-part", "b"]
     result = CliRunner().invoke(app, words)

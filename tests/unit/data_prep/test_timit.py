@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 import soundfile
 from lhotse.recipes import prepare_timit
+from lhotse.recipes.timit import get_phonemes
 
 from asr.audio import read_audio
 from asr.errors import InputError
-from data_prep.timit import prepare
+from data_prep.timit import PHONES, fold, prepare
 
 # The publisher's folder (its 24 speakers of the core test, 50 of dev, or others), speaker, sentences
 SPEAKERS = [
@@ -184,3 +185,72 @@ def test_train_loses_what_is_in_test_too(corpus: Path, tmp_path: Path, prepared:
         for name in ("SI1039", "SX139")
     ]
     assert {split: list(found) for split, found in prepared(tmp_path / "out").items()} == EXPECTED
+
+
+SAID = "h# sh iy hv ae dcl jh ih dcl d ah kcl k s ux q en pau epi ao l zh el ix axr h#".split()
+SAID_48 = "sil sh iy hh ae vcl jh ih vcl d ah cl k s uw en sil epi ao l zh el ix er sil"
+SAID_39 = "sil sh iy hh ae sil jh ih sil d ah sil k s uw n sil sil aa l sh l ih er sil"
+
+
+@pytest.fixture
+def phones(corpus: Path) -> Path:
+    """The corpus with the phones of each utterance."""
+    for path in [*corpus.rglob("*.TXT")]:
+        rows = "".join(f"{100 * n} {100 * n + 100} {phone}\n" for n, phone in enumerate(SAID))
+        path.with_suffix(".PHN").write_text(rows)
+    return corpus
+
+
+@pytest.mark.parametrize(("count", "text"), [(61, " ".join(SAID)), (48, SAID_48), (39, SAID_39)])
+def test_phones_as_texts(count: int, text: str, phones: Path, tmp_path: Path, prepared: Any) -> None:
+    assert prepare(phones, tmp_path / "out", phones=count).left_out == []
+    splits = prepared(tmp_path / "out")
+    assert {split: list(found) for split, found in splits.items()} == EXPECTED
+    assert splits["test"]["MDAB0-SX139"] == (text, "MDAB0")
+    assert prepare(phones, tmp_path / "out", phones=count).already_done
+    with pytest.raises(InputError, match="choose another --out"):
+        prepare(phones, tmp_path / "out")
+
+
+@pytest.mark.parametrize("count", [48, 39])
+def test_lhotse_folds_the_same(count: int) -> None:
+    theirs = get_phonemes(count)
+    del theirs["sil"]
+    assert theirs.keys() == PHONES
+    assert len(PHONES) == 61
+    assert {phone: fold(phone, count) for phone in PHONES} == theirs
+    assert len({fold(phone, count) for phone in PHONES} - {""}) == count
+    assert {fold(phone, count) for phone in PHONES} == {fold(fold(phone, 48), count) for phone in PHONES}
+
+
+def test_another_number_of_phones(phones: Path, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="^phones: there is no set of 40 phones; 61, 48 or 39$"):
+        prepare(phones, tmp_path / "out", phones=40)
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        (b"0 100 h#\n100 200 ZZ\n", "{}, line 2: 'ZZ' is no phone of TIMIT"),
+        (b"0 100 h#\n\n100 sh\n", "{}, line 3: is not `first_sample last_sample phone`"),
+        (b"0 100 h# sh\n", "{}, line 1: is not `first_sample last_sample phone`"),
+        (b"0 100 caf\xe9\n", "{}, line 1: 'caf\ufffd' is no phone of TIMIT"),
+        (b"0 100 q\n", "{}: {/}SX37.WAV: FCJF0-SX37 has no text"),
+        (b"", "{}: {/}SX37.WAV: FCJF0-SX37 has no text"),
+        (None, "{/}SX37.WAV: has no .PHN beside it"),
+    ],
+)
+def test_phones_that_cannot_be_used_are_named(text: bytes | None, complaint: str, phones: Path, tmp_path: Path) -> None:
+    path = phones / "TRAIN" / "DR1" / "FCJF0" / "SX37.PHN"
+    if text is None:
+        path.unlink()
+    else:
+        path.write_bytes(text)
+    summary = prepare(phones, tmp_path / "out", phones=48)
+    assert summary.utterances == {"train": 3, "dev": 7, "test": 2}
+    assert summary.left_out == [complaint.replace("{}", str(path)).replace("{/}", f"{path.parent}/")]
+
+
+def test_a_corpus_without_phones(corpus: Path, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"holds no file like TRAIN/DR1/FCJF0/SI1027.PHN for train and dev and test"):
+        prepare(corpus, tmp_path / "out", phones=39)
