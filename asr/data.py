@@ -62,6 +62,7 @@ class Batch:
 
     ids: list[str]
     texts: list[str]  # normalised
+    speakers: list[str]  # an utterance of nobody known is its own speaker
     samples: Tensor  # (B, N) float32
     sample_lens: Tensor  # (B,)
     targets: Mapping[str, Targets]  # of each tokenizer, by its kind
@@ -331,6 +332,7 @@ class _BatchDataset(Dataset["Batch | str"]):
         return Batch(
             ids=[u.id for u in chosen],
             texts=texts,
+            speakers=[u.speaker or f"utterance {u.id}" for u in chosen],
             samples=padded,
             sample_lens=torch.tensor([len(s) for s in samples]),
             targets={kind: _targets(tokenizer, texts, self.choose) for kind, tokenizer in self.tokenizers.items()},

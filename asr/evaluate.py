@@ -16,9 +16,11 @@ from asr.data import Utterance, load_batches, read_cuts
 from asr.decoding import Decoding, decoding_for, greedy_decoding
 from asr.errors import InputError
 from asr.files import make_folder, write_json, write_jsonl
+from asr.lexicon import read_lexicon
 from asr.model_folder import Model
 from asr.provenance import provenance
 from asr.score import ErrorCounts, Score, Unit, confidence_interval, score, word_errors
+from asr.tokenizer import PhoneTokenizer
 from asr.transcript import Hypothesis
 
 log = logging.getLogger(__name__)
@@ -82,7 +84,7 @@ def recognize(
     for batch in batches:
         batch = batch.to(device)
         with torch.inference_mode():
-            log_probs, lens = recognizer.log_probs(batch.samples, batch.sample_lens)
+            log_probs, lens = recognizer.log_probs(batch.samples, batch.sample_lens, batch.speakers)
             loss = recognizer.loss(log_probs, lens, batch)
         found = decoding(log_probs, lens, batch.ids)
         targets = batch.targets[tokenizer.kind]
@@ -117,6 +119,9 @@ def evaluate(
     search = decoding_for(model, **decoding)
     model.use_criterion()
     utterances = read_cuts(cuts)
+    lexicon = decoding.get("lexicon") or model.lexicon
+    if isinstance(model.tokenizer, PhoneTokenizer) and lexicon:
+        model.tokenizer.also_knows(read_lexicon(lexicon))
     unknown = unknown_units(model, utterances)
     if unknown:
         named = ", ".join(f"{each!r} ({n})" for each, n in unknown.most_common(10))
@@ -124,6 +129,7 @@ def evaluate(
     if out_dir is not None:
         out_dir = make_folder(out_dir)
     started = time.perf_counter()
+    fit_speakers(model, utterances, batch_seconds=batch_seconds, num_workers=num_workers)
     results = {
         r.utterance.id: r
         for r in recognize(model, utterances, decoding=search, batch_seconds=batch_seconds, num_workers=num_workers)
@@ -165,6 +171,18 @@ def evaluate(
             },
         )
     return result
+
+
+def fit_speakers(model: Model, utterances: Sequence[Utterance], **loading: Any) -> None:
+    """Gives features that are normalised by speaker the means and variances of these utterances' speakers."""
+    if model.config.features.normalize != "speaker":
+        return
+    frontend = model.recognizer.frontend
+    rate = frontend.sample_rate
+    batches = load_batches(utterances, model.tokenizer, model.normalizer(), sample_rate=rate, **loading)
+    frontend.normalizer.fit_speakers(
+        (*frontend.raw(batch.samples, batch.sample_lens), batch.speakers) for batch in batches
+    )
 
 
 def score_unit(model: Model, decoding: Decoding | None = None) -> Unit:

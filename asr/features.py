@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import math
 import threading
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
@@ -34,7 +35,7 @@ class FeatureConfig:
     num_mel_bins: int = 80
     num_ceps: int = 13  # of mfcc
     deltas: int = 0  # orders of deltas appended
-    normalize: Literal["utterance", "global", "none"] = "utterance"
+    normalize: Literal["utterance", "speaker", "global", "none"] = "utterance"
     frame_length: float = 25.0  # ms
     frame_shift: float = 10.0  # ms
     low_freq: float = 20.0  # Hz
@@ -339,14 +340,17 @@ def add_deltas(features: Tensor, lens: Tensor, *, order: int = 2, window: int = 
 class Normalizer(nn.Module):
     """Mean and variance normalisation, features (B, T, F), lengths (B,) -> (B, T, F); padded frames become zero.
 
-    `utterance`: each utterance by its own mean and variance. `global`: by those of the training set, which
-    `fit` finds and the module keeps. `none`: as they are.
+    `utterance`: each utterance by its own mean and variance. `speaker`: by those of all utterances of its speaker,
+    where `fit_speakers` has seen them, else its own. `global`: by those of the training set, which `fit` finds and the
+    module keeps. `none`: as they are.
     """
 
-    def __init__(self, kind: Literal["utterance", "global", "none"], dim: int) -> None:
+    def __init__(self, kind: Literal["utterance", "speaker", "global", "none"], dim: int) -> None:
         super().__init__()
-        _require(kind in ("utterance", "global", "none"), f"normalisation {kind!r} is not utterance, global or none")
+        kinds = ("utterance", "speaker", "global", "none")
+        _require(kind in kinds, f"normalisation {kind!r} is none of {', '.join(kinds)}")
         self.kind = kind
+        self.speakers: dict[str, tuple[Tensor, Tensor]] = {}  # mean and variance of each, (F,)
         if kind == "global":
             self.register_buffer("mean", torch.zeros(dim))
             self.register_buffer("std", torch.ones(dim))
@@ -355,14 +359,19 @@ class Normalizer(nn.Module):
     std: Tensor
 
     @torch.no_grad()
-    def forward(self, features: Tensor, lens: Tensor) -> Tensor:
+    def forward(self, features: Tensor, lens: Tensor, speakers: Sequence[str] | None = None) -> Tensor:
         mask = length_mask(lens, features.shape[1])[..., None]  # (B, T, 1)
-        if self.kind == "utterance":
+        if self.kind in ("utterance", "speaker"):
             count = lens.clamp(min=1)[:, None, None]
             real = features.masked_fill(~mask, 0.0)
             mean = real.sum(1, keepdim=True) / count
+            known = [(i, self.speakers[s]) for i, s in enumerate(speakers or ()) if s in self.speakers]
+            for i, (average, _) in known:
+                mean[i, 0] = average
             centred = (features - mean).masked_fill(~mask, 0.0)
             variance = centred.square().sum(1, keepdim=True) / count
+            for i, (_, spread) in known:
+                variance[i, 0] = spread
             # A floor of 1e-4 under the variance: digital silence stays zero and is not blown up.
             return centred * torch.rsqrt(variance.clamp(min=1e-4))
         if self.kind == "global":
@@ -372,17 +381,30 @@ class Normalizer(nn.Module):
     @torch.no_grad()
     def fit(self, batches: Any) -> None:
         """Finds mean and standard deviation over an iterable of (features, lengths)."""
-        total, sums, squares = 0, 0.0, 0.0
-        for features, lens in batches:
-            real = features[length_mask(lens, features.shape[1])].double()  # (frames, F)
-            total += len(real)
-            sums, squares = sums + real.sum(0), squares + real.square().sum(0)
-        if total == 0:
+        found = _moments((features, lens, [""] * len(lens)) for features, lens in batches)
+        if not found:
             raise InputError("no frame of training audio to find mean and variance from")
-        mean = torch.as_tensor(sums) / total
-        variance = torch.as_tensor(squares) / total - mean.square()
+        mean, variance = found[""]
         self.mean.copy_(mean)
         self.std.copy_(variance.clamp(min=1e-4).sqrt())
+
+    @torch.no_grad()
+    def fit_speakers(self, batches: Iterable[tuple[Tensor, Tensor, Sequence[str]]]) -> None:
+        """Finds each speaker's mean and variance over batches of (features, lengths, speakers), in place of earlier
+        ones. Nothing is kept with the module's state."""
+        self.speakers = {name: (mean.float(), variance.float()) for name, (mean, variance) in _moments(batches).items()}
+
+
+def _moments(batches: Iterable[tuple[Tensor, Tensor, Sequence[str]]]) -> dict[str, tuple[Tensor, Tensor]]:
+    """Mean and variance (F,) of the real frames under each name, in double precision."""
+    sums: dict[str, tuple[int, Tensor, Tensor]] = {}
+    for features, lens, names in batches:
+        for x, size, name in zip(features, lens.tolist(), names, strict=True):
+            real = x[:size].double()
+            count, total, squares = sums.get(name, (0, real.new_zeros(()), real.new_zeros(())))
+            sums[name] = count + size, total + real.sum(0), squares + real.square().sum(0)
+    means = {name: (total / count, squares / count) for name, (count, total, squares) in sums.items() if count}
+    return {name: (mean, square - mean.square()) for name, (mean, square) in means.items()}
 
 
 _local = threading.local()
@@ -464,9 +486,9 @@ class Frontend(nn.Module):
         return features, counts
 
     @torch.no_grad()
-    def forward(self, samples: Tensor, lens: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, samples: Tensor, lens: Tensor, speakers: Sequence[str] | None = None) -> tuple[Tensor, Tensor]:
         features, counts = self.raw(samples, lens)
-        return self.normalizer(features, counts), counts
+        return self.normalizer(features, counts, speakers), counts
 
 
 def _window(kind: str, size: int) -> Tensor:

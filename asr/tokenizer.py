@@ -273,9 +273,7 @@ class PhoneTokenizer(Tokenizer):
             if token in (SPACE, BLANK) or token.startswith(WORD_MARK):
                 raise InputError(f"{token!r} cannot be a phone's name")
         self._said: dict[str, list[list[int]]] = {}
-        for word, units in lexicon.pronunciations:
-            if all(unit in self._ids for unit in units):
-                self._said.setdefault(word, []).append([self._ids[unit] for unit in units])
+        self.also_knows(lexicon)
 
     @classmethod
     def train(cls, texts: Iterable[str], lexicon: Lexicon) -> PhoneTokenizer:
@@ -289,6 +287,14 @@ class PhoneTokenizer(Tokenizer):
                 remedy="is it in another case? Words are compared as model.text writes them",
             )
         return cls([BLANK, *sorted(units)], lexicon)
+
+    def also_knows(self, lexicon: Lexicon) -> None:
+        """Pronunciations of further words, to score texts that have them; they are not saved, nor can they be heard."""
+        further: dict[str, list[list[int]]] = {}
+        for word, units in lexicon.pronunciations:
+            if word not in self._said and all(unit in self._ids for unit in units):
+                further.setdefault(word, []).append([self._ids[unit] for unit in units])
+        self._said |= further
 
     def encode_known(self, text: str) -> tuple[list[int], list[str]]:
         choices, unknown = self.choices(text)

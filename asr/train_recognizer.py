@@ -19,7 +19,7 @@ from asr.augment import check_folders, folder_files
 from asr.config import to_dict
 from asr.data import Batch, Batches, Utterance, load_batches, read_cuts, utterance_seed
 from asr.errors import InputError
-from asr.evaluate import recognize, score_unit
+from asr.evaluate import fit_speakers, recognize, score_unit
 from asr.files import remove_leftovers, write_text
 from asr.lm.ngram import NgramModel
 from asr.model_folder import Head, Model, load_model, save_model, update_model, utterance_keys
@@ -33,7 +33,7 @@ from asr.provenance import provenance
 from asr.run_folder import check_same_run, only_process
 from asr.score import score
 from asr.text import TextNormalizer, has_word_spaces
-from asr.tokenizer import PhoneTokenizer, PieceTokenizer, Tokenizer, train_tokenizer
+from asr.tokenizer import PhoneTokenizer, PieceTokenizer, Tokenizer, train_tokenizer, training_lexicon
 from asr.train import TrainConfig, TrainResult, train
 
 if TYPE_CHECKING:
@@ -111,11 +111,13 @@ def _train_recognizer(
         if check and not resumed:
             _check_data(config, data_dir, training, dev, monitor)
     training = _sayable(model, training, monitor)
+    _learn_words(config, model, dev)
     model.trained_on = utterance_keys((u.id, u.duration) for u in training)
     if not resumed:
         fit_normalizer(config, model, training)
         if fabric.is_global_zero:
             write_text(out_dir / "config.yaml", yaml.safe_dump(described, allow_unicode=True, sort_keys=False))
+    fit_speakers(model, [*training, *dev], batch_seconds=config.batch_seconds, num_workers=config.num_workers)
     hours = sum(u.duration for u in training) / 3600
     parameters = sum(p.numel() for p in recognizer.parameters())
     monitor.note(
@@ -134,15 +136,16 @@ def _train_recognizer(
 
     result = train(fabric, recognizer, batches, validate, save_best, config, out_dir, monitor)
     if fabric.is_global_zero:
-        _keep_prior(config, out_dir / "model", training)
+        _keep_prior(config, out_dir / "model", training, model)
     return result
 
 
-def _keep_prior(config: TrainConfig, folder: Path, training: Sequence[Utterance]) -> None:
+def _keep_prior(config: TrainConfig, folder: Path, training: Sequence[Utterance], fitted: Model) -> None:
     """Gives a trained model the priors of its tokens: mean posteriors over up to ten minutes of training speech."""
     model = load_model(folder)
     if model.log_prior is not None:
         return
+    model.recognizer.frontend.normalizer.speakers = fitted.recognizer.frontend.normalizer.speakers
     chosen: list[Utterance] = []
     for utterance in sorted(training, key=lambda u: utterance_seed(config.seed, 0, u.id)):
         if sum(u.duration for u in chosen) > PRIOR_SECONDS:
@@ -154,7 +157,7 @@ def _keep_prior(config: TrainConfig, folder: Path, training: Sequence[Utterance]
         total = torch.zeros(len(model.tokenizer), dtype=torch.float64)
         with torch.inference_mode():
             for batch in _batches(config, model, chosen):
-                log_probs, lens = model.recognizer.log_probs(batch.samples, batch.sample_lens)
+                log_probs, lens = model.recognizer.log_probs(batch.samples, batch.sample_lens, batch.speakers)
                 for i, n in enumerate(lens.tolist()):
                     total += log_probs[i, :n].double().exp().sum(dim=0)
         # A token that is never heard there keeps a prior: one frame in a million.
@@ -382,6 +385,15 @@ def _sayable(model: Model, training: list[Utterance], monitor: Monitor) -> list[
     if not usable:
         raise InputError("no utterance has a pronunciation of every word", where=model.config.tokenizer.lexicon or None)
     return usable
+
+
+def _learn_words(config: TrainConfig, model: Model, dev: Sequence[Utterance]) -> None:
+    """Lets a tokenizer of phones know the words of dev, too, from where it has those of the training texts."""
+    tokenizer, normalizer = model.tokenizers.get("phones"), model.normalizer()
+    if isinstance(tokenizer, PhoneTokenizer):
+        unknown = sorted({word for u in dev for word in tokenizer.encode_known(normalizer(u.text))[1]})
+        if unknown:
+            tokenizer.also_knows(training_lexicon(config.model.tokenizer, unknown))
 
 
 def _sizes(model: Model) -> str:

@@ -23,6 +23,7 @@ from asr.data import load_batches, read_cuts
 from asr.decode.ctc_beam import BeamOptions, CtcBeamDecoder
 from asr.decoding import beam_decoder
 from asr.errors import InputError
+from asr.evaluate import fit_speakers
 from asr.files import atomic_path
 from asr.lm.ngram import save_ngram
 from asr.model_folder import PRETRAINED, Model, find_model, head_file, load_model, update_model, utterance_keys
@@ -204,12 +205,13 @@ def _log_probs(model: Model, cuts: str | Path, **loading: Any) -> tuple[list[npt
     normalizer = model.normalizer()
     if not any(normalizer(u.text) for u in utterances):
         raise InputError("has no text to tune on", where=cuts)
+    fit_speakers(model, utterances, **loading)
     recognizer = model.recognizer.eval()
     found: dict[str, tuple[npt.NDArray[np.float32], str]] = {}
     batches = load_batches(utterances, model.tokenizer, normalizer, sample_rate=recognizer.sample_rate, **loading)
     for batch in batches:
         with torch.inference_mode():
-            log_probs, lens = recognizer.log_probs(batch.samples, batch.sample_lens)
+            log_probs, lens = recognizer.log_probs(batch.samples, batch.sample_lens, batch.speakers)
         for i, key in enumerate(batch.ids):
             found[key] = (log_probs[i, : lens[i]].numpy().copy(), batch.texts[i])
     ordered = [found[u.id] for u in sorted(utterances, key=lambda u: -u.duration)]

@@ -65,7 +65,7 @@ def prepare(
     chosen = {"dev": dev_part, "test": test_part}
     page = "OpenSLR 12 and 31"
     # where it is empty it is no setting: folders that were prepared without it stay as they are
-    options = {**({"train_part": sorted(set(train_part))} if train_part else {}), **chosen}
+    options = {**({"train": sorted(set(train_part))} if train_part else {}), **chosen}
     folder, settings, done = opened("librispeech", corpus_dir, out_dir, "librispeech-mini", page=page, **options)
     if done:
         return done

@@ -118,6 +118,7 @@ class SpeechBatch(Protocol):
     sample_lens: Tensor  # (B,)
     targets: Mapping[str, Targets]  # of each head
     seeds: Tensor  # (B,), for augmentation
+    speakers: list[str]  # (B,)
 
 
 class Recognizer(nn.Module):
@@ -169,7 +170,7 @@ class Recognizer(nn.Module):
     def forward(self, batch: SpeechBatch) -> Loss:
         """The loss that training lowers: the heads' weighted sum, counted in the main head's tokens."""
         with torch.autocast(batch.samples.device.type, enabled=False):  # features bear no half precision
-            features, lens = self.frontend(batch.samples, batch.sample_lens)
+            features, lens = self.frontend(batch.samples, batch.sample_lens, batch.speakers)
         if self.training and self.spec_augment is not None:
             features = spec_augment(
                 features,
@@ -194,9 +195,15 @@ class Recognizer(nn.Module):
         within = ctc_loss(_log_softmax(self.intermediate_head, inner), lens, first.tokens, first.lens)
         return _weighted({"": loss, "inner": within}, {"": 1 - share, "inner": share}, "")
 
-    def log_probs(self, samples: Tensor, sample_lens: Tensor) -> tuple[Tensor, Tensor]:
-        """Samples (B, N), lengths (B,) -> log-probabilities of the main head's tokens (B, T, V), lengths (B,)."""
-        features, lens = self.frontend(samples, sample_lens)
+    def log_probs(
+        self, samples: Tensor, sample_lens: Tensor, speakers: Sequence[str] | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """Samples (B, N), lengths (B,) -> log-probabilities of the main head's tokens (B, T, V), lengths (B,).
+
+        Args:
+            speakers: Of each utterance, where features are normalised by speaker.
+        """
+        features, lens = self.frontend(samples, sample_lens, speakers)
         encoder_out, lens = self.encoder(_a_frame_at_least(features), lens)  # (B, T, D)
         return _log_softmax(self.head, encoder_out), lens
 

@@ -3,8 +3,8 @@
 
     python recipes/ljspeech/run.py [CONFIG] [--data FOLDER] [--out FOLDER] [--seed N]
 
-A step whose result is there is left out, and training goes on where it was. The language model is made of the training
-texts alone; its weight is found on dev.
+A step whose result is there is left out, and training goes on where it was. The text of the language model is looked for
+in the files named below; its weight is found on dev.
 """
 
 from pathlib import Path
@@ -12,5 +12,8 @@ from pathlib import Path
 from asr.recipe import TextModel, main
 from data_prep import ljspeech
 
+TEXTS = ("lm-text/lm_text_en.txt", "librispeech-lm-norm.txt.gz")  # the second is OpenSLR 11's
+
 if __name__ == "__main__":
-    main(ljspeech.prepare, Path(__file__).resolve().parent, __doc__, language_model=TextModel())
+    text = TextModel(order=4, texts=TEXTS, words=60_000)
+    main(ljspeech.prepare, Path(__file__).resolve().parent, __doc__, language_model=text, splits=("dev", "test"))

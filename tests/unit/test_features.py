@@ -174,3 +174,22 @@ def test_silence_stays_finite() -> None:
 def test_settings_that_cannot_be(settings: dict, word: str) -> None:
     with pytest.raises(InputError, match=word):
         Fbank(**settings)
+
+
+def test_normalisation_by_speaker_takes_all_their_frames() -> None:
+    generator = torch.Generator().manual_seed(5)
+    features = torch.randn(4, 9, 3, generator=generator) * torch.tensor([1.0, 5.0, 0.2]) + 4
+    lens, speakers = torch.tensor([9, 4, 7, 2]), ["a", "b", "a", "nobody"]
+    normalizer = Normalizer("speaker", 3)
+    alone = normalizer(features, lens, speakers)
+    assert torch.allclose(alone, Normalizer("utterance", 3)(features, lens))  # nobody is known yet
+    normalizer.fit_speakers([(features[:2], lens[:2], speakers[:2]), (features[2:3], lens[2:3], ["a"])])
+    assert not normalizer.state_dict()
+    found = normalizer(features, lens, speakers)
+    of_a = torch.cat([features[0], features[2, :7]])
+    expected = (features[2, :7] - of_a.mean(0)) / of_a.std(0, correction=0)
+    assert torch.allclose(found[2, :7], expected, atol=1e-5)
+    assert torch.allclose(found[1], alone[1], atol=1e-5)  # b has one utterance
+    assert torch.allclose(found[3], alone[3])
+    assert not found[2, 7:].any()
+    assert torch.allclose(normalizer(features, lens), alone)

@@ -16,13 +16,15 @@ from asr.data import read_cuts
 from asr.decoding import decoding_for
 from asr.errors import InputError
 from asr.evaluate import evaluate, recognize
+from asr.masks import reverse_index
 from asr.model_folder import load_model, save_model
-from asr.models.recognizer import ModelConfig
+from asr.models.recognizer import IntermediateConfig, ModelConfig
+from asr.monitor import SilentMonitor
 from asr.preflight import check_data, read_splits
 from asr.text import TextConfig
 from asr.tokenizer import TokenizerConfig
 from asr.train import TrainConfig
-from asr.train_recognizer import train_recognizer
+from asr.train_recognizer import epoch_batches, new_model, resolve, train_recognizer
 from asr.transcriber import Transcriber
 from asr.tune import tune
 from data_prep import table
@@ -272,3 +274,39 @@ def test_configurations_that_make_no_sense(tmp_path: Path, data: Path) -> None:
         train_recognizer(config(heads=("phones",)), data, tmp_path / "run")
     with pytest.raises(InputError, match="do not give 999 pieces"):
         train_recognizer(config(tokenizer=TokenizerConfig(kind="bpe", size=999)), data, tmp_path / "run")
+
+
+def test_a_layer_within_learns_the_first_heads_tokens(data: Path, tmp_path: Path) -> None:
+    encoder = replace(CONFIG.model.encoder, layers=3)
+    settings = config(encoder=encoder, heads=("characters", "words"), intermediate=IntermediateConfig(layer=2))
+    training = read_cuts(data / "cuts_train.jsonl.gz")[:20]
+    model = new_model(resolve(settings, training), training, name="m", monitor=SilentMonitor())
+    recognizer = model.recognizer.eval()
+    batch = next(iter(epoch_batches(resolve(settings, training), model, training, 0)[1]))
+    loss = recognizer(batch)
+
+    # By hand: the heads' mean counts for 0.8, CTC of the second of three layers for 0.2.
+    x, lens = recognizer.encoder.subsampling(*recognizer.frontend(batch.samples, batch.sample_lens))
+    reverse = reverse_index(lens, x.shape[1])
+    outputs = []
+    for layer in recognizer.encoder.layers:
+        outputs.append(x := layer(x, reverse))
+
+    def ctc(head: torch.nn.Module, layer: int, kind: str) -> torch.Tensor:
+        log_probs = head(outputs[layer]).log_softmax(2).transpose(0, 1)
+        target = batch.targets[kind]
+        return torch.nn.functional.ctc_loss(log_probs, target.tokens, lens, target.lens, reduction="sum")
+
+    heads = recognizer.heads
+    expected = 0.4 * ctc(heads["characters"], 2, "characters") + 0.4 * ctc(heads["words"], 2, "words")
+    expected += 0.2 * ctc(recognizer.intermediate_head, 1, "characters")
+    assert loss.sum.item() == pytest.approx(expected.item(), rel=1e-4)
+    assert loss.count == batch.targets["characters"].lens.sum()
+
+    save_model(tmp_path / "m", model, "# card\n")
+    loaded = load_model(tmp_path / "m").recognizer
+    assert loaded(batch).sum.item() == pytest.approx(loss.sum.item(), rel=1e-5)
+    model.use_head("words")  # whichever is used: what lies within stays the first one's
+    assert recognizer(batch).sum.item() == pytest.approx(loss.sum.item(), rel=1e-5)
+    with pytest.raises(InputError, match=r"intermediate\.layer 3 is not below encoder\.layers 3"):
+        config(encoder=encoder, intermediate=IntermediateConfig(layer=3))

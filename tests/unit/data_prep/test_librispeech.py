@@ -124,7 +124,7 @@ def test_parts_of_train_that_are_chosen() -> None:
     assert chosen("train-a", dev="train-b")["dev"] == ["train-b"]
     with pytest.raises(InputError, match=r"^train_part: 'train-d' is none of dev-clean, .*; name one .* into x$"):
         chosen("train-a", "train-d")
-    with pytest.raises(InputError, match="^dev_part: 'train-a' is train already; name another part$"):
+    with pytest.raises(InputError, match=r"^dev_part: 'train-a' is train already; name another part$"):
         chosen("train-a", dev="train-a")
 
 

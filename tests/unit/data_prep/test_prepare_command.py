@@ -42,7 +42,7 @@ def test_several_parts_of_train(corpus: Path, tmp_path: Path) -> None:
     result = CliRunner().invoke(app, [*words, "--train-part", "a", "--train-part", "b"])
     assert result.exit_code == 1, result.stderr
     settings = json.loads((tmp_path / "out" / "corpus.json").read_text())["settings"]
-    assert (settings["train_part"], settings["dev_part"]) == (["a", "b"], "c")
+    assert (settings["train"], settings["dev"]) == (["a", "b"], "c")
     words = ["prepare", "timit", str(corpus), "--out", str(tmp_path / "out"), "--train-part", "a"]
     result = CliRunner().invoke(app, words)
     assert result.exit_code == 2
