@@ -1,11 +1,12 @@
 """The folder a model is shared as.
 
     config.yaml         format, the ModelConfig, and `decoding`: options of beam search, where they were tuned
-    model.safetensors   weights; `log_prior` of the tokens and `trained_on`, numbers that stand for utterances
+    model.safetensors   weights; `log_prior` of the tokens and `trained_on`, numbers that stand for utterances. Weights
+                        may be of half precision, or whole numbers of 8 bits and for each row NAME.scale, their unit
     tokens.txt          a token a line; tokenizer.model (SentencePiece) or pronunciations.txt (phones) beside it
     token-lm.safetensors    an n-gram model of its tokens, of models trained with CTC-CRF, who are decoded with it
     README.md           the model card
-    lm.safetensors      an n-gram model, where there is one (asr.lm.ngram)
+    lm.safetensors      an n-gram model, where there is one (asr.lm.ngram); or lm.lmz (asr.lm.compact)
     lexicon.txt         the words that can be heard, where they are limited (asr.lexicon); of phones, where they are
                         others than those of pronunciations.txt
 
@@ -26,7 +27,7 @@ import struct
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 import yaml
@@ -43,8 +44,12 @@ from asr.tokenizer import Tokenizer, load_tokenizer
 
 FORMAT = 1
 PRETRAINED = Path(__file__).parent / "pretrained"
-_DTYPES = {"F32": 4, "F16": 2, "BF16": 2}
+Precision = Literal["float32", "float16", "int8"]
+_DTYPES = ("F32", "F16", "BF16", "I8")
+_LM = ("lm.safetensors", "lm.lmz")
 _MAX_HEADER = 16 << 20
+_NO_WEIGHTS = ("log_prior", "trained_on", "frontend.")  # beginnings of their names
+_SCALE = ".scale"  # of the unit of a matrix of whole numbers, behind its name
 
 
 @dataclass
@@ -136,13 +141,14 @@ def utterance_keys(utterances: Iterable[tuple[str, float]]) -> torch.Tensor:
     return torch.tensor(sorted(int.from_bytes(digest, "little", signed=True) for digest in digests), dtype=torch.int64)
 
 
-def save_model(folder: str | Path, model: Model, card: str) -> None:
+def save_model(folder: str | Path, model: Model, card: str, *, precision: Precision = "float32") -> None:
     """Writes a model folder, whole or not at all; an older model at its place is replaced, nothing else is.
 
     The model's LM and lexicon are copied into it.
 
     Args:
         card: README.md: what it was trained on, the licence, error rates with their commands.
+        precision: Of the weights in the file. int8 is of matrices, each row in units of its greatest weight / 127.
     """
     from safetensors.torch import save
 
@@ -151,16 +157,35 @@ def save_model(folder: str | Path, model: Model, card: str) -> None:
         staging.mkdir(parents=True)
         (staging / "config.yaml").write_text(_config_text(model), encoding="utf-8")
         (staging / "README.md").write_text(card, encoding="utf-8")
-        (staging / "model.safetensors").write_bytes(save(_state(model)))
+        (staging / "model.safetensors").write_bytes(save(_rounded(_state(model), precision)))
         copied: set[Path] = set()
         for kind, head in model.heads.items():
             head.tokenizer.save(staging / head_file(model.config, kind, "tokens.txt"))
             if head.token_lm is not None:
                 save_ngram(head.token_lm, staging / head_file(model.config, kind, "token-lm.safetensors"))
-            for source, name in ((head.lm, "lm.safetensors"), (head.lexicon, "lexicon.txt")):
+            for source, stem in ((head.lm, "lm"), (head.lexicon, "lexicon")):
                 if source is not None and source not in copied:  # heads may share a language model
+                    name = stem + source.suffix
                     shutil.copyfile(source, staging / head_file(model.config, kind, name))
                     copied.add(source)
+
+
+def _rounded(state: dict[str, torch.Tensor], precision: Precision) -> dict[str, torch.Tensor]:
+    """Weights as precise as asked for; all else as it is."""
+    if precision == "float32":
+        return state
+    rounded: dict[str, torch.Tensor] = {}
+    for name, value in state.items():
+        if name.startswith(_NO_WEIGHTS):
+            rounded[name] = value
+        elif precision == "float16" or value.ndim < 2:
+            rounded[name] = value.half()
+        else:
+            rows = value.flatten(1)
+            unit = (rows.abs().amax(1) / 127).clamp(min=torch.finfo(torch.float32).tiny)
+            rounded[name] = (rows / unit[:, None]).round().to(torch.int8).view_as(value)
+            rounded[f"{name}{_SCALE}"] = unit
+    return rounded
 
 
 def update_model(folder: str | Path, model: Model) -> None:
@@ -219,9 +244,8 @@ def load_model(model: str | Path, *, head: str | None = None) -> Model:
     config, decoding = _read_config(folder / "config.yaml")
     heads: dict[str, Head] = {}
     for kind in config.kinds:
-        tokens, own_lm, lexicon = (
-            folder / head_file(config, kind, name) for name in ("tokens.txt", "lm.safetensors", "lexicon.txt")
-        )
+        tokens, lexicon = (folder / head_file(config, kind, name) for name in ("tokens.txt", "lexicon.txt"))
+        models = [*(folder / head_file(config, kind, name) for name in _LM), *(folder / name for name in _LM)]
         if not tokens.is_file():
             raise InputError(f"has no {tokens.name}", where=folder, remedy="copy the whole folder")
         tokenizer, crf = load_tokenizer(kind, tokens), config.criterion.kind == "ctc-crf"
@@ -231,7 +255,7 @@ def load_model(model: str | Path, *, head: str | None = None) -> Model:
             if crf
             else None,
             decoding=decoding.get(kind),
-            lm=next((path for path in (own_lm, folder / "lm.safetensors") if path.is_file()), None),
+            lm=next((path for path in models if path.is_file()), None),
             lexicon=lexicon if lexicon.is_file() else None,
         )
     sizes = {kind: len(head.tokenizer) for kind, head in heads.items()}
@@ -319,6 +343,8 @@ def _read_weights(path: Path, config: ModelConfig, recognizer: Recognizer) -> di
     for kind in config.kinds:
         if (prior := _prior_name(config, kind)) in found:
             expected[prior] = expected[f"heads.{kind}.bias"]
+    for name in [name for name, entry in header.items() if entry.get("dtype") == "I8"]:
+        expected[name + _SCALE] = (expected.get(name) or [0])[:1]
     if "trained_on" in found:
         shape = found["trained_on"]
         expected["trained_on"] = shape if isinstance(shape, list) and len(shape) == 1 else [0]
@@ -330,7 +356,7 @@ def _read_weights(path: Path, config: ModelConfig, recognizer: Recognizer) -> di
                 remedy="the folder's files do not belong together",
             )
     for name, entry in header.items():
-        types = ["I64"] if name == "trained_on" else list(_DTYPES)
+        types = ["I64"] if name == "trained_on" else _DTYPES
         if entry.get("dtype") not in types:
             raise InputError(f"weight {name} is of type {entry.get('dtype')}, not {', '.join(types)}", where=path)
     try:
@@ -340,6 +366,9 @@ def _read_weights(path: Path, config: ModelConfig, recognizer: Recognizer) -> di
     for name, value in weights.items():
         if not torch.isfinite(value).all():
             raise InputError(f"weight {name} holds NaN or infinity", where=path, remedy="copy the model again")
+    for name in [name for name, value in weights.items() if value.dtype == torch.int8]:
+        unit = weights.pop(name + _SCALE).float()
+        weights[name] = weights[name].float() * unit.view(-1, *[1] * (weights[name].ndim - 1))
     return {name: value if name == "trained_on" else value.float() for name, value in weights.items()}
 
 

@@ -179,6 +179,7 @@ def tune(
 
     with ExitStack() as stack:  # all is on the disk before anything takes its place
         if lm is not None and decoder.lm is not None:
+            stack.callback(own("lm.lmz").unlink, missing_ok=True)
             save_ngram(decoder.lm, stack.enter_context(atomic_path(own("lm.safetensors"))))
         if lexicon is not None:
             shutil.copyfile(lexicon, stack.enter_context(atomic_path(own("lexicon.txt"))))

@@ -15,7 +15,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from asr.cli import check, evaluate, lexicon, lm, prepare, quickstart, score, train, transcribe, tune
+from asr.cli import check, evaluate, lexicon, lm, pack, prepare, quickstart, score, train, transcribe, tune
 from asr.errors import InputError
 
 # Typer brings its own copy of click or uses the installed one, by version: its own exceptions tell which.
@@ -68,6 +68,7 @@ app.command("check")(check.check)
 app.command("train")(train.train)
 app.command("evaluate")(evaluate.evaluate)
 app.command("tune")(tune.tune)
+app.command("pack")(pack.pack)
 app.command("score")(score.score)
 app.command("transcribe")(transcribe.transcribe)
 app.command("lexicon")(lexicon.lexicon)

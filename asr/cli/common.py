@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+
+_UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "ki": 2**10, "mi": 2**20, "gi": 2**30}
 
 # Options of decoding, those of several verbs: files, and the fields of BeamOptions.
 Greedy = Annotated[
@@ -91,6 +94,18 @@ def counter(what: str) -> Callable[[int, int | None], None]:
         )
 
     return show
+
+
+def bytes_of(size: str | None, option: str) -> int | None:
+    """20MB -> 20,000,000."""
+    from asr.errors import InputError
+
+    if size is None:
+        return None
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([kmg]?i?)b?", size.strip().lower())
+    if not match or match[2] not in _UNITS or not float(match[1]):
+        raise InputError(f"{size!r} is not a size", where=option, remedy="write it as 20MB, 500kB or 1.5GB")
+    return int(float(match[1]) * _UNITS[match[2]])
 
 
 def corpora() -> list[str]:

@@ -16,12 +16,14 @@ if TYPE_CHECKING:
     from asr.lm.ngram import NgramModel
     from asr.model_folder import Model
 
-_SUFFIXES = (".arpa", ".arpa.gz", ".arpa.xz", ".safetensors")
-_UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "ki": 2**10, "mi": 2**20, "gi": 2**30}
+_SUFFIXES = (".arpa", ".arpa.gz", ".arpa.xz", ".safetensors", ".lmz")
 
 LmFile = Annotated[Path, typer.Argument(metavar="LM", help="An ARPA file (also .gz, .xz) or a converted model.")]
 Out = Annotated[
-    Path, typer.Argument(metavar="OUT", help="Where to: .safetensors (ready at once), .arpa, .arpa.gz or .arpa.xz.")
+    Path,
+    typer.Argument(
+        metavar="OUT", help="Where to: .safetensors (ready at once), .lmz (smallest), .arpa, .arpa.gz or .arpa.xz."
+    ),
 ]
 ModelFolder = Annotated[
     Path | None, typer.Option("--model", help="A recogniser: texts are normalised as its transcripts were.")
@@ -75,14 +77,14 @@ def train(
     Words are taken as they stand, between spaces: write them as the recogniser does, or let --model do so. Lines
     without words are passed over.
     """
-    from asr.cli.common import given, say
+    from asr.cli.common import bytes_of, given, say
     from asr.errors import InputError
     from asr.lm.corpus import read_corpus
     from asr.lm.estimate import EstimateOptions, estimate_ngram
 
     _check_out(out, *text)
     _check_threshold(prune)
-    limit = _bytes(max_size)
+    limit = bytes_of(max_size, "max-size")
     options = EstimateOptions(**given(order=order, cutoffs=_numbers(cutoff, "cutoff", int)))
     progress = _Progress()
     recogniser = _recogniser(model)
@@ -121,12 +123,13 @@ def prune(
     max_size: MaxSize = None,
 ) -> None:
     """Make a language model smaller: leave out the n-grams that it can best do without. Words all stay."""
+    from asr.cli.common import bytes_of
     from asr.errors import InputError
     from asr.lm.ngram import read_ngram
 
     _check_out(out)
     _check_threshold(threshold)
-    limit = _bytes(max_size)
+    limit = bytes_of(max_size, "max-size")
     if threshold is None and limit is None:
         raise InputError("how far to go is not said", where="prune", remedy="give --threshold or --max-size")
     _write(_pruned(read_ngram(model), threshold, limit, out), out)
@@ -135,7 +138,7 @@ def prune(
 @app.command("interpolate")
 def interpolate(
     models: Annotated[list[Path], typer.Argument(metavar="LM...", help="Two models or more, ARPA or converted.")],
-    out: Annotated[Path, typer.Option("--out", help="Where to: .safetensors, .arpa, .arpa.gz or .arpa.xz.")],
+    out: Annotated[Path, typer.Option("--out", help="Where to: .safetensors, .lmz, .arpa, .arpa.gz or .arpa.xz.")],
     text: Annotated[
         Path | None,
         typer.Option(
@@ -258,18 +261,6 @@ def _check_threshold(threshold: float | None) -> None:
 
     if threshold is not None and not threshold > 0:
         raise InputError(f"{threshold:g} is not above 0", where="prune", remedy="2e-8 takes half of a large model")
-
-
-def _bytes(size: str | None) -> int | None:
-    """20MB -> 20,000,000."""
-    from asr.errors import InputError
-
-    if size is None:
-        return None
-    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([kmg]?i?)b?", size.strip().lower())
-    if not match or match[2] not in _UNITS or not float(match[1]):
-        raise InputError(f"{size!r} is not a size", where="max-size", remedy="write it as 20MB, 500kB or 1.5GB")
-    return int(float(match[1]) * _UNITS[match[2]])
 
 
 def _numbers(text: str | None, where: str, kind: Callable[[str], float]) -> list[float] | None:
@@ -442,9 +433,10 @@ def _pruned(model: NgramModel, threshold: float | None, limit: int | None, out: 
 
 
 def _save(model: NgramModel, path: Path) -> None:
+    from asr.lm.compact import save_compact
     from asr.lm.ngram import save_ngram, write_arpa
 
-    (save_ngram if path.name.endswith(".safetensors") else write_arpa)(model, path)
+    {".safetensors": save_ngram, ".lmz": save_compact}.get(path.suffix, write_arpa)(model, path)
 
 
 def _write(model: NgramModel, out: Path) -> None:

@@ -441,9 +441,13 @@ def read_ngram(path: str | Path) -> NgramModel:
     Raises:
         InputError: There is no such file, or it is damaged; the line is named.
     """
+    from asr.lm.compact import MAGIC, read_compact
+
     with _open(path) as (head, lines):
         if not head:
             raise InputError("is empty", where=path)
+        if head.startswith(MAGIC):
+            return read_compact(path)
         # A header's length (8 bytes, little-endian) and its brace; a text holds no NUL.
         if head[6:] != b"\0\0{":
             return _read_arpa(lines, path)
@@ -518,8 +522,12 @@ class _Counter(io.RawIOBase):
 
 
 def written_size(model: NgramModel, name: str) -> int:
-    """Bytes of the file that `save_ngram`, or `write_arpa`, makes of a model under such a name; none is written."""
+    """Bytes of the file that is made of a model under such a name; none is written."""
+    from asr.lm.compact import compact_bytes
+
     counter = _Counter()
+    if name.endswith(".lmz"):
+        return len(compact_bytes(model))
     if name.endswith(".safetensors"):
         header, arrays = _packed(model)
         return len(header) + sum(array.nbytes for array in arrays)
@@ -823,19 +831,38 @@ def _load(path: Path) -> NgramModel:
     order, arrays = _read_arrays(data, path)
     words = _read_words(arrays["words"], arrays["word_offsets"], path)
     tree = [arrays[name] for name in ("word", "log_prob", "link", "first", "backoff")]
-    if fault := _fault(order, len(words), *tree):
-        _damaged(path, fault)
-    model = NgramModel(order, words, *tree)
+    return checked_ngram(path, order, words, *tree)
+
+
+def checked_ngram(
+    path: Path,
+    order: int,
+    words: list[str],
+    word: _Int32s,
+    log_prob: _Floats,
+    link: _Int32s,
+    first: _Int32s,
+    backoff: _Floats,
+) -> NgramModel:
+    """The model of arrays from a file, after all that a look-up relies on was checked.
+
+    Raises:
+        InputError: The file is damaged.
+    """
+    if fault := _fault(order, len(words), word, log_prob, link, first, backoff):
+        damaged(path, fault)
+    model = NgramModel(order, words, word, log_prob, link, first, backoff)
     if len(set(words)) < len(words) or {"<unk>", "<UNK>"} <= set(words):
-        _damaged(path, "a word is there twice")
+        damaged(path, "a word is there twice")
     if "<unk>" not in model.index:
-        _damaged(path, "it has no <unk>")
+        damaged(path, "it has no <unk>")
     if (np.diff(model.keys) <= 0).any():
-        _damaged(path, "the words after a node are not sorted")
+        damaged(path, "the words after a node are not sorted")
     return model
 
 
-def _damaged(path: Path, what: str) -> NoReturn:
+def damaged(path: Path, what: str) -> NoReturn:
+    """Raises an InputError that says so."""
     raise InputError(f"is damaged: {what}", where=path, remedy="copy it again, or convert it from ARPA again") from None
 
 
@@ -843,7 +870,7 @@ def _read_arrays(data: npt.NDArray[np.uint8], path: Path) -> tuple[int, dict[str
     """The order, and the arrays as the file has them."""
     length = int.from_bytes(data[:8].tobytes(), "little")
     if not 2 <= length <= min(_MAX_HEADER, data.size - 8):
-        _damaged(path, "its header is cut short")
+        damaged(path, "its header is cut short")
     try:
         header = json.loads(data[8 : 8 + length].tobytes())
         about = header.pop("__metadata__")
@@ -855,9 +882,9 @@ def _read_arrays(data: npt.NDArray[np.uint8], path: Path) -> tuple[int, dict[str
     if version != FORMAT:
         raise InputError(f"has format {version}, this version reads {FORMAT}", where=path, remedy="update kikitori")
     if not 1 <= order <= MAX_ORDER:
-        _damaged(path, f"its order is {order}, which has to be 1 to {MAX_ORDER}")
+        damaged(path, f"its order is {order}, which has to be 1 to {MAX_ORDER}")
     if header.keys() != _ARRAYS.keys():
-        _damaged(path, f"it holds {', '.join(sorted(header))[:80]}; {', '.join(_ARRAYS)} have to be there")
+        damaged(path, f"it holds {', '.join(sorted(header))[:80]}; {', '.join(_ARRAYS)} have to be there")
     body = data[8 + length :]
     arrays = {}
     for name, kind in _ARRAYS.items():
@@ -869,7 +896,7 @@ def _read_arrays(data: npt.NDArray[np.uint8], path: Path) -> tuple[int, dict[str
         except (ValueError, KeyError, TypeError):
             whole = False
         if not (whole and 0 <= begin <= end <= body.size and end - begin == size * dtype.itemsize):
-            _damaged(path, f"the array {name} is cut short or not of its type")
+            damaged(path, f"the array {name} is cut short or not of its type")
         # Files of other writers may lie askew in memory; ours are taken as they are.
         arrays[name] = np.require(body[begin:end].view(dtype), requirements="A")
     return order, arrays
@@ -878,14 +905,14 @@ def _read_arrays(data: npt.NDArray[np.uint8], path: Path) -> tuple[int, dict[str
 def _read_words(text: npt.NDArray[np.uint8], offsets: _Ints, path: Path) -> list[str]:
     """The vocabulary. Words are neither empty nor hold white space: they could not be told apart in a text."""
     if offsets.size < 2 or offsets[0] != 0 or offsets[-1] != text.size or (np.diff(offsets) <= 0).any():
-        _damaged(path, "the bounds of its words are not in order")
+        damaged(path, "the bounds of its words are not in order")
     try:
         decoded = text.tobytes().decode()
     except UnicodeDecodeError:
-        _damaged(path, "its words are not UTF-8")
+        damaged(path, "its words are not UTF-8")
     begins_character = text & 0xC0 != 0x80
     if not begins_character[offsets[:-1]].all() or _SPACE[text].any():
-        _damaged(path, "its words hold white space or parts of characters")
+        damaged(path, "its words hold white space or parts of characters")
     bounds = np.append(0, np.cumsum(begins_character))[offsets].tolist()
     return [decoded[begin:end] for begin, end in itertools.pairwise(bounds)]
 
