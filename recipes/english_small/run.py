@@ -3,9 +3,9 @@
 
     python recipes/english_small/run.py [CONFIG] [--data FOLDER] [--out FOLDER] [--seed N]
 
-All of Mini LibriSpeech, dev and test speakers too, and all of LJ Speech that is in $ASR_DATA: nobody is left to test on.
-A fortieth of the utterances chooses the epoch. How good such a model is, recipes/mini_librispeech tells, which is made the
-same way without its test speakers; the options of decoding are those that it found on its dev speakers.
+All of Mini LibriSpeech, dev and test speakers too, and all of LJ Speech that is in $ASR_DATA: nobody is left to test
+on. A fortieth of the utterances chooses the epoch. How good such a model is, recipes/mini_librispeech tells, which is
+made the same way without its test speakers; the options of decoding are those that it found on its dev speakers.
 """
 
 import gzip

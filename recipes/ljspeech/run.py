@@ -3,8 +3,8 @@
 
     python recipes/ljspeech/run.py [CONFIG] [--data FOLDER] [--out FOLDER] [--seed N]
 
-A step whose result is there is left out, and training goes on where it was. The text of the language model is looked for
-in the files named below; its weight is found on dev.
+A step whose result is there is left out, and training goes on where it was. The text of the language model is looked
+for in the files named below; its weight is found on dev.
 """
 
 from pathlib import Path
