@@ -37,6 +37,7 @@ class TextModel:
     # files below $ASR_DATA, of which the first that is there is taken; none: the training texts
     texts: tuple[str, ...] = ()
     unit: Unit | None = None  # that errors are counted in while weights are searched; None: words, if there are any
+    closed: bool = False  # nothing can be heard but its words
     words: int | None = None  # the most frequent ones, so many; of phones, those that can be heard
 
 
@@ -142,7 +143,7 @@ def run(
 
 def add_language_model(out: Path, data: Path, settings: TextModel, steps: _Steps | None = None) -> None:
     """Gives the run's model an n-gram model, of phones a lexicon, and the decoding options that are best on dev."""
-    from asr.lexicon import write_lexicon
+    from asr.lexicon import Lexicon, write_lexicon
     from asr.lm.corpus import read_corpus
     from asr.lm.estimate import EstimateOptions, estimate_ngram
     from asr.lm.ngram import read_ngram, save_ngram
@@ -169,6 +170,9 @@ def add_language_model(out: Path, data: Path, settings: TextModel, steps: _Steps
                 words = [word for word in read_ngram(path).words if not word.startswith("<")]
                 found = pronounce(words, language=spoken.language, lexicon=spoken.lexicon or None, stress=spoken.stress)
                 write_lexicon(found.lexicon, lexicon)
+    elif settings.closed:
+        lexicon = out / "lexicon.txt"
+        write_lexicon(Lexicon.spelled(word for word in read_ngram(path).words if not word.startswith("<")), lexicon)
     with steps("tune"):
         tuned = tune(out / "model", data / "cuts_dev.jsonl.gz", lm=path, lexicon=lexicon, unit=settings.unit)
     log.info("dev, tuned in %d decodings: %s", len(tuned.trials), tuned.score)
