@@ -14,7 +14,9 @@ from torch import Tensor
 from asr.config import to_dict
 from asr.decode.ctc_beam import BeamOptions, CtcBeamDecoder, with_options
 from asr.decode.greedy import greedy_search
+from asr.errors import InputError
 from asr.model_folder import Model
+from asr.models.recognizer import Recognizer
 from asr.tokenizer import PhoneTokenizer
 from asr.transcript import Hypothesis
 
@@ -24,15 +26,44 @@ TOKEN_SEARCH = BeamOptions(beam_size=16, lm_weight=1.0, unk_score=0.0, unk_lette
 
 
 @dataclass(frozen=True)
+class Heard:
+    """What was heard of a batch."""
+
+    nbest: list[list[Hypothesis]]  # of each utterance, best first
+    log_probs: Tensor  # (B, T, V), of the features as they are
+    lens: Tensor  # (B,)
+
+
+@dataclass(frozen=True)
 class Decoding:
     """Callable: (log_probs (B, T, V), lens (B,), names) -> the hypotheses of each utterance, best first."""
 
     search: Callable[[Tensor, Tensor, Sequence[str] | None], list[list[Hypothesis]]]
     facts: dict[str, Any]  # what a result was decoded with
     units: bool = False  # whether it gives the tokens themselves, phones, and not words
+    warps: tuple[float, ...] = ()  # of the mel axis, that are tried
 
     def __call__(self, log_probs: Tensor, lens: Tensor, names: Sequence[str] | None = None) -> list[list[Hypothesis]]:
         return self.search(log_probs, lens, names)
+
+    def hear(
+        self,
+        recognizer: Recognizer,
+        samples: Tensor,
+        sample_lens: Tensor,
+        names: Sequence[str] | None = None,
+        speakers: Sequence[str] | None = None,
+    ) -> Heard:
+        """Samples (B, N), lengths (B,) -> hypotheses; of several warps those of the best score, for each utterance."""
+        log_probs, lens = recognizer.log_probs(samples, sample_lens, speakers)
+        if not self.warps:
+            return Heard(self(log_probs, lens, names), log_probs, lens)
+        ways = []
+        for warp in self.warps:
+            warped = log_probs if warp == 1 else recognizer.log_probs(samples, sample_lens, speakers, warp=warp)[0]
+            ways.append(self(warped, lens, names))
+        best = [max(several, key=lambda nbest: nbest[0].score) for several in zip(*ways, strict=True)]
+        return Heard(best, log_probs, lens)
 
     @property
     def several(self) -> bool:
@@ -118,6 +149,8 @@ def decoding_for(
         return greedy_decoding(model)
     options = with_options(model.decoding or BeamOptions(), changes)
     decoder = beam_decoder(model, lm=lm, lexicon=lexicon, hotwords=hotwords, options=options)
+    if options.warps and model.config.features.kind != "fbank":
+        raise InputError("warps are of the mel axis, which mfcc does not have", where="warps")
     if options.prior_weight and model.log_prior is None:
         log.warning("%s: the model has no prior of its tokens: prior_weight means nothing", model.name)
     files = {"lm": lm or model.lm, "lexicon": lexicon or model.lexicon, "hotwords": hotwords}
@@ -125,4 +158,4 @@ def decoding_for(
     if phones:
         named.setdefault("lexicon", "pronunciations.txt")
     facts = {name: None if value == math.inf else value for name, value in to_dict(options).items()}  # JSON has no inf
-    return Decoding(decoder.decode, {"search": "beam", **facts, **named})
+    return Decoding(decoder.decode, {"search": "beam", **facts, **named}, warps=options.warps)

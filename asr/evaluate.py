@@ -84,16 +84,15 @@ def recognize(
     for batch in batches:
         batch = batch.to(device)
         with torch.inference_mode():
-            log_probs, lens = recognizer.log_probs(batch.samples, batch.sample_lens, batch.speakers)
-            loss = recognizer.loss(log_probs, lens, batch)
-        found = decoding(log_probs, lens, batch.ids)
+            heard = decoding.hear(recognizer, batch.samples, batch.sample_lens, batch.ids, batch.speakers)
+            loss = recognizer.loss(heard.log_probs, heard.lens, batch)
         targets = batch.targets[tokenizer.kind]
         for i, key in enumerate(batch.ids):
             said = int(targets.lens[i])
             yield Recognized(
                 utterance=by_id[key],
                 reference=tokenizer.decode(targets.tokens[i, :said].tolist()) if decoding.units else batch.texts[i],
-                nbest=found[i],
+                nbest=heard.nbest[i],
                 loss=float(loss.per_item[i]),
                 tokens=said,
                 left_out=bool(loss.left_out[i]),

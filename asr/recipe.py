@@ -37,6 +37,7 @@ class TextModel:
     # files below $ASR_DATA, of which the first that is there is taken; none: the training texts
     texts: tuple[str, ...] = ()
     unit: Unit | None = None  # that errors are counted in while weights are searched; None: words, if there are any
+    warps: tuple[float, ...] = ()  # of the mel axis, that are tried; kept where they are better on dev
     closed: bool = False  # nothing can be heard but its words
     words: int | None = None  # the most frequent ones, so many; of phones, those that can be heard
 
@@ -174,7 +175,8 @@ def add_language_model(out: Path, data: Path, settings: TextModel, steps: _Steps
         lexicon = out / "lexicon.txt"
         write_lexicon(Lexicon.spelled(word for word in read_ngram(path).words if not word.startswith("<")), lexicon)
     with steps("tune"):
-        tuned = tune(out / "model", data / "cuts_dev.jsonl.gz", lm=path, lexicon=lexicon, unit=settings.unit)
+        options: dict[str, Any] = {"lm": path, "lexicon": lexicon, "unit": settings.unit, "warps": settings.warps}
+        tuned = tune(out / "model", data / "cuts_dev.jsonl.gz", **options)
     log.info("dev, tuned in %d decodings: %s", len(tuned.trials), tuned.score)
 
 

@@ -122,7 +122,7 @@ def spec_augment(
     frames, bins = features.shape[1:]
     if config.frequency_warp:
         factors = [1 + config.frequency_warp * (2 * drawn(seed, "frequency warp") - 1) for seed in seeds.tolist()]
-        features = _warp_frequency(features, factors, mel_bins or bins)
+        features = warp_frequency(features, factors, mel_bins or bins)
     warps: list[tuple[int, int, float, float]] = []
     hidden: tuple[list[tuple[int, int, int]], list[tuple[int, int, int]]] = [], []  # time, frequency: row, begin, end
     most = round(config.time_width / frame_seconds)
@@ -202,7 +202,7 @@ def _warp_time(features: Tensor, warps: list[tuple[int, int, float, float]]) -> 
     return warped.lerp_(every.index_select(0, after.to(device)), share.view(-1, 1).to(device)).view_as(features)
 
 
-def _warp_frequency(features: Tensor, factors: list[float], bins: int) -> Tensor:
+def warp_frequency(features: Tensor, factors: list[float], bins: int) -> Tensor:
     """(B, T, F) -> (B, T, F): what was at bin b of an utterance comes to bin factor * b, linearly interpolated.
 
     From a knee on a second line leads to the top bin, which stays (vocal-tract length perturbation, Jaitly & Hinton

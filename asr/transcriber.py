@@ -86,8 +86,7 @@ class Transcriber:
     def _recognize(self, readable: list[tuple[str, Samples]]) -> list[Transcript]:
         lens = torch.tensor([len(samples) for _, samples in readable])
         padded = torch.nn.utils.rnn.pad_sequence([torch.from_numpy(s) for _, s in readable], batch_first=True)
-        log_probs, frame_lens = self.model.recognizer.log_probs(padded, lens)
-        found = self.decoding(log_probs, frame_lens, [name for name, _ in readable])
+        found = self.decoding.hear(self.model.recognizer, padded, lens, [name for name, _ in readable]).nbest
         return [
             Transcript(
                 name,

@@ -9,7 +9,7 @@ import logging
 import math
 import shutil
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -87,6 +87,7 @@ def tune(
     lexicon: str | Path | None = None,
     head: str | None = None,
     unit: Unit | None = None,
+    warps: Sequence[float] = (),
     batch_seconds: float = 120.0,
     num_workers: int = 0,
     progress: Callable[[int, int | None], None] = lambda done, total: None,
@@ -100,6 +101,8 @@ def tune(
         lexicon: A lexicon, instead of the folder's.
         head: That which is tuned, where the model has several; the first where None.
         unit: Whether errors are counted in words or characters; words where None, if spaces separate them.
+        warps: Of the mel axis, tried at the end, and kept if the error is lower by a hundredth: searching takes as many
+            times as long. None where empty.
         progress: Is told the decodings that are done, and the most that there can be.
 
     Raises:
@@ -113,7 +116,11 @@ def tune(
         )
     start = loaded.decoding or BeamOptions()
     decoder = beam_decoder(loaded, lm=lm, lexicon=lexicon, options=start)  # what does not fit is told at once
-    logits, references = _log_probs(loaded, cuts, batch_seconds=batch_seconds, num_workers=num_workers)
+    wanted = replace(start, warps=tuple(warps))
+    start = replace(start, warps=())
+    logits, references = _log_probs(
+        loaded, cuts, {1.0, *wanted.warps}, batch_seconds=batch_seconds, num_workers=num_workers
+    )
     tuned = ["word_score"]
     if decoder.lm is not None:
         tuned = ["lm_weight", "word_score"]
@@ -128,10 +135,11 @@ def tune(
     if unit not in ("words", "characters") or (unit == "words" and not loaded.has_words):
         raise InputError(f"errors cannot be counted in {unit}", where=model, remedy="count them in characters")
     trials: dict[BeamOptions, Trial] = {}
-    total = math.prod(len(GRID[name]) for name in tuned if name in GRID) + 6 * len(tuned) * 2 + len(BEAMS)
+    total = math.prod(len(GRID[name]) for name in tuned if name in GRID) + 6 * len(tuned) * 2 + len(BEAMS) + bool(warps)
 
     def decode(options: BeamOptions) -> list[Hypothesis]:
-        return _decode(decoder, options, logits)
+        ways = [_decode(decoder, options, logits[warp]) for warp in options.warps or (1.0,)]
+        return [max(several, key=lambda hypothesis: hypothesis.score) for several in zip(*ways, strict=True)]
 
     def tried(**changes: Any) -> Trial:
         options = replace(start, nbest=1, **changes)
@@ -167,6 +175,9 @@ def tune(
     by_beam = [tried(beam_size=beam, **weights) for beam in BEAMS]
     least = min(trial.error for trial in by_beam)
     best = next(trial for trial in by_beam if trial.error <= least * (1 + WORTH))
+    if wanted.warps:
+        warped = tried(beam_size=best.options.beam_size, **weights, warps=wanted.warps)
+        best = warped if warped.error <= best.error * (1 - WORTH) else best
     temperature, entropy = _temperature(decode, best.options, references)
     options = replace(best.options, temperature=temperature, nbest=start.nbest)
     result = score(references, [hypothesis.text for hypothesis in decode(options)], unit=unit)
@@ -191,8 +202,10 @@ def _better(a: Trial, b: Trial) -> Trial:
     return b if b.error < a.error else a
 
 
-def _log_probs(model: Model, cuts: str | Path, **loading: Any) -> tuple[list[npt.NDArray[np.float32]], list[str]]:
-    """What the network says of each utterance, (T, V), and what it should say."""
+def _log_probs(
+    model: Model, cuts: str | Path, warps: Collection[float], **loading: Any
+) -> tuple[dict[float, list[npt.NDArray[np.float32]]], list[str]]:
+    """What the network says of each utterance, (T, V), for each warp, and what it should say."""
     utterances = read_cuts(cuts)
     if model.trained_on is not None:
         known = set(model.trained_on.tolist())
@@ -208,15 +221,16 @@ def _log_probs(model: Model, cuts: str | Path, **loading: Any) -> tuple[list[npt
         raise InputError("has no text to tune on", where=cuts)
     fit_speakers(model, utterances, **loading)
     recognizer = model.recognizer.eval()
-    found: dict[str, tuple[npt.NDArray[np.float32], str]] = {}
+    found: dict[str, tuple[dict[float, npt.NDArray[np.float32]], str]] = {}
     batches = load_batches(utterances, model.tokenizer, normalizer, sample_rate=recognizer.sample_rate, **loading)
     for batch in batches:
-        with torch.inference_mode():
-            log_probs, lens = recognizer.log_probs(batch.samples, batch.sample_lens, batch.speakers)
-        for i, key in enumerate(batch.ids):
-            found[key] = (log_probs[i, : lens[i]].numpy().copy(), batch.texts[i])
+        for warp in warps:
+            with torch.inference_mode():
+                log_probs, lens = recognizer.log_probs(batch.samples, batch.sample_lens, batch.speakers, warp=warp)
+            for i, key in enumerate(batch.ids):
+                found.setdefault(key, ({}, batch.texts[i]))[0][warp] = log_probs[i, : lens[i]].numpy().copy()
     ordered = [found[u.id] for u in sorted(utterances, key=lambda u: -u.duration)]
-    return [x for x, _ in ordered], [text for _, text in ordered]
+    return {warp: [x[warp] for x, _ in ordered] for warp in warps}, [text for _, text in ordered]
 
 
 def _decode(

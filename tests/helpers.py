@@ -83,26 +83,26 @@ WORDS = {"cat": 0.5, "act": 0.2, "tack": 0.1, "coat": 0.06, "taco": 0.05, "oak":
 _LETTER, _GAP, _LEAD = 640, 320, 400  # samples
 
 
-def spelled(text: str, seed: int = 0) -> np.ndarray:
+def spelled(text: str, seed: int = 0, pitch: float = 1.0) -> np.ndarray:
     """Samples (N,) at 8000 Hz: each letter its tone for 80 ms, more or less, then 40 ms of noise."""
     rng = np.random.default_rng(seed)
     parts = [np.zeros(_LEAD)]
     for letter in text:
         time = np.arange(_LETTER) / 8000
-        tone = np.sin(2 * np.pi * LETTERS[letter] * rng.uniform(0.87, 1.13) * time) * np.hanning(_LETTER)
+        tone = np.sin(2 * np.pi * pitch * LETTERS[letter] * rng.uniform(0.87, 1.13) * time) * np.hanning(_LETTER)
         parts += [0.3 * tone, np.zeros(_GAP)]
     samples = np.concatenate(parts)
     return (samples + 0.1 * rng.standard_normal(len(samples))).astype(np.float32)
 
 
-def spelled_cuts(folder: Path, texts: list[str], seed: int = 0) -> Path:
+def spelled_cuts(folder: Path, texts: list[str], seed: int = 0, pitch: float = 1.0) -> Path:
     """Recordings of texts, and the manifest of their cuts: u000, u001, ..."""
     from lhotse import AudioSource, CutSet, MonoCut, Recording, SupervisionSegment
 
     folder.mkdir(parents=True, exist_ok=True)
     cuts = []
     for i, text in enumerate(texts):
-        key, samples = f"u{i:03d}", spelled(text, seed + i)
+        key, samples = f"u{i:03d}", spelled(text, seed + i, pitch)
         soundfile.write(folder / f"{key}.wav", samples, 8000)
         seconds = len(samples) / 8000
         source = AudioSource("file", [0], str(folder / f"{key}.wav"))

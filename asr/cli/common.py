@@ -50,6 +50,24 @@ TokenThreshold = Annotated[
 ]
 LmUnit = Annotated[str | None, typer.Option(help="What the LM is over: auto, word or token. Default: auto.")]
 
+Warps = Annotated[
+    str | None,
+    typer.Option(
+        metavar="X,X,...",
+        help="Factors that the mel axis is stretched by, all heard, the best score counts: 0.88,0.94,1,1.06,1.12.",
+    ),
+]
+
+
+def numbers_of(text: str | None) -> tuple[float, ...] | None:
+    """1,1.5 -> (1.0, 1.5)"""
+    from asr.errors import InputError
+
+    try:
+        return None if text is None else tuple(map(float, text.split(",")))
+    except ValueError:
+        raise InputError(f"{text!r} are not numbers with commas between them", where="warps") from None
+
 
 def given(**options: Any) -> dict[str, Any]:
     """The options that were given: those that are not None."""

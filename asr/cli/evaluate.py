@@ -24,8 +24,10 @@ from asr.cli.common import (
     TokenThreshold,
     UnkLetterScore,
     UnkScore,
+    Warps,
     WordScore,
     given,
+    numbers_of,
     ready_torch,
     say,
 )
@@ -56,6 +58,7 @@ def evaluate(
     beam_threshold: BeamThreshold = None,
     token_threshold: TokenThreshold = None,
     lm_unit: LmUnit = None,
+    warps: Warps = None,
 ) -> None:
     """Decode a set of utterances and score it."""
     ready_torch()
@@ -80,6 +83,7 @@ def evaluate(
         beam_threshold=beam_threshold,
         token_threshold=token_threshold,
         lm_unit=lm_unit,
+        warps=numbers_of(warps),
     )
     result = run(loaded, cuts, out, **given(batch_seconds=batch_seconds, num_workers=num_workers), **decoding)
     print(result.summary())

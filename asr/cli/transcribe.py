@@ -27,8 +27,10 @@ from asr.cli.common import (
     TokenThreshold,
     UnkLetterScore,
     UnkScore,
+    Warps,
     WordScore,
     given,
+    numbers_of,
     ready_torch,
     say,
 )
@@ -67,6 +69,7 @@ def transcribe(
     beam_threshold: BeamThreshold = None,
     token_threshold: TokenThreshold = None,
     lm_unit: LmUnit = None,
+    warps: Warps = None,
 ) -> None:
     """Transcribe audio files.
 
@@ -116,6 +119,7 @@ def transcribe(
         beam_threshold=beam_threshold,
         token_threshold=token_threshold,
         lm_unit=lm_unit,
+        warps=numbers_of(warps),
     )
     transcriber = Transcriber.load(model, head=head, **decoding)
     sources = ((_source(path), "standard input" if path == "-" else path) for path, _ in inputs)

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from asr.cli.common import HeadKind, LexiconFile, Lm, counter, given, ready_torch, say
+from asr.cli.common import HeadKind, LexiconFile, Lm, Warps, counter, given, numbers_of, ready_torch, say
 
 
 def tune(
@@ -20,6 +20,7 @@ def tune(
         str | None,
         typer.Option(help="What errors are counted in: words or characters. Default: words, where spaces part them."),
     ] = None,
+    warps: Warps = None,
     batch_seconds: Annotated[
         float | None, typer.Option(help="Seconds of audio in a batch, padding included. Default: 120.")
     ] = None,
@@ -37,7 +38,15 @@ def tune(
         model,
         cuts,
         progress=counter("decodings"),
-        **given(lm=lm, lexicon=lexicon, head=head, unit=unit, batch_seconds=batch_seconds, num_workers=num_workers),
+        **given(
+            lm=lm,
+            lexicon=lexicon,
+            head=head,
+            unit=unit,
+            warps=numbers_of(warps),
+            batch_seconds=batch_seconds,
+            num_workers=num_workers,
+        ),
     )
     table = result.surface()
     widths = [max(len(row[i]) for row in table) for i in range(len(table[0]))]

@@ -75,6 +75,9 @@ class BeamOptions:
     temperature: float = 1.0  # by which scores are divided before confidences are taken from them
     beam_threshold: float = 15.0  # hypotheses that are worse than the best by more are dropped; inf: none
     token_threshold: float = 8.0  # tokens that are worse than the frame's best by more are passed over; inf: none
+    # factors that the mel axis is stretched by: all are heard, and that with the best score counts (test-time
+    # vocal-tract normalisation); empty: as it is
+    warps: tuple[float, ...] = ()
     lm_unit: Literal["auto", "word", "token"] = "auto"  # what the model is over; auto: tokens if nothing ends words
 
     def __post_init__(self) -> None:
@@ -85,6 +88,8 @@ class BeamOptions:
         for name, (least, most) in _RANGES.items():
             value = getattr(self, name)
             check(least <= value <= most, f"{name} {value} is not between {least:g} and {most:g}")
+        few = len(self.warps) <= 16 and all(0.5 <= warp <= 2 for warp in self.warps)
+        check(few, f"warps {list(self.warps)} are not up to 16 factors between 0.5 and 2")
         check(self.lm_unit in ("auto", "word", "token"), f"lm_unit {self.lm_unit!r} is not auto, word or token")
 
 

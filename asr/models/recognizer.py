@@ -15,7 +15,7 @@ from asr.features import FeatureConfig, Frontend
 from asr.models.ctc_crf import TokenNgram, ctc_crf_loss
 from asr.models.encoder import EncoderConfig, RnnEncoder, RnnLayer
 from asr.models.losses import Loss, choose_pronunciations, ctc_loss
-from asr.spec_augment import SpecAugmentConfig, spec_augment
+from asr.spec_augment import SpecAugmentConfig, spec_augment, warp_frequency
 from asr.text import TextConfig
 from asr.tokenizer import SIZED, Kind, TokenizerConfig
 
@@ -196,14 +196,17 @@ class Recognizer(nn.Module):
         return _weighted({"": loss, "inner": within}, {"": 1 - share, "inner": share}, "")
 
     def log_probs(
-        self, samples: Tensor, sample_lens: Tensor, speakers: Sequence[str] | None = None
+        self, samples: Tensor, sample_lens: Tensor, speakers: Sequence[str] | None = None, *, warp: float = 1.0
     ) -> tuple[Tensor, Tensor]:
         """Samples (B, N), lengths (B,) -> log-probabilities of the main head's tokens (B, T, V), lengths (B,).
 
         Args:
             speakers: Of each utterance, where features are normalised by speaker.
+            warp: The mel axis is stretched by it.
         """
         features, lens = self.frontend(samples, sample_lens, speakers)
+        if warp != 1:
+            features = warp_frequency(features, [warp] * len(features), self.frontend.extractor.dim)
         encoder_out, lens = self.encoder(_a_frame_at_least(features), lens)  # (B, T, D)
         return _log_softmax(self.head, encoder_out), lens
 

@@ -7,7 +7,7 @@ import torch
 
 from asr.config import from_dict
 from asr.errors import InputError
-from asr.spec_augment import SpecAugmentConfig, _warp_frequency, spec_augment
+from asr.spec_augment import SpecAugmentConfig, spec_augment, warp_frequency
 
 CONFIG = SpecAugmentConfig(frequency_masks=2, frequency_width=6, time_masks_per_second=2.0, time_width=0.1)
 
@@ -117,7 +117,7 @@ def test_frequency_warping_moves_a_bin_to_its_multiple(factor: float, came_from:
     ridge = torch.zeros(len(came_from), 3, 80)
     for row, source in enumerate(came_from.values()):
         ridge[row, :, source] = 1
-    warped = _warp_frequency(ridge, [factor] * len(came_from), 80)
+    warped = warp_frequency(ridge, [factor] * len(came_from), 80)
     for row, target in enumerate(came_from):
         assert (warped[row].argmax(1) == target).all()
         assert torch.allclose(warped[row, :, target], torch.tensor(1.0), atol=1e-4)
@@ -126,7 +126,7 @@ def test_frequency_warping_moves_a_bin_to_its_multiple(factor: float, came_from:
 @pytest.mark.parametrize("factor", [0.8, 0.9, 1.0, 1.07, 1.2])
 def test_frequency_warping_is_two_lines_from_bottom_to_top(factor: float) -> None:
     # Where the value is its bin, the warped value says where it came from.
-    came_from = _warp_frequency(torch.arange(80.0).expand(1, 1, 80), [factor], 80)[0, 0]
+    came_from = warp_frequency(torch.arange(80.0).expand(1, 1, 80), [factor], 80)[0, 0]
     assert came_from[0] == 0
     assert came_from[79] == pytest.approx(79)
     steps = came_from.diff()

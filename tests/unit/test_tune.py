@@ -14,6 +14,7 @@ from helpers import WORDS, spelled_cuts, spelled_texts, speller, unigram_arpa
 from typer.testing import CliRunner, Result
 
 from asr.cli import app
+from asr.config import from_dict
 from asr.data import read_cuts
 from asr.decode.ctc_beam import BeamOptions
 from asr.decoding import decoding_for
@@ -377,4 +378,22 @@ def test_the_runs_folder_stands_for_its_model(tmp_path: Path, cuts: Path, lexico
     save_model(tmp_path / "exp" / "model", speller(), "# card\n")
     result = tune(tmp_path / "exp", cuts, lexicon=lexicon)
     values = yaml.safe_load((tmp_path / "exp" / "model" / "config.yaml").read_text())
-    assert BeamOptions(**values["decoding"]) == result.best
+    assert from_dict(BeamOptions, values["decoding"], where="x") == result.best
+
+
+def test_other_vocal_tracts_are_tried(folder: Path, lm: Path, tmp_path: Path) -> None:
+    """Letters said by a shorter vocal tract are heard when the mel axis is stretched back."""
+    texts = spelled_texts(12, seed=3)
+    higher = spelled_cuts(tmp_path, texts, seed=7, pitch=1.1)
+    plain = evaluate(load_model(folder), higher, lm=lm)
+    warped = evaluate(load_model(folder), higher, lm=lm, warps=(1.0, 0.94, 0.88))
+    assert warped.words.rate < plain.words.rate - 0.2
+    result = tune(folder, higher, lm=lm, warps=(1.0, 0.94, 0.88))
+    assert result.best.warps == (1.0, 0.94, 0.88)
+    assert load_model(folder).decoding == result.best
+    assert evaluate(load_model(folder), higher) == result.score
+    assert asr_tune(folder, higher, "--warps", "1,1").exit_code == 0  # as without, but takes twice as long
+    assert load_model(folder).decoding.warps == ()
+    assert asr_tune(folder, higher, "--warps", "1,x").exit_code == 2
+    with pytest.raises(InputError, match="warps"):
+        evaluate(load_model(folder), higher, warps=(0.1,))
