@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import soundfile
 import torch
 from helpers import SMALL, tone_table, tone_words
 from typer.testing import CliRunner
@@ -16,13 +17,14 @@ from asr.data import read_cuts
 from asr.decoding import decoding_for
 from asr.errors import InputError
 from asr.evaluate import evaluate, recognize
+from asr.lexicon import Lexicon
 from asr.masks import reverse_index
 from asr.model_folder import load_model, save_model
 from asr.models.recognizer import IntermediateConfig, ModelConfig
 from asr.monitor import SilentMonitor
 from asr.preflight import check_data, read_splits
 from asr.text import TextConfig
-from asr.tokenizer import TokenizerConfig
+from asr.tokenizer import PhoneTokenizer, TokenizerConfig
 from asr.train import TrainConfig
 from asr.train_recognizer import epoch_batches, new_model, resolve, train_recognizer
 from asr.transcriber import Transcriber
@@ -310,3 +312,40 @@ def test_a_layer_within_learns_the_first_heads_tokens(data: Path, tmp_path: Path
     assert recognizer(batch).sum.item() == pytest.approx(loss.sum.item(), rel=1e-5)
     with pytest.raises(InputError, match=r"intermediate\.layer 3 is not below encoder\.layers 3"):
         config(encoder=encoder, intermediate=IntermediateConfig(layer=3))
+
+
+def test_words_of_dev_alone_have_pronunciations_too(tmp_path: Path) -> None:
+    """The phone error rate is over all of dev, not only over utterances whose words are all in the training texts."""
+    rows = [(f"a{i}", "low") for i in range(12)] + [(f"b{i}", "low high") for i in range(3)]
+    lines = []
+    for key, text in rows:
+        soundfile.write(tmp_path / f"{key}.wav", tone_words(text.split(), seed=len(lines)), 8000)
+        lines.append(f"{key}.wav,{text},{'dev' if key.startswith('b') else 'train'}")
+    (tmp_path / "table.csv").write_text("path,text,split\n" + "\n".join(lines) + "\n")
+    data = table.prepare(tmp_path / "table.csv", tmp_path / "data").folder
+    (tmp_path / "lexicon.txt").write_text("low\tL OW\nhigh\tOW L\n")
+    tokens = TokenizerConfig(lexicon=str(tmp_path / "lexicon.txt"), kind="phones")
+    out = tmp_path / "run"
+    train_recognizer(replace(config(tokenizer=tokens), epochs=1), data, out, check=False)
+    tokenizer = load_model(out / "model").tokenizer
+    assert isinstance(tokenizer, PhoneTokenizer)
+
+    without = PhoneTokenizer(tokenizer.tokens, Lexicon((("low", ("L", "OW")),)))
+    assert without.encode_known("low high") == (tokenizer.encode("low"), ["high"])
+    without.also_knows(Lexicon((("high", ("OW", "L")), ("low", ("L",)), ("why", ("W", "AY")))))
+    assert without.encode_known("low high why") == (without.encode("low") + without.encode("high"), ["why"])
+    assert without.encode_known("low")[0] == tokenizer.encode_known("low")[0]  # what it knew stays as it was
+    without.save(tmp_path / "tokens.txt")
+    assert "high" not in (tmp_path / "pronunciations.txt").read_text()
+
+
+def test_features_normalised_by_speaker(data: Path, tmp_path: Path) -> None:
+    settings = config(features=replace(CONFIG.model.features, normalize="speaker"))
+    train_recognizer(replace(settings, epochs=4), data, tmp_path / "run")
+    model = load_model(tmp_path / "run" / "model")
+    assert not model.recognizer.frontend.normalizer.speakers
+    alone = evaluate(model, data / "cuts_test.jsonl.gz").characters.rate  # a table without speakers
+    speakers = model.recognizer.frontend.normalizer.speakers
+    assert speakers.keys() == {f"utterance {u.id}" for u in read_cuts(data / "cuts_test.jsonl.gz")}
+    assert alone < 0.5
+    assert Transcriber(model).transcribe(SPEECH, 8000).text  # a file has nobody's statistics but its own
