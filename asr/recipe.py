@@ -129,15 +129,16 @@ def run(
     if language_model is not None:
         add_language_model(out, data, language_model, steps)
         ways[f"{language_model.order}-gram"] = {}
+    names = {(split, way): f"{split}-{way}" if language_model else split for split in splits for way in ways}
     steps.seconds.pop("evaluate", None)  # done anew
     with steps("evaluate"):
         for split in splits:
             for way, options in ways.items():
-                name = f"{split}-{way}" if language_model else split
+                name = names[split, way]
                 cuts = data / f"cuts_{split}.jsonl.gz"
                 result = evaluate(load_model(out / "model"), cuts, out / "results" / name, **options)
                 print(f"{name}: {result}", flush=True)
-    found = results(config, data, out)
+    found = results(config, data, out, list(names.values()))
     write_json(out / "results.json", found)
     return found
 
@@ -202,8 +203,8 @@ def _sentences(texts: Iterable[str], model: Model) -> Iterator[str | list[str]]:
         yield text if model.has_words else [tokenizer.tokens[i] for i in tokenizer.encode_known(text)[0]]
 
 
-def results(config: Path, data: Path, out: Path) -> dict[str, Any]:
-    """What a recipe's run came to: error rates, by speaker too, and where they are from."""
+def results(config: Path, data: Path, out: Path, names: Sequence[str]) -> dict[str, Any]:
+    """What a recipe's run came to: error rates of these names, by speaker too, and where they are from."""
     import yaml
 
     from asr.data import read_cuts
@@ -212,9 +213,9 @@ def results(config: Path, data: Path, out: Path) -> dict[str, Any]:
     settings = yaml.safe_load(read_text(out / "config.yaml"))
     facts = settings.pop("run")
     scores = {}
-    for path in sorted(out.glob("results/*/scores.json")):
-        scores[path.parent.name] = json.loads(read_text(path))
-        scores[path.parent.name]["data"] = Path(scores[path.parent.name]["data"]).name
+    for name in names:
+        scores[name] = json.loads(read_text(out / "results" / name / "scores.json"))
+        scores[name]["data"] = Path(scores[name]["data"]).name
     end = json.loads(read_text(out / "log.jsonl").splitlines()[-1])
     parts = {}
     for path in sorted(data.glob("cuts_*.jsonl.gz")):

@@ -48,10 +48,10 @@ def main() -> None:
     args = read_arguments(argument_parser(__doc__, HERE))
     prepare = partial(timit.prepare, phones=48)
     with told_plainly():
-        run(prepare, args.config, args.data, args.out, TextModel(), ("dev", "test"), args.seed)
-        for folder in sorted((args.out / "results").iterdir()):
-            print(f"{folder.name}, 39 classes: {score_classes(folder)}", flush=True)
-        write_json(args.out / "results.json", results(args.config, args.data, args.out))
+        found = run(prepare, args.config, args.data, args.out, TextModel(), ("dev", "test"), args.seed)
+        for name in found["scores"]:
+            print(f"{name}, 39 classes: {score_classes(args.out / 'results' / name)}", flush=True)
+        write_json(args.out / "results.json", results(args.config, args.data, args.out, list(found["scores"])))
 
 
 if __name__ == "__main__":
