@@ -221,7 +221,10 @@ def pages(root: Path, found: Mapping[str, Sequence[Result]]) -> dict[Path, str]:
         if readme.is_file() and (results or BEGIN in read_text(readme)):
             more = f"By speaker, and how it was made: [{PAGE}](../../{PAGE}#{recipe})."
             parts[readme] = "\n\n".join([*tables(results), more]) if results else NOTHING
-    texts = {root / PAGE: "\n".join([HEAD, *(section(recipe, results) for recipe, results in found.items())])}
+    sections = [section(recipe, results) for recipe, results in found.items() if results]
+    others = ", ".join(recipe for recipe, results in found.items() if not results)
+    sections += [f"## Others\n\nRecipes of which no run is published yet: {others}.\n"] if others else []
+    texts = {root / PAGE: "\n".join([HEAD, *sections])}
     for path, part in parts.items():
         before, _, rest = read_text(path).partition(BEGIN)
         _, end, after = rest.partition(END)
@@ -246,10 +249,8 @@ def short_table(found: Mapping[str, Sequence[Result]]) -> str:
 
 def section(recipe: str, results: Sequence[Result]) -> str:
     """Of the page, what is on a recipe."""
-    parts = [f"## {recipe}", NOTHING]
-    if results:
-        speakers = [part for result in results if not result.left_out for part in speaker_tables(result)]
-        parts[1:] = [*tables(results), *speakers, "How it was made:", "\n".join(map(how_made, results))]
+    speakers = [part for result in results if not result.left_out for part in speaker_tables(result)]
+    parts = [f"## {recipe}", *tables(results), *speakers, "How it was made:", "\n".join(map(how_made, results))]
     return "\n\n".join(parts) + "\n"
 
 
