@@ -12,7 +12,7 @@ import json
 import logging
 import random
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import torch
@@ -62,7 +62,6 @@ class Batch:
 
     ids: list[str]
     texts: list[str]  # normalised
-    speakers: list[str]  # an utterance of nobody known is its own speaker
     samples: Tensor  # (B, N) float32
     sample_lens: Tensor  # (B,)
     targets: Mapping[str, Targets]  # of each tokenizer, by its kind
@@ -70,6 +69,7 @@ class Batch:
     seconds: float  # of real audio
     padded_seconds: float  # padding included
     seed: int = 0  # for what is drawn for the batch as a whole
+    speakers: list[str] = field(default_factory=list)  # an utterance of nobody known is its own speaker
 
     def to(self, device: torch.device) -> Batch:
         return replace(

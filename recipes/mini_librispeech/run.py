@@ -22,5 +22,5 @@ def prepare(_: None, data: Path) -> Summary:
 
 
 if __name__ == "__main__":
-    text = TextModel(order=4, texts=TEXTS, words=60_000)
+    text = TextModel(order=4, texts=TEXTS, words=60_000, warps=(0.88, 0.94, 1.0, 1.06, 1.12))
     main(prepare, Path(__file__).resolve().parent, __doc__, language_model=text, splits=("dev", "test"))

@@ -242,10 +242,13 @@ def test_evaluate_says_what_it_decoded_with(spoken: Path, tmp_path: Path) -> Non
         "beam_threshold": 80.0,
         "token_threshold": 40.0,
         "lm_unit": "word",
+        "warps": [0.999, 1.001],
     }
     assert values.keys() == {field.name for field in fields(BeamOptions)}
     assert not values.items() & to_dict(BeamOptions()).items()
-    options = [word for name, value in values.items() for word in ("--" + name.replace("_", "-"), str(value))]
+    options = [
+        word for name, value in values.items() for word in ("--" + name.replace("_", "-"), str(value).strip("[]"))
+    ]
     words = ["--lm", "lm.arpa", "--lexicon", "lexicon.txt", "--hotwords", "hot.txt"]
     scores, rows = evaluated(spoken, tmp_path, *options, *words)
     named = {"lm": "lm.arpa", "lexicon": "lexicon.txt", "hotwords": "hot.txt"}
