@@ -110,6 +110,8 @@ def beam_decoder(
 
     Phones without a lexicon have that of their training.
     """
+    if options is not None and options.warps and model.config.features.kind != "fbank":
+        raise InputError("warps are of the mel axis, which mfcc does not have", where="warps")
     own = model.tokenizer.lexicon if isinstance(model.tokenizer, PhoneTokenizer) else None
     return CtcBeamDecoder(
         model.tokenizer.tokens,
@@ -149,8 +151,6 @@ def decoding_for(
         return greedy_decoding(model)
     options = with_options(model.decoding or BeamOptions(), changes)
     decoder = beam_decoder(model, lm=lm, lexicon=lexicon, hotwords=hotwords, options=options)
-    if options.warps and model.config.features.kind != "fbank":
-        raise InputError("warps are of the mel axis, which mfcc does not have", where="warps")
     if options.prior_weight and model.log_prior is None:
         log.warning("%s: the model has no prior of its tokens: prior_weight means nothing", model.name)
     files = {"lm": lm or model.lm, "lexicon": lexicon or model.lexicon, "hotwords": hotwords}

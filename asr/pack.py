@@ -1,4 +1,4 @@
-"""A model made small, to be shipped: weights of fewer bits, a pruned language model, a lexicon of its words."""
+"""A model made small, to be shipped: weights of fewer bits, a pruned language model."""
 
 from __future__ import annotations
 
@@ -39,6 +39,8 @@ def pack(
     if Path(out).resolve() == source.resolve():
         raise InputError("is the model itself", where=out, remedy="name another folder")
     loaded = load_model(source)
+    if lm_size is not None and loaded.lm is None:
+        raise InputError("has no language model to prune", where=source, remedy="leave lm_size out")
     text = read_text(card if card is not None else source / "README.md")
     with tempfile.TemporaryDirectory() as folder:
         if lm_size is not None and loaded.lm is not None:

@@ -87,7 +87,7 @@ def tune(
     lexicon: str | Path | None = None,
     head: str | None = None,
     unit: Unit | None = None,
-    warps: Sequence[float] = (),
+    warps: Sequence[float] | None = None,
     batch_seconds: float = 120.0,
     num_workers: int = 0,
     progress: Callable[[int, int | None], None] = lambda done, total: None,
@@ -102,7 +102,7 @@ def tune(
         head: That which is tuned, where the model has several; the first where None.
         unit: Whether errors are counted in words or characters; words where None, if spaces separate them.
         warps: Of the mel axis, tried at the end, and kept if the error is lower by a hundredth: searching takes as many
-            times as long. None where empty.
+            times as long. Those of the folder where None.
         progress: Is told the decodings that are done, and the most that there can be.
 
     Raises:
@@ -115,9 +115,9 @@ def tune(
             "comes with the package and stays as it is", where=model, remedy=f"copy {folder} and tune that"
         )
     start = loaded.decoding or BeamOptions()
-    decoder = beam_decoder(loaded, lm=lm, lexicon=lexicon, options=start)  # what does not fit is told at once
-    wanted = replace(start, warps=tuple(warps))
+    wanted = start if warps is None else replace(start, warps=tuple(warps))
     start = replace(start, warps=())
+    decoder = beam_decoder(loaded, lm=lm, lexicon=lexicon, options=wanted)  # what does not fit is told at once
     logits, references = _log_probs(
         loaded, cuts, {1.0, *wanted.warps}, batch_seconds=batch_seconds, num_workers=num_workers
     )
@@ -135,7 +135,12 @@ def tune(
     if unit not in ("words", "characters") or (unit == "words" and not loaded.has_words):
         raise InputError(f"errors cannot be counted in {unit}", where=model, remedy="count them in characters")
     trials: dict[BeamOptions, Trial] = {}
-    total = math.prod(len(GRID[name]) for name in tuned if name in GRID) + 6 * len(tuned) * 2 + len(BEAMS) + bool(warps)
+    total = (
+        math.prod(len(GRID[name]) for name in tuned if name in GRID)
+        + 6 * len(tuned) * 2
+        + len(BEAMS)
+        + bool(wanted.warps)
+    )
 
     def decode(options: BeamOptions) -> list[Hypothesis]:
         ways = [_decode(decoder, options, logits[warp]) for warp in options.warps or (1.0,)]
