@@ -266,10 +266,10 @@ def load_model(model: str | Path, *, head: str | None = None) -> Model:
     trained_on = weights.pop("trained_on", None)
     recognizer.load_state_dict(weights, assign=True)
     recognizer.eval().requires_grad_(False)
-    path = folder.resolve()  # exp/fsdd/model is called fsdd
-    name = path.parent.name if path.name == "model" else path.name
     main = heads.pop(config.kinds[0])
-    loaded = Model(recognizer, config=config, name=name, trained_on=trained_on, others=heads, **vars(main))
+    loaded = Model(
+        recognizer, config=config, name=model_name(folder), trained_on=trained_on, others=heads, **vars(main)
+    )
     if head is not None:
         loaded.use_head(head)
     return loaded
@@ -282,6 +282,12 @@ def _read_token_lm(path: Path, tokenizer: Tokenizer) -> NgramModel:
     except InputError as e:
         raise InputError(str(e), where=path) from e
     return model
+
+
+def model_name(folder: Path) -> str:
+    """What a model folder is called: exp/fsdd/model is fsdd."""
+    path = folder.resolve()
+    return path.parent.name if path.name == "model" else path.name
 
 
 def find_model(model: str | Path) -> Path:

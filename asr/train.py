@@ -62,6 +62,7 @@ class TrainConfig:
     average_best: int = 0  # epochs whose weights are averaged at the end, and kept where that is better on dev
     patience: int = 10  # epochs without a better dev error before stopping; 0: never
     seed: int = 1
+    init_from: str = ""  # a trained model, whose encoder and known tokens are where training begins
     num_workers: int = 0  # processes that read audio; 0: the training process itself
     checkpoint_minutes: float = 5.0  # between checkpoints; there is one at the end of each epoch, too
     device: Literal["auto", "cpu", "gpu"] = "auto"

@@ -22,7 +22,17 @@ from asr.errors import InputError
 from asr.evaluate import fit_speakers, recognize, score_unit
 from asr.files import remove_leftovers, write_text
 from asr.lm.ngram import NgramModel
-from asr.model_folder import Head, Model, load_model, save_model, update_model, utterance_keys
+from asr.model_folder import (
+    PRETRAINED,
+    Head,
+    Model,
+    find_model,
+    load_model,
+    model_name,
+    save_model,
+    update_model,
+    utterance_keys,
+)
 from asr.models.ctc_crf import estimate_tokens, token_numbers
 from asr.models.recognizer import ModelConfig, build_recognizer
 from asr.monitor import LogMonitor, Monitor, SilentMonitor, Validation, duration_words
@@ -35,6 +45,7 @@ from asr.score import score
 from asr.text import TextNormalizer, has_word_spaces
 from asr.tokenizer import PhoneTokenizer, PieceTokenizer, Tokenizer, train_tokenizer, training_lexicon
 from asr.train import TrainConfig, TrainResult, train
+from asr.warm_start import take_weights
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
@@ -98,7 +109,7 @@ def _train_recognizer(
     model = new_model(config, training, name=out_dir.name, monitor=monitor)
     run = {
         "data": str(data_dir.resolve()),
-        "data_sha256": _digest(training, dev, folder_files(config.augment), _what_is_learnt(model)),
+        "data_sha256": _digest(training, dev, folder_files(config.augment), _what_is_learnt(model), *_begun(config)),
         "batches_per_step": group,
     }
     described = {"run": {**run, **facts}, **to_dict(config)}
@@ -112,7 +123,8 @@ def _train_recognizer(
             _check_data(config, data_dir, training, dev, monitor)
     training = _sayable(model, training, monitor)
     _learn_words(config, model, dev)
-    model.trained_on = utterance_keys((u.id, u.duration) for u in training)
+    learnt = utterance_keys((u.id, u.duration) for u in training)
+    model.trained_on = learnt if model.trained_on is None else torch.cat([learnt, model.trained_on]).unique()
     if not resumed:
         fit_normalizer(config, model, training)
         if fabric.is_global_zero:
@@ -132,7 +144,9 @@ def _train_recognizer(
         return _validate(fabric, model, dev, config)
 
     def save_best(validation: Validation, epochs: str) -> None:
-        save_model(out_dir / "model", model, _card(model, data_dir, training, dev, validation, epochs, facts))
+        save_model(
+            out_dir / "model", model, _card(model, data_dir, training, dev, validation, epochs, facts, config.init_from)
+        )
 
     result = train(fabric, recognizer, batches, validate, save_best, config, out_dir, monitor)
     if fabric.is_global_zero:
@@ -260,18 +274,24 @@ def resolve(config: TrainConfig, training: Sequence[Utterance]) -> TrainConfig:
     tokenizer = config.model.tokenizer
     if tokenizer.lexicon:
         tokenizer = replace(tokenizer, lexicon=str(Path(tokenizer.lexicon).resolve()))
-    return replace(config, model=replace(config.model, text=text, tokenizer=tokenizer))
+    start = config.init_from
+    if start and find_model(start).parent != PRETRAINED:
+        start = str(Path(start).resolve())
+    return replace(config, model=replace(config.model, text=text, tokenizer=tokenizer), init_from=start)
 
 
 def new_model(config: TrainConfig, training: Sequence[Utterance], *, name: str, monitor: Monitor) -> Model:
-    """A model as configured and resolved, with random weights drawn from the seed."""
+    """A model as configured and resolved: random weights drawn from the seed, or those it is to begin with."""
     tokenizers = _tokenizers(config, training, monitor)
     torch.manual_seed(config.seed)
     recognizer = build_recognizer(config.model, {kind: len(tokenizer) for kind, tokenizer in tokenizers.items()})
     main, *others = tokenizers
     models = _token_models(config.model, tokenizers, training)
     heads = {kind: Head(tokenizers[kind], models.get(kind)) for kind in others}
-    return Model(recognizer, tokenizers[main], config.model, name=name, token_lm=models.get(main), others=heads)
+    model = Model(recognizer, tokenizers[main], config.model, name=name, token_lm=models.get(main), others=heads)
+    if config.init_from:
+        monitor.note(take_weights(model, config.init_from))
+    return model
 
 
 def fit_normalizer(config: TrainConfig, model: Model, training: Sequence[Utterance]) -> None:
@@ -323,6 +343,13 @@ def _batches(config: TrainConfig, model: Model, utterances: Sequence[Utterance],
 def _digest(*parts: Sequence[object]) -> str:
     """Of the utterances and files that a run depends on."""
     return hashlib.sha256(repr(parts).encode("utf-8", "backslashreplace")).hexdigest()[:16]
+
+
+def _begun(config: TrainConfig) -> list[str]:
+    """Of the weights that training begins with, where they are another model's."""
+    if not config.init_from:
+        return []
+    return [hashlib.sha256((find_model(config.init_from) / "model.safetensors").read_bytes()).hexdigest()]
 
 
 def _what_is_learnt(model: Model) -> list[object]:
@@ -435,14 +462,16 @@ def _card(
     validation: Validation,
     epochs: str,
     facts: dict[str, Any],
+    start: str,
 ) -> str:
     hours = sum(u.duration for u in training) / 3600
     speakers = len({u.speaker for u in training if u.speaker})
+    begun = f" Training began with the weights of {model_name(find_model(start))}." if start else ""
     return f"""# {model.name}
 
 A speech recogniser trained with Kikitori.
 
-- Training data: {data_dir.name}, {len(training)} utterances, {hours:.2f} h, {speakers or "unknown"} speakers.
+- Training data: {data_dir.name}, {len(training)} utterances, {hours:.2f} h, {speakers or "unknown"} speakers.{begun}
 - Dev error ({len(dev)} utterances, which chose {epochs}): {validation.summary}.
 - Audio: {model.recognizer.sample_rate} Hz. Tokens: {_sizes(model)}, blanks included.
 - Trained by `{facts["command"]}`, commit {facts["commit"] or "unknown"}, on {facts["hardware"]}.
