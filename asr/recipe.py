@@ -40,6 +40,7 @@ class TextModel:
     warps: tuple[float, ...] = ()  # of the mel axis, that are tried; kept where they are better on dev
     closed: bool = False  # nothing can be heard but its words
     words: int | None = None  # the most frequent ones, so many; of phones, those that can be heard
+    like: Path | None = None  # a run whose language model, lexicon and options of decoding are taken instead
 
 
 def main(
@@ -145,11 +146,12 @@ def run(
 
 def add_language_model(out: Path, data: Path, settings: TextModel, steps: _Steps | None = None) -> None:
     """Gives the run's model an n-gram model, of phones a lexicon, and the decoding options that are best on dev."""
+    from asr.files import read_text
     from asr.lexicon import Lexicon, write_lexicon
     from asr.lm.corpus import read_corpus
     from asr.lm.estimate import EstimateOptions, estimate_ngram
     from asr.lm.ngram import read_ngram, save_ngram
-    from asr.model_folder import load_model
+    from asr.model_folder import load_model, save_model
     from asr.pronunciations import pronounce
     from asr.tokenizer import PhoneTokenizer
     from asr.tune import tune
@@ -157,6 +159,11 @@ def add_language_model(out: Path, data: Path, settings: TextModel, steps: _Steps
     steps = steps or _Steps(out)
     model = load_model(out / "model")
     if model.lm is not None:
+        return
+    if settings.like is not None:
+        other = load_model(settings.like)
+        model.lm, model.lexicon, model.decoding = other.lm, other.lexicon, other.decoding
+        save_model(out / "model", model, read_text(out / "model" / "README.md"))
         return
     path, lexicon = out / "lm.safetensors", None
     if not path.is_file():

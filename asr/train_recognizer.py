@@ -124,7 +124,7 @@ def _train_recognizer(
     training = _sayable(model, training, monitor)
     _learn_words(config, model, dev)
     learnt = utterance_keys((u.id, u.duration) for u in training)
-    model.trained_on = learnt if model.trained_on is None else torch.cat([learnt, model.trained_on]).unique()
+    model.trained_on = learnt if model.trained_on is None else torch.unique(torch.cat([learnt, model.trained_on]))
     if not resumed:
         fit_normalizer(config, model, training)
         if fabric.is_global_zero:

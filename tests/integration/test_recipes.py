@@ -18,6 +18,8 @@ from helpers import spelled, spelled_texts
 
 from asr.data import read_cuts
 from asr.lm.ngram import read_ngram
+from asr.model_folder import load_model
+from asr.recipe import TextModel, run as recipes_run
 
 RECIPES = Path(__file__).parents[2] / "recipes"
 CONFIG = """
@@ -73,6 +75,20 @@ def test_from_the_corpus_to_its_figures(home: Path, tmp_path: Path) -> None:
     second = run("mboshi", home, *arguments)
     assert second.stdout == first.stdout
     assert times == {path: path.stat().st_mtime_ns for path in (tmp_path / "exp" / "model").iterdir()}
+
+    # Another run takes its language model and its options.
+    longer = tmp_path / "longer.yaml"
+    longer.write_text(f"{CONFIG}init_from: {tmp_path / 'exp'}\n")
+    like = TextModel(like=tmp_path / "exp")
+    found = recipes_run(lambda _, data: data, longer, tmp_path / "data", tmp_path / "more", like)
+    assert set(found["scores"]) == {"test-greedy", "test-3-gram"}
+    assert "tune" not in found["seconds"]
+    assert found["settings"]["init_from"] == str(tmp_path / "exp")
+    ours, theirs = load_model(tmp_path / "more"), load_model(tmp_path / "exp")
+    assert ours.decoding == theirs.decoding
+    assert ours.decoding is not None
+    for name in ("lm.safetensors", "tokens.txt"):
+        assert (tmp_path / "more" / "model" / name).read_bytes() == (tmp_path / "exp" / "model" / name).read_bytes()
 
 
 def test_a_corpus_that_is_not_there_gets_a_word(tmp_path: Path) -> None:
