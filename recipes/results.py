@@ -216,14 +216,16 @@ def history(root: Path) -> list[str] | None:
 def pages(root: Path, found: Mapping[str, Sequence[Result]]) -> dict[Path, str]:
     """The text of each page: a whole one, and READMEs with what is between their marks."""
     parts = {root / "README.md": short_table(found)}
+    unmeasured = []  # a recipe whose README has no place for results is not meant to have any
     for recipe, results in found.items():
         readme = root / "recipes" / recipe / "README.md"
         if readme.is_file() and (results or BEGIN in read_text(readme)):
+            unmeasured += [] if results else [recipe]
             more = f"By speaker, and how it was made: [{PAGE}](../../{PAGE}#{recipe})."
             parts[readme] = "\n\n".join([*tables(results), more]) if results else NOTHING
     sections = [section(recipe, results) for recipe, results in found.items() if results]
-    others = ", ".join(recipe for recipe, results in found.items() if not results)
-    sections += [f"## Others\n\nRecipes of which no run is published yet: {others}.\n"] if others else []
+    others = f"## Others\n\nRecipes of which no run is published yet: {', '.join(unmeasured)}.\n"
+    sections += [others] if unmeasured else []
     texts = {root / PAGE: "\n".join([HEAD, *sections])}
     for path, part in parts.items():
         before, _, rest = read_text(path).partition(BEGIN)

@@ -287,8 +287,10 @@ def test_over_seeds_and_speakers_left_out(checkout: Checkout) -> None:
 def test_a_recipe_without_the_usual_run_shows_its_first_and_one_without_any_none(checkout: Checkout) -> None:
     for name, errors in (("blstm-b", 13), ("blstm-a", 12), ("blstm-0-without-ann", 14)):
         checkout.put(checkout.result(errors), name)
-    (checkout.root / "recipes" / "other").mkdir()
-    (checkout.root / "recipes" / "other" / "run.py").touch()
+    for name, readme in (("other", "<!-- results -->\n<!-- /results -->\n"), ("a_model", "No place for results.\n")):
+        (checkout.root / "recipes" / name).mkdir()
+        (checkout.root / "recipes" / name / "run.py").touch()
+        (checkout.root / "recipes" / name / "README.md").write_text(readme)
     short, _, page = checkout.written()
     assert short.count("docs/results.md#") == 1
     assert "| [demo](docs/results.md#demo) | 1.24 h | `test` | WER 6.00 % (3.00 to 12.00) | 2 min | " in short
