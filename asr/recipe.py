@@ -110,8 +110,14 @@ def run(
     language_model: TextModel | None = None,
     splits: Sequence[str] = ("test",),
     seed: int | None = None,
+    settings: Sequence[str] = (),
 ) -> dict[str, Any]:
-    """All of a recipe; what results.json holds."""
+    """All of a recipe; what results.json holds.
+
+    Args:
+        seed: Instead of the configuration's.
+        settings: KEY=VALUE, which win over the configuration.
+    """
     from asr.config import read_config
     from asr.evaluate import evaluate
     from asr.files import write_json
@@ -124,7 +130,7 @@ def run(
     with steps("prepare"):
         log.info("%s", prepare(None, data))
     if not is_finished(out):
-        words = [] if seed is None else [f"seed={seed}"]
+        words = [*settings, *([] if seed is None else [f"seed={seed}"])]
         train_recognizer(read_config(TrainConfig, config, words), data, out)
     ways: dict[str, dict[str, Any]] = {"greedy": {"greedy": True}}
     if language_model is not None:

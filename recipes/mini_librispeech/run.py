@@ -15,6 +15,7 @@ from data_prep import librispeech
 from data_prep.manifest import Summary
 
 TEXTS = ("lm-text/lm_text_en.txt", "librispeech-lm-norm.txt.gz")  # the second is OpenSLR 11's
+WORDS = TextModel(order=4, texts=TEXTS, words=60_000, warps=(0.88, 0.94, 1.0, 1.06, 1.12))
 
 
 def prepare(_: None, data: Path) -> Summary:
@@ -22,5 +23,4 @@ def prepare(_: None, data: Path) -> Summary:
 
 
 if __name__ == "__main__":
-    text = TextModel(order=4, texts=TEXTS, words=60_000, warps=(0.88, 0.94, 1.0, 1.06, 1.12))
-    main(prepare, Path(__file__).resolve().parent, __doc__, language_model=text, splits=("dev", "test"))
+    main(prepare, Path(__file__).resolve().parent, __doc__, language_model=WORDS, splits=("dev", "test"))
