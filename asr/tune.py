@@ -5,13 +5,14 @@ The network runs once; then its log-probabilities are decoded some hundred times
 
 from __future__ import annotations
 
+import itertools
 import logging
 import math
 import shutil
 import time
 from collections.abc import Callable, Collection, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +40,7 @@ GRID: dict[str, tuple[float, ...]] = {
     "prior_weight": (0.0, 0.3, 0.6, 0.9),
 }
 STEPS = {"lm_weight": 0.2, "word_score": 0.75, "prior_weight": 0.15, "unk_score": 2.5, "unk_letter_score": 0.5}
+LIMITS = {"lm_weight": (0.0, math.inf), "prior_weight": (0.0, math.inf), "unk_letter_score": (-math.inf, 0.0)}
 SEARCH_BEAM = 200  # while weights are searched; of phones and 60,000 words, 50 hypotheses are far too few
 BEAMS = (10, 25, 50, 100, 200, 400, 800, 1600)
 WORTH = 0.01  # of the error rate: what a larger beam has to bring
@@ -114,93 +116,120 @@ def tune(
         raise InputError(
             "comes with the package and stays as it is", where=model, remedy=f"copy {folder} and tune that"
         )
-    start = loaded.decoding or BeamOptions()
-    wanted = start if warps is None else replace(start, warps=tuple(warps))
-    start = replace(start, warps=())
-    decoder = beam_decoder(loaded, lm=lm, lexicon=lexicon, options=wanted)  # what does not fit is told at once
-    logits, references = _log_probs(
-        loaded, cuts, {1.0, *wanted.warps}, batch_seconds=batch_seconds, num_workers=num_workers
-    )
-    tuned = ["word_score"]
-    if decoder.lm is not None:
-        tuned = ["lm_weight", "word_score"]
-        tuned += ["unk_score"] if decoder.has_unknown_words else []
-        tuned += ["unk_letter_score"] if decoder.spells_words else []
-    if loaded.log_prior is not None:
-        tuned.append("prior_weight")
-    else:
-        log.warning("%s has no prior of its tokens (training keeps one): prior_weight is left alone", folder)
-
     unit = unit or ("words" if loaded.has_words else "characters")
     if unit not in ("words", "characters") or (unit == "words" and not loaded.has_words):
         raise InputError(f"errors cannot be counted in {unit}", where=model, remedy="count them in characters")
-    trials: dict[BeamOptions, Trial] = {}
-    total = (
-        math.prod(len(GRID[name]) for name in tuned if name in GRID)
-        + 6 * len(tuned) * 2
-        + len(BEAMS)
-        + bool(wanted.warps)
-    )
+    start = loaded.decoding or BeamOptions()
+    warps = start.warps if warps is None else tuple(warps)
+    # What does not fit is told at once.
+    decoder = beam_decoder(loaded, lm=lm, lexicon=lexicon, options=replace(start, warps=warps))
+    logits, references = _log_probs(loaded, cuts, {1.0, *warps}, batch_seconds=batch_seconds, num_workers=num_workers)
+    if loaded.log_prior is None:
+        log.warning("%s has no prior of its tokens (training keeps one): prior_weight is left alone", folder)
+    weights = [name for name, usable in _weights(decoder, loaded).items() if usable]
+    most = math.prod(len(GRID[name]) for name in weights if name in GRID) + 12 * len(weights) + len(BEAMS) + bool(warps)
+    tried = _Trials(decoder, logits, references, unit, replace(start, nbest=1, warps=()), progress, most)
+    best = _climb(tried, weights, _best_of_grid(tried, weights))
+    best = _least_beam(tried, best)
+    if warps:
+        warped = tried(replace(best.options, warps=warps))
+        best = warped if warped.error <= best.error * (1 - WORTH) else best
+    temperature, entropy = _temperature(tried.decode, best.options, references)
+    options = replace(best.options, temperature=temperature, nbest=start.nbest)
+    result = score(references, [hypothesis.text for hypothesis in tried.decode(options)], unit=unit)
+    progress(len(tried.trials), len(tried.trials))
 
-    def decode(options: BeamOptions) -> list[Hypothesis]:
-        ways = [_decode(decoder, options, logits[warp]) for warp in options.warps or (1.0,)]
+    loaded.decoding = options
+    _keep(folder, loaded, decoder if lm is not None else None, lexicon)
+    return Tuning(options, result, tuple(tried.trials.values()), entropy, time.perf_counter() - started)
+
+
+def _weights(decoder: CtcBeamDecoder, model: Model) -> dict[str, bool]:
+    """The options that are weights, and whether they mean anything to this decoder."""
+    return {
+        "lm_weight": decoder.lm is not None,
+        "word_score": True,
+        "unk_score": decoder.lm is not None and decoder.has_unknown_words,
+        "unk_letter_score": decoder.lm is not None and decoder.spells_words,
+        "prior_weight": model.log_prior is not None,
+    }
+
+
+@dataclass
+class _Trials:
+    """Decodes the dev set with options, once with each. Callable: options -> Trial."""
+
+    decoder: CtcBeamDecoder
+    log_probs: dict[float, list[npt.NDArray[np.float32]]]  # of each warp
+    references: list[str]
+    unit: Unit
+    start: BeamOptions
+    progress: Callable[[int, int | None], None]
+    most: int
+    trials: dict[BeamOptions, Trial] = field(default_factory=dict)
+
+    def __call__(self, options: BeamOptions) -> Trial:
+        if options not in self.trials:
+            texts = [hypothesis.text for hypothesis in self.decode(options)]
+            self.trials[options] = Trial(options, score(self.references, texts, unit=self.unit).error.rate)
+            self.progress(len(self.trials), max(self.most, len(self.trials) + 1))
+        return self.trials[options]
+
+    def decode(self, options: BeamOptions) -> list[Hypothesis]:
+        """The best hypothesis of each utterance; of several warps, the one of the best score."""
+        decoder = self.decoder.with_options(**vars(options))
+        ways = [[nbest[0] for nbest in decoder.decode_each(self.log_probs[warp])] for warp in options.warps or (1.0,)]
         return [max(several, key=lambda hypothesis: hypothesis.score) for several in zip(*ways, strict=True)]
 
-    def tried(**changes: Any) -> Trial:
-        options = replace(start, nbest=1, **changes)
-        if options not in trials:
-            texts = [hypothesis.text for hypothesis in decode(options)]
-            trials[options] = Trial(options, score(references, texts, unit=unit).error.rate)
-            progress(len(trials), max(total, len(trials) + 1))
-        return trials[options]
 
-    best = tried(beam_size=SEARCH_BEAM)
-    grid: list[dict[str, Any]] = [{}]
-    for name in tuned:
-        if name in GRID:
-            grid = [{**point, name: value} for point in grid for value in GRID[name]]
-    for point in grid:
-        best = _better(best, tried(beam_size=SEARCH_BEAM, **point))
+def _best_of_grid(tried: _Trials, weights: Sequence[str]) -> Trial:
+    """The best of all of GRID with all, and of where one starts."""
+    names = [name for name in weights if name in GRID]
+    start = replace(tried.start, beam_size=SEARCH_BEAM)
+    best = tried(start)
+    for values in itertools.product(*(GRID[name] for name in names)):
+        point: dict[str, Any] = dict(zip(names, values, strict=True))
+        best = _better(best, tried(replace(start, **point)))
+    return best
+
+
+def _climb(tried: _Trials, weights: Sequence[str], best: Trial) -> Trial:
+    """The best of the neighbourhood, weight by weight, for as long as one is better; then in steps of half the size."""
     for scale in (1.0, 0.5):
         improved = True
         while improved:
             improved = False
-            for name in tuned:
-                for sign in (-1, 1):
-                    value = round(getattr(best.options, name) + sign * scale * STEPS[name], 4)
-                    if (name in ("lm_weight", "prior_weight") and value < 0) or (
-                        name == "unk_letter_score" and value > 0
-                    ):
-                        continue
-                    here = {each: getattr(best.options, each) for each in tuned}
-                    found = tried(beam_size=SEARCH_BEAM, **{**here, name: value})
+            for name, sign in itertools.product(weights, (-1, 1)):
+                value = round(getattr(best.options, name) + sign * scale * STEPS[name], 4)
+                low, high = LIMITS.get(name, (-math.inf, math.inf))
+                if low <= value <= high:
+                    step: dict[str, Any] = {name: value}
+                    found = tried(replace(best.options, **step))
                     improved |= found.error < best.error
                     best = _better(best, found)
-    weights = {name: getattr(best.options, name) for name in tuned}
-    by_beam = [tried(beam_size=beam, **weights) for beam in BEAMS]
-    least = min(trial.error for trial in by_beam)
-    best = next(trial for trial in by_beam if trial.error <= least * (1 + WORTH))
-    if wanted.warps:
-        warped = tried(beam_size=best.options.beam_size, **weights, warps=wanted.warps)
-        best = warped if warped.error <= best.error * (1 - WORTH) else best
-    temperature, entropy = _temperature(decode, best.options, references)
-    options = replace(best.options, temperature=temperature, nbest=start.nbest)
-    result = score(references, [hypothesis.text for hypothesis in decode(options)], unit=unit)
-    progress(len(trials), len(trials))
+    return best
 
-    loaded.decoding = options
+
+def _least_beam(tried: _Trials, best: Trial) -> Trial:
+    """The smallest beam that is about as good as any."""
+    by_beam = [tried(replace(best.options, beam_size=beam)) for beam in BEAMS]
+    least = min(trial.error for trial in by_beam)
+    return next(trial for trial in by_beam if trial.error <= least * (1 + WORTH))
+
+
+def _keep(folder: Path, model: Model, decoder: CtcBeamDecoder | None, lexicon: str | Path | None) -> None:
+    """Writes the model's options into its folder, with the language model of a decoder and the lexicon, if given."""
 
     def own(name: str) -> Path:
-        return folder / head_file(loaded.config, loaded.recognizer.main, name)
+        return folder / head_file(model.config, model.recognizer.main, name)
 
     with ExitStack() as stack:  # all is on the disk before anything takes its place
-        if lm is not None and decoder.lm is not None:
+        if decoder is not None and decoder.lm is not None:
             stack.callback(own("lm.lmz").unlink, missing_ok=True)
             save_ngram(decoder.lm, stack.enter_context(atomic_path(own("lm.safetensors"))))
         if lexicon is not None:
             shutil.copyfile(lexicon, stack.enter_context(atomic_path(own("lexicon.txt"))))
-        update_model(folder, loaded)
-    return Tuning(options, result, tuple(trials.values()), entropy, time.perf_counter() - started)
+        update_model(folder, model)
 
 
 def _better(a: Trial, b: Trial) -> Trial:
@@ -236,12 +265,6 @@ def _log_probs(
                 found.setdefault(key, ({}, batch.texts[i]))[0][warp] = log_probs[i, : lens[i]].numpy().copy()
     ordered = [found[u.id] for u in sorted(utterances, key=lambda u: -u.duration)]
     return {warp: [x[warp] for x, _ in ordered] for warp in warps}, [text for _, text in ordered]
-
-
-def _decode(
-    decoder: CtcBeamDecoder, options: BeamOptions, log_probs: Sequence[npt.NDArray[np.float32]]
-) -> list[Hypothesis]:
-    return [nbest[0] for nbest in decoder.with_options(**vars(options)).decode_each(log_probs)]
 
 
 def _temperature(
