@@ -36,6 +36,7 @@ class TextModel:
     order: int = 3
     # files below $ASR_DATA, of which the first that is there is taken; none: the training texts
     texts: tuple[str, ...] = ()
+    tokens: bool = False  # it is of the recogniser's tokens, even where its texts have words
     unit: Unit | None = None  # that errors are counted in while weights are searched; None: words, if there are any
     warps: tuple[float, ...] = ()  # of the mel axis, that are tried; kept where they are better on dev
     closed: bool = False  # nothing can be heard but its words
@@ -175,7 +176,7 @@ def add_language_model(out: Path, data: Path, settings: TextModel, steps: _Steps
     if not path.is_file():
         with steps("language model"):
             where, texts = _texts(settings, data)
-            corpus = read_corpus(_sentences(texts, model), settings.words, where=where)
+            corpus = read_corpus(_sentences(texts, model, settings.tokens), settings.words, where=where)
             save_ngram(estimate_ngram(corpus, EstimateOptions(order=settings.order)), path)
     if isinstance(model.tokenizer, PhoneTokenizer) and settings.texts:
         lexicon = out / "lexicon.txt"
@@ -190,6 +191,7 @@ def add_language_model(out: Path, data: Path, settings: TextModel, steps: _Steps
         write_lexicon(Lexicon.spelled(word for word in read_ngram(path).words if not word.startswith("<")), lexicon)
     with steps("tune"):
         options: dict[str, Any] = {"lm": path, "lexicon": lexicon, "unit": settings.unit, "warps": settings.warps}
+        options["lm_unit"] = "token" if settings.tokens else None
         tuned = tune(out / "model", data / "cuts_dev.jsonl.gz", **options)
     log.info("dev, tuned in %d decodings: %s", len(tuned.trials), tuned.score)
 
@@ -209,11 +211,11 @@ def _texts(settings: TextModel, data: Path) -> tuple[Path, Iterator[str]]:
     return cuts, (utterance.text for utterance in read_cuts(cuts))
 
 
-def _sentences(texts: Iterable[str], model: Model) -> Iterator[str | list[str]]:
-    """Texts as the model writes them; where no spaces separate words, tokens are what a language model is of."""
+def _sentences(texts: Iterable[str], model: Model, tokens: bool) -> Iterator[str | list[str]]:
+    """Texts as the model writes them; or their tokens, if asked for, and where no spaces part words."""
     normalize, tokenizer = model.normalizer(), model.tokenizer
     for text in map(normalize, texts):
-        yield text if model.has_words else [tokenizer.tokens[i] for i in tokenizer.encode_known(text)[0]]
+        yield text if model.has_words and not tokens else [tokenizer.tokens[i] for i in tokenizer.encode_known(text)[0]]
 
 
 def results(config: Path, data: Path, out: Path, names: Sequence[str]) -> dict[str, Any]:

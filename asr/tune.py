@@ -21,7 +21,7 @@ import numpy.typing as npt
 import torch
 
 from asr.data import load_batches, read_cuts
-from asr.decode.ctc_beam import BeamOptions, CtcBeamDecoder
+from asr.decode.ctc_beam import BeamOptions, CtcBeamDecoder, LmUnit
 from asr.decoding import beam_decoder
 from asr.errors import InputError
 from asr.evaluate import fit_speakers
@@ -90,6 +90,7 @@ def tune(
     head: str | None = None,
     unit: Unit | None = None,
     warps: Sequence[float] | None = None,
+    lm_unit: LmUnit | None = None,
     batch_seconds: float = 120.0,
     num_workers: int = 0,
     progress: Callable[[int, int | None], None] = lambda done, total: None,
@@ -105,6 +106,8 @@ def tune(
         unit: Whether errors are counted in words or characters; words where None, if spaces separate them.
         warps: Of the mel axis, tried at the end, and kept if the error is lower by a hundredth: searching takes as many
             times as long. Those of the folder where None.
+        lm_unit: Whether the language model is over words or over tokens, where these have spaces too; as the folder has
+            it where None.
         progress: Is told the decodings that are done, and the most that there can be.
 
     Raises:
@@ -121,6 +124,7 @@ def tune(
         raise InputError(f"errors cannot be counted in {unit}", where=model, remedy="count them in characters")
     start = loaded.decoding or BeamOptions()
     warps = start.warps if warps is None else tuple(warps)
+    start = replace(start, warps=(), lm_unit=lm_unit or start.lm_unit)
     # What does not fit is told at once.
     decoder = beam_decoder(loaded, lm=lm, lexicon=lexicon, options=replace(start, warps=warps))
     logits, references = _log_probs(loaded, cuts, {1.0, *warps}, batch_seconds=batch_seconds, num_workers=num_workers)
@@ -128,7 +132,7 @@ def tune(
         log.warning("%s has no prior of its tokens (training keeps one): prior_weight is left alone", folder)
     weights = [name for name, usable in _weights(decoder, loaded).items() if usable]
     most = math.prod(len(GRID[name]) for name in weights if name in GRID) + 12 * len(weights) + len(BEAMS) + bool(warps)
-    tried = _Trials(decoder, logits, references, unit, replace(start, nbest=1, warps=()), progress, most)
+    tried = _Trials(decoder, logits, references, unit, replace(start, nbest=1), progress, most)
     best = _climb(tried, weights, _best_of_grid(tried, weights))
     best = _least_beam(tried, best)
     if warps:

@@ -39,6 +39,8 @@ from asr.transcript import Hypothesis, Word
 if TYPE_CHECKING:
     from torch import Tensor
 
+LmUnit = Literal["auto", "word", "token"]
+
 
 log = logging.getLogger(__name__)
 
@@ -78,7 +80,7 @@ class BeamOptions:
     # factors that the mel axis is stretched by: all are heard, and that with the best score counts (test-time
     # vocal-tract normalisation); empty: as it is
     warps: tuple[float, ...] = ()
-    lm_unit: Literal["auto", "word", "token"] = "auto"  # what the model is over; auto: tokens if nothing ends words
+    lm_unit: LmUnit = "auto"  # what the model is over; auto: tokens if nothing ends words
 
     def __post_init__(self) -> None:
         for name, low in (("beam_size", 0), ("nbest", 1)):

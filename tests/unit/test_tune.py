@@ -133,6 +133,28 @@ def test_letters_may_count_instead_of_words(folder: Path, cuts: Path, lm: Path) 
         tune(folder, cuts, unit="phones")
 
 
+def test_a_model_of_letters_where_words_have_spaces(folder: Path, cuts: Path, tmp_path: Path) -> None:
+    text = tmp_path / "text.txt"
+    text.write_text("".join(f"{line}\n" for line in spelled_texts(400, seed=9)))
+    lm = tmp_path / "letters.arpa"
+    made = CliRunner().invoke(
+        app, ["lm", "train", str(text), str(lm), "--model", str(folder), "--unit", "token", "--order", "4"]
+    )
+    assert made.exit_code == 0, made.output
+    greedy = evaluate(load_model(folder), cuts, greedy=True)
+    assert asr_tune(folder, cuts, "--lm", lm, "--lm-unit", "token").exit_code == 0
+    found = load_model(folder)
+    assert found.decoding is not None
+    assert found.decoding.lm_unit == "token"
+    assert evaluate(found, cuts).words.rate < greedy.words.rate / 2
+    tune(folder, cuts)  # the folder's own, as it was
+    again = load_model(folder).decoding
+    assert again is not None
+    assert again.lm_unit == "token"
+    with pytest.raises(InputError, match="lm_unit 'letter' is not"):
+        tune(folder, cuts, lm_unit="letter")
+
+
 def test_a_larger_beam_where_it_is_worth_it(
     folder: Path, cuts: Path, lm: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
