@@ -5,8 +5,9 @@
     python recipes/english_small/run.py [CONFIG] [--data FOLDER] [--out FOLDER] [--seed N]
 
 All of Mini LibriSpeech, dev and test speakers too, and all of LJ Speech that is in $ASR_DATA: nobody is left to test
-on. A fortieth of the utterances chooses the epoch. How good such a model is, recipes/mini_librispeech tells, which is
-made without its test speakers; language model, lexicon and the options of decoding are those that it found on dev.
+on. A fortieth of the utterances chooses the epoch; the network that training begins with has learnt many of them, so
+their error says nothing of others. How good such a model is, recipes/mini_librispeech tells, which is made without its
+test speakers; language model, lexicon and the options of decoding are those that it found on dev.
 """
 
 import gzip
