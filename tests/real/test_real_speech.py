@@ -19,13 +19,16 @@ from asr.config import read_config
 from asr.data import read_cuts
 from asr.evaluate import evaluate
 from asr.features import Fbank, Mfcc
-from asr.model_folder import load_model, pretrained_names
+from asr.model_folder import find_model, load_model, pretrained_names
+from asr.pack import folder_size
 from asr.run_folder import is_finished
+from asr.score import score
 from asr.text import TextNormalizer, graphemes
 from asr.tokenizer import CharTokenizer
 from asr.train import TrainConfig
 from asr.train_recognizer import train_recognizer
-from data_prep import fsdd as fsdd_corpus, yesno as yesno_corpus
+from asr.transcriber import Transcriber
+from data_prep import fsdd as fsdd_corpus, librispeech as librispeech_corpus, yesno as yesno_corpus
 
 ROOT = Path(__file__).parents[2]
 
@@ -112,6 +115,28 @@ def test_the_shipped_digits_model(fsdd: Path, tmp_path: Path) -> None:
     result = evaluate(load_model("digits-en"), tmp_path / "data" / "cuts_test.jsonl.gz")
     assert result.utterances == 300
     assert result.words.rate <= 0.02
+
+
+def test_the_shipped_english_model(librispeech: Path, tmp_path: Path) -> None:
+    """On speakers it was trained on: whether it is whole, not how good it is."""
+    librispeech_corpus.prepare(librispeech, tmp_path / "data")
+    utterances = read_cuts(tmp_path / "data" / "cuts_test.jsonl.gz")[::12]
+    transcriber = Transcriber.load("english-small")
+    texts = [transcriber.transcribe(u.audio).text for u in utterances]
+    normalizer = transcriber.model.normalizer()
+    assert score([normalizer(u.text) for u in utterances], texts).words.rate < 0.25
+
+
+def test_models_that_come_with_the_package_are_small_and_have_cards() -> None:
+    sizes = {name: sum(folder_size(find_model(name)).values()) for name in pretrained_names()}
+    assert sizes.keys() >= {"digits-en", "english-small"}
+    assert max(sizes.values()) <= 20_000_000
+    assert sum(sizes.values()) <= 40_000_000
+    for name in sizes:
+        card = (find_model(name) / "README.md").read_text(encoding="utf-8")
+        assert card.startswith(f"# {name}\n")
+        for heading in ("**Data**", "**Model**", "**Errors**", "**Made by**", "**Limits**", "**Licence**"):
+            assert f"- {heading}" in card
 
 
 def test_mboshi_transcripts_keep_their_tones(mboshi: Path) -> None:
