@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from asr.cli.common import HeadKind, LexiconFile, Lm, LmUnit, Warps, counter, given, numbers_of, ready_torch, say
+from asr.cli.common import HeadKind, LexiconFile, Lm, Warps, counter, given, numbers_of, ready_torch, say
 
 
 def tune(
@@ -21,7 +21,9 @@ def tune(
         typer.Option(help="What errors are counted in: words or characters. Default: words, where spaces part them."),
     ] = None,
     warps: Warps = None,
-    lm_unit: LmUnit = None,
+    lm_unit: Annotated[
+        str | None, typer.Option(help="What the LM is over: auto, word or token. Default: as the folder has it.")
+    ] = None,
     batch_seconds: Annotated[
         float | None, typer.Option(help="Seconds of audio in a batch, padding included. Default: 120.")
     ] = None,
