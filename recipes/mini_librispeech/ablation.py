@@ -78,7 +78,7 @@ def folder(name: str) -> Path:
 def measure(name: str) -> None:
     """Trains with a change, or decodes with it what was trained without; tunes and scores on dev."""
     recipe = runpy.run_path(str(HERE / "run.py"))
-    out, words, changes = folder(name), list(SHORT), {"warps": ()}
+    out, words, changes = folder(name), list(SHORT), {"warps": ()}  # slow, and the same for each
     if name in TRAINED:
         words += TRAINED[name]
     else:

@@ -6,6 +6,7 @@ import gzip
 import json
 import os
 import runpy
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -186,6 +187,83 @@ def test_librispeech_needs_its_parts(librispeech_home: Path, tmp_path: Path) -> 
     assert result.returncode == 2
     assert "has no test-other" in result.stderr
     assert not (tmp_path / "exp" / "model").exists()
+
+
+def test_mini_librispeech_its_ablation_and_english_small(tmp_path: Path) -> None:
+    """On copies of the recipes, with a small network and their own settings otherwise."""
+    home, recipes = tmp_path / "home", tmp_path / "recipes"
+    for part, speaker, (split, count) in (
+        ("train-a", 1, ("train", 80)),
+        ("dev-a", 2, ("dev", 6)),
+        ("test-a", 3, ("test", 6)),
+    ):
+        folder = home / "librispeech-mini" / part / str(speaker) / "198"
+        lines = []
+        for i, text in said(split, count):
+            record(folder / f"{speaker}-198-{i:04d}.flac", text, i)
+            lines.append(f"{speaker}-198-{i:04d} {text.upper()}\n")
+        (folder / f"{speaker}-198.trans.txt").write_text("".join(lines))
+    lines = []
+    for i, text in said("test_other", 40):
+        record(home / "ljspeech" / "LJSpeech-1.1" / "wavs" / f"LJ001-{i:04d}.wav", text, i)
+        lines.append(f"LJ001-{i:04d}|{text}|{text}\n")
+    (home / "ljspeech" / "LJSpeech-1.1" / "metadata.csv").write_text("".join(lines))
+    (home / "lm-text").mkdir()
+    (home / "lm-text" / "lm_text_en.txt").write_text("".join(f"{text.upper()}\n" for text in spelled_texts(200, 5)))
+    settings = (
+        "heads: [phones, characters]",
+        "tokenizer: {language: en}",
+        "criterion: {kind: ctc-crf, warm_up_epochs: 2}",
+    )
+    for name in ("mini_librispeech", "english_small"):
+        shutil.copytree(RECIPES / name, recipes / name, ignore=shutil.ignore_patterns("exp", "data", "results"))
+        shutil.copyfile(small(tmp_path, *settings), recipes / name / "conf" / "blstm.yaml")
+    with open(recipes / "english_small" / "conf" / "blstm.yaml", "a") as f:
+        f.write("init_from: recipes/mini_librispeech/exp/blstm\n")
+
+    def call(*command: str) -> str:
+        environment = {**os.environ, "ASR_DATA": str(home), "OMP_NUM_THREADS": "1"}
+        words = [sys.executable, *command]
+        done = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, env=environment, timeout=300)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    printed = call("recipes/mini_librispeech/run.py")
+    assert [line.split(":")[0] for line in printed.splitlines()] == [
+        "dev-greedy",
+        "dev-4-gram",
+        "test-greedy",
+        "test-4-gram",
+    ]
+    mini = recipes / "mini_librispeech"
+    assert (
+        json.loads((mini / "exp" / "blstm" / "results.json").read_text())["scores"]["test-4-gram"]["wer"]["rate"] < 0.5
+    )
+
+    changes = ["as it is", "one speed", "no prior", "characters, any word"]
+    call("recipes/mini_librispeech/ablation.py", *changes)
+    call("recipes/mini_librispeech/ablation.py", "--publish")
+    kept = json.loads((mini / "ablation.json").read_text())
+    assert list(kept) == changes
+    for name in changes:
+        ran = mini / "exp" / "ablation" / "".join(c if c.isalnum() else "-" for c in name)
+        found = load_model(ran)
+        assert (found.log_prior is None) == (name == "no prior")
+        assert found.tokenizer.kind == ("characters" if "characters" in name else "phones")
+        wer = kept[name]["scores"]["dev-4-gram"]["wer"]["rate"]
+        assert f"| {name} | {100 * wer:.2f} % | " in (mini / "README.md").read_text()
+    config = (mini / "exp" / "ablation" / "one-speed" / "config.yaml").read_text()
+    assert "epochs: 8\n" in config
+
+    call("recipes/english_small/run.py")
+    english, first = load_model(recipes / "english_small" / "exp" / "blstm"), load_model(mini / "exp" / "blstm")
+    assert english.decoding == first.decoding
+    assert english.lexicon is not None
+    assert english.trained_on is not None
+    assert first.trained_on is not None
+    assert set(english.trained_on.tolist()) > set(first.trained_on.tolist())
+    cuts = [read_cuts(path) for path in (recipes / "english_small" / "data").glob("cuts_*.jsonl.gz")]
+    assert sum(map(len, cuts)) == 80 + 6 + 6 + 40
 
 
 def test_common_voice(tmp_path: Path) -> None:
