@@ -17,6 +17,7 @@ from asr.spec_augment import SpecAugmentConfig
 from asr.text import TextConfig
 from asr.tokenizer import CharTokenizer
 from asr.train import TrainConfig
+from data_prep import table
 
 
 def speechlike(seconds: float, rate: int, seed: int = 0) -> np.ndarray:
@@ -71,9 +72,14 @@ def tone_table(folder: Path, count: int, seed: int = 0) -> Path:
         words = [list(TONES)[k] for k in rng.integers(0, 2, rng.integers(1, 4))]
         soundfile.write(folder / f"u{i:03d}.wav", tone_words(words, seed=seed + i), 8000)
         lines.append(f'u{i:03d}.wav,"{" ".join(words).capitalize()}!"')
-    table = folder / "table.csv"
-    table.write_text("\n".join(lines) + "\n")
-    return table
+    path = folder / "table.csv"
+    path.write_text("\n".join(lines) + "\n")
+    return path
+
+
+def tone_data(folder: Path, count: int, seed: int = 0) -> Path:
+    """The prepared data of such a table."""
+    return table.prepare(tone_table(folder / "audio", count, seed), folder / "data").folder
 
 
 # A model that hears letters as tones, made without training, and so unsure of "a" and "o", "c" and "k" that a language

@@ -12,13 +12,12 @@ from pathlib import Path
 
 import pytest
 import torch
-from helpers import tone_table
+from helpers import tone_data
 
 from asr.checkpoint import load_checkpoint
 from asr.errors import InputError
 from asr.model_folder import load_model
 from asr.processes import launch, process_counts
-from data_prep import table
 
 SETTINGS = [
     "model.features.sample_rate=8000",
@@ -42,7 +41,7 @@ SETTINGS = [
 @pytest.fixture(scope="module")
 def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("tones")
-    return table.prepare(tone_table(folder / "audio", 60), folder / "data").folder
+    return tone_data(folder, 60)
 
 
 def torchrun(rank: int, port: int) -> dict[str, str]:

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 import soundfile
-from helpers import speechlike, tone_table
+from helpers import speechlike, tone_data
 from typer.testing import CliRunner
 
 from asr.cli import app
@@ -144,7 +144,7 @@ def test_the_second_time_reads_no_audio(prepared: Path, monkeypatch: pytest.Monk
 
 def test_tones_are_trained_on_too(tmp_path: Path) -> None:
     """The corpus that other tests train on is odd, but would not be stopped."""
-    data = table.prepare(tone_table(tmp_path / "tones", 40), tmp_path / "data").folder
+    data = tone_data(tmp_path, 40)
     result = runner.invoke(app, ["check", str(data), *NO_TRIAL])
     assert result.exit_code == 0, result.stdout
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from helpers import SMALL, tone_table, tone_words
+from helpers import SMALL, tone_data, tone_words
 
 from asr import train
 from asr.data import read_cuts
@@ -25,7 +25,6 @@ from asr.tokenizer import TokenizerConfig
 from asr.train import TrainConfig
 from asr.train_recognizer import epoch_batches, new_model, resolve, train_recognizer
 from asr.transcriber import Transcriber
-from data_prep import table
 
 LEXICON = "low\tL OW\nhigh\tHH AY\n"
 SPEECH = tone_words(["high", "low", "high"], seed=99)
@@ -35,7 +34,7 @@ SPEECH = tone_words(["high", "low", "high"], seed=99)
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("tones")
     (folder / "lexicon.txt").write_text(LEXICON)
-    return table.prepare(tone_table(folder / "audio", 200), folder / "data").folder
+    return tone_data(folder, 200)
 
 
 def config(data: Path, **changes: object) -> TrainConfig:

@@ -8,19 +8,18 @@ from pathlib import Path
 
 import pytest
 import torch
-from helpers import tone_table
+from helpers import tone_data
 from hypothesis import given, strategies as st
 
 from asr.data import load_batches, plan_batches, read_cuts, utterance_seed
 from asr.errors import InputError
 from asr.text import TextNormalizer
 from asr.tokenizer import CharTokenizer
-from data_prep import table
 
 
 @pytest.fixture
 def prepared(tmp_path: Path) -> Path:
-    return table.prepare(tone_table(tmp_path / "tones", 20), tmp_path / "data").folder
+    return tone_data(tmp_path, 20)
 
 
 def cuts_with(prepared: Path, change: dict) -> Path:
@@ -169,9 +168,7 @@ def test_every_plan_can_be_dealt_and_has_no_empty_batch(durations: list[float], 
 
 
 def test_a_killed_reader_is_named(tmp_path: Path) -> None:
-    cuts = read_cuts(
-        table.prepare(tone_table(tmp_path / "audio", 20), tmp_path / "data").folder / "cuts_train.jsonl.gz"
-    )
+    cuts = read_cuts(tone_data(tmp_path, 20) / "cuts_train.jsonl.gz")
 
     class Dies(TextNormalizer):
         def __call__(self, text: str) -> str:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import soundfile
 import torch
-from helpers import SMALL, tone_table, tone_words
+from helpers import SMALL, tone_data, tone_table, tone_words
 from typer.testing import CliRunner
 
 from asr.cli import app
@@ -42,7 +42,7 @@ def config(**changes: object) -> TrainConfig:
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("tones")
-    return table.prepare(tone_table(folder / "audio", 200), folder / "data").folder
+    return tone_data(folder, 200)
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from helpers import SMALL, tone_table
+from helpers import SMALL, tone_data
 from torch import Tensor, nn
 
 from asr.augment import AugmentConfig, SpecAugmentConfig
@@ -24,7 +24,6 @@ from asr.processes import launch
 from asr.run_folder import is_finished, only_process
 from asr.train import TrainConfig, learning_rate, train
 from asr.train_recognizer import train_recognizer
-from data_prep import table
 
 
 def test_the_rate_rises_holds_and_falls() -> None:
@@ -39,7 +38,7 @@ def test_the_rate_rises_holds_and_falls() -> None:
 @pytest.fixture(scope="module")
 def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("tones")
-    return table.prepare(tone_table(folder / "audio", 60), folder / "data").folder
+    return tone_data(folder, 60)
 
 
 def test_a_small_model_learns_two_words_and_keeps_the_best(prepared: Path, tmp_path: Path) -> None:
@@ -421,7 +420,7 @@ def test_another_run_in_the_same_folder_is_refused(prepared: Path, tmp_path: Pat
     changed = replace(RESUMED, learning_rate=1e-3, model=replace(RESUMED.model, encoder=EncoderConfig(hidden=16)))
     with pytest.raises(InputError, match=r"hidden 32 -> 16.*learning_rate 0.02 -> 0.001.*choose another"):
         train_recognizer(changed, prepared, tmp_path / "run")
-    other = table.prepare(tone_table(tmp_path / "audio", 40), tmp_path / "data").folder
+    other = tone_data(tmp_path, 40)
     with pytest.raises(InputError, match="data_sha256"):
         train_recognizer(RESUMED, other, tmp_path / "run")
     with only_process(tmp_path / "run"), pytest.raises(InputError, match="another process"):

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from helpers import SMALL, tone_table
+from helpers import SMALL, tone_data
 
 from asr.data import read_cuts
 from asr.errors import InputError
@@ -17,7 +17,6 @@ from asr.monitor import SilentMonitor
 from asr.train import TrainConfig
 from asr.train_recognizer import new_model, resolve, train_recognizer
 from asr.tune import tune
-from data_prep import table
 
 MODEL = replace(SMALL.model, encoder=replace(SMALL.model.encoder, factor=2, layers=2))
 CONFIG = replace(SMALL, epochs=6, model=replace(MODEL, intermediate=IntermediateConfig(layer=1)))
@@ -35,7 +34,7 @@ class Notes(SilentMonitor):
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("tones")
-    return table.prepare(tone_table(folder / "audio", 200), folder / "data").folder
+    return tone_data(folder, 200)
 
 
 @pytest.fixture(scope="module")
@@ -65,7 +64,7 @@ def test_training_begins_with_all_the_weights_of_a_model_of_the_same_tokens(data
 
 
 def test_a_head_takes_the_tokens_it_knows_and_begins_the_others_anew(trained: Path, tmp_path: Path) -> None:
-    folder = table.prepare(tone_table(tmp_path / "audio", 40), tmp_path / "data").folder
+    folder = tone_data(tmp_path, 40)
     cuts = read_cuts(folder / "cuts_train.jsonl.gz")
     other = [replace(u, text=u.text.replace("low", "zoo")) for u in cuts]
     notes = Notes()
@@ -100,7 +99,7 @@ def test_a_begun_run_is_better_at_once_and_knows_all_that_was_trained_on(
 ) -> None:
     short = replace(CONFIG, epochs=1, warmup_steps=0, learning_rate=1e-4)
     anew = train_recognizer(short, data, tmp_path / "anew")
-    more = table.prepare(tone_table(tmp_path / "audio", 60, seed=5), tmp_path / "more").folder
+    more = tone_data(tmp_path / "more", 60, seed=5)
     on = train_recognizer(replace(short, init_from=str(trained)), more, tmp_path / "on")
     assert on.best.error < anew.best.error / 2
 
