@@ -8,8 +8,10 @@ dev is 5 % of its `train`, drawn by a hash of the utterance's id. All three spea
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
+from asr.audio import audio_info
 from asr.errors import InputError
 from data_prep.manifest import (
     Listed,
@@ -29,15 +31,19 @@ _ENDING = ".mb.cleaned"
 _DEV_SHARE = 0.05
 
 
-def prepare(corpus_dir: str | Path | None, out_dir: str | Path, *, progress: Progress | None = None) -> Summary:
+def prepare(
+    corpus_dir: str | Path | None, out_dir: str | Path, *, hours: float | None = None, progress: Progress | None = None
+) -> Summary:
     """Writes cuts of train, dev and test.
 
     Args:
         corpus_dir: The publisher's folder, or one above it; $ASR_DATA/mboshi where None.
         out_dir: The folder to make.
+        hours: Train is no more than this, drawn by a hash of the id, so that less is part of more.
     """
     page = "github.com/besacier/mboshi-french-parallel-corpus, folder full_corpus_newsplit"
-    folder, settings, done = opened("mboshi", corpus_dir, out_dir, page=page)
+    options = {} if hours is None else {"hours": hours}
+    folder, settings, done = opened("mboshi", corpus_dir, out_dir, page=page, **options)
     if done:
         return done
     splits: dict[str, list[Source]] = {"train": [], "dev": [], "test": []}
@@ -54,7 +60,21 @@ def prepare(corpus_dir: str | Path | None, out_dir: str | Path, *, progress: Pro
             split = "test" if part == "dev" else "dev" if hash_share(source.id) < _DEV_SHARE else "train"
             splits[split].append(source)
     left_out += drop_repeats(splits)
+    if hours is not None:
+        splits["train"] = _part_of(splits["train"], 3600 * hours)
     return write_corpus(out_dir, splits, settings, left_out=left_out, progress=progress)
+
+
+def _part_of(sources: Iterable[Source], most: float) -> list[Source]:
+    """Utterances that are no longer than so many seconds together, those first that a hash of the id puts first."""
+    found: list[Source] = []
+    for source in sorted(sources, key=lambda source: hash_share(f"part {source.id}")):
+        with suppress(InputError):  # write_corpus leaves it out, and says so
+            most -= audio_info(source.audio).duration
+        if most < 0:
+            break
+        found.append(source)
+    return found
 
 
 def _lines(texts: Iterable[Path]) -> Iterator[Listed]:

@@ -1,16 +1,29 @@
 #!/usr/bin/env python3
 """Mboshi, from the corpus to a scored recogniser: prepare, train, language model, tune, evaluate.
 
-    python recipes/mboshi/run.py [CONFIG] [--data FOLDER] [--out FOLDER] [--seed N]
+    python recipes/mboshi/run.py [CONFIG] [--data FOLDER] [--out FOLDER] [--seed N] [--hours H]
 
 A step whose result is there is left out, and training goes on where it was. The language model is made of the training
-texts alone; its weight is found on dev.
+texts alone; its weight is found on dev. --hours trains on a part of the corpus: what would less speech have given?
 """
 
+from functools import partial
 from pathlib import Path
 
-from asr.recipe import TextModel, main
+from asr.recipe import TextModel, argument_parser, read_arguments, run, told_plainly
 from data_prep import mboshi
 
+HERE = Path(__file__).resolve().parent
+
+
+def main() -> None:
+    parser = argument_parser(__doc__, HERE)
+    parser.add_argument("--hours", type=float, help="of training speech, at most (default: all)")
+    args = read_arguments(parser)
+    data = args.data if args.hours is None else args.data.with_name(f"{args.data.name}-{args.hours:g}h")
+    with told_plainly():
+        run(partial(mboshi.prepare, hours=args.hours), args.config, data, args.out, TextModel(), seed=args.seed)
+
+
 if __name__ == "__main__":
-    main(mboshi.prepare, Path(__file__).resolve().parent, __doc__, language_model=TextModel())
+    main()

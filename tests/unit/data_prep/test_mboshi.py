@@ -44,6 +44,24 @@ def test_dev_is_drawn_by_a_hash_and_test_the_publishers(corpus: Path, tmp_path: 
     assert prepare(corpus, tmp_path / "out").already_done
 
 
+def test_a_part_of_train_is_within_a_larger_part(corpus: Path, tmp_path: Path, prepared: Any) -> None:
+    whole = prepare(corpus, tmp_path / "whole").seconds["train"]
+    half, third = (prepare(corpus, tmp_path / f"{n}", hours=whole / n / 3600) for n in (2, 3))
+    assert 0 < third.seconds["train"] <= whole / 3 < half.seconds["train"] <= whole / 2
+    assert set(prepared(third.folder)["train"]) < set(prepared(half.folder)["train"]) < set(TRAIN)
+    assert prepared(third.folder)["dev"].keys() == set(DEV)
+    with pytest.raises(InputError, match="holds"):
+        prepare(corpus, half.folder)
+
+
+def test_what_is_broken_is_left_out_of_a_part_too(corpus: Path, tmp_path: Path) -> None:
+    for key in TRAIN[:8]:
+        (corpus / "train" / f"{key}.wav").write_bytes(b"RIFF")
+    summary = prepare(corpus, tmp_path / "out", hours=1)
+    assert summary.utterances["train"] == 1
+    assert len(summary.left_out) == 8
+
+
 def test_the_hash_does_not_move() -> None:
     assert hash_share("abiayi_1") == 0.01635038578976733
 
