@@ -117,6 +117,13 @@ def test_the_shipped_digits_model(fsdd: Path, tmp_path: Path) -> None:
     assert result.words.rate <= 0.02
 
 
+def test_the_shipped_yes_and_no(yesno: Path, tmp_path: Path) -> None:
+    yesno_corpus.prepare(yesno, tmp_path / "data")
+    result = evaluate(load_model("yesno-he"), tmp_path / "data" / "cuts_test.jsonl.gz")
+    assert result.utterances == 30
+    assert result.words.rate <= 0.01
+
+
 def test_the_shipped_english_model(librispeech: Path, tmp_path: Path) -> None:
     """On speakers it was trained on: whether it is whole, not how good it is."""
     librispeech_corpus.prepare(librispeech, tmp_path / "data")
@@ -129,7 +136,7 @@ def test_the_shipped_english_model(librispeech: Path, tmp_path: Path) -> None:
 
 def test_models_that_come_with_the_package_are_small_and_have_cards() -> None:
     sizes = {name: sum(folder_size(find_model(name)).values()) for name in pretrained_names()}
-    assert sizes.keys() >= {"digits-en", "english-small"}
+    assert sizes.keys() >= {"digits-en", "english-small", "yesno-he"}
     assert max(sizes.values()) <= 20_000_000
     assert sum(sizes.values()) <= 40_000_000
     for name in sizes:
