@@ -13,7 +13,7 @@ from asr.audio import AudioSource, Samples, read_audio
 from asr.decoding import decoding_for
 from asr.errors import InputError
 from asr.model_folder import Model, load_model
-from asr.transcript import Transcript
+from asr.transcript import Hypothesis, Segment, Transcript
 
 
 class Transcriber:
@@ -90,14 +90,27 @@ class Transcriber:
         return [
             Transcript(
                 name,
-                nbest[0].text,
-                nbest[0].words,
+                self._segments(nbest),
                 len(samples) / self.sample_rate,
                 self.model.name,
-                tuple(nbest) if self.decoding.several else (),
+                spaces=self.model.has_words or self.model.tokenizer.kind == "phones",
             )
             for (name, samples), nbest in zip(readable, found, strict=True)
         ]
+
+    def _segments(self, nbest: list[Hypothesis]) -> tuple[Segment, ...]:
+        best = nbest[0]
+        if not best.words:
+            return ()
+        return (
+            Segment(
+                best.words[0].start,
+                best.words[-1].end,
+                best.text,
+                best.words,
+                tuple(nbest) if self.decoding.several else (),
+            ),
+        )
 
     def _batch(self, waiting: list[tuple[str, Samples | InputError]]) -> Iterator[Transcript | InputError]:
         readable = [(name, samples) for name, samples in waiting if not isinstance(samples, InputError)]

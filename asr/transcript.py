@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Any
 
 
@@ -50,12 +51,42 @@ class Hypothesis:
 
 
 @dataclass(frozen=True)
+class Segment:
+    """A stretch of speech between two pauses."""
+
+    start: float
+    end: float
+    text: str
+    words: tuple[Word, ...] = ()
+    nbest: tuple[Hypothesis, ...] = ()  # the best one and others, where more than one was asked for
+
+    @property
+    def confidence(self) -> float:
+        """The mean of its words', 0-1; 0 where there are none."""
+        return math.fsum(word.confidence for word in self.words) / len(self.words) if self.words else 0.0
+
+
+@dataclass(frozen=True)
 class Transcript:
     """A transcribed file."""
 
     audio: str  # the file's name as it was given
-    text: str
-    words: tuple[Word, ...] = field(default=())
+    segments: tuple[Segment, ...] = ()
     duration: float = 0.0  # seconds
     model: str = ""
-    nbest: tuple[Hypothesis, ...] = ()  # the best one and others, where more than one was asked for
+    language: str = ""
+    spaces: bool = True  # whether spaces part words
+
+    @property
+    def text(self) -> str:
+        """All that was said, on one line."""
+        return self.joined(segment.text for segment in self.segments)
+
+    @property
+    def words(self) -> tuple[Word, ...]:
+        """Those of all segments."""
+        return tuple(word for segment in self.segments for word in segment.words)
+
+    def joined(self, texts: Iterable[str]) -> str:
+        """Texts as the language joins them."""
+        return (" " if self.spaces else "").join(filter(None, texts))

@@ -42,7 +42,16 @@ def transcribe(
         typer.Argument(metavar="AUDIO ...", help="Files, folders (searched for audio), or - for standard input."),
     ],
     model: Annotated[str, typer.Option("--model", help="A model folder, or the name of a shipped model.")] = ...,  # type: ignore[assignment]
-    format: Annotated[str, typer.Option("--format", help="txt or json (words with times and confidence).")] = "txt",
+    format: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--format",
+            help="txt, json, srt, vtt, tsv, ctm, TextGrid; several, commas between; or all. Default: txt.",
+        ),
+    ] = None,
+    word_times: Annotated[
+        bool, typer.Option("--word-times", help="Words with their times in json, vtt and tsv; in srt, a cue a word.")
+    ] = False,
     output_dir: Annotated[
         Path | None, typer.Option("--output-dir", help="A file for each input goes here, instead of standard output.")
     ] = None,
@@ -73,23 +82,27 @@ def transcribe(
 ) -> None:
     """Transcribe audio files.
 
-    On standard output, txt is the text of a single file, else `file<TAB>text` a line; json is an object a line.
+    On standard output, txt is the text of a single file, a line a segment, else `file<TAB>text` a line; json is an
+    object a line.
     A file that cannot be read is named on standard error, the others are done, and the exit code is 1.
     """
     from asr.errors import InputError
     from asr.files import make_folder, write_text
     from asr.formats import FORMATS
 
-    if format not in FORMATS:
-        raise InputError(f"no format {format!r}", where="--format", remedy=f"there are {', '.join(FORMATS)}")
+    formats = _formats(format or ["txt"], output_dir is not None)
     if skip_existing and output_dir is None:
         raise InputError("means nothing without --output-dir", where="--skip-existing")
     inputs, problems = _inputs(audio)
-    outputs = _outputs([(path, base) for path, base in inputs], output_dir, format) if output_dir else {}
+    outputs = _outputs(inputs, output_dir) if output_dir else {}
     if output_dir:
         make_folder(output_dir)
     if skip_existing:
-        waiting = [(path, base) for path, base in inputs if not (path in outputs and outputs[path].exists())]
+        waiting = [
+            (path, base)
+            for path, base in inputs
+            if not all(_with_suffix(outputs[path], each).exists() for each in formats)
+        ]
         say(f"asr: {len(inputs) - len(waiting)} inputs have their output already")
         if inputs and not waiting and not problems:
             return
@@ -130,13 +143,13 @@ def transcribe(
             failed += 1
             print(f"asr: error: {result}", file=sys.stderr)
             continue
-        text = FORMATS[format](result)
-        if output_dir:
-            write_text(outputs[path], text)
-        elif format == "txt" and len(inputs) + len(problems) > 1:
-            print(f"{path}\t{text}", end="", flush=True)
-        else:
-            print(text, end="", flush=True)
+        for each in formats:
+            if output_dir:
+                write_text(_with_suffix(outputs[path], each), FORMATS[each](result, word_times))
+            elif each == "txt" and len(inputs) + len(problems) > 1:
+                print(f"{path}\t{result.text}", flush=True)
+            else:
+                print(FORMATS[each](result, word_times), end="", flush=True)
     if failed:
         done = len(inputs) + len(problems) - failed
         say(f"asr: {done} done, {failed} failed")
@@ -166,16 +179,32 @@ def _inputs(audio: list[str]) -> tuple[list[tuple[str, Path]], list[str]]:
     return list(found.values()), problems
 
 
-def _outputs(inputs: list[tuple[str, Path]], folder: Path, format: str) -> dict[str, Path]:
-    """Where each input's text goes: its name with the format's suffix, its own kept where two would meet."""
+def _formats(words: list[str], to_files: bool) -> list[str]:
+    """Names of formats; in any case of their letters, commas between, `all`."""
+    from asr.errors import InputError
+    from asr.formats import FORMATS
+
+    known = {name.lower(): name for name in FORMATS}
+    found: list[str] = []
+    for word in ",".join(words).lower().split(","):
+        if word.strip() not in {*known, "all"}:
+            remedy = f"there are {', '.join(FORMATS)} and all"
+            raise InputError(f"no format {word.strip()!r}", where="--format", remedy=remedy)
+        found += FORMATS if word.strip() == "all" else [known[word.strip()]]
+    if len(dict.fromkeys(found)) > 1 and not to_files:
+        raise InputError("several formats need --output-dir", where="--format", remedy="name a folder for the files")
+    return list(dict.fromkeys(found))
+
+
+def _outputs(inputs: list[tuple[str, Path]], folder: Path) -> dict[str, Path]:
+    """Where each input's text goes, without the format's suffix: its name, with its own suffix where two would meet."""
 
     def names(keep_suffix: bool) -> Iterator[tuple[str, Path]]:
         for path, base in inputs:
             inside = Path("stdin") if path == "-" else Path(path).relative_to(base)
-            yield path, inside.with_name(f"{inside.name if keep_suffix else inside.stem}.{format}")
+            yield path, inside.with_name(inside.name if keep_suffix else inside.stem)
 
-    short = dict(names(False))
-    whole = dict(names(True))
+    short, whole = dict(names(False)), dict(names(True))
     times = Counter(short.values())
     result = {path: folder / (whole[path] if times[short[path]] > 1 else short[path]) for path in short}
     if len(set(result.values())) < len(result):
@@ -185,3 +214,7 @@ def _outputs(inputs: list[tuple[str, Path]], folder: Path, format: str) -> dict[
             "two inputs have the same name", where="AUDIO", remedy="transcribe them into folders of their own"
         )
     return result
+
+
+def _with_suffix(path: Path, format: str) -> Path:
+    return path.with_name(f"{path.name}.{format}")

@@ -100,15 +100,15 @@ def test_a_trained_model_is_tuned_on_what_it_never_saw(run: Path, model: Path, t
 def test_transcribe_words_with_times(model: Path, tmp_path: Path) -> None:
     samples = tone_words(["high", "low", "low"], seed=99)
     soundfile.write(tmp_path / "a.wav", samples, 8000)
-    done = asr("transcribe", tmp_path / "a.wav", "--model", model, "--format", "json")
+    done = asr("transcribe", tmp_path / "a.wav", "--model", model, "--format", "json", "--word-times")
     assert done.returncode == 0, done.stderr
     transcript = json.loads(done.stdout)
     assert transcript["text"] == "high low low"
     assert transcript["duration"] == pytest.approx(len(samples) / 8000, abs=0.001)
     assert transcript["model"] == "exp"
-    for word, begin in zip(transcript["words"], (0.1, 0.55, 1.0), strict=True):
+    for word, begin in zip(transcript["segments"][0]["words"], (0.1, 0.55, 1.0), strict=True):
         assert begin - 0.1 < word["start"] < word["end"] < begin + 0.55
-        assert 0 <= word["confidence"] <= 1
+        assert 0 <= word["probability"] <= 1
 
 
 def test_standard_input_folders_and_formats(model: Path, tmp_path: Path) -> None:
@@ -128,6 +128,12 @@ def test_standard_input_folders_and_formats(model: Path, tmp_path: Path) -> None
     done = asr("transcribe", tmp_path / "in", "--model", model, "--output-dir", tmp_path / "out", "--skip-existing")
     assert done.returncode == 0
     assert (tmp_path / "out" / "a.ogg.txt").read_text() == "mine\n"
+    several = (inputs / "a.flac", "--model", model, "--output-dir", tmp_path / "more", "--skip-existing")
+    assert asr("transcribe", *several, "--format", "srt").returncode == 0
+    assert asr("transcribe", *several, "--format", "all").returncode == 0  # not all of them were there
+    names = {path.name for path in (tmp_path / "more").iterdir()}
+    assert names == {f"a.{name}" for name in ("txt", "json", "srt", "vtt", "tsv", "ctm", "TextGrid")}
+    assert "already" in asr("transcribe", *several, "--format", "all").stderr.decode()
 
 
 def test_one_broken_file_among_good_ones(model: Path, tmp_path: Path) -> None:

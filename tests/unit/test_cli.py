@@ -82,7 +82,11 @@ def test_defaults_in_the_help_are_those_of_the_functions() -> None:
         (["prepare", "yesno", "nowhere", "--out", "d", "--leave-out", "x"], "--leave-out means nothing for yesno"),
         (["train", "nowhere.yaml", "--data", "d", "--out", "e"], "nowhere.yaml: no such file"),
         (["score", "nowhere.txt", "nowhere.txt"], "nowhere.txt: no such file"),
-        (["transcribe", "x.wav", "--model", "m", "--format", "docx"], "there are txt, json"),
+        (
+            ["transcribe", "x.wav", "--model", "m", "--format", "docx"],
+            "there are txt, json, srt, vtt, tsv, ctm, Text",
+        ),
+        (["transcribe", "x.wav", "--model", "m", "--format", "srt,vtt"], "several formats need --output-dir"),
         (["transcribe", ".", "--model", "m"], "holds no audio file"),
     ],
 )
@@ -291,15 +295,17 @@ def test_transcribe_writes_the_nbest_as_json(spoken: Path) -> None:
     done = decode("transcribe", spoken, "--token-threshold", "40", "--beam-threshold", "80", *several)
     assert done.exit_code == 0, done.output
     transcript = json.loads(done.stdout)
-    assert len(transcript["nbest"]) == 3
-    assert len({each["text"] for each in transcript["nbest"]}) == 3
-    assert transcript["nbest"][0]["text"] == transcript["text"]
-    assert {word for each in transcript["nbest"] for word in each["text"].split()} <= WORDS.keys()
+    (segment,) = transcript["segments"]
+    assert len(segment["nbest"]) == 3
+    assert len({each["text"] for each in segment["nbest"]}) == 3
+    assert segment["nbest"][0]["text"] == segment["text"] == transcript["text"]
+    assert {word for each in segment["nbest"] for word in each["text"].split()} <= WORDS.keys()
     done = decode("transcribe", spoken, "--lexicon", "lexicon.txt", "--format", "json")
-    assert "nbest" not in json.loads(done.stdout)
+    assert "nbest" not in json.loads(done.stdout)["segments"][0]
     assert json.loads(done.stdout)["text"] == transcript["text"]
     done = decode("transcribe", spoken, "--beam-threshold", "0", *several)  # asked for, and there is but one
-    assert [each["text"] for each in json.loads(done.stdout)["nbest"]] == [json.loads(done.stdout)["text"]]
+    found = json.loads(done.stdout)
+    assert [each["text"] for each in found["segments"][0]["nbest"]] == [found["text"]]
 
 
 @pytest.mark.parametrize("verb", ["evaluate", "transcribe"])
