@@ -11,7 +11,16 @@ import numpy as np
 from asr.audio_streams import MAX_RATE, MIN_RATE, AudioSource, Samples, Stream, cut_short, no_samples, open_stream
 from asr.errors import InputError
 
-__all__ = ["AudioInfo", "AudioSource", "Samples", "audio_info", "find_audio", "read_audio", "read_blocks"]
+__all__ = [
+    "AudioInfo",
+    "AudioSource",
+    "Samples",
+    "audio_info",
+    "find_audio",
+    "header_duration",
+    "read_audio",
+    "read_blocks",
+]
 
 # What folders are searched for.
 SUFFIXES = frozenset(
@@ -91,6 +100,17 @@ def audio_info(source: AudioSource, *, name: str | None = None) -> AudioInfo:
         if frames == 0:
             raise no_samples(label)
         return AudioInfo(frames / stream.rate, stream.rate, stream.channels, stream.format)
+
+
+def header_duration(path: str | Path) -> float | None:
+    """Seconds as the header of a file says them; None where there is no such file, or it does not say."""
+    try:
+        if not Path(path).is_file():  # a pipe would be read
+            return None
+        with open_stream(path, None) as (stream, _):
+            return stream.frames / stream.rate if stream.frames else None
+    except InputError:
+        return None
 
 
 def find_audio(folder: str | Path) -> list[Path]:

@@ -11,12 +11,14 @@ from __future__ import annotations
 
 import io
 import os
+import shutil
 import stat
 import struct
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, BinaryIO, TypeAlias
+from typing import Any, BinaryIO, ClassVar, TypeAlias, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -31,6 +33,8 @@ MIN_RATE, MAX_RATE = 1_000, 768_000  # Hz; beyond lies no recording of speech, o
 _BLOCK_SAMPLES = 1 << 14  # decoded at a time, over all channels; what stands before a damaged place is got in blocks
 _UNKNOWN_SIZE = 0xFFFFFFFF  # a WAV that was written to a pipe does not know its own length
 _STREAMED_SIZE = 0x7FFF0000  # ... and some recorders then write about 2 GiB
+_MOST_HEADER = 1 << 20  # bytes
+_MOST_IN_MEMORY = 1 << 25  # bytes of a pipe that are not put on disk
 _PAST_END = 39  # libsndfile's error at the end of a FLAC whose header has no length
 
 # First bytes -> (FFmpeg's container format, whether libsndfile reads it too)
@@ -188,6 +192,81 @@ class _AvStream(Stream):
             self.damaged += 1
 
 
+class _PipedWav(Stream):
+    """A WAV of plain samples as it comes from a pipe: a microphone's has no end to wait for."""
+
+    # (code in the header, bytes a sample) -> NumPy's type, zero, full scale
+    KINDS: ClassVar = {
+        (1, 1): ("u1", 128, 1 << 7),
+        (1, 2): ("<i2", 0, 1 << 15),
+        (1, 3): ("<i4", 0, 1 << 31),  # the three upper bytes of four
+        (1, 4): ("<i4", 0, 1 << 31),
+        (3, 4): ("<f4", 0, 1),
+        (3, 8): ("<f8", 0, 1),
+    }
+
+    def __init__(self, file: BinaryIO, code: int, width: int, rate: int, channels: int, frames: int | None) -> None:
+        self.file, self.width, self.kind = file, width, self.KINDS[code, width]
+        self.rate, self.channels, self.frames, self.format = rate, channels, frames, "WAV/pipe"
+
+    def blocks(self, first: int) -> Iterator[npt.NDArray[np.float32]]:
+        kind, zero, scale = self.kind
+        size = self.width * self.channels
+        left = self.frames
+        read = getattr(self.file, "read1", self.file.read)  # what is there, without waiting for more
+        rest = b""
+        while left is None or left > 0:
+            most = max(1, _BLOCK_SAMPLES // self.channels)
+            got = read(size * (most if left is None else min(most, left)) - len(rest))
+            if not got:
+                return
+            data, rest = rest + got, b""
+            if odd := len(data) % size:
+                data, rest = data[:-odd], data[-odd:]
+            if self.width == 3:
+                raw: npt.NDArray[Any] = np.zeros((len(data) // 3, 4), np.uint8)
+                raw[:, 1:] = np.frombuffer(data, np.uint8).reshape(-1, 3)
+                values = raw.view(kind)[:, 0]
+            else:
+                values = np.frombuffer(data, kind)
+            block = ((values.astype(np.float64) - zero) / scale).astype(np.float32).reshape(-1, self.channels)
+            left = None if left is None else left - len(block)
+            if len(block) > first:
+                yield block[first:]
+            first = max(0, first - len(block))
+
+
+def _piped_wav(f: BinaryIO, name: str) -> tuple[_PipedWav | None, bytes]:
+    """The stream of a WAV that comes through a pipe, None where it is something else; and what was read of it."""
+    head = f.read(12)
+    if not isinstance(head, bytes):
+        raise InputError("was opened as text", where=name, remedy="open it with mode 'rb'")
+    form = None
+    while head[:4] == b"RIFF" and head[8:12] == b"WAVE" and len(head) < _MOST_HEADER:
+        chunk = f.read(8)
+        head += chunk
+        if len(chunk) < 8:
+            break
+        tag, length = struct.unpack("<4sI", chunk)
+        if tag == b"data" and form is not None:
+            code, channels, rate, align, bits = form
+            if (code, bits // 8) not in _PipedWav.KINDS or align != channels * (bits // 8) or not channels:
+                break
+            _check_rate(rate, name)
+            frames = None if length >= _STREAMED_SIZE or length == 0 else length // align
+            return _PipedWav(f, code, bits // 8, rate, channels, frames), head
+        if length > _MOST_HEADER:
+            break
+        body = f.read(length + (length & 1))
+        head += body
+        if tag == b"fmt " and len(body) >= 16:
+            code, channels, rate, _, align, bits = struct.unpack("<HHIIHH", body[:16])
+            if code == 0xFFFE and len(body) >= 26:  # extensible: the code is the beginning of a longer name
+                code = struct.unpack("<H", body[24:26])[0]
+            form = code, channels, rate, align, bits
+    return None, head
+
+
 @contextmanager
 def open_stream(source: AudioSource, name: str | None) -> Iterator[tuple[Stream, str]]:
     """Opens a source; what cannot be audio at all is an InputError here."""
@@ -205,10 +284,25 @@ def open_stream(source: AudioSource, name: str | None) -> Iterator[tuple[Stream,
     else:
         label, file = name or str(getattr(source, "name", "stream")), source
     with file if isinstance(source, str | Path) else _left_open(file) as f:
-        streamed = isinstance(source, bytes) or not f.seekable()
-        if not f.seekable():  # a pipe: libsndfile and FFmpeg want to move about
-            f = io.BytesIO(f.read())
-        yield _decoder(f, label, streamed), label
+        if f.seekable():
+            yield _decoder(f, label, isinstance(source, bytes)), label
+            return
+        piped, head = _piped_wav(f, label)
+        if piped is not None:
+            yield piped, label
+            return
+        head += f.read(_MOST_IN_MEMORY)  # libsndfile and FFmpeg want to move about
+        with io.BytesIO(head) if len(head) < _MOST_IN_MEMORY else _on_disk(head, f) as whole:
+            yield _decoder(whole, label, True), label
+
+
+def _on_disk(head: bytes, rest: BinaryIO) -> BinaryIO:
+    """A file that is gone when it is closed."""
+    whole = tempfile.TemporaryFile()  # noqa: SIM115
+    whole.write(head)
+    shutil.copyfileobj(rest, whole)
+    whole.seek(0)
+    return cast(BinaryIO, whole)
 
 
 @contextmanager
@@ -279,7 +373,7 @@ def _decoder(f: BinaryIO, name: str, streamed: bool) -> Stream:
 
         try:
             exact = container not in {"aac", "amr"} and (container != "mp3" or _has_xing(f))
-            stream = _AvStream(av.open(f, format=container, metadata_errors="ignore"), name, exact)
+            stream = _AvStream(av.open(f, "r", format=container, metadata_errors="ignore"), name, exact)
             _check_rate(stream.rate, name)
             return stream
         except (av.error.FFmpegError, ValueError, OSError) as e:

@@ -71,7 +71,7 @@ class Decoding:
         return bool(self.facts.get("nbest", 1) > 1)
 
 
-def greedy_decoding(model: Model) -> Decoding:
+def greedy_decoding(model: Model, *, threads: int = 0) -> Decoding:
     """The best token of each frame; of CTC-CRF, whose frames tell little alone, the best ones with the token model."""
     units = model.tokenizer.kind == "phones"
     if model.token_lm is not None and not model.warming_up:
@@ -81,6 +81,7 @@ def greedy_decoding(model: Model) -> Decoding:
             frame_seconds=model.recognizer.frame_seconds,
             words=model.has_words,
             options=TOKEN_SEARCH,
+            threads=threads,
         )
         return Decoding(decoder.decode, {"search": "greedy with token model"}, units=units)
 
@@ -105,6 +106,7 @@ def beam_decoder(
     lexicon: str | Path | None = None,
     hotwords: str | Path | None = None,
     options: BeamOptions | None = None,
+    threads: int = 0,
 ) -> CtcBeamDecoder:
     """The beam search of a model: with its folder's language model and lexicon, where no others are given.
 
@@ -122,6 +124,7 @@ def beam_decoder(
         frame_seconds=model.recognizer.frame_seconds,
         words=model.has_words,
         options=options or model.decoding,
+        threads=threads,
     )
 
 
@@ -132,6 +135,7 @@ def decoding_for(
     lm: str | Path | None = None,
     lexicon: str | Path | None = None,
     hotwords: str | Path | None = None,
+    threads: int = 0,
     **changes: Any,
 ) -> Decoding:
     """What `asr transcribe` and `asr evaluate` decode with.
@@ -143,14 +147,15 @@ def decoding_for(
         lm: A language model's file, instead of the folder's.
         lexicon: A lexicon's file, instead of the folder's.
         hotwords: A file of phrases.
+        threads: Of the search; 0: as many as there are processors.
         changes: Fields of BeamOptions, instead of the folder's.
     """
     asked = lm or lexicon or hotwords or changes
     phones = model.tokenizer.kind == "phones"
     if greedy or not (asked or phones or model.lm or model.lexicon or model.decoding):
-        return greedy_decoding(model)
+        return greedy_decoding(model, threads=threads)
     options = with_options(model.decoding or BeamOptions(), changes)
-    decoder = beam_decoder(model, lm=lm, lexicon=lexicon, hotwords=hotwords, options=options)
+    decoder = beam_decoder(model, lm=lm, lexicon=lexicon, hotwords=hotwords, options=options, threads=threads)
     if options.prior_weight and model.log_prior is None:
         log.warning("%s: the model has no prior of its tokens: prior_weight means nothing", model.name)
     files = {"lm": lm or model.lm, "lexicon": lexicon or model.lexicon, "hotwords": hotwords}

@@ -1,41 +1,67 @@
-"""Audio files -> Transcripts."""
+"""Audio of any length -> Segments and Transcripts."""
 
 from __future__ import annotations
 
+import time
+from collections import defaultdict
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy.typing as npt
 import torch
 
-from asr.audio import AudioSource, Samples, read_audio
+from asr.audio import AudioSource, Samples, read_blocks
 from asr.decoding import decoding_for
 from asr.errors import InputError
 from asr.model_folder import Model, load_model
-from asr.transcript import Hypothesis, Segment, Transcript
+from asr.segmentation import Piece, Segmenter
+from asr.transcript import Hypothesis, Segment, Transcript, Word
+
+_PAUSE = 0.6  # seconds between words that part two segments
+_READ = 10.0  # seconds that are read at a time
+
+
+@dataclass(frozen=True)
+class Ended:
+    """A source that nothing more comes of."""
+
+    duration: float  # seconds that were read
+    error: InputError | None = None  # why it was not read to its end
 
 
 class Transcriber:
     """Transcribes with one model. It changes nothing in the process: no thread count, no flag, no random state.
 
+    Audio is read as it is needed and cut at pauses, so that memory does not grow with its length.
+
     Args:
+        vad: Whether a network that knows speech (Silero's) decides what is speech; without it all that is not clearly a
+            pause is recognised.
+        threads: Of the beam search; 0: as many as there are processors.
         decoding: As decoding_for takes it: greedy, lm, lexicon, hotwords, beam_size, nbest, ...
     """
 
-    def __init__(self, model: Model, **decoding: Any) -> None:
-        self.model = model
-        self.decoding = decoding_for(model, **decoding)
+    def __init__(self, model: Model, *, vad: bool = True, threads: int = 0, **decoding: Any) -> None:
+        self.model, self.vad = model, vad
+        self.decoding = decoding_for(model, threads=threads, **decoding)
         self.sample_rate = model.recognizer.sample_rate
+        self.spaces = model.has_words or self.decoding.units
+        self.seconds: defaultdict[str, float] = defaultdict(
+            float
+        )  # by what took them, and of audio: read, recognised, heard by the VAD
 
     @classmethod
-    def load(cls, model: str | Path, *, head: str | None = None, **decoding: Any) -> Transcriber:
+    def load(cls, model: str | Path, *, head: str | None = None, **options: Any) -> Transcriber:
         """From a model folder, or by the name of one that comes with the package.
 
         Args:
             head: Kind of the tokens of the head to use (phones, characters, ...), where it has several.
+            options: As the class takes them.
         """
-        return cls(load_model(model, head=head), **decoding)
+        return cls(load_model(model, head=head), **options)
 
     def transcribe(
         self, audio: AudioSource | npt.ArrayLike, sample_rate: int | None = None, *, name: str | None = None
@@ -56,67 +82,137 @@ class Transcriber:
             raise result
         return result
 
+    def segments(
+        self, audio: AudioSource | npt.ArrayLike, sample_rate: int | None = None, *, name: str | None = None
+    ) -> Iterator[Segment]:
+        """As transcribe, but gives each segment as soon as it is ready."""
+        source = _source(audio, sample_rate)
+        for _, event in self.listen([(source, name or _name(source))]):
+            if isinstance(event, Segment):
+                yield event
+            elif event.error:
+                raise event.error
+
     def transcribe_all(
-        self, sources: Iterable[tuple[AudioSource, str]], *, batch_seconds: float = 60.0
+        self, sources: Iterable[tuple[AudioSource, str]], *, batch_seconds: float = 120.0
     ) -> Iterator[Transcript | InputError]:
         """Transcribes (source, name) pairs, several at a time, and yields the results in their order.
 
         A source that cannot be read yields its InputError; the others are done.
 
         Args:
-            batch_seconds: Audio that is held and recognised at a time, padding included.
+            batch_seconds: Audio that is recognised at a time, padding included.
         """
-        waiting: list[tuple[str, Samples | InputError]] = []
-        longest = 0
-        for source, name in sources:
-            samples: Samples | InputError
+        names: list[str] = []
+
+        def named() -> Iterator[tuple[AudioSource, str]]:
+            for source, name in sources:
+                names.append(name)
+                yield source, name
+
+        found: list[Segment] = []
+        for number, event in self.listen(named(), batch_seconds=batch_seconds):
+            if isinstance(event, Segment):
+                found.append(event)
+            else:
+                yield event.error or self.transcript(names[number], found, event.duration)
+                found = []
+
+    def transcript(self, name: str, segments: Iterable[Segment], duration: float) -> Transcript:
+        """Of segments that were heard."""
+        return Transcript(name, tuple(segments), duration, self.model.name, spaces=self.spaces)
+
+    def listen(
+        self, sources: Iterable[tuple[AudioSource, str]], *, batch_seconds: float = 120.0
+    ) -> Iterator[tuple[int, Segment | Ended]]:
+        """Of (source, name) pairs: the number of each, from 0, with its segments in their order and, last, its end."""
+        waiting: list[tuple[int, Piece | Ended]] = []
+        held = 0.0
+        for number, event in self._pieces(sources):
+            waiting.append((number, event))
+            held += len(event.samples) / self.sample_rate if isinstance(event, Piece) else 0.0
+            if held >= 2 * batch_seconds or len(waiting) > 4096:
+                yield from self._recognized(waiting, batch_seconds)
+                waiting, held = [], 0.0
+        yield from self._recognized(waiting, batch_seconds)
+
+    def _pieces(self, sources: Iterable[tuple[AudioSource, str]]) -> Iterator[tuple[int, Piece | Ended]]:
+        """The sources' speech."""
+        for number, (source, name) in enumerate(sources):
+            segmenter = Segmenter(self.sample_rate, vad=self.vad)
+            error = None
+            pieces = segmenter.pieces(self._read(source, name))
             try:
-                samples = read_audio(source, self.sample_rate, name=name)
+                while True:
+                    with self._timed("gate"):
+                        piece = next(pieces, None)
+                    if piece is None:
+                        break
+                    yield number, piece
             except InputError as e:
-                samples = e
-            length = 0 if isinstance(samples, InputError) else len(samples)
-            if waiting and max(longest, length) * (len(waiting) + 1) > batch_seconds * self.sample_rate:
-                yield from self._batch(waiting)
-                waiting, longest = [], 0
-            waiting.append((name, samples))
-            longest = max(longest, length)
-        yield from self._batch(waiting)
+                error = e
+            heard = segmenter.heard
+            for what, seconds in (("audio", heard.audio), ("speech", heard.pieces), ("heard by the VAD", heard.vad)):
+                self.seconds[what] += seconds
+            yield number, Ended(heard.audio, error)
+
+    def _read(self, source: AudioSource, name: str) -> Iterator[Samples]:
+        blocks = read_blocks(source, self.sample_rate, seconds=_READ, name=name)
+        while True:
+            with self._timed("reading", within="gate"):
+                block = next(blocks, None)
+            if block is None:
+                return
+            yield block
+
+    def _recognized(
+        self, waiting: list[tuple[int, Piece | Ended]], batch_seconds: float
+    ) -> Iterator[tuple[int, Segment | Ended]]:
+        """What waits, recognised: pieces of like lengths together."""
+        pieces = sorted((event for _, event in waiting if isinstance(event, Piece)), key=lambda p: len(p.samples))
+        found: dict[int, list[Hypothesis]] = {}
+        while pieces:
+            size = max(1, int(batch_seconds * self.sample_rate / len(pieces[-1].samples)))
+            batch, pieces = pieces[-size:], pieces[:-size]
+            found.update(zip(map(id, batch), self._recognize(batch), strict=True))
+        for number, event in waiting:
+            if isinstance(event, Ended):
+                yield number, event
+            else:
+                for segment in self._segments(found[id(event)], event):
+                    yield number, segment
 
     @torch.inference_mode()
-    def _recognize(self, readable: list[tuple[str, Samples]]) -> list[Transcript]:
-        lens = torch.tensor([len(samples) for _, samples in readable])
-        padded = torch.nn.utils.rnn.pad_sequence([torch.from_numpy(s) for _, s in readable], batch_first=True)
-        found = self.decoding.hear(self.model.recognizer, padded, lens, [name for name, _ in readable]).nbest
-        return [
-            Transcript(
-                name,
-                self._segments(nbest),
-                len(samples) / self.sample_rate,
-                self.model.name,
-                spaces=self.model.has_words or self.model.tokenizer.kind == "phones",
-            )
-            for (name, samples), nbest in zip(readable, found, strict=True)
-        ]
+    def _recognize(self, pieces: list[Piece]) -> list[list[Hypothesis]]:
+        lens = torch.tensor([len(piece.samples) for piece in pieces])
+        padded = torch.nn.utils.rnn.pad_sequence([torch.from_numpy(p.samples) for p in pieces], batch_first=True)
+        with self._timed("recognition"):
+            return self.decoding.hear(self.model.recognizer, padded, lens).nbest
 
-    def _segments(self, nbest: list[Hypothesis]) -> tuple[Segment, ...]:
-        best = nbest[0]
-        if not best.words:
-            return ()
-        return (
-            Segment(
-                best.words[0].start,
-                best.words[-1].end,
-                best.text,
-                best.words,
-                tuple(nbest) if self.decoding.several else (),
-            ),
-        )
+    def _segments(self, nbest: list[Hypothesis], piece: Piece) -> Iterator[Segment]:
+        """A piece's words, parted at pauses; not where other readings were asked for, which are of the whole piece."""
+        runs: list[list[Word]] = []
+        for word in nbest[0].words:
+            moved = replace(word, start=word.start + piece.start, end=word.end + piece.start)
+            if not runs or (not self.decoding.several and moved.start - runs[-1][-1].end >= _PAUSE):
+                runs.append([])
+            runs[-1].append(moved)
+        for run in runs:
+            text = (" " if self.spaces else "").join(word.text for word in run)
+            others = tuple(nbest) if self.decoding.several else ()
+            yield Segment(run[0].start, run[-1].end, text, tuple(run), others)
 
-    def _batch(self, waiting: list[tuple[str, Samples | InputError]]) -> Iterator[Transcript | InputError]:
-        readable = [(name, samples) for name, samples in waiting if not isinstance(samples, InputError)]
-        done = iter(self._recognize(readable) if readable else [])
-        for _, samples in waiting:
-            yield samples if isinstance(samples, InputError) else next(done)
+    @contextmanager
+    def _timed(self, what: str, *, within: str | None = None) -> Iterator[None]:
+        """Adds the time this takes to `what`, and takes it off that within which it happens."""
+        began = time.perf_counter()
+        try:
+            yield
+        finally:
+            seconds = time.perf_counter() - began
+            self.seconds[what] += seconds
+            if within:
+                self.seconds[within] -= seconds
 
 
 def _source(audio: AudioSource | npt.ArrayLike, sample_rate: int | None) -> AudioSource:

@@ -123,3 +123,66 @@ def _facts(p: Progress) -> str:
         f"loss {p.loss:.3f}, gradient {p.gradient_norm:.2f}, {p.audio_rate:.0f} audio s/s,"
         f" {duration_words(p.seconds_left)} left"
     )
+
+
+class TranscriptionProgress:
+    """How far transcription is: a line that is rewritten on a terminal, a line every half minute elsewhere."""
+
+    MANY = 200  # files whose lengths are not looked up
+
+    def __init__(self, paths: list[str]) -> None:
+        from asr.audio import header_duration
+
+        self.files = len(paths)
+        self.lengths = [header_duration(path) for path in paths] if len(paths) <= self.MANY else []
+        self.live = not is_quiet() and sys.stderr.isatty()
+        self.began = self.said = time.monotonic()
+        self.done, self.before, self.seconds = 0, 0.0, 0.0  # files; seconds of those, and of all
+        self.shown = False
+
+    def heard(self, number: int, until: float) -> None:
+        """Of an input: what is said until a second."""
+        self.seconds = self.before + until
+        self._show()
+
+    def ended(self, number: int, duration: float) -> None:
+        """An input, of so many seconds."""
+        self.done = number + 1
+        self.before += duration
+        self.seconds = self.before
+        self._show()
+
+    def clear(self) -> None:
+        """Makes room for another line."""
+        if self.shown:
+            print("\r\033[K", end="", file=sys.stderr, flush=True)
+            self.shown = False
+
+    def summary(self) -> str:
+        """Files, length, speed."""
+        took = time.monotonic() - self.began
+        files = "1 file" if self.done == 1 else f"{self.done:,} files"
+        speed = f", {self.seconds / took:.0f} times as fast as it was said" if self.seconds > 1 else ""
+        return f"{files}, {duration_words(self.seconds)} of audio in {duration_words(took)}{speed}"
+
+    def _show(self) -> None:
+        now = time.monotonic()
+        if is_quiet() or now - self.said < (0.2 if self.live else 30):
+            return
+        self.said = now
+        line = f"{self.done} of {self.files} files, " if self.files > 1 else ""
+        line += f"{duration_words(self.seconds)} heard"
+        if (share := self._share()) > 0:
+            line += f", {100 * share:.0f} %, {duration_words((now - self.began) * (1 - share) / share)} left"
+        if self.live:
+            print(f"\r{line}\033[K", end="", file=sys.stderr, flush=True)
+            self.shown = True
+        else:
+            say(f"asr: {line}")
+
+    def _share(self) -> float:
+        """Of the work that is done; 0 where that is not known."""
+        known = [length for length in self.lengths if length is not None]
+        if self.lengths and len(known) == len(self.lengths):
+            return min(self.seconds / max(sum(known), 1e-9), 1.0)
+        return self.done / self.files if self.files > 1 else 0.0

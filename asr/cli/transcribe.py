@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, BinaryIO
 
 import typer
 
@@ -35,6 +36,12 @@ from asr.cli.common import (
     say,
 )
 
+if TYPE_CHECKING:
+    from asr.transcriber import Ended, Transcriber
+    from asr.transcript import Segment
+
+log = logging.getLogger(__name__)
+
 
 def transcribe(
     audio: Annotated[
@@ -58,8 +65,17 @@ def transcribe(
     skip_existing: Annotated[
         bool, typer.Option("--skip-existing", help="Leave inputs alone whose output is there.")
     ] = False,
+    vad: Annotated[
+        bool,
+        typer.Option(
+            "--vad/--no-vad", help="Whether a network decides what is speech. Without: all but pauses is recognised."
+        ),
+    ] = True,
     batch_seconds: Annotated[
-        float | None, typer.Option(help="Seconds of audio recognised at a time, padding included. Default: 60.")
+        float | None, typer.Option(help="Seconds of audio recognised at a time, padding included. Default: 120.")
+    ] = None,
+    threads: Annotated[
+        int | None, typer.Option("--threads", min=1, help="Default: as many as there are cores.")
     ] = None,
     head: HeadKind = None,
     greedy: Greedy = False,
@@ -87,8 +103,7 @@ def transcribe(
     A file that cannot be read is named on standard error, the others are done, and the exit code is 1.
     """
     from asr.errors import InputError
-    from asr.files import make_folder, write_text
-    from asr.formats import FORMATS
+    from asr.files import make_folder
 
     formats = _formats(format or ["txt"], output_dir is not None)
     if skip_existing and output_dir is None:
@@ -134,30 +149,114 @@ def transcribe(
         lm_unit=lm_unit,
         warps=numbers_of(warps),
     )
-    transcriber = Transcriber.load(model, head=head, **decoding)
+    if threads is not None:
+        import torch
+
+        torch.set_num_threads(threads)
+    transcriber = Transcriber.load(model, head=head, vad=vad, threads=threads or 0, **decoding)
+    delivery = _Delivery(transcriber, inputs, outputs, formats, word_times, alone=len(inputs) + len(problems) == 1)
     sources = ((_source(path), "standard input" if path == "-" else path) for path, _ in inputs)
-    results = transcriber.transcribe_all(sources, **given(batch_seconds=batch_seconds))
-    failed = len(problems)
-    for (path, _), result in zip(inputs, results, strict=True):
-        if isinstance(result, InputError):
-            failed += 1
-            print(f"asr: error: {result}", file=sys.stderr)
-            continue
-        for each in formats:
-            if output_dir:
-                write_text(_with_suffix(outputs[path], each), FORMATS[each](result, word_times))
-            elif each == "txt" and len(inputs) + len(problems) > 1:
-                print(f"{path}\t{result.text}", flush=True)
-            else:
-                print(FORMATS[each](result, word_times), end="", flush=True)
+    try:
+        for number, event in transcriber.listen(sources, **given(batch_seconds=batch_seconds)):
+            delivery.take(number, event)
+    finally:  # Ctrl-C, too, keeps what was heard
+        delivery.stop()
+    done, failed = delivery.done, delivery.failed + len(problems)
+    say(f"asr: {delivery.progress.summary()}" + (f", {failed} failed" if failed else ""))
+    log.info("seconds: %s", ", ".join(f"{what} {seconds:.1f}" for what, seconds in transcriber.seconds.items()))
     if failed:
-        done = len(inputs) + len(problems) - failed
-        say(f"asr: {done} done, {failed} failed")
         raise typer.Exit(1 if done else 2)
 
 
-def _source(path: str) -> bytes | str:
-    return sys.stdin.buffer.read() if path == "-" else path
+class _Delivery:
+    """Writes what is heard where it is wanted."""
+
+    def __init__(
+        self,
+        transcriber: Transcriber,
+        inputs: list[tuple[str, Path]],
+        outputs: dict[str, Path],
+        formats: list[str],
+        word_times: bool,
+        alone: bool,
+    ) -> None:
+        from asr.cli.display import TranscriptionProgress
+
+        self.transcriber, self.outputs, self.formats, self.word_times = transcriber, outputs, formats, word_times
+        self.paths = [path for path, _ in inputs]
+        self.alone = alone  # a single input, whose text needs no name
+        self.progress = TranscriptionProgress(self.paths)
+        self.segments: list[Segment] = []
+        self.number = self.done = self.failed = 0
+
+    def take(self, number: int, event: Segment | Ended) -> None:
+        """A segment of an input, or its end."""
+        from asr.transcript import Segment
+
+        self.number = number
+        if isinstance(event, Segment):
+            self.segments.append(event)
+            self.progress.heard(number, event.end)
+            if self.alone and not self.outputs and self.formats == ["txt"]:
+                self._print(event.text + "\n")
+            return
+        self.progress.ended(number, event.duration)
+        if event.error is None:
+            self.done += 1
+            self._write(event.duration)
+        else:
+            self.failed += 1
+            self.progress.clear()
+            print(f"asr: error: {event.error}", file=sys.stderr)
+            self._write_part(event.duration)
+        self.segments.clear()
+
+    def stop(self) -> None:
+        """Keeps what was heard of an input that has not ended."""
+        self.progress.clear()
+        if self.segments:
+            self._write_part(self.segments[-1].end)
+
+    def _write(self, duration: float) -> None:
+        path = self.paths[self.number]
+        for each in self.formats:
+            if self.outputs:
+                self._write_file(_with_suffix(self.outputs[path], each), each, duration)
+            elif each != "txt":
+                self._print(self._text(each, duration))
+            elif not self.alone:
+                self._print(f"{path}\t{self.transcriber.transcript(path, self.segments, duration).text}\n")
+            elif not self.segments:
+                self._print("\n")
+
+    def _write_part(self, duration: float) -> None:
+        """What came before an end that did not come: beside where the whole would be."""
+        if self.segments and self.outputs:
+            path = self.paths[self.number]
+            for each in self.formats:
+                part = _with_suffix(self.outputs[path], f"partial.{each}")
+                self._write_file(part, each, duration)
+                print(f"asr: what was heard of {path} is in {part}", file=sys.stderr)
+
+    def _write_file(self, path: Path, format: str, duration: float) -> None:
+        from asr.files import make_folder, write_text
+
+        make_folder(path.parent)
+        write_text(path, self._text(format, duration))
+
+    def _text(self, format: str, duration: float) -> str:
+        from asr.formats import FORMATS
+
+        transcript = self.transcriber.transcript(self.paths[self.number], self.segments, duration)
+        return FORMATS[format](transcript, self.word_times)
+
+    def _print(self, text: str) -> None:
+        self.progress.clear()
+        print(text, end="", flush=True)
+
+
+def _source(path: str) -> BinaryIO | str:
+    return sys.stdin.buffer if path == "-" else path
 
 
 def _inputs(audio: list[str]) -> tuple[list[tuple[str, Path]], list[str]]:

@@ -109,8 +109,8 @@ def untuned(trained: Path, out: Path, kind: str, prior: bool) -> None:
 
 
 def publish() -> None:
-    """Writes ablation.json, of all changes that were measured, and the table in the README."""
-    kept = {}
+    """Writes ablation.json, of all changes that were measured, here or before, and the table in the README."""
+    kept = json.loads(read_text(KEPT)) if KEPT.is_file() else {}
     for name in [*TRAINED, *SEARCHED]:
         if (folder(name) / "results.json").is_file():
             found = json.loads(read_text(folder(name) / "results.json"))
@@ -119,6 +119,7 @@ def publish() -> None:
                 del score["speakers"]
             trained = {key: found["trained"][key] for key in ("command", "commit", "hardware", "threads")}
             kept[name] = {"trained": trained, "seconds": found["seconds"], "scores": scores}
+    kept = {name: kept[name] for name in [*TRAINED, *SEARCHED] if name in kept}
     write_json(KEPT, kept)
     write_text(README, page(read_text(README), kept))
 

@@ -100,7 +100,7 @@ def test_a_trained_model_is_tuned_on_what_it_never_saw(run: Path, model: Path, t
 def test_transcribe_words_with_times(model: Path, tmp_path: Path) -> None:
     samples = tone_words(["high", "low", "low"], seed=99)
     soundfile.write(tmp_path / "a.wav", samples, 8000)
-    done = asr("transcribe", tmp_path / "a.wav", "--model", model, "--format", "json", "--word-times")
+    done = asr("transcribe", "--no-vad", tmp_path / "a.wav", "--model", model, "--format", "json", "--word-times")
     assert done.returncode == 0, done.stderr
     transcript = json.loads(done.stdout)
     assert transcript["text"] == "high low low"
@@ -118,22 +118,24 @@ def test_standard_input_folders_and_formats(model: Path, tmp_path: Path) -> None
     soundfile.write(inputs / "a.flac", np.stack([high, high], 1), 16000)
     soundfile.write(tmp_path / "in" / "a.ogg", low, 16000)
     soundfile.write(tmp_path / "in" / "a.wav", low, 16000)
-    done = asr("transcribe", "-", "--model", model, stdin=(tmp_path / "in" / "a.wav").read_bytes())
+    done = asr("transcribe", "--no-vad", "-", "--model", model, stdin=(tmp_path / "in" / "a.wav").read_bytes())
     assert (done.returncode, done.stdout) == (0, b"low\n"), done.stderr
-    done = asr("transcribe", tmp_path / "in", "--model", model, "--output-dir", tmp_path / "out")
+    done = asr("transcribe", "--no-vad", tmp_path / "in", "--model", model, "--output-dir", tmp_path / "out")
     assert done.returncode == 0, done.stderr
     written = {str(p.relative_to(tmp_path / "out")): p.read_text() for p in (tmp_path / "out").rglob("*.txt")}
     assert written == {"a.ogg.txt": "low\n", "a.wav.txt": "low\n", "deep/a.txt": "high\n"}
     (tmp_path / "out" / "a.ogg.txt").write_text("mine\n")
-    done = asr("transcribe", tmp_path / "in", "--model", model, "--output-dir", tmp_path / "out", "--skip-existing")
+    done = asr(
+        "transcribe", "--no-vad", tmp_path / "in", "--model", model, "--output-dir", tmp_path / "out", "--skip-existing"
+    )
     assert done.returncode == 0
     assert (tmp_path / "out" / "a.ogg.txt").read_text() == "mine\n"
     several = (inputs / "a.flac", "--model", model, "--output-dir", tmp_path / "more", "--skip-existing")
-    assert asr("transcribe", *several, "--format", "srt").returncode == 0
-    assert asr("transcribe", *several, "--format", "all").returncode == 0  # not all of them were there
+    assert asr("transcribe", "--no-vad", *several, "--format", "srt").returncode == 0
+    assert asr("transcribe", "--no-vad", *several, "--format", "all").returncode == 0  # not all of them were there
     names = {path.name for path in (tmp_path / "more").iterdir()}
     assert names == {f"a.{name}" for name in ("txt", "json", "srt", "vtt", "tsv", "ctm", "TextGrid")}
-    assert "already" in asr("transcribe", *several, "--format", "all").stderr.decode()
+    assert "already" in asr("transcribe", "--no-vad", *several, "--format", "all").stderr.decode()
 
 
 def test_one_broken_file_among_good_ones(model: Path, tmp_path: Path) -> None:
@@ -141,20 +143,20 @@ def test_one_broken_file_among_good_ones(model: Path, tmp_path: Path) -> None:
     shutil.copy(tmp_path / "good.wav", tmp_path / "also.wav")
     (tmp_path / "broken.wav").write_bytes((tmp_path / "good.wav").read_bytes()[:900])
     files = [tmp_path / "good.wav", tmp_path / "broken.wav", tmp_path / "nowhere.wav", tmp_path / "also.wav"]
-    done = asr("transcribe", *files, "--model", model)
+    done = asr("transcribe", "--no-vad", *files, "--model", model)
     assert done.returncode == 1
     assert done.stdout.decode().splitlines() == [f"{files[0]}\tlow", f"{files[3]}\tlow"]
     errors = [line for line in done.stderr.decode().splitlines() if line.startswith("asr: error:")]
     assert len(errors) == 2
     assert "broken.wav" in errors[0]
     assert "nowhere.wav" in errors[1]
-    assert asr("transcribe", files[1], files[2], "--model", model).returncode == 2
+    assert asr("transcribe", "--no-vad", files[1], files[2], "--model", model).returncode == 2
 
 
 def test_silence_and_less_than_a_frame_are_no_error(model: Path, tmp_path: Path) -> None:
     soundfile.write(tmp_path / "silence.wav", np.zeros(8000), 8000)
     soundfile.write(tmp_path / "short.wav", np.full(10, 0.1), 8000)
-    done = asr("transcribe", tmp_path / "silence.wav", tmp_path / "short.wav", "--model", model)
+    done = asr("transcribe", "--no-vad", tmp_path / "silence.wav", tmp_path / "short.wav", "--model", model)
     assert done.returncode == 0, done.stderr
     assert done.stdout.decode().splitlines()[1] == f"{tmp_path / 'short.wav'}\t"
 
@@ -165,11 +167,11 @@ def test_python_api_leaves_the_process_as_it_was(model: Path, tmp_path: Path) ->
     state = torch.get_rng_state()
     before = (torch.get_num_threads(), torch.is_grad_enabled(), torch.get_default_dtype())
     tiny = torch.tensor(1e-310, dtype=torch.float64)
-    recognizer = library.load(model)
+    recognizer = library.load(model, vad=False)
     transcript = recognizer.transcribe(tone_words(["low", "high"], rate=22050, seed=7), 22050)
     assert transcript.text == "low high"
     soundfile.write(tmp_path / "a.wav", tone_words(["low", "high"], seed=7), 8000)
-    assert library.transcribe(tmp_path / "a.wav", model).text == "low high"
+    assert library.transcribe(tmp_path / "a.wav", model, vad=False).text == "low high"
     assert before == (torch.get_num_threads(), torch.is_grad_enabled(), torch.get_default_dtype())
     assert torch.equal(torch.get_rng_state(), state)
     assert float(tiny / 2) != 0  # denormal numbers are not flushed
@@ -178,7 +180,7 @@ def test_python_api_leaves_the_process_as_it_was(model: Path, tmp_path: Path) ->
 def test_a_batch_gives_what_a_file_alone_gives(model: Path) -> None:
     import asr as library
 
-    recognizer = library.load(model)
+    recognizer = library.load(model, vad=False)
     sources = [((tone_words(["low"] * (1 + i % 3), seed=i), 8000), f"u{i}") for i in range(7)]
     together = list(recognizer.transcribe_all(sources, batch_seconds=4))
     assert [t.audio for t in together] == [name for _, name in sources]

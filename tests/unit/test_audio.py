@@ -7,6 +7,7 @@ import random
 import re
 import struct
 import threading
+from itertools import product
 import time
 import tracemalloc
 from pathlib import Path
@@ -18,7 +19,7 @@ import soundfile
 import soxr
 from helpers import speechlike
 
-from asr.audio import Samples, audio_info, find_audio, read_audio, read_blocks
+from asr.audio import Samples, audio_info, find_audio, header_duration, read_audio, read_blocks
 from asr.errors import InputError
 
 RATE = 16000
@@ -148,6 +149,73 @@ def test_path_file_bytes_array_and_pipe_give_the_same(tmp_path: Path) -> None:
             np.testing.assert_array_equal(read_audio(source, RATE), SPEECH)
         assert not file.closed
     feeder.join()
+
+
+class Pipe(io.BytesIO):
+    """Bytes that can only be read on."""
+
+    def seekable(self) -> bool:
+        return False
+
+    def seek(self, *_: object) -> int:
+        raise io.UnsupportedOperation("seek")
+
+
+@pytest.mark.parametrize(("name", "channels"), [*((name, 1) for name in FORMATS), *((name, 3) for name in EXACT)])
+def test_what_comes_through_a_pipe_is_as_in_a_file(name: str, channels: int) -> None:
+    data = encoded(name, SPEECH if channels == 1 else np.stack([SPEECH, 0.5 * SPEECH, -SPEECH], 1))
+    assert audio_info(Pipe(data)).duration == audio_info(data).duration
+    np.testing.assert_array_equal(read_audio(Pipe(data), RATE), read_audio(data, RATE))
+    np.testing.assert_array_equal(
+        read_audio(Pipe(data), RATE, start=0.7, duration=0.2, channel=channels - 1),
+        read_audio(data, RATE, start=0.7, duration=0.2, channel=channels - 1),
+    )
+
+
+PLAIN = ["PCM_U8", "PCM_16", "PCM_24", "PCM_32", "FLOAT", "DOUBLE", "ULAW"]
+
+
+@pytest.mark.parametrize(("format", "subtype"), [("WAV", "IMA_ADPCM"), *product(["WAV", "WAVEX"], PLAIN)])
+def test_wavs_of_all_kinds_through_a_pipe(format: str, subtype: str) -> None:
+    file = io.BytesIO()
+    soundfile.write(file, SPEECH, RATE, format=format, subtype=subtype)
+    data = file.getvalue()
+    np.testing.assert_array_equal(read_audio(Pipe(data), RATE), read_audio(data, RATE))
+    with pytest.raises(InputError, match="cut short"):
+        read_audio(Pipe(data[: len(data) // 2]), RATE)
+
+
+def test_a_long_pipe_is_kept_on_disk(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("asr.audio_streams._MOST_IN_MEMORY", 1000)
+    for name in ("x.flac", "x.mp3", "x.webm"):
+        np.testing.assert_array_equal(read_audio(Pipe(encoded(name)), RATE), read_audio(encoded(name), RATE))
+
+
+@pytest.mark.parametrize("length", [0, 0x7FFFF000, 0xFFFFFFFF])
+def test_a_microphone_is_heard_while_it_records(length: int) -> None:
+    data = encoded("pcm16.wav")
+    whole = read_audio(data, RATE)
+    head = bytearray(data[:44])
+    struct.pack_into("<I", head, 40, length)
+    read, write = os.pipe()
+    with open(read, "rb") as pipe, open(write, "wb", buffering=0) as microphone:
+        microphone.write(head)
+        microphone.write(data[44 : 44 + 2 * RATE])  # a second; it is not closed
+        blocks = read_blocks(pipe, RATE, seconds=0.25)
+        np.testing.assert_array_equal(next(blocks), whole[: RATE // 4])
+        microphone.write(data[44 + 2 * RATE :])
+        microphone.close()
+        np.testing.assert_array_equal(np.concatenate(list(blocks)), whole[RATE // 4 :])
+
+
+def test_headers_of_files_say_how_long_they_are(tmp_path: Path) -> None:
+    for name in ("pcm16.wav", "x.m4a", "x.mp3"):
+        (tmp_path / name).write_bytes(encoded(name))
+    (tmp_path / "broken.wav").write_bytes(b"RIFF")
+    assert header_duration(tmp_path / "pcm16.wav") == pytest.approx(1.5)
+    assert header_duration(str(tmp_path / "x.m4a")) == pytest.approx(1.5, abs=0.1)
+    for name in ("broken.wav", "nowhere.wav", ".", "-"):
+        assert header_duration(tmp_path / name) is None
 
 
 def test_a_file_is_read_from_where_it_stands() -> None:

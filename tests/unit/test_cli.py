@@ -216,7 +216,7 @@ def decode(verb: str, folder: Path, *options: str, model: Path | None = None) ->
     chosen = str(model or folder / "m")
     if verb == "evaluate":
         return runner.invoke(app, ["evaluate", chosen, str(folder / "dev" / "cuts.jsonl.gz"), *made])
-    return runner.invoke(app, ["transcribe", str(folder / "dev" / "u000.wav"), "--model", chosen, *made])
+    return runner.invoke(app, ["transcribe", str(folder / "dev" / "u000.wav"), "--no-vad", "--model", chosen, *made])
 
 
 def evaluated(folder: Path, out: Path, *options: str, model: Path | None = None) -> tuple[dict, list[dict]]:

@@ -71,7 +71,7 @@ def test_both_heads_are_usable(two_heads: Path, data: Path) -> None:
         assert model.recognizer.head.out_features == len(model.tokenizer)
         assert model.log_prior is not None
         assert len(model.log_prior) == len(model.tokenizer)
-        assert Transcriber(model).transcribe(SPEECH, 8000).text == "high low high"
+        assert Transcriber(model, vad=False).transcribe(SPEECH, 8000).text == "high low high"
         assert evaluate(model, data / "cuts_test.jsonl.gz").words.rate < 0.1
     assert load_model(folder).tokenizer.kind == "phones"
     with pytest.raises(InputError, match="no head 'bpe'; it has phones, characters"):
@@ -79,7 +79,7 @@ def test_both_heads_are_usable(two_heads: Path, data: Path) -> None:
 
 
 def test_phones_greedily(two_heads: Path) -> None:
-    heard = Transcriber(load_model(two_heads / "model"), greedy=True).transcribe(SPEECH, 8000)
+    heard = Transcriber(load_model(two_heads / "model"), vad=False, greedy=True).transcribe(SPEECH, 8000)
     assert heard.text == "HH AY L OW HH AY"
     assert [word.text for word in heard.words] == heard.text.split()
 
@@ -199,7 +199,7 @@ def test_other_tokens(kind: str, data: Path, tmp_path: Path) -> None:
     assert result.best.error < 0.2
     model = load_model(tmp_path / "run" / "model")
     assert any(token.startswith("\u2581") for token in model.tokenizer.tokens)
-    greedy = Transcriber(model).transcribe(SPEECH, 8000)
+    greedy = Transcriber(model, vad=False).transcribe(SPEECH, 8000)
     assert [word.text for word in greedy.words] == greedy.text.split()
     assert (greedy.words[0].text, greedy.words[-1].text) == ("high", "high")
     assert greedy.words[-1].start - greedy.words[0].start == pytest.approx(2 * 0.45, abs=0.15)
@@ -348,4 +348,4 @@ def test_features_normalised_by_speaker(data: Path, tmp_path: Path) -> None:
     speakers = model.recognizer.frontend.normalizer.speakers
     assert speakers.keys() == {f"utterance {u.id}" for u in read_cuts(data / "cuts_test.jsonl.gz")}
     assert alone < 0.5
-    assert Transcriber(model).transcribe(SPEECH, 8000).text  # a file has nobody's statistics but its own
+    assert Transcriber(model, vad=False).transcribe(SPEECH, 8000).text  # a file has nobody's statistics but its own
