@@ -7,9 +7,9 @@ import random
 import re
 import struct
 import threading
-from itertools import product
 import time
 import tracemalloc
+from itertools import product
 from pathlib import Path
 
 import av

@@ -9,12 +9,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
+from helpers import spelled, speller
 
 from asr.audio import Samples
 from asr.errors import InputError
 from asr.transcriber import Ended, Transcriber
 from asr.transcript import Segment, Transcript
-from tests.helpers import spelled, speller
 
 RATE = 8000
 TEXTS = ["tack taco", "tack", "taco tack taco", "taco", "taco taco", "tack tack tack"]
