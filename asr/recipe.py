@@ -21,6 +21,7 @@ from asr.errors import InputError
 from asr.score import Unit
 
 if TYPE_CHECKING:
+    from asr.decode.ctc_beam import BeamOptions
     from asr.model_folder import Model
 
 log = logging.getLogger(__name__)
@@ -41,6 +42,7 @@ class TextModel:
     warps: tuple[float, ...] = ()  # of the mel axis, that are tried; kept where they are better on dev
     closed: bool = False  # nothing can be heard but its words
     words: int | None = None  # the most frequent ones, so many; of phones, those that can be heard
+    options: BeamOptions | None = None  # of decoding; None: those that are best on dev
     like: Path | None = None  # a run whose language model, lexicon and options of decoding are taken instead
 
 
@@ -189,6 +191,10 @@ def add_language_model(out: Path, data: Path, settings: TextModel, steps: _Steps
     elif settings.closed:
         lexicon = out / "lexicon.txt"
         write_lexicon(Lexicon.spelled(word for word in read_ngram(path).words if not word.startswith("<")), lexicon)
+    if settings.options is not None:
+        model.lm, model.lexicon, model.decoding = path, lexicon, settings.options
+        save_model(out / "model", model, read_text(out / "model" / "README.md"))
+        return
     with steps("tune"):
         options: dict[str, Any] = {"lm": path, "lexicon": lexicon, "unit": settings.unit, "warps": settings.warps}
         options["lm_unit"] = "token" if settings.tokens else None

@@ -11,26 +11,32 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import runpy
 import shutil
 import sys
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from asr.files import read_text, write_json, write_text
 from asr.recipe import run, told_plainly
+
+if TYPE_CHECKING:
+    from asr.decode.ctc_beam import BeamOptions
 
 HERE = Path(__file__).resolve().parent
 EXP, KEPT, README = HERE / "exp" / "ablation", HERE / "ablation.json", HERE / "README.md"
 BEGIN, END = "<!-- ablation -->", "<!-- /ablation -->"
 SHORT = ("model.encoder.hidden=192", "model.encoder.layers=3", "epochs=10", "model.criterion.warm_up_epochs=3")
 BASE = "as it is"
-# Settings of a training, each tuned for itself.
+ORDER = 4  # of its language model
+CTC = "CTC instead of CTC-CRF"
+# Settings of a training. All are decoded with the options that are best for the recipe as it is; CTC has its own.
 TRAINED: dict[str, tuple[str, ...]] = {
     BASE: (),
-    "CTC instead of CTC-CRF": ("model.criterion.kind=ctc",),
+    CTC: ("model.criterion.kind=ctc",),
     "no CTC within": ("model.intermediate.layer=0",),
     "no characters beside the phones": ("model.heads=[phones]", "model.head_weights=[1]"),
     "first pronunciations alone": ("model.tokenizer.pronunciations=first",),
@@ -39,16 +45,17 @@ TRAINED: dict[str, tuple[str, ...]] = {
     "no masks": ("spec_augment.frequency_masks=0", "spec_augment.time_masks_per_second=0"),
     "normalised by speaker": ("model.features.normalize=speaker",),
 }
-# Of the network as it is: the head that is used, whether the prior is subtracted, settings of the TextModel.
-SEARCHED: dict[str, tuple[str, bool, dict[str, Any]]] = {
-    "five warps in decoding": ("phones", True, {"warps": (0.88, 0.94, 1.0, 1.06, 1.12)}),
-    "no prior": ("phones", False, {}),
-    "3-gram": ("phones", True, {"order": 3}),
-    "2-gram": ("phones", True, {"order": 2}),
-    "10,000 words": ("phones", True, {"words": 10_000}),
-    "4-gram and words of the training texts": ("phones", True, {"texts": ()}),
-    "characters, 60,000 words": ("characters", True, {"closed": True}),
-    "characters, any word": ("characters", True, {}),
+# Of the network as it is: the head that is used, settings of the TextModel, options that are changed. Characters have
+# their own.
+SEARCHED: dict[str, tuple[str, dict[str, Any], dict[str, Any]]] = {
+    "five warps in decoding": ("phones", {}, {"warps": (0.88, 0.94, 1.0, 1.06, 1.12)}),
+    "no prior": ("phones", {}, {"prior_weight": 0.0}),
+    "3-gram": ("phones", {"order": 3}, {}),
+    "2-gram": ("phones", {"order": 2}, {}),
+    "10,000 words": ("phones", {"words": 10_000}, {}),
+    "4-gram and words of the training texts": ("phones", {"texts": ()}, {}),
+    "characters, 60,000 words": ("characters", {"closed": True}, {}),
+    "characters, any word": ("characters", {}, {}),
 }
 
 
@@ -76,22 +83,39 @@ def folder(name: str) -> Path:
 
 
 def measure(name: str) -> None:
-    """Trains with a change, or decodes with it what was trained without; tunes and scores on dev."""
+    """Trains with a change, or decodes with it what was trained without; scores on dev."""
     recipe = runpy.run_path(str(HERE / "run.py"))
-    out, words, changes = folder(name), list(SHORT), {"warps": ()}  # slow, and the same for each
+    out, settings = folder(name), list(SHORT)
+    text: dict[str, Any] = {"warps": ()}  # slow, and the same for each
     if name in TRAINED:
-        words += TRAINED[name]
+        settings += TRAINED[name]
+        if name not in (BASE, CTC):
+            text["options"] = best_options()
     else:
-        head, prior, more = SEARCHED[name]
-        changes |= more
+        head, more, options = SEARCHED[name]
+        text |= more
+        if head == "phones":
+            text["options"] = replace(best_options(), **options)
         if not (out / "model").is_dir():
-            untuned(folder(BASE), out, head, prior)
-    text = replace(recipe["WORDS"], **changes)
-    run(recipe["prepare"], HERE / "conf" / "blstm.yaml", HERE / "data", out, text, ("dev",), settings=words)
+            untuned(folder(BASE), out, head)
+    words = replace(recipe["WORDS"], **text)
+    run(recipe["prepare"], HERE / "conf" / "blstm.yaml", HERE / "data", out, words, ("dev",), settings=settings)
 
 
-def untuned(trained: Path, out: Path, kind: str, prior: bool) -> None:
-    """Makes a run of a finished one: with one head, no language model, and the prior only if wanted."""
+def best_options() -> BeamOptions:
+    """Those of the recipe as it is."""
+    from asr.decode.ctc_beam import BeamOptions
+
+    path = folder(BASE) / "results.json"
+    kept = json.loads(read_text(path if path.is_file() else KEPT))
+    scores = (kept if path.is_file() else kept[BASE])["scores"]
+    found = scores[f"dev-{ORDER}-gram"]["decoding"]
+    known = {f.name: found[f.name] for f in fields(BeamOptions) if f.name in found}
+    return BeamOptions(**{key: math.inf if value is None else value for key, value in known.items()})
+
+
+def untuned(trained: Path, out: Path, kind: str) -> None:
+    """Makes a run of a finished one: with one head and no language model."""
     from asr.model_folder import Model, load_model, save_model
     from asr.models.recognizer import IntermediateConfig, build_recognizer
 
@@ -101,7 +125,7 @@ def untuned(trained: Path, out: Path, kind: str, prior: bool) -> None:
     state = model.recognizer.state_dict()
     recognizer.load_state_dict({name: state[name] for name in recognizer.state_dict()})
     kept = Model(recognizer, model.tokenizer, config, token_lm=model.token_lm, trained_on=model.trained_on)
-    kept.log_prior = model.log_prior if prior else None
+    kept.log_prior = model.log_prior
     for name in ("config.yaml", "log.jsonl"):
         out.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(trained / name, out / name)

@@ -10,6 +10,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -248,12 +249,16 @@ def test_mini_librispeech_its_ablation_and_english_small(tmp_path: Path) -> None
     for name in changes:
         ran = mini / "exp" / "ablation" / "".join(c if c.isalnum() else "-" for c in name)
         found = load_model(ran)
-        assert (found.log_prior is None) == (name == "no prior")
+        assert found.decoding is not None
+        if "characters" not in name:
+            best = load_model(mini / "exp" / "ablation" / "as-it-is").decoding
+            assert found.decoding == (replace(best, prior_weight=0.0) if name == "no prior" else best)
         assert found.tokenizer.kind == ("characters" if "characters" in name else "phones")
         wer = kept[name]["scores"]["dev-4-gram"]["wer"]["rate"]
         assert f"| {name} | {100 * wer:.2f} % | " in (mini / "README.md").read_text()
     config = (mini / "exp" / "ablation" / "one-speed" / "config.yaml").read_text()
-    assert "epochs: 8\n" in config
+    assert "epochs: 10\n" in config
+    assert "speed:\n  - 1.0\n" in config
 
     call("recipes/english_small/run.py")
     english, first = load_model(recipes / "english_small" / "exp" / "blstm"), load_model(mini / "exp" / "blstm")
