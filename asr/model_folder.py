@@ -37,13 +37,14 @@ from asr.decode.ctc_beam import BeamOptions
 from asr.errors import InputError
 from asr.files import atomic_path, read_text, write_text
 from asr.lm.ngram import NgramModel, read_ngram, save_ngram
+from asr.model_names import find_model, model_name
 from asr.models.ctc_crf import token_ngram, token_numbers
 from asr.models.recognizer import ModelConfig, Recognizer, build_recognizer
 from asr.text import TextNormalizer
 from asr.tokenizer import Tokenizer, load_tokenizer
 
 FORMAT = 1
-PRETRAINED = Path(__file__).parent / "pretrained"
+
 Precision = Literal["float32", "float16", "int8"]
 _DTYPES = ("F32", "F16", "BF16", "I8")
 _LM = ("lm.safetensors", "lm.lmz")
@@ -128,11 +129,6 @@ class Model:
                 for kind, head in self.heads.items()
                 if head.token_lm is not None
             }
-
-
-def pretrained_names() -> list[str]:
-    """Names of the models that come with the package."""
-    return sorted(path.parent.name for path in PRETRAINED.glob("*/config.yaml"))
 
 
 def utterance_keys(utterances: Iterable[tuple[str, float]]) -> torch.Tensor:
@@ -282,31 +278,6 @@ def _read_token_lm(path: Path, tokenizer: Tokenizer) -> NgramModel:
     except InputError as e:
         raise InputError(str(e), where=path) from e
     return model
-
-
-def model_name(folder: Path) -> str:
-    """What a model folder is called: exp/fsdd/model is fsdd."""
-    path = folder.resolve()
-    return path.parent.name if path.name == "model" else path.name
-
-
-def find_model(model: str | Path) -> Path:
-    """The folder of a model: itself, the one inside a run's folder, or that of one that comes with the package."""
-    folder = Path(model)
-    if (folder / "model" / "config.yaml").is_file():  # the run's folder
-        return folder / "model"
-    if (folder / "config.yaml").is_file():
-        return folder
-    names = pretrained_names()
-    if str(model) in names:
-        return PRETRAINED / str(model)
-    if folder.is_dir():
-        raise InputError("is not a model folder: it has no config.yaml", where=folder)
-    raise InputError(
-        "no such model",
-        where=model,
-        remedy=f"name a model folder, or one that comes with the package: {', '.join(names) or 'there is none'}",
-    )
 
 
 def _read_config(path: Path) -> tuple[ModelConfig, dict[str, BeamOptions]]:

@@ -11,7 +11,8 @@ from asr.files import read_text
 from asr.lm.compact import compact_bytes, save_compact
 from asr.lm.ngram import read_ngram
 from asr.lm.prune import shrink
-from asr.model_folder import Precision, find_model, load_model, save_model
+from asr.model_folder import Precision, load_model, save_model
+from asr.model_names import find_model
 
 
 def pack(
@@ -53,8 +54,3 @@ def pack(
             }
         save_model(out, loaded, text, precision=precision)
     return Path(out)
-
-
-def folder_size(folder: str | Path) -> dict[str, int]:
-    """Bytes of each file of a model folder."""
-    return {path.name: path.stat().st_size for path in sorted(Path(folder).iterdir())}

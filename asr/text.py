@@ -48,8 +48,14 @@ class TextConfig:
     # whether words are separated by spaces; auto: as the script of the training text has it.
     # none: all spaces are dropped, and the error rate is the CER
     words: Literal["auto", "spaces", "none"] = "auto"
+    # of the texts, as BCP 47 has it: en, mdw, zh-Hant. Transcripts say it; it changes nothing
+    language: str = ""
 
     def __post_init__(self) -> None:
+        check(
+            regex.fullmatch(r"([A-Za-z]{2,8}(-[A-Za-z0-9]{1,8})*)?", self.language) is not None,
+            f"language {self.language!r} is no tag of a language, such as en or zh-Hant",
+        )
         check("" not in self.replace, "replace: an empty text cannot be replaced")
 
 

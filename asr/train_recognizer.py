@@ -23,16 +23,14 @@ from asr.evaluate import fit_speakers, recognize, score_unit
 from asr.files import remove_leftovers, write_text
 from asr.lm.ngram import NgramModel
 from asr.model_folder import (
-    PRETRAINED,
     Head,
     Model,
-    find_model,
     load_model,
-    model_name,
     save_model,
     update_model,
     utterance_keys,
 )
+from asr.model_names import PRETRAINED, find_model, model_name
 from asr.models.ctc_crf import estimate_tokens, token_numbers
 from asr.models.recognizer import ModelConfig, build_recognizer
 from asr.monitor import LogMonitor, Monitor, SilentMonitor, Validation, duration_words

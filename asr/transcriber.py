@@ -120,7 +120,8 @@ class Transcriber:
 
     def transcript(self, name: str, segments: Iterable[Segment], duration: float) -> Transcript:
         """Of segments that were heard."""
-        return Transcript(name, tuple(segments), duration, self.model.name, spaces=self.spaces)
+        language = self.model.config.text.language
+        return Transcript(name, tuple(segments), duration, self.model.name, language, self.spaces)
 
     def listen(
         self, sources: Iterable[tuple[AudioSource, str]], *, batch_seconds: float = 120.0

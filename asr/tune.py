@@ -27,7 +27,8 @@ from asr.errors import InputError
 from asr.evaluate import fit_speakers
 from asr.files import atomic_path
 from asr.lm.ngram import save_ngram
-from asr.model_folder import PRETRAINED, Model, find_model, head_file, load_model, update_model, utterance_keys
+from asr.model_folder import Model, head_file, load_model, update_model, utterance_keys
+from asr.model_names import PRETRAINED, find_model
 from asr.score import Score, Unit, correct_words, score
 from asr.transcript import Hypothesis
 

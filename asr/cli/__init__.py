@@ -15,7 +15,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from asr.cli import check, evaluate, lexicon, lm, pack, prepare, quickstart, score, train, transcribe, tune
+from asr.cli import check, evaluate, lexicon, lm, models, pack, prepare, quickstart, score, train, transcribe, tune
 from asr.errors import InputError
 
 # Typer brings its own copy of click or uses the installed one, by version: its own exceptions tell which.
@@ -71,6 +71,7 @@ app.command("tune")(tune.tune)
 app.command("pack")(pack.pack)
 app.command("score")(score.score)
 app.command("transcribe")(transcribe.transcribe)
+app.command("models")(models.models)
 app.command("lexicon")(lexicon.lexicon)
 app.add_typer(lm.app, name="lm")
 

@@ -26,7 +26,8 @@ def pack(
     """
     from asr.cli.common import bytes_of, given, say
     from asr.errors import InputError
-    from asr.pack import folder_size, pack as run
+    from asr.model_names import folder_size
+    from asr.pack import pack as run
 
     if precision not in (None, "float32", "float16", "int8"):
         raise InputError(f"{precision!r} is none of float32, float16, int8", where="precision")

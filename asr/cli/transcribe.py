@@ -65,6 +65,9 @@ def transcribe(
     skip_existing: Annotated[
         bool, typer.Option("--skip-existing", help="Leave inputs alone whose output is there.")
     ] = False,
+    language: Annotated[
+        str | None, typer.Option("--language", help="Of the speech, such as en: refused if the model's is another.")
+    ] = None,
     vad: Annotated[
         bool,
         typer.Option(
@@ -154,6 +157,8 @@ def transcribe(
 
         torch.set_num_threads(threads)
     transcriber = Transcriber.load(model, head=head, vad=vad, threads=threads or 0, **decoding)
+    if language is not None:
+        _check_language(language, transcriber.model.config.text.language, model)
     delivery = _Delivery(transcriber, inputs, outputs, formats, word_times, alone=len(inputs) + len(problems) == 1)
     sources = ((_source(path), "standard input" if path == "-" else path) for path, _ in inputs)
     try:
@@ -253,6 +258,13 @@ class _Delivery:
     def _print(self, text: str) -> None:
         self.progress.clear()
         print(text, end="", flush=True)
+
+
+def _check_language(asked: str, known: str, model: str) -> None:
+    from asr.errors import InputError
+
+    if known and asked.lower().split("-")[0] != known.lower().split("-")[0]:
+        raise InputError(f"is of the language {known}, not {asked}", where=model, remedy="`asr models` lists others")
 
 
 def _source(path: str) -> BinaryIO | str:

@@ -19,8 +19,8 @@ from asr.config import read_config
 from asr.data import read_cuts
 from asr.evaluate import evaluate
 from asr.features import Fbank, Mfcc
-from asr.model_folder import find_model, load_model, pretrained_names
-from asr.pack import folder_size
+from asr.model_folder import load_model
+from asr.model_names import find_model, folder_size, pretrained_names
 from asr.run_folder import is_finished
 from asr.score import score
 from asr.text import TextNormalizer, graphemes

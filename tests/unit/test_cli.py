@@ -11,6 +11,7 @@ import sys
 from dataclasses import fields
 from pathlib import Path
 
+import numpy as np
 import pytest
 import soundfile
 from helpers import WORDS, speechlike, spelled_cuts, speller, unigram_arpa
@@ -349,3 +350,34 @@ def test_decoding_that_cannot_be_is_one_line(spoken: Path, verb: str, option: st
     (line,) = done.stderr.splitlines()
     assert line.startswith("asr: error: ")
     assert message in line
+
+
+def test_models_are_listed_with_what_their_cards_say(tmp_path: Path) -> None:
+    from asr.model_folder import save_model
+    from asr.model_names import pretrained_names
+
+    card = "# m\n\nA recogniser.\n\n- **Errors**: test: **WER 5 %** of\n  3 words. More.\n- Licence: CC0.\n\nUse it.\n"
+    save_model(tmp_path / "exp" / "mine" / "model", speller(), card)
+    done = runner.invoke(app, ["models", str(tmp_path / "exp"), "--json"])
+    assert done.exit_code == 0, done.output
+    rows = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [row["model"] for row in rows] == [*pretrained_names(), str(tmp_path / "exp" / "mine" / "model")]
+    assert rows[-1]["error"] == "test: WER 5 % of 3 words. More."
+    assert rows[-1]["licence"] == "CC0."
+    for row in rows[:-1]:
+        assert row["language"]
+        assert "WER" in row["error"]
+        assert row["licence"]
+        assert 0 < row["megabytes"] <= 20
+    assert "english-small  (en, " in runner.invoke(app, ["models", str(tmp_path)]).stdout
+
+
+def test_the_language_asked_for_must_be_the_models(tmp_path: Path) -> None:
+    soundfile.write(tmp_path / "a.wav", np.zeros(800), 8000)
+    for language, code in (("fr", 2), ("en-US", 0)):
+        done = runner.invoke(
+            app, ["transcribe", str(tmp_path / "a.wav"), "--model", "digits-en", "--language", language]
+        )
+        assert done.exit_code == code
+    done = runner.invoke(app, ["transcribe", str(tmp_path / "a.wav"), "--model", "digits-en", "--format", "json"])
+    assert json.loads(done.stdout)["language"] == "en"

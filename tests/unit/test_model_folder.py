@@ -16,7 +16,8 @@ from asr.decode.ctc_beam import BeamOptions
 from asr.errors import InputError
 from asr.features import FeatureConfig
 from asr.lm.ngram import read_ngram, save_ngram
-from asr.model_folder import Model, load_model, pretrained_names, save_model, update_model, utterance_keys
+from asr.model_folder import Model, load_model, save_model, update_model, utterance_keys
+from asr.model_names import pretrained_names
 from asr.models.encoder import EncoderConfig
 from asr.models.recognizer import ModelConfig, build_recognizer
 from asr.tokenizer import CharTokenizer
@@ -97,6 +98,8 @@ def test_no_such_model_names_those_there_are(tmp_path: Path) -> None:
         load_model(tmp_path / "nowhere")
     for name in pretrained_names():
         assert name in str(error.value)
+    with pytest.raises(InputError, match="did you mean digits-en"):
+        load_model("digit-en")
     with pytest.raises(InputError, match=r"no config\.yaml"):
         load_model(tmp_path)
 

@@ -21,7 +21,8 @@ from asr.decoding import decoding_for
 from asr.errors import InputError
 from asr.evaluate import evaluate, recognize
 from asr.lm.ngram import read_ngram
-from asr.model_folder import load_model, pretrained_names, save_model, utterance_keys
+from asr.model_folder import load_model, save_model, utterance_keys
+from asr.model_names import pretrained_names
 from asr.score import correct_words, score
 from asr.tune import BEAMS, GRID, SEARCH_BEAM, Trial, Tuning, tune
 
