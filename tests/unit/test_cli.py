@@ -362,7 +362,7 @@ def test_models_are_listed_with_what_their_cards_say(tmp_path: Path) -> None:
     assert done.exit_code == 0, done.output
     rows = [json.loads(line) for line in done.stdout.splitlines()]
     assert [row["model"] for row in rows] == [*pretrained_names(), str(tmp_path / "exp" / "mine" / "model")]
-    assert rows[-1]["error"] == "test: WER 5 % of 3 words. More."
+    assert rows[-1]["error"] == "test: WER 5 % of 3 words"
     assert rows[-1]["licence"] == "CC0."
     for row in rows[:-1]:
         assert row["language"]
