@@ -21,10 +21,15 @@ class InputError(ValueError):
         message = f"{where}: {what}" if where is not None else what
         if remedy:
             message = f"{message}; {remedy}"
-        # File names and contents come from strangers: one line, no terminal control characters.
-        # Spaces (of Japanese names) and joiners (of Persian and Indic words) are no danger.
-        message = " ".join(message.splitlines())
-        super().__init__("".join(c if c.isprintable() or _is_harmless(c) else "\ufffd" for c in message))
+        super().__init__(on_one_line(message))
+
+
+def on_one_line(text: str) -> str:
+    """Names of files and what is in them come from strangers: one line of it, without terminals' control characters.
+
+    Spaces (of Japanese names) and joiners (of Persian and Indic words) are no danger.
+    """
+    return "".join(c if c.isprintable() or _is_harmless(c) else "\ufffd" for c in " ".join(text.splitlines()))
 
 
 def _is_harmless(character: str) -> bool:

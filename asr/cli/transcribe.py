@@ -35,6 +35,7 @@ from asr.cli.common import (
     ready_torch,
     say,
 )
+from asr.errors import on_one_line
 
 if TYPE_CHECKING:
     from asr.transcriber import Ended, Transcriber
@@ -230,7 +231,8 @@ class _Delivery:
             elif each != "txt":
                 self._print(self._text(each, duration))
             elif not self.alone:
-                self._print(f"{path}\t{self.transcriber.transcript(path, self.segments, duration).text}\n")
+                text = self.transcriber.transcript(path, self.segments, duration).text
+                self._print(f"{on_one_line(path)}\t{text}\n")
             elif not self.segments:
                 self._print("\n")
 
@@ -241,7 +243,7 @@ class _Delivery:
             for each in self.formats:
                 part = _with_suffix(self.outputs[path], f"partial.{each}")
                 self._write_file(part, each, duration)
-                print(f"asr: what was heard of {path} is in {part}", file=sys.stderr)
+                print(f"asr: what was heard of it is in {on_one_line(str(part))}", file=sys.stderr)
 
     def _write_file(self, path: Path, format: str, duration: float) -> None:
         from asr.files import make_folder, write_text

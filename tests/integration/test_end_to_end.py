@@ -3,17 +3,21 @@ is needed and a minute is enough."""
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
+import random
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
 import torch
-from helpers import tone_table, tone_words
+from helpers import TONES, tone_table, tone_words
 
 CONFIG = """
 model:
@@ -28,7 +32,7 @@ warmup_steps: 10
 
 
 def asr(*arguments: object, stdin: bytes | None = None) -> subprocess.CompletedProcess[bytes]:
-    command = [sys.executable, "-c", "from asr.cli import main; main()", *map(str, arguments)]
+    command = [sys.executable, "-m", "asr", *map(str, arguments)]
     return subprocess.run(command, capture_output=True, input=stdin, timeout=300, check=False)
 
 
@@ -191,3 +195,75 @@ def test_a_batch_gives_what_a_file_alone_gives(model: Path) -> None:
             result.words[0].start,
             result.words[0].end,
         )
+
+
+def test_names_of_all_kinds(model: Path, tmp_path: Path) -> None:
+    folder, out = tmp_path / "in", tmp_path / "out"
+    folder.mkdir()
+    names = [
+        b"a b.wav",
+        b"-x.wav",
+        b"\"q'.wav",
+        b"new\nline.wav",
+        b"tab\tx.wav",
+        "語.wav".encode(),
+        b"\xff.wav",
+        b"%s.wav",
+    ]
+    samples = tone_words(["low"], seed=3)
+    soundfile.write(tmp_path / "one.wav", samples, 8000)
+    for name in names:
+        shutil.copy(tmp_path / "one.wav", os.path.join(os.fsencode(folder), name))
+    done = asr("transcribe", "--no-vad", folder, "--model", model, "--output-dir", out, "--format", "txt,json")
+    assert done.returncode == 0, done.stderr
+    assert {os.fsencode(path.name) for path in out.glob("*.txt")} == {name[:-4] + b".txt" for name in names}
+    assert all(path.read_text() == "low\n" for path in out.glob("*.txt"))
+    assert all(json.loads(path.read_text())["text"] == "low" for path in out.glob("*.json"))
+    done = asr("transcribe", "--no-vad", folder, "--model", model)
+    lines = done.stdout.decode().splitlines()
+    assert len(lines) == len(names)
+    assert all(line.count("\t") == 1 and line.endswith("\tlow") for line in lines)
+
+
+def test_a_folder_killed_at_any_moment_has_every_file_once_and_whole(model: Path, tmp_path: Path) -> None:
+    folder, out = tmp_path / "in", tmp_path / "out"
+    texts = {}
+    for number in range(40):
+        name = f"{number % 7}/{number:02d}"
+        words = [list(TONES)[(number >> place) % 2] for place in range(4)]
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        soundfile.write(folder / f"{name}.flac", tone_words(words, seed=number), 8000)
+        texts[name] = " ".join(words)
+    command = [
+        sys.executable,
+        "-m",
+        "asr",
+        "transcribe",
+        "--no-vad",
+        str(folder),
+        "--model",
+        str(model),
+        "--skip-existing",
+    ]
+    command += ["--output-dir", str(out), "--format", "srt,json", "--batch-seconds", "4"]
+    chance = random.Random(1)
+    for _ in range(20):
+        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        if not any(out.rglob("*.srt")):
+            while process.poll() is None and not any(out.rglob("*.srt")):
+                time.sleep(0.002)  # until it writes
+        else:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(chance.uniform(0, 5))
+        time.sleep(chance.uniform(0, 0.02))
+        process.kill()
+        process.wait()
+        for path in out.rglob("*"):  # nothing half written under a name that means something
+            if path.suffix == ".json":
+                assert json.loads(path.read_text())["duration"] > 1
+    assert subprocess.run(command, capture_output=True).returncode == 0
+    found = {
+        str(path.relative_to(out).with_suffix("")): json.loads(path.read_text())["text"] for path in out.rglob("*.json")
+    }
+    assert found == texts
+    assert {str(path.relative_to(out).with_suffix("")) for path in out.rglob("*.srt")} == texts.keys()
