@@ -22,6 +22,7 @@ from asr.transcript import Hypothesis, Segment, Transcript, Word
 
 _PAUSE = 0.6  # seconds between words that part two segments
 _READ = 10.0  # seconds that are read at a time
+_PATIENCE = 10.0  # seconds until what waits is recognised, however little it is
 
 
 @dataclass(frozen=True)
@@ -128,13 +129,14 @@ class Transcriber:
     ) -> Iterator[tuple[int, Segment | Ended]]:
         """Of (source, name) pairs: the number of each, from 0, with its segments in their order and, last, its end."""
         waiting: list[tuple[int, Piece | Ended]] = []
-        held = 0.0
+        held, since = 0.0, time.monotonic()
         for number, event in self._pieces(sources):
             waiting.append((number, event))
             held += len(event.samples) / self.sample_rate if isinstance(event, Piece) else 0.0
-            if held >= 2 * batch_seconds or len(waiting) > 4096:
+            patient = time.monotonic() - since < _PATIENCE  # audio that comes slowly is not waited for
+            if held >= 2 * batch_seconds or len(waiting) > 4096 or not patient:
                 yield from self._recognized(waiting, batch_seconds)
-                waiting, held = [], 0.0
+                waiting, held, since = [], 0.0, time.monotonic()
         yield from self._recognized(waiting, batch_seconds)
 
     def _pieces(self, sources: Iterable[tuple[AudioSource, str]]) -> Iterator[tuple[int, Piece | Ended]]:
