@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy.typing as npt
 import torch
@@ -42,11 +42,22 @@ class Transcriber:
         vad: Whether a network that knows speech (Silero's) decides what is speech; without it all that is not clearly a
             pause is recognised.
         threads: Of the beam search; 0: as many as there are processors.
+        device: cpu or gpu, which the network runs on.
         decoding: As decoding_for takes it: greedy, lm, lexicon, hotwords, beam_size, nbest, ...
     """
 
-    def __init__(self, model: Model, *, vad: bool = True, threads: int = 0, **decoding: Any) -> None:
+    def __init__(
+        self,
+        model: Model,
+        *,
+        vad: bool = True,
+        threads: int = 0,
+        device: Literal["cpu", "gpu"] = "cpu",
+        **decoding: Any,
+    ) -> None:
         self.model, self.vad = model, vad
+        self.device = _device(device)
+        model.recognizer.to(self.device)
         self.decoding = decoding_for(model, threads=threads, **decoding)
         self.sample_rate = model.recognizer.sample_rate
         self.spaces = model.has_words or self.decoding.units
@@ -190,7 +201,8 @@ class Transcriber:
         lens = torch.tensor([len(piece.samples) for piece in pieces])
         padded = torch.nn.utils.rnn.pad_sequence([torch.from_numpy(p.samples) for p in pieces], batch_first=True)
         with self._timed("recognition"):
-            return self.decoding.hear(self.model.recognizer, padded, lens).nbest
+            samples = padded.to(self.device)
+            return self.decoding.hear(self.model.recognizer, samples, lens.to(self.device)).nbest
 
     def _segments(self, nbest: list[Hypothesis], piece: Piece) -> Iterator[Segment]:
         """A piece's words, parted at pauses; not where other readings were asked for, which are of the whole piece."""
@@ -216,6 +228,14 @@ class Transcriber:
             self.seconds[what] += seconds
             if within:
                 self.seconds[within] -= seconds
+
+
+def _device(name: str) -> torch.device:
+    if name not in ("cpu", "gpu"):
+        raise InputError(f"no device {name!r}", where="device", remedy="there are cpu and gpu")
+    if name == "gpu" and not torch.cuda.is_available():
+        raise InputError("no GPU that torch can use", where="device", remedy="leave it out, to use the CPU")
+    return torch.device("cuda" if name == "gpu" else "cpu")
 
 
 def _source(audio: AudioSource | npt.ArrayLike, sample_rate: int | None) -> AudioSource:

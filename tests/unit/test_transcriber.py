@@ -9,10 +9,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
+import torch
 from helpers import spelled, speller
 
 from asr.audio import Samples
 from asr.errors import InputError
+from asr.model_folder import load_model
 from asr.transcriber import Ended, Transcriber
 from asr.transcript import Segment, Transcript
 
@@ -140,3 +142,16 @@ def test_a_header_that_claims_an_absurd_length_costs_no_memory(transcriber: Tran
     data[place : place + 4] = struct.pack("<I", 0x7F000000)
     with pytest.raises(InputError, match="cut short"):
         transcriber.transcribe(bytes(data))
+
+
+def test_devices() -> None:
+    with pytest.raises(InputError, match="cpu and gpu"):
+        Transcriber(speller(), device="tpu")
+    if not torch.cuda.is_available():
+        with pytest.raises(InputError, match="no GPU"):
+            Transcriber(speller(), device="gpu")
+        return
+    model = load_model("digits-en")
+    samples = spelled("tack")
+    heard = [Transcriber(model, vad=False, device=device).transcribe(samples, RATE) for device in ("cpu", "gpu")]
+    assert heard[0].text == heard[1].text
