@@ -23,12 +23,8 @@ __all__ = [
 ]
 
 # What folders are searched for.
-SUFFIXES = frozenset(
-    (
-        ".wav .flac .ogg .oga .opus .mp3 .m4a .m4b .mp4 .m4v .mov .3gp .aac .webm .mka .mkv .amr .wma"
-        " .aif .aiff .au .caf .sph"
-    ).split()  # noqa: SIM905
-)
+_NAMES = "wav flac ogg oga opus mp3 m4a m4b mp4 m4v mov 3gp aac webm mka mkv amr wma aif aiff au caf sph"
+SUFFIXES = frozenset(f".{name}" for name in _NAMES.split())
 _MAX_SECONDS = 1e9
 _MAX_SAMPLE = 1e12  # beyond it a resampler or a spectrum overflows
 

@@ -78,6 +78,7 @@ def transcribe(
     batch_seconds: Annotated[
         float | None, typer.Option(help="Seconds of audio recognised at a time, padding included. Default: 120.")
     ] = None,
+    device: Annotated[str | None, typer.Option("--device", help="cpu or gpu. Default: cpu.")] = None,
     threads: Annotated[
         int | None, typer.Option("--threads", min=1, help="Default: as many as there are cores.")
     ] = None,
@@ -157,7 +158,7 @@ def transcribe(
         import torch
 
         torch.set_num_threads(threads)
-    transcriber = Transcriber.load(model, head=head, vad=vad, threads=threads or 0, **decoding)
+    transcriber = Transcriber.load(model, head=head, vad=vad, **given(threads=threads, device=device), **decoding)
     if language is not None:
         _check_language(language, transcriber.model.config.text.language, model)
     delivery = _Delivery(transcriber, inputs, outputs, formats, word_times, alone=len(inputs) + len(problems) == 1)
