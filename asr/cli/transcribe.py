@@ -54,7 +54,7 @@ def transcribe(
         list[str] | None,
         typer.Option(
             "--format",
-            help="txt, json, srt, vtt, tsv, ctm, TextGrid; several, commas between; or all. Default: txt.",
+            help="txt, json, srt, vtt, tsv, ctm, TextGrid; several, commas between; or all. txt where left out.",
         ),
     ] = None,
     word_times: Annotated[

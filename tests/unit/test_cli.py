@@ -54,7 +54,7 @@ def test_defaults_in_the_help_are_those_of_the_functions() -> None:
 
     owners = {
         "evaluate": [evaluate, BeamOptions],
-        "transcribe": [Transcriber.transcribe_all, BeamOptions],
+        "transcribe": [Transcriber, Transcriber.transcribe_all, BeamOptions],
         "tune": [tune],
         "prepare": [table.prepare, fsdd.prepare],
     }
