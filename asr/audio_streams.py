@@ -16,7 +16,7 @@ import stat
 import struct
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO, ClassVar, TypeAlias, cast
 
@@ -283,10 +283,13 @@ def open_stream(source: AudioSource, name: str | None) -> Iterator[tuple[Stream,
         label, file = name or "bytes", io.BytesIO(source)
     else:
         label, file = name or str(getattr(source, "name", "stream")), source
-    with file if isinstance(source, str | Path) else _left_open(file) as f:
+    with ExitStack() as stack:
+        f = stack.enter_context(file) if isinstance(source, str | Path) else file
         if f.seekable():
             yield _decoder(f, label, isinstance(source, bytes)), label
             return
+        if isinstance(f, io.RawIOBase):  # gives fewer bytes than it is asked for
+            f = stack.enter_context(_buffered(f))
         piped, head = _piped_wav(f, label)
         if piped is not None:
             yield piped, label
@@ -306,8 +309,13 @@ def _on_disk(head: bytes, rest: BinaryIO) -> BinaryIO:
 
 
 @contextmanager
-def _left_open(file: BinaryIO) -> Iterator[BinaryIO]:
-    yield file
+def _buffered(file: io.RawIOBase) -> Iterator[BinaryIO]:
+    """The file, which stays open."""
+    buffered = io.BufferedReader(file)
+    try:
+        yield cast(BinaryIO, buffered)
+    finally:
+        buffered.detach()
 
 
 def _open_path(path: Path, name: str) -> BinaryIO:

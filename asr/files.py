@@ -39,7 +39,7 @@ def atomic_path(path: str | Path, *, replace_folder: bool = False) -> Iterator[P
     """
     path = Path(path).absolute()
     make_folder(path.parent)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
+    temporary = path.with_name(f".{_short(path.name)}.{os.getpid()}.part")
     try:
         yield temporary
         if temporary.is_file():
@@ -48,7 +48,7 @@ def atomic_path(path: str | Path, *, replace_folder: bool = False) -> Iterator[P
         if temporary.is_dir() and path.is_dir() and any(path.iterdir()) and not replace_folder:
             raise InputError("is there already and is not empty", where=path, remedy="choose another folder")
         if temporary.is_dir() and path.exists():  # a rename replaces neither a folder that has files nor a file
-            old = path.with_name(f".{path.name}.{os.getpid()}.old")
+            old = path.with_name(f".{_short(path.name)}.{os.getpid()}.old")
             path.replace(old)
             temporary.replace(path)
             _remove(old)
@@ -66,11 +66,11 @@ def remove_leftovers(path: str | Path) -> None:
     Where one was killed between its two renames, what stood at `path` is put back.
     """
     path = Path(path)
-    for old in sorted(path.parent.glob(f".{glob.escape(path.name)}.*.old")):
+    for old in sorted(path.parent.glob(f".{glob.escape(_short(path.name))}.*.old")):
         if not path.exists():
             old.replace(path)
     for kind in ("part", "old"):
-        for stale in path.parent.glob(f".{glob.escape(path.name)}.*.{kind}"):
+        for stale in path.parent.glob(f".{glob.escape(_short(path.name))}.*.{kind}"):
             _remove(stale)
 
 
@@ -78,7 +78,13 @@ def _remove(path: Path) -> None:
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path, ignore_errors=True)
     else:
-        path.unlink(missing_ok=True)
+        with suppress(OSError):  # there is none, or could be none
+            path.unlink()
+
+
+def _short(name: str) -> str:
+    """A name that has room for more: file systems allow 255 bytes."""
+    return name if len(os.fsencode(name)) <= 200 else hashlib.sha256(os.fsencode(name)).hexdigest()
 
 
 def make_folder(path: str | Path) -> Path:

@@ -7,9 +7,12 @@ has ended or later, and lasts a millisecond or more, whatever the transcript say
 from __future__ import annotations
 
 import json
+import re
 import unicodedata
+from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from pathlib import PurePath
 from typing import Any
 
@@ -66,7 +69,7 @@ def to_srt(transcript: Transcript, word_times: bool = False) -> str:
     """SubRip subtitles; a cue a word where the words' times are asked for."""
     parts = []
     for number, cue in enumerate(cues(transcript, each_word=word_times), 1):
-        text = "\n".join(_line(transcript, line).replace("-->", "->") for line in cue.lines)
+        text = "\n".join(re.sub("-+>", "->", _line(transcript, line)) for line in cue.lines)
         parts.append(f"{number}\n{_clock(cue.start, ',')} --> {_clock(cue.end, ',')}\n{text}\n")
     return "\n".join(parts)
 
@@ -152,7 +155,7 @@ def cues(transcript: Transcript, *, each_word: bool = False) -> list[Cue]:
         last = number + 1 == len(spans)
         following = _milliseconds(transcript.duration if last else spans[number + 1][0])
         first = max(_milliseconds(start), free)
-        free = max(_milliseconds(end), first + 1)
+        free = max(min(_milliseconds(end), first + round(1000 * LONGEST)), first + 1)
         if not each_word:
             free = max(free, min(first + round(1000 * SHORTEST), following))
         if not last:
@@ -205,38 +208,42 @@ def _runs(words: Sequence[Word]) -> Iterator[list[Word]]:
 
 def _parted(run: Sequence[Word], transcript: Transcript) -> list[tuple[tuple[Word, ...], ...]]:
     """A run of words -> cues of at most two lines and seven seconds; the least cost of all ways to part it."""
-    best: list[tuple[float, int, tuple[tuple[Word, ...], ...]]] = [(0.0, 0, ())]
+    space = 1 if transcript.spaces else 0
+    ends = [0, *accumulate(_columns(word.text) + space for word in run)]  # columns up to each word, its space included
+
+    def columns(begin: int, end: int) -> int:
+        return ends[end] - ends[begin] - space
+
+    def cut(begin: int, end: int) -> int | None:
+        """Where the second line begins, of lines as equal as can be: `end` if one holds all, None if two do not."""
+        if columns(begin, end) <= LINE:
+            return end
+        middle = bisect_left(ends, (ends[begin] + ends[end]) / 2, begin)
+        ways = [at for at in (middle - 1, middle) if begin < at < end]
+        ways = [at for at in ways if max(columns(begin, at), columns(at, end)) <= LINE]
+        return min(ways, key=lambda at: abs(columns(begin, at) - columns(at, end)), default=None)
+
+    best: list[tuple[float, int, int]] = [(0.0, 0, 0)]  # cost, where its last cue begins, and that one's second line
     for end in range(1, len(run) + 1):
-        ways = []
+        pause = 0.0 if end == len(run) else min(run[end].start - run[end - 1].end, PAUSE)
+        found: tuple[float, int, int] | None = None
         for begin in range(end - 1, -1, -1):
-            words = run[begin:end]
-            lines = _lines(words, transcript)
-            if begin < end - 1 and (not lines or words[-1].end - words[0].start > LONGEST):
+            second = cut(begin, end)
+            if begin < end - 1 and (second is None or run[end - 1].end - run[begin].start > LONGEST):
                 break
-            lines = lines or (tuple(words),)
-            room = 1 - sum(_columns(_line(transcript, line)) for line in lines) / (LINE * LINES)
-            pause = 0.0 if end == len(run) else run[end].start - run[end - 1].end
-            ways.append((best[begin][0] + room**2 - 2 * min(pause, PAUSE) + 0.1, begin, lines))
-        best.append(min(ways, key=lambda way: way[0]))
-    found = []
-    end = len(run)
+            lines = 1 if second in (None, end) else 2
+            room = 1 - (columns(begin, end) - (lines - 1) * space) / (LINE * LINES)
+            cost = best[begin][0] + room**2 - 2 * pause + 0.1
+            if found is None or cost < found[0]:
+                found = cost, begin, end if second is None else second
+        assert found is not None
+        best.append(found)
+    groups, end = [], len(run)
     while end:
-        _, end, lines = best[end]
-        found.append(lines)
-    return found[::-1]
-
-
-def _lines(words: Sequence[Word], transcript: Transcript) -> tuple[tuple[Word, ...], ...]:
-    """Words on a line, or on two as equal as can be; () where two do not hold them."""
-    if _columns(_line(transcript, words)) <= LINE:
-        return (tuple(words),)
-    ways = []
-    for cut in range(1, len(words)):
-        upper, lower = words[:cut], words[cut:]
-        widths = [_columns(_line(transcript, line)) for line in (upper, lower)]
-        if max(widths) <= LINE:
-            ways.append((abs(widths[0] - widths[1]), (tuple(upper), tuple(lower))))
-    return min(ways, key=lambda way: way[0])[1] if ways else ()
+        _, begin, second = best[end]
+        groups.append(tuple(tuple(line) for line in (run[begin:second], run[second:end]) if line))
+        end = begin
+    return groups[::-1]
 
 
 def _line(transcript: Transcript, words: Iterable[Word]) -> str:

@@ -22,6 +22,7 @@ _GAP = 1.0  # seconds of silence that always part two pieces
 _QUIETEST = -75.0  # dB below full scale: what lies under it is no background but nothing
 _HISTORY = 30.0  # seconds back that tell what the background is
 _VAD_RATE, _VAD_CHUNK = 16000, 512  # Silero's
+_QUIET = 16  # chunks of silence before and after what it hears
 _PROBE = 1.0  # seconds of a piece that are listened to first
 _CLEAR = 25.0  # dB from background to speech, that the gate needs to be sure of pauses
 _SPEECH = 0.5  # Silero's own threshold
@@ -71,16 +72,20 @@ class Segmenter:
         at = 0  # samples before those held
         enough = round(2 * self.longest * self.rate)
         error = None
+        coming: list[Samples] = []
         try:
             for block in blocks:
                 self.heard.audio += len(block) / self.rate
-                held = np.concatenate([held, block])
+                coming.append(block)
+                if len(held) + sum(map(len, coming)) > enough:
+                    held, coming = np.concatenate([held, *coming]), []
                 while len(held) > enough:
                     cut, history = yield from self._piece(held[:enough], at, history, more=True)
                     held, at = held[cut:], at + cut
         except InputError as e:  # what was read before is not lost
             error = e
-        if not at and len(held) <= self.longest * self.rate:
+        held = np.concatenate([held, *coming])
+        if len(held) and not at and len(held) <= self.longest * self.rate:
             yield from self._spoken(Piece(0.0, held), whole=True)
             held = held[:0]
         while len(held):
@@ -219,10 +224,11 @@ class _Vad:
         if self.rate != _VAD_RATE:
             samples = soxr.resample(samples, self.rate, _VAD_RATE)
         count = -(-len(samples) // _VAD_CHUNK)
-        chunks = np.zeros(count * _VAD_CHUNK, np.float32)
-        chunks[: len(samples)] = samples
+        chunks = np.zeros((count + 2 * _QUIET, _VAD_CHUNK), np.float32)  # it misses a word that comes at once
+        chunks.reshape(-1)[_QUIET * _VAD_CHUNK :][: len(samples)] = samples
         self.network.reset()
-        return np.array([self.network.process_samples(chunk.tolist()) for chunk in chunks.reshape(count, -1)])
+        chances = np.array([self.network.process_samples(chunk.tolist()) for chunk in chunks])
+        return chances[_QUIET : _QUIET + count]
 
 
 def _is_speech(chances: npt.NDArray[np.float64]) -> bool:

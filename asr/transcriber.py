@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
@@ -21,7 +22,7 @@ from asr.segmentation import Piece, Segmenter
 from asr.transcript import Hypothesis, Segment, Transcript, Word
 
 _PAUSE = 0.6  # seconds between words that part two segments
-_READ = 10.0  # seconds that are read at a time
+_READ = 1.0  # seconds that are read at a time: what Ctrl-C loses
 _PATIENCE = 10.0  # seconds until what waits is recognised, however little it is
 
 
@@ -31,6 +32,7 @@ class Ended:
 
     duration: float  # seconds that were read
     error: InputError | None = None  # why it was not read to its end
+    stopped: bool = False  # it was not, as `stop` was called
 
 
 class Transcriber:
@@ -61,6 +63,7 @@ class Transcriber:
         self.decoding = decoding_for(model, threads=threads, **decoding)
         self.sample_rate = model.recognizer.sample_rate
         self.spaces = model.has_words or self.decoding.units
+        self._stopped = self._reading = False
         self.seconds: defaultdict[str, float] = defaultdict(
             float
         )  # by what took them, and of audio: read, recognised, heard by the VAD
@@ -114,6 +117,9 @@ class Transcriber:
 
         Args:
             batch_seconds: Audio that is recognised at a time, padding included.
+
+        Raises:
+            InputError: `batch_seconds` is none.
         """
         names: list[str] = []
 
@@ -139,6 +145,9 @@ class Transcriber:
         self, sources: Iterable[tuple[AudioSource, str]], *, batch_seconds: float = 120.0
     ) -> Iterator[tuple[int, Segment | Ended]]:
         """Of (source, name) pairs: the number of each, from 0, with its segments in their order and, last, its end."""
+        if not 0 < batch_seconds < math.inf:
+            raise InputError(f"{batch_seconds} is no length of audio", where="batch_seconds", remedy="120 is usual")
+        self._stopped = False
         waiting: list[tuple[int, Piece | Ended]] = []
         held, since = 0.0, time.monotonic()
         for number, event in self._pieces(sources):
@@ -149,6 +158,13 @@ class Transcriber:
                 yield from self._recognized(waiting, batch_seconds)
                 waiting, held, since = [], 0.0, time.monotonic()
         yield from self._recognized(waiting, batch_seconds)
+
+    def stop(self) -> None:
+        """Ends what is being listened to: what was read is recognised, nothing more is read. For a handler of signals:
+        where it comes while a source is waited for, KeyboardInterrupt is raised and caught within."""
+        self._stopped = True
+        if self._reading:
+            raise KeyboardInterrupt
 
     def _pieces(self, sources: Iterable[tuple[AudioSource, str]]) -> Iterator[tuple[int, Piece | Ended]]:
         """The sources' speech."""
@@ -168,13 +184,23 @@ class Transcriber:
             heard = segmenter.heard
             for what, seconds in (("audio", heard.audio), ("speech", heard.pieces), ("heard by the VAD", heard.vad)):
                 self.seconds[what] += seconds
-            yield number, Ended(heard.audio, error)
+            yield number, Ended(heard.audio, error, self._stopped)
+            if self._stopped:
+                return
 
     def _read(self, source: AudioSource, name: str) -> Iterator[Samples]:
         blocks = read_blocks(source, self.sample_rate, seconds=_READ, name=name)
-        while True:
+        while not self._stopped:
             with self._timed("reading", within="gate"):
-                block = next(blocks, None)
+                try:
+                    self._reading = True
+                    block = None if self._stopped else next(blocks, None)
+                except KeyboardInterrupt:
+                    if not self._stopped:
+                        raise
+                    block = None
+                finally:
+                    self._reading = False
             if block is None:
                 return
             yield block
@@ -186,7 +212,7 @@ class Transcriber:
         pieces = sorted((event for _, event in waiting if isinstance(event, Piece)), key=lambda p: len(p.samples))
         found: dict[int, list[Hypothesis]] = {}
         while pieces:
-            size = max(1, int(batch_seconds * self.sample_rate / len(pieces[-1].samples)))
+            size = max(1, int(min(batch_seconds, 1e6) * self.sample_rate / len(pieces[-1].samples)))
             batch, pieces = pieces[-size:], pieces[:-size]
             found.update(zip(map(id, batch), self._recognize(batch), strict=True))
         for number, event in waiting:

@@ -135,7 +135,7 @@ class TranscriptionProgress:
 
         self.files = len(paths)
         self.lengths = [header_duration(path) for path in paths] if len(paths) <= self.MANY else []
-        self.live = not is_quiet() and sys.stderr.isatty()
+        self.live = not is_quiet() and sys.stderr is not None and sys.stderr.isatty()
         self.began = self.said = time.monotonic()
         self.done, self.before, self.seconds = 0, 0.0, 0.0  # files; seconds of those, and of all
         self.shown = False

@@ -9,6 +9,8 @@ from typing import Annotated, Any
 
 import typer
 
+from asr.errors import InputError, on_one_line
+
 
 def models(
     folders: Annotated[
@@ -22,6 +24,9 @@ def models(
     from asr.model_names import PRETRAINED, folder_size, pretrained_names
 
     found = {name: PRETRAINED / name for name in pretrained_names()}
+    for folder in folders or []:
+        if not folder.is_dir():
+            raise InputError("no such folder", where=folder)
     for folder in folders or [path for path in [Path("exp")] if path.is_dir()]:
         for path in sorted(folder.rglob("config.yaml")):
             if (path.parent / "model.safetensors").is_file():
@@ -35,7 +40,7 @@ def models(
             print(json.dumps(row, ensure_ascii=False))
         return
     for row in rows:
-        print(f"{row['model']}  ({row['language'] or 'language not said'}, {row['megabytes']} MB)")
+        print(f"{on_one_line(row['model'])}  ({row['language'] or 'language not said'}, {row['megabytes']} MB)")
         for label in ("error", "licence"):
             print(f"    {label}: {row[label] or 'not said'}")
 
@@ -44,13 +49,12 @@ def _facts(folder: Path) -> dict[str, Any]:
     """What a model's configuration and card say of it."""
     import yaml
 
-    from asr.errors import InputError
     from asr.files import read_text
 
     facts: dict[str, Any] = {"language": "", "error": "", "licence": ""}
     try:
         config = yaml.safe_load(read_text(folder / "config.yaml", limit=1 << 20))
-        facts["language"] = str(config.get("text", {}).get("language", ""))
+        facts["language"] = on_one_line(str(config.get("text", {}).get("language", "")))
         card = read_text(folder / "README.md", limit=1 << 20)
     except (InputError, yaml.YAMLError, AttributeError):
         return facts
@@ -58,5 +62,5 @@ def _facts(folder: Path) -> dict[str, Any]:
     for label, pattern in (("error", r"- \W*(?:Dev e|E)rrors?\b"), ("licence", r"- \W*Licence\b")):
         text = next((point for point in points if re.match(pattern, point.strip())), "")
         text = " ".join(re.sub(r"[*`]", "", text).split())
-        facts[label] = re.split(r"(?<=[^\W\d])\. ", text.partition(": ")[2])[0]
+        facts[label] = on_one_line(re.split(r"(?<=[^\W\d])\. ", text.partition(": ")[2])[0])
     return facts

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import logging
+import signal
 import sys
+import threading
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, BinaryIO
 
@@ -35,7 +39,7 @@ from asr.cli.common import (
     ready_torch,
     say,
 )
-from asr.errors import on_one_line
+from asr.errors import InputError, on_one_line
 
 if TYPE_CHECKING:
     from asr.transcriber import Ended, Transcriber
@@ -66,6 +70,7 @@ def transcribe(
     skip_existing: Annotated[
         bool, typer.Option("--skip-existing", help="Leave inputs alone whose output is there.")
     ] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace what is there in --output-dir.")] = False,
     language: Annotated[
         str | None, typer.Option("--language", help="Of the speech, such as en: refused if the model's is another.")
     ] = None,
@@ -107,7 +112,6 @@ def transcribe(
     object a line.
     A file that cannot be read is named on standard error, the others are done, and the exit code is 1.
     """
-    from asr.errors import InputError
     from asr.files import make_folder
 
     formats = _formats(format or ["txt"], output_dir is not None)
@@ -117,6 +121,7 @@ def transcribe(
     outputs = _outputs(inputs, output_dir) if output_dir else {}
     if output_dir:
         make_folder(output_dir)
+    already = 0
     if skip_existing:
         waiting = [
             (path, base)
@@ -126,11 +131,14 @@ def transcribe(
         say(f"asr: {len(inputs) - len(waiting)} inputs have their output already")
         if inputs and not waiting and not problems:
             return
+        already = len(inputs) - len(waiting)
         inputs = waiting
     for problem in problems:
-        print(f"asr: error: {problem}", file=sys.stderr)
+        print(f"asr: error: {on_one_line(problem)}", file=sys.stderr)
     if not inputs:
-        raise typer.Exit(2)
+        raise typer.Exit(1 if already else 2)
+    files = [_with_suffix(outputs[path], each) for path, _ in inputs for each in formats if path in outputs]
+    _check_outputs(files, [path for path, _ in inputs], keep=skip_existing, overwrite=overwrite)
 
     ready_torch()
     from asr.transcriber import Transcriber
@@ -161,18 +169,42 @@ def transcribe(
     transcriber = Transcriber.load(model, head=head, vad=vad, **given(threads=threads, device=device), **decoding)
     if language is not None:
         _check_language(language, transcriber.model.config.text.language, model)
-    delivery = _Delivery(transcriber, inputs, outputs, formats, word_times, alone=len(inputs) + len(problems) == 1)
+    delivery = _Delivery(
+        *(transcriber, inputs, outputs, formats, word_times),
+        alone=len(inputs) + len(problems) == 1,
+        keep=skip_existing,
+    )
     sources = ((_source(path), "standard input" if path == "-" else path) for path, _ in inputs)
-    try:
+    with _stopping(transcriber):
         for number, event in transcriber.listen(sources, **given(batch_seconds=batch_seconds)):
             delivery.take(number, event)
-    finally:  # Ctrl-C, too, keeps what was heard
-        delivery.stop()
-    done, failed = delivery.done, delivery.failed + len(problems)
+    delivery.progress.clear()
+    failed = delivery.failed + len(problems)
     say(f"asr: {delivery.progress.summary()}" + (f", {failed} failed" if failed else ""))
-    log.info("seconds: %s", ", ".join(f"{what} {seconds:.1f}" for what, seconds in transcriber.seconds.items()))
+    log.debug("seconds: %s", ", ".join(f"{what} {seconds:.1f}" for what, seconds in transcriber.seconds.items()))
+    if delivery.stopped:
+        raise KeyboardInterrupt
     if failed:
-        raise typer.Exit(1 if done else 2)
+        raise typer.Exit(1 if delivery.done + already else 2)
+
+
+@contextmanager
+def _stopping(transcriber: Transcriber) -> Iterator[None]:
+    """The first Ctrl-C ends the audio; what was read is still recognised, unless there is a second."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def stop(*_: object) -> None:
+        signal.signal(signal.SIGINT, before)
+        say("asr: stopping: what was read is still recognised; Ctrl-C again: not even that")
+        transcriber.stop()
+
+    before = signal.signal(signal.SIGINT, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 class _Delivery:
@@ -186,15 +218,18 @@ class _Delivery:
         formats: list[str],
         word_times: bool,
         alone: bool,
+        keep: bool,
     ) -> None:
         from asr.cli.display import TranscriptionProgress
 
         self.transcriber, self.outputs, self.formats, self.word_times = transcriber, outputs, formats, word_times
         self.paths = [path for path, _ in inputs]
         self.alone = alone  # a single input, whose text needs no name
+        self.keep = keep  # the files that are there
         self.progress = TranscriptionProgress(self.paths)
         self.segments: list[Segment] = []
         self.number = self.done = self.failed = 0
+        self.stopped = False
 
     def take(self, number: int, event: Segment | Ended) -> None:
         """A segment of an input, or its end."""
@@ -208,27 +243,31 @@ class _Delivery:
                 self._print(event.text + "\n")
             return
         self.progress.ended(number, event.duration)
-        if event.error is None:
-            self.done += 1
-            self._write(event.duration)
-        else:
+        self.stopped |= event.stopped
+        try:
+            if event.error is not None:
+                raise event.error
+            if event.stopped:
+                self._write_part(event.duration)
+            else:
+                self._write(event.duration)
+                self.done += 1
+        except InputError as e:
             self.failed += 1
             self.progress.clear()
-            print(f"asr: error: {event.error}", file=sys.stderr)
-            self._write_part(event.duration)
+            print(f"asr: error: {e}", file=sys.stderr)
+            if event.error is not None:
+                self._write_part(event.duration)
         self.segments.clear()
-
-    def stop(self) -> None:
-        """Keeps what was heard of an input that has not ended."""
-        self.progress.clear()
-        if self.segments:
-            self._write_part(self.segments[-1].end)
 
     def _write(self, duration: float) -> None:
         path = self.paths[self.number]
         for each in self.formats:
             if self.outputs:
-                self._write_file(_with_suffix(self.outputs[path], each), each, duration)
+                file = _with_suffix(self.outputs[path], each)
+                if not (self.keep and file.exists()):
+                    self._write_file(file, each, duration)
+                _part(self.outputs[path], each).unlink(missing_ok=True)  # of an earlier time
             elif each != "txt":
                 self._print(self._text(each, duration))
             elif not self.alone:
@@ -239,12 +278,21 @@ class _Delivery:
 
     def _write_part(self, duration: float) -> None:
         """What came before an end that did not come: beside where the whole would be."""
-        if self.segments and self.outputs:
-            path = self.paths[self.number]
-            for each in self.formats:
-                part = _with_suffix(self.outputs[path], f"partial.{each}")
+        if not self.segments:
+            return
+        if not self.outputs:
+            if self.alone and self.formats != ["txt"]:
+                self._print(self._text(self.formats[0], duration))
+            return
+        path = self.paths[self.number]
+        for each in self.formats:
+            part = _part(self.outputs[path], each)
+            try:
                 self._write_file(part, each, duration)
-                print(f"asr: what was heard of it is in {on_one_line(str(part))}", file=sys.stderr)
+            except InputError as e:
+                print(f"asr: error: {e}", file=sys.stderr)
+                return
+            print(f"asr: what was heard of it is in {on_one_line(str(part))}", file=sys.stderr)
 
     def _write_file(self, path: Path, format: str, duration: float) -> None:
         from asr.files import make_folder, write_text
@@ -263,15 +311,29 @@ class _Delivery:
         print(text, end="", flush=True)
 
 
+def _check_outputs(files: list[Path], inputs: list[str], *, keep: bool, overwrite: bool) -> None:
+    """Nothing of somebody else's is written over."""
+    heard = {Path(path).resolve() for path in inputs if path != "-"}
+    for file in files:
+        if file.resolve() in heard:
+            raise InputError("is an input, and would be written over", where=file, remedy="choose another --output-dir")
+    there = [file for file in files if file.exists()] if not (keep or overwrite) else []
+    if there:
+        others = f", as are {len(there) - 1:,} others" if len(there) > 1 else ""
+        remedy = "--skip-existing leaves them, --overwrite replaces them"
+        raise InputError(f"is there already{others}", where=there[0], remedy=remedy)
+
+
 def _check_language(asked: str, known: str, model: str) -> None:
-    from asr.errors import InputError
 
     if known and asked.lower().split("-")[0] != known.lower().split("-")[0]:
         raise InputError(f"is of the language {known}, not {asked}", where=model, remedy="`asr models` lists others")
 
 
 def _source(path: str) -> BinaryIO | str:
-    return sys.stdin.buffer if path == "-" else path
+    if path == "-":
+        return sys.stdin.buffer if sys.stdin is not None else io.BytesIO()
+    return path
 
 
 def _inputs(audio: list[str]) -> tuple[list[tuple[str, Path]], list[str]]:
@@ -282,29 +344,35 @@ def _inputs(audio: list[str]) -> tuple[list[tuple[str, Path]], list[str]]:
     problems = []
     for word in audio:
         path = Path(word)
-        if word != "-" and path.is_dir():
-            files = find_audio(path)
-            for file in files:
-                found.setdefault(file.resolve(), (str(file), path))
-            if not files:
-                problems.append(f"{word}: holds no audio file")
-        else:
-            found.setdefault(path if word == "-" else path.resolve(), (word, path.parent))
+        try:
+            if not word:
+                problems.append("'': is no name of a file")
+            elif word != "-" and path.is_dir():
+                files = find_audio(path)
+                for file in files:
+                    found.setdefault(file.resolve(), (str(file), path))
+                if not files:
+                    problems.append(f"{word}: holds no audio file")
+            else:
+                found.setdefault(path if word == "-" else path.resolve(), (word, path.parent))
+        except (OSError, RuntimeError) as e:  # a name that is too long, links that lead to themselves
+            problems.append(f"{word}: cannot be opened ({getattr(e, 'strerror', None) or e})")
     return list(found.values()), problems
 
 
 def _formats(words: list[str], to_files: bool) -> list[str]:
     """Names of formats; in any case of their letters, commas between, `all`."""
-    from asr.errors import InputError
     from asr.formats import FORMATS
 
     known = {name.lower(): name for name in FORMATS}
     found: list[str] = []
-    for word in ",".join(words).lower().split(","):
-        if word.strip() not in {*known, "all"}:
+    for word in filter(None, (word.strip(" .") for word in ",".join(words).lower().split(","))):
+        if word not in {*known, "all"}:
             remedy = f"there are {', '.join(FORMATS)} and all"
-            raise InputError(f"no format {word.strip()!r}", where="--format", remedy=remedy)
-        found += FORMATS if word.strip() == "all" else [known[word.strip()]]
+            raise InputError(f"no format {word!r}", where="--format", remedy=remedy)
+        found += FORMATS if word == "all" else [known[word]]
+    if not found:
+        raise InputError("names no format", where="--format", remedy=f"there are {', '.join(FORMATS)} and all")
     if len(dict.fromkeys(found)) > 1 and not to_files:
         raise InputError("several formats need --output-dir", where="--format", remedy="name a folder for the files")
     return list(dict.fromkeys(found))
@@ -322,12 +390,18 @@ def _outputs(inputs: list[tuple[str, Path]], folder: Path) -> dict[str, Path]:
     times = Counter(short.values())
     result = {path: folder / (whole[path] if times[short[path]] > 1 else short[path]) for path in short}
     if len(set(result.values())) < len(result):
-        from asr.errors import InputError
-
+        twice = next(path for path, times in Counter(result.values()).items() if times > 1)
+        both = " and ".join(path for path in result if result[path] == twice)
         raise InputError(
-            "two inputs have the same name", where="AUDIO", remedy="transcribe them into folders of their own"
+            f"{both} would both be written as {twice.name}",
+            where="AUDIO",
+            remedy="transcribe them into folders of their own",
         )
     return result
+
+
+def _part(path: Path, format: str) -> Path:
+    return _with_suffix(path, f"partial.{format}")
 
 
 def _with_suffix(path: Path, format: str) -> Path:

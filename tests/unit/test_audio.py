@@ -185,6 +185,25 @@ def test_wavs_of_all_kinds_through_a_pipe(format: str, subtype: str) -> None:
         read_audio(Pipe(data[: len(data) // 2]), RATE)
 
 
+@pytest.mark.parametrize("name", ["pcm16.wav", "alaw.wav", "x.flac", "x.mp3"])
+def test_a_pipe_that_gives_little_at_a_time(name: str) -> None:
+    class Slow(io.RawIOBase):
+        def __init__(self) -> None:
+            self.data = io.BytesIO(encoded(name))
+
+        def readable(self) -> bool:
+            return True
+
+        def readinto(self, buffer: bytearray) -> int:
+            got = self.data.read(min(len(buffer), 777))
+            buffer[: len(got)] = got
+            return len(got)
+
+    pipe = Slow()
+    np.testing.assert_array_equal(read_audio(pipe, RATE), read_audio(encoded(name), RATE))
+    assert not pipe.closed
+
+
 def test_a_long_pipe_is_kept_on_disk(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("asr.audio_streams._MOST_IN_MEMORY", 1000)
     for name in ("x.flac", "x.mp3", "x.webm"):

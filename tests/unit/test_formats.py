@@ -123,8 +123,8 @@ def test_srt() -> None:
 
 
 def test_srt_of_what_looks_like_its_own_marks() -> None:
-    found = [*srt.parse(FORMATS["srt"](spoken("a --> b 1"), False))]
-    assert [cue.content for cue in found] == ["a -> b 1"]
+    found = [*srt.parse(FORMATS["srt"](spoken("a --> b ---> 1"), False))]
+    assert [cue.content for cue in found] == ["a -> b -> 1"]
 
 
 def test_an_hour_and_more_has_its_hours() -> None:
@@ -210,6 +210,11 @@ def test_no_cue_lasts_long() -> None:
     found = cues(spoken(" ".join(["a"] * 30), each=0.9))
     assert max(cue.end - cue.start for cue in found) <= 1000 * LONGEST
     assert sum(len(line) for cue in found for line in cue.lines) == 30
+
+
+def test_a_word_that_lasts_long_is_not_shown_so_long() -> None:
+    (cue,) = cues(spoken("oh", each=20.0))
+    assert (cue.start, cue.end) == (0, 1000 * LONGEST)
 
 
 def test_a_word_longer_than_a_line_is_cut() -> None:

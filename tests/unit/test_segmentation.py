@@ -196,3 +196,22 @@ def test_speech_is_found_in_silence_and_in_noise() -> None:
         assert segmenter.heard.pieces < len(spoken) / RATE + 2
         if level < 0.01:
             assert segmenter.heard.vad < 0.05 * len(samples) / RATE  # the gate was sure
+
+
+@pytest.mark.parametrize("vad", [True, False])
+def test_where_nothing_can_be_read_the_error_comes_through(vad: bool) -> None:
+    def broken() -> Iterator[Samples]:
+        raise InputError("no such file", where="a.wav")
+        yield
+
+    with pytest.raises(InputError, match="no such file"):
+        list(Segmenter(RATE, vad=vad).pieces(broken()))
+
+
+def test_a_short_word_that_comes_at_once_is_speech() -> None:
+    pytest.importorskip("espeakng_loader")
+    for word in ("one", "six", "eight"):
+        spoken = np.asarray(soxr.resample(speak(word), SPOKEN_RATE, RATE), np.float32)
+        loud = np.flatnonzero(np.abs(spoken) > 0.05 * np.abs(spoken).max())
+        (piece,) = Segmenter(RATE, vad=True).pieces([spoken[loud[0] : loud[-1]]])
+        assert piece.start == 0

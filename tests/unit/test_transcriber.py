@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import io
+import os
+import signal
 import struct
+import threading
+import time
 from pathlib import Path
 
 import numpy as np
@@ -155,3 +159,56 @@ def test_devices() -> None:
     samples = spelled("tack")
     heard = [Transcriber(model, vad=False, device=device).transcribe(samples, RATE) for device in ("cpu", "gpu")]
     assert heard[0].text == heard[1].text
+
+
+def test_stopped_what_was_read_is_recognised(transcriber: Transcriber) -> None:
+    samples, texts, begins = talk(60)
+    heard = []
+    events = transcriber.listen([((samples, RATE), "a"), ((samples, RATE), "b")], batch_seconds=20)
+    for number, event in events:
+        assert number == 0
+        if isinstance(event, Segment):
+            heard.append(event.text)
+            transcriber.stop()
+        else:
+            assert event.stopped
+            assert event.error is None
+            assert 60 < event.duration < 0.5 * len(samples) / RATE
+            assert len(heard) == pytest.approx(sum(begin < event.duration for begin in begins), abs=1)
+    assert heard[:-1] == texts[: len(heard) - 1]
+    assert transcriber.transcribe(spelled("tack"), RATE).text == "tack"
+
+
+def test_stopped_while_it_waits_for_a_pipe(transcriber: Transcriber) -> None:
+    samples, texts, _ = talk(3)
+    read, write = os.pipe()
+    head = bytearray(encoded(samples[:1]))
+    data = encoded(samples)
+    head[:44] = data[:40] + b"\xff\xff\xff\xff"
+
+    def feed() -> None:
+        os.write(write, bytes(head[:44]))
+        for first in range(44, len(data), 1 << 15):
+            os.write(write, data[first : first + (1 << 15)])
+        time.sleep(0.5)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    before = signal.signal(signal.SIGINT, lambda *_: transcriber.stop())
+    try:
+        feeder = threading.Thread(target=feed)
+        feeder.start()
+        with open(read, "rb") as pipe:  # nobody closes the other end
+            events = [event for _, event in transcriber.listen([(pipe, "microphone")])]
+        feeder.join()
+    finally:
+        signal.signal(signal.SIGINT, before)
+        os.close(write)
+    assert [event.text for event in events if isinstance(event, Segment)] == texts
+    assert isinstance(events[-1], Ended)
+    assert events[-1].stopped
+
+
+@pytest.mark.parametrize("seconds", [0.0, -1.0, float("nan"), float("inf")])
+def test_what_is_recognised_at_a_time_is_some_audio(transcriber: Transcriber, seconds: float) -> None:
+    with pytest.raises(InputError, match="batch_seconds"):
+        list(transcriber.transcribe_all([], batch_seconds=seconds))

@@ -1,0 +1,160 @@
+"""`asr transcribe` as people use it: outputs that are there, names that clash, what goes wrong on the way."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+from helpers import spelled, speller
+from typer.testing import CliRunner, Result
+
+from asr.cli import app
+from asr.model_folder import save_model
+
+RATE = 8000
+runner = CliRunner()
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("model")
+    save_model(folder, speller(), "# card\n")
+    (folder / "lexicon.txt").write_text("tack\ntaco\n")
+    return folder
+
+
+def record(path: Path, text: str = "tack") -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    soundfile.write(path, spelled(text, 4), RATE)
+    return path
+
+
+def run(model: Path, *arguments: object) -> Result:
+    return runner.invoke(app, ["transcribe", "--no-vad", "--model", str(model), *map(str, arguments)])
+
+
+def test_what_is_there_is_neither_replaced_nor_read_as_done_unasked(model: Path, tmp_path: Path) -> None:
+    record(tmp_path / "a.wav")
+    (tmp_path / "a.txt").write_text("a transcript by hand\n")
+    done = run(model, tmp_path / "a.wav", "--output-dir", tmp_path, "--format", "txt,json")
+    assert done.exit_code == 2
+    assert "a.txt: is there already; --skip-existing" in done.stderr
+    assert not (tmp_path / "a.json").exists()
+    done = run(model, tmp_path / "a.wav", "--output-dir", tmp_path, "--format", "txt,json", "--skip-existing")
+    assert done.exit_code == 0, done.output
+    assert (tmp_path / "a.txt").read_text() == "a transcript by hand\n"
+    assert json.loads((tmp_path / "a.json").read_text())["text"] == "tack"
+    done = run(model, tmp_path / "a.wav", "--output-dir", tmp_path, "--format", "txt,json", "--overwrite")
+    assert done.exit_code == 0, done.output
+    assert (tmp_path / "a.txt").read_text() == "tack\n"
+
+
+def test_an_input_is_never_written_over(model: Path, tmp_path: Path) -> None:
+    record(tmp_path / "a.wav").rename(tmp_path / "a.txt")
+    data = (tmp_path / "a.txt").read_bytes()
+    done = run(model, tmp_path / "a.txt", "--output-dir", tmp_path, "--overwrite")
+    assert done.exit_code == 2
+    assert "is an input" in done.stderr
+    assert (tmp_path / "a.txt").read_bytes() == data
+
+
+def test_one_output_that_cannot_be_written_among_others(model: Path, tmp_path: Path) -> None:
+    for name in "abc":
+        record(tmp_path / "in" / f"{name}.wav")
+    (tmp_path / "out" / "b.txt" / "x").mkdir(parents=True)
+    done = run(model, tmp_path / "in", "--output-dir", tmp_path / "out", "--overwrite")
+    assert done.exit_code == 1
+    assert "b.txt" in done.stderr
+    assert [(tmp_path / "out" / f"{name}.txt").read_text() for name in "ac"] == ["tack\n"] * 2
+
+
+def test_a_name_as_long_as_can_be(model: Path, tmp_path: Path) -> None:
+    record(tmp_path / f"{'語' * 80}.wav")
+    done = run(model, tmp_path, "--output-dir", tmp_path / "out")
+    assert done.exit_code == 0, done.output
+    assert (tmp_path / "out" / f"{'語' * 80}.txt").read_text() == "tack\n"
+    assert len(list((tmp_path / "out").iterdir())) == 1
+
+
+@pytest.mark.parametrize("name", ["", "x" * 300, "loop", "nowhere.wav"])
+def test_names_that_lead_nowhere(model: Path, tmp_path: Path, name: str) -> None:
+    record(tmp_path / "a.wav")
+    (tmp_path / "loop").symlink_to(tmp_path / "loop")
+    given = str(tmp_path / name) if name else ""
+    done = run(model, given, tmp_path / "a.wav")
+    assert done.exit_code == 1
+    assert done.stdout == f"{tmp_path / 'a.wav'}\ttack\n"
+    assert "asr: error: " in done.stderr
+    assert run(model, given).exit_code == 2
+
+
+def test_names_that_meet(model: Path, tmp_path: Path) -> None:
+    for name in ("1/a.wav", "2/a.wav"):
+        record(tmp_path / name)
+    done = run(model, tmp_path / "1" / "a.wav", tmp_path / "2" / "a.wav", "--output-dir", tmp_path / "out")
+    assert done.exit_code == 2
+    assert f"{tmp_path}/1/a.wav and {tmp_path}/2/a.wav would both be written as a.wav" in done.stderr
+    assert run(model, tmp_path / "1", tmp_path / "1" / "a.wav").stdout == "tack\n"
+
+
+@pytest.mark.parametrize(
+    ("format", "names"), [(".srt", ["srt"]), ("SRT, vtt,", ["srt", "vtt"]), ("textgrid", ["TextGrid"])]
+)
+def test_formats_as_people_write_them(model: Path, tmp_path: Path, format: str, names: list[str]) -> None:
+    done = run(model, record(tmp_path / "a.wav"), "--output-dir", tmp_path / "out", "--format", format)
+    assert done.exit_code == 0, done.output
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == sorted(f"a.{name}" for name in names)
+
+
+def long_flac(path: Path, count: int) -> Path:
+    """Texts with pauses, three seconds each."""
+    with soundfile.SoundFile(path, "w", RATE, 1) as file:
+        for _ in range(count):
+            samples = np.zeros(3 * RATE, np.float32)
+            samples[: len(said)] = (said := spelled("tack", 4))
+            file.write(samples)
+    return path
+
+
+@pytest.mark.parametrize("format", ["txt", "srt"])
+def test_what_was_heard_before_damage_is_kept(model: Path, tmp_path: Path, format: str) -> None:
+    data = long_flac(tmp_path / "whole.flac", 60).read_bytes()
+    (tmp_path / "a.flac").write_bytes(data[: len(data) * 2 // 3])
+    done = run(model, tmp_path / "a.flac", "--output-dir", tmp_path / "out", "--format", format)
+    assert done.exit_code == 2
+    assert "is cut short" in done.stderr
+    part = tmp_path / "out" / f"a.partial.{format}"
+    assert str(part) in done.stderr
+    assert 30 < part.read_text().count("tack") < 45
+    assert run(model, tmp_path / "a.flac", "--format", format).stdout.count("tack") > 30
+    (tmp_path / "a.flac").write_bytes(data)
+    assert run(model, tmp_path / "a.flac", "--output-dir", tmp_path / "out", "--format", format).exit_code == 0
+    assert [path.name for path in (tmp_path / "out").iterdir()] == [f"a.{format}"]
+
+
+@pytest.mark.skipif(os.name != "posix", reason="signals as POSIX has them")
+def test_ctrl_c_keeps_what_was_read(model: Path, tmp_path: Path) -> None:
+    """A microphone that is not closed."""
+    data = long_flac(tmp_path / "a.wav", 40).read_bytes()
+    command = [sys.executable, "-m", "asr", "transcribe", "-", "--no-vad", "--model", str(model), "--format", "json"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdin is not None
+        assert process.stderr is not None
+        process.stdin.write(data[:40] + b"\xff\xff\xff\xff" + data[44:])
+        process.stdin.flush()
+        time.sleep(8)
+        process.send_signal(signal.SIGINT)
+        assert process.stdout is not None
+        found = json.loads(process.stdout.read())
+        assert process.wait(60) == 130
+        assert found["text"].split() == ["tack"] * 40
+        assert found["duration"] == pytest.approx(120, abs=1)
+        assert b"what was read is still recognised" in process.stderr.read()
