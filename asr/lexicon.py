@@ -7,19 +7,20 @@ the word are from: `word<TAB>units<TAB>source`.
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+import regex
 
 from asr.errors import InputError
 from asr.files import read_text, write_text
 from asr.text import graphemes
 
 _MOST_UNITS = 1000  # in a pronunciation
+_CONTROL = regex.compile(r"\p{Cc}")
 
 
 @dataclass(frozen=True)
@@ -70,7 +71,7 @@ def read_lexicon(path: str | Path) -> Lexicon:
         word = word.strip()
         if not word:
             raise InputError("no word stands before the tab", where=where)
-        if any(unicodedata.category(character) == "Cc" for character in word + units.replace("\t", " ")):
+        if _CONTROL.search(word) or _CONTROL.search(units):
             raise InputError(f"{word!r} has control characters", where=where)  # a terminal would obey them
         if len(word.split()) > 1:
             remedy = "separate the word from its units by a tab" if not tab else "a word has no space inside"

@@ -238,10 +238,12 @@ class CtcBeamDecoder:
                 spelling[i] = [i]
         self._letters = {number: letter for letter, number in letters.items()}
 
+        known = frozenset(letters)
+
         def spell(word: str, units: Sequence[str]) -> list[int] | None:
             if by_character:
                 units = "".join(units).replace(WORD_MARK, "")
-            elif not all(unit in letters for unit in units) and list(units) == graphemes(word):
+            elif not known.issuperset(units) and list(units) == graphemes(word):
                 units = word  # spelled plainly, with tokens that are parts of perceived characters
             found = [letters[unit] for unit in units if unit in letters]
             return found if found and len(found) == len(units) else None
