@@ -3,8 +3,8 @@
 
     python recipes/mboshi/run.py [CONFIG] [--data FOLDER] [--out FOLDER] [--seed N] [--hours H]
 
-A step whose result is there is left out, and training goes on where it was. The language model is made of the training
-texts alone; its weight is found on dev. --hours trains on a part of the corpus: what would less speech have given?
+A step whose result is there is left out, and training goes on where it was. The language model is of the training texts'
+letters; its weight is found on dev. --hours trains on a part of the corpus: what would less speech have given?
 """
 
 from functools import partial
@@ -14,6 +14,7 @@ from asr.recipe import TextModel, argument_parser, read_arguments, run, told_pla
 from data_prep import mboshi
 
 HERE = Path(__file__).resolve().parent
+LETTERS = TextModel(tokens=True, order=6, unit="characters")
 
 
 def main() -> None:
@@ -22,7 +23,8 @@ def main() -> None:
     args = read_arguments(parser)
     data = args.data if args.hours is None else args.data.with_name(f"{args.data.name}-{args.hours:g}h")
     with told_plainly():
-        run(partial(mboshi.prepare, hours=args.hours), args.config, data, args.out, TextModel(), seed=args.seed)
+        prepare = partial(mboshi.prepare, hours=args.hours)
+        run(prepare, args.config, data, args.out, LETTERS, ("dev", "test"), args.seed)
 
 
 if __name__ == "__main__":
