@@ -3,8 +3,8 @@
 
     python recipes/mboshi/run.py [CONFIG] [--data FOLDER] [--out FOLDER] [--seed N] [--hours H]
 
-A step whose result is there is left out, and training goes on where it was. The language model is of the training texts'
-letters; its weight is found on dev. --hours trains on a part of the corpus: what would less speech have given?
+A step whose result is there is left out, and training goes on where it was. The language model is of the letters of the
+training texts; its weight is found on dev. --hours trains on a part of the corpus: what would less speech have given?
 """
 
 from functools import partial
