@@ -217,7 +217,9 @@ def test_mini_librispeech_its_ablation_and_english_small(tmp_path: Path) -> None
         "criterion: {kind: ctc-crf, warm_up_epochs: 2}",
     )
     for name in ("mini_librispeech", "english_small"):
-        shutil.copytree(RECIPES / name, recipes / name, ignore=shutil.ignore_patterns("exp", "data", "results"))
+        shutil.copytree(
+            RECIPES / name, recipes / name, ignore=shutil.ignore_patterns("exp", "data", "results", "ablation.json")
+        )
         shutil.copyfile(small(tmp_path, *settings), recipes / name / "conf" / "blstm.yaml")
     with open(recipes / "english_small" / "conf" / "blstm.yaml", "a") as f:
         f.write("init_from: recipes/mini_librispeech/exp/blstm\n")
