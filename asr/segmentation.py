@@ -167,9 +167,8 @@ def _first_span(
         half = begin + longest // 2
         end = half + int(np.argmin(levels[half : begin + longest]))
         return begin, end, end
-    if (
-        fitting < len(begins) and begins[fitting] - end < _GAP / FRAME
-    ):  # it goes on: rather than the last pause, the longest one of its second half
+    if fitting < len(begins) and begins[fitting] - end < _GAP / FRAME:
+        # It goes on: rather than the last pause, the longest one of its second half.
         places = [i for i in range(1, fitting + 1) if ends[i - 1] - begin >= longest // 2]
         if places:
             best = max(places, key=lambda i: begins[i] - ends[i - 1])

@@ -64,9 +64,8 @@ class Transcriber:
         self.sample_rate = model.recognizer.sample_rate
         self.spaces = model.has_words or self.decoding.units
         self._stopped = self._reading = False
-        self.seconds: defaultdict[str, float] = defaultdict(
-            float
-        )  # by what took them, and of audio: read, recognised, heard by the VAD
+        # by what took them; and of audio: all, speech, heard by the VAD
+        self.seconds: defaultdict[str, float] = defaultdict(float)
 
     @classmethod
     def load(cls, model: str | Path, *, head: str | None = None, **options: Any) -> Transcriber:

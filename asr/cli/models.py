@@ -20,7 +20,6 @@ def models(
     as_json: Annotated[bool, typer.Option("--json", help="A JSON object a line.")] = False,
 ) -> None:
     """List the models that come with the package, and those in folders."""
-
     from asr.model_names import PRETRAINED, folder_size, pretrained_names
 
     found = {name: PRETRAINED / name for name in pretrained_names()}

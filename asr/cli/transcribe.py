@@ -175,9 +175,13 @@ def transcribe(
         keep=skip_existing,
     )
     sources = ((_source(path), "standard input" if path == "-" else path) for path, _ in inputs)
-    with _stopping(transcriber):
-        for number, event in transcriber.listen(sources, **given(batch_seconds=batch_seconds)):
-            delivery.take(number, event)
+    try:
+        with _stopping(transcriber):
+            for number, event in transcriber.listen(sources, **given(batch_seconds=batch_seconds)):
+                delivery.take(number, event)
+    except BaseException:  # a second Ctrl-C, too, keeps what was heard by then
+        delivery.interrupted()
+        raise
     delivery.progress.clear()
     failed = delivery.failed + len(problems)
     say(f"asr: {delivery.progress.summary()}" + (f", {failed} failed" if failed else ""))
@@ -197,7 +201,7 @@ def _stopping(transcriber: Transcriber) -> Iterator[None]:
 
     def stop(*_: object) -> None:
         signal.signal(signal.SIGINT, before)
-        say("asr: stopping: what was read is still recognised; Ctrl-C again: not even that")
+        say("asr: stopping: what was read is still recognised; Ctrl-C again: only what was recognised is kept")
         transcriber.stop()
 
     before = signal.signal(signal.SIGINT, stop)
@@ -259,6 +263,12 @@ class _Delivery:
             if event.error is not None:
                 self._write_part(event.duration)
         self.segments.clear()
+
+    def interrupted(self) -> None:
+        """Keeps what was heard of an input that did not end."""
+        self.progress.clear()
+        if self.segments:
+            self._write_part(self.segments[-1].end)
 
     def _write(self, duration: float) -> None:
         path = self.paths[self.number]
@@ -325,7 +335,6 @@ def _check_outputs(files: list[Path], inputs: list[str], *, keep: bool, overwrit
 
 
 def _check_language(asked: str, known: str, model: str) -> None:
-
     if known and asked.lower().split("-")[0] != known.lower().split("-")[0]:
         raise InputError(f"is of the language {known}, not {asked}", where=model, remedy="`asr models` lists others")
 
