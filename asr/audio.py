@@ -8,7 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-from asr.audio_streams import MAX_RATE, MIN_RATE, AudioSource, Samples, Stream, cut_short, no_samples, open_stream
+from asr.audio_sources import AudioSource, open_stream
+from asr.audio_streams import MAX_RATE, MIN_RATE, Samples, Stream, cut_short, no_samples
 from asr.errors import InputError
 
 __all__ = [

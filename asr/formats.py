@@ -17,13 +17,12 @@ from pathlib import PurePath
 from typing import Any
 
 from asr.text import graphemes
-from asr.transcript import Segment, Transcript, Word
+from asr.transcript import PAUSE, Segment, Transcript, Word
 
 LINE = 42  # columns of a subtitle's line
 LINES = 2
 LONGEST = 7.0  # seconds of a cue
 SHORTEST = 1.0  # seconds, where there is time until the next
-PAUSE = 0.6  # seconds of silence that always end a cue
 
 
 @dataclass(frozen=True)

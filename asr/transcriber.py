@@ -19,9 +19,8 @@ from asr.decoding import decoding_for
 from asr.errors import InputError
 from asr.model_folder import Model, load_model
 from asr.segmentation import Piece, Segmenter
-from asr.transcript import Hypothesis, Segment, Transcript, Word
+from asr.transcript import PAUSE, Hypothesis, Segment, Transcript, Word
 
-_PAUSE = 0.6  # seconds between words that part two segments
 _READ = 1.0  # seconds that are read at a time: what Ctrl-C loses
 _PATIENCE = 10.0  # seconds until what waits is recognised, however little it is
 
@@ -234,7 +233,7 @@ class Transcriber:
         runs: list[list[Word]] = []
         for word in nbest[0].words:
             moved = replace(word, start=word.start + piece.start, end=word.end + piece.start)
-            if not runs or (not self.decoding.several and moved.start - runs[-1][-1].end >= _PAUSE):
+            if not runs or (not self.decoding.several and moved.start - runs[-1][-1].end >= PAUSE):
                 runs.append([])
             runs[-1].append(moved)
         for run in runs:

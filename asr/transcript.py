@@ -50,6 +50,9 @@ class Hypothesis:
         return {"text": self.text, **{k: round(v, 4) if math.isfinite(v) else None for k, v in scores.items()}}
 
 
+PAUSE = 0.6  # seconds between words that part two segments, and two cues
+
+
 @dataclass(frozen=True)
 class Segment:
     """A stretch of speech between two pauses."""

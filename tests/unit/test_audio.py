@@ -205,7 +205,7 @@ def test_a_pipe_that_gives_little_at_a_time(name: str) -> None:
 
 
 def test_a_long_pipe_is_kept_on_disk(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("asr.audio_streams._MOST_IN_MEMORY", 1000)
+    monkeypatch.setattr("asr.audio_sources._MOST_IN_MEMORY", 1000)
     for name in ("x.flac", "x.mp3", "x.webm"):
         np.testing.assert_array_equal(read_audio(Pipe(encoded(name)), RATE), read_audio(encoded(name), RATE))
 

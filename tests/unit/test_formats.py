@@ -12,8 +12,8 @@ from hypothesis import given, settings, strategies as st
 from praatio import textgrid
 from praatio.utilities.textgrid_io import parseTextgridStr
 
-from asr.formats import FORMATS, LINE, LONGEST, PAUSE, Cue, cues
-from asr.transcript import Hypothesis, Segment, Transcript, Word
+from asr.formats import FORMATS, LINE, LONGEST, Cue, cues
+from asr.transcript import PAUSE, Hypothesis, Segment, Transcript, Word
 
 WORDS = (Word("mɔ\u0301", 0.12345, 0.5, 0.987654), Word("が", 0.5, 1 / 3 + 1, 1.0))
 TRANSCRIPT = Transcript(
