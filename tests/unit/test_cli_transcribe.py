@@ -8,7 +8,9 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,6 +20,8 @@ from typer.testing import CliRunner, Result
 
 from asr.cli import app
 from asr.model_folder import save_model
+from asr.transcriber import Ended, Transcriber
+from asr.transcript import Segment
 
 RATE = 8000
 runner = CliRunner()
@@ -158,3 +162,22 @@ def test_ctrl_c_keeps_what_was_read(model: Path, tmp_path: Path) -> None:
         assert found["text"].split() == ["tack"] * 40
         assert found["duration"] == pytest.approx(120, abs=1)
         assert b"what was read is still recognised" in process.stderr.read()
+
+
+def test_interrupted_at_once_what_was_heard_by_then_is_kept(
+    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    listen = Transcriber.listen
+
+    def cut(self: Transcriber, *arguments: Any, **options: Any) -> Iterator[tuple[int, Segment | Ended]]:
+        for number, (source, event) in enumerate(listen(self, *arguments, **options)):
+            if number == 3:
+                raise KeyboardInterrupt
+            yield source, event
+
+    monkeypatch.setattr(Transcriber, "listen", cut)
+    long_flac(tmp_path / "a.flac", 20)
+    done = run(model, tmp_path / "a.flac", "--output-dir", tmp_path / "out")
+    assert done.exit_code == 130
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["a.partial.txt"]
+    assert (tmp_path / "out" / "a.partial.txt").read_text() == "tack\n" * 3

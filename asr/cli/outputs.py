@@ -1,0 +1,186 @@
+"""Where transcripts go: names and formats of the files, and what is written when."""
+
+from __future__ import annotations
+
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from asr.errors import InputError, on_one_line
+
+if TYPE_CHECKING:
+    from asr.transcriber import Ended, Transcriber
+    from asr.transcript import Segment
+
+
+class Delivery:
+    """Writes what is heard where it is wanted."""
+
+    def __init__(
+        self,
+        transcriber: Transcriber,
+        inputs: list[tuple[str, Path]],
+        outputs: dict[str, Path],
+        formats: list[str],
+        word_times: bool,
+        alone: bool,
+        keep: bool,
+    ) -> None:
+        from asr.cli.display import TranscriptionProgress
+
+        self.transcriber, self.outputs, self.formats, self.word_times = transcriber, outputs, formats, word_times
+        self.paths = [path for path, _ in inputs]
+        self.alone = alone  # a single input, whose text needs no name
+        self.keep = keep  # the files that are there
+        self.progress = TranscriptionProgress(self.paths)
+        self.segments: list[Segment] = []
+        self.number = self.done = self.failed = 0
+        self.stopped = False
+
+    def take(self, number: int, event: Segment | Ended) -> None:
+        """A segment of an input, or its end."""
+        from asr.transcript import Segment
+
+        self.number = number
+        if isinstance(event, Segment):
+            self.segments.append(event)
+            self.progress.heard(number, event.end)
+            if self.alone and not self.outputs and self.formats == ["txt"]:
+                self._print(event.text + "\n")
+            return
+        self.progress.ended(number, event.duration)
+        self.stopped |= event.stopped
+        try:
+            if event.error is not None:
+                raise event.error
+            if event.stopped:
+                self._write_part(event.duration)
+            else:
+                self._write(event.duration)
+                self.done += 1
+        except InputError as e:
+            self.failed += 1
+            self.progress.clear()
+            print(f"asr: error: {e}", file=sys.stderr)
+            if event.error is not None:
+                self._write_part(event.duration)
+        self.segments.clear()
+
+    def interrupted(self) -> None:
+        """Keeps what was heard of an input that did not end."""
+        self.progress.clear()
+        if self.segments:
+            self._write_part(self.segments[-1].end)
+
+    def _write(self, duration: float) -> None:
+        path = self.paths[self.number]
+        for each in self.formats:
+            if self.outputs:
+                file = with_suffix(self.outputs[path], each)
+                if not (self.keep and file.exists()):
+                    self._write_file(file, each, duration)
+                _part(self.outputs[path], each).unlink(missing_ok=True)  # of an earlier time
+            elif each != "txt":
+                self._print(self._text(each, duration))
+            elif not self.alone:
+                text = self.transcriber.transcript(path, self.segments, duration).text
+                self._print(f"{on_one_line(path)}\t{text}\n")
+            elif not self.segments:
+                self._print("\n")
+
+    def _write_part(self, duration: float) -> None:
+        """What came before an end that did not come: beside where the whole would be."""
+        if not self.segments:
+            return
+        if not self.outputs:
+            if self.alone and self.formats != ["txt"]:
+                self._print(self._text(self.formats[0], duration))
+            return
+        path = self.paths[self.number]
+        for each in self.formats:
+            part = _part(self.outputs[path], each)
+            try:
+                self._write_file(part, each, duration)
+            except InputError as e:
+                print(f"asr: error: {e}", file=sys.stderr)
+                return
+            print(f"asr: what was heard of it is in {on_one_line(str(part))}", file=sys.stderr)
+
+    def _write_file(self, path: Path, format: str, duration: float) -> None:
+        from asr.files import make_folder, write_text
+
+        make_folder(path.parent)
+        write_text(path, self._text(format, duration))
+
+    def _text(self, format: str, duration: float) -> str:
+        from asr.formats import FORMATS
+
+        transcript = self.transcriber.transcript(self.paths[self.number], self.segments, duration)
+        return FORMATS[format](transcript, self.word_times)
+
+    def _print(self, text: str) -> None:
+        self.progress.clear()
+        print(text, end="", flush=True)
+
+
+def formats_of(words: list[str], to_files: bool) -> list[str]:
+    """Names of formats; in any case of their letters, commas between, `all`."""
+    from asr.formats import FORMATS
+
+    known = {name.lower(): name for name in FORMATS}
+    found: list[str] = []
+    for word in filter(None, (word.strip(" .") for word in ",".join(words).lower().split(","))):
+        if word not in {*known, "all"}:
+            remedy = f"there are {', '.join(FORMATS)} and all"
+            raise InputError(f"no format {word!r}", where="--format", remedy=remedy)
+        found += FORMATS if word == "all" else [known[word]]
+    if not found:
+        raise InputError("names no format", where="--format", remedy=f"there are {', '.join(FORMATS)} and all")
+    if len(dict.fromkeys(found)) > 1 and not to_files:
+        raise InputError("several formats need --output-dir", where="--format", remedy="name a folder for the files")
+    return list(dict.fromkeys(found))
+
+
+def outputs_of(inputs: list[tuple[str, Path]], folder: Path) -> dict[str, Path]:
+    """Where each input's text goes, without the format's suffix: its name, with its own suffix where two would meet."""
+
+    def names(keep_suffix: bool) -> Iterator[tuple[str, Path]]:
+        for path, base in inputs:
+            inside = Path("stdin") if path == "-" else Path(path).relative_to(base)
+            yield path, inside.with_name(inside.name if keep_suffix else inside.stem)
+
+    short, whole = dict(names(False)), dict(names(True))
+    times = Counter(short.values())
+    result = {path: folder / (whole[path] if times[short[path]] > 1 else short[path]) for path in short}
+    if len(set(result.values())) < len(result):
+        twice = next(path for path, times in Counter(result.values()).items() if times > 1)
+        both = " and ".join(path for path in result if result[path] == twice)
+        raise InputError(
+            f"{both} would both be written as {twice.name}",
+            where="AUDIO",
+            remedy="transcribe them into folders of their own",
+        )
+    return result
+
+
+def check_outputs(files: list[Path], inputs: list[str], *, keep: bool, overwrite: bool) -> None:
+    """Nothing of somebody else's is written over."""
+    heard = {Path(path).resolve() for path in inputs if path != "-"}
+    for file in files:
+        if file.resolve() in heard:
+            raise InputError("is an input, and would be written over", where=file, remedy="choose another --output-dir")
+    there = [file for file in files if file.exists()] if not (keep or overwrite) else []
+    if there:
+        others = f", as are {len(there) - 1:,} others" if len(there) > 1 else ""
+        remedy = "--skip-existing leaves them, --overwrite replaces them"
+        raise InputError(f"is there already{others}", where=there[0], remedy=remedy)
+
+
+def _part(path: Path, format: str) -> Path:
+    return with_suffix(path, f"partial.{format}")
+
+
+def with_suffix(path: Path, format: str) -> Path:
+    return path.with_name(f"{path.name}.{format}")
