@@ -256,6 +256,7 @@ def test_mini_librispeech_its_ablation_and_english_small(tmp_path: Path) -> None
             best = load_model(mini / "exp" / "ablation" / "as-it-is").decoding
             assert found.decoding == (replace(best, prior_weight=0.0) if name == "no prior" else best)
         assert found.tokenizer.kind == ("characters" if "characters" in name else "phones")
+        assert ("tune" in kept[name]["seconds"]) == (name == "as it is" or "characters" in name)
         wer = kept[name]["scores"]["dev-4-gram"]["wer"]["rate"]
         assert f"| {name} | {100 * wer:.2f} % | " in (mini / "README.md").read_text()
     config = (mini / "exp" / "ablation" / "one-speed" / "config.yaml").read_text()

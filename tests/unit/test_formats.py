@@ -174,6 +174,7 @@ def test_textgrid(tmp_path: Path) -> None:
     words = [tuple(e) for e in found.getTier("words").entries]
     assert words == [(0.123, 0.5, "mɔ\u0301"), (0.5, 1.333, "が"), (2.0, 2.4, "a")]
     assert read_textgrid(NOTHING, tmp_path).getTier("words").entries == ()
+    assert 'text = "say ""ah"""' in FORMATS["TextGrid"](Transcript("x", (Segment(0, 1, 'say "ah"'),), 2.0), False)
     (quoted,) = read_textgrid(Transcript("x", (Segment(0, 1, 'say "ah"'),), 2.0), tmp_path).getTier("segments").entries
     assert quoted.label == 'say "ah"'
 

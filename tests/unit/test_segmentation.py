@@ -124,6 +124,14 @@ def test_all_that_is_loud_is_in_a_piece_whatever_the_blocks(
         assert covered[round(start * RATE) : round(end * RATE)].all()
 
 
+def test_no_more_is_looked_at_than_is_needed_to_decide() -> None:
+    """Else how audio comes would tell what is heard of it: here that somebody will speak."""
+    samples = np.concatenate([background(13), burst(3), background(20)])
+    found = spans(cut(samples, seconds=1.0))
+    assert found == spans(cut(samples, seconds=40.0))
+    assert found[0][0] == 0  # nothing to compare the background with
+
+
 def test_what_was_read_before_an_error_is_not_lost() -> None:
     def broken() -> Iterator[Samples]:
         yield from blocks(np.concatenate([background(1), burst(2), background(1)]))
@@ -206,6 +214,21 @@ def test_where_nothing_can_be_read_the_error_comes_through(vad: bool) -> None:
 
     with pytest.raises(InputError, match="no such file"):
         list(Segmenter(RATE, vad=vad).pieces(broken()))
+
+
+def test_short_audio_without_speech_is_left_out() -> None:
+    for seconds in (0.3, 1.5, 10.0):
+        assert list(Segmenter(RATE, vad=True).pieces([background(seconds, 0.05)])) == []
+
+
+def test_short_audio_with_speech_is_whole() -> None:
+    pytest.importorskip("espeakng_loader")
+    spoken = np.asarray(soxr.resample(speak("seven"), SPOKEN_RATE, RATE), np.float32)
+    for around in (0.4, 4.0):
+        samples = np.concatenate([background(around), spoken, background(around)])
+        (piece,) = Segmenter(RATE, vad=True).pieces([samples])
+        assert piece.start == 0
+        assert len(piece.samples) == len(samples)
 
 
 def test_a_short_word_that_comes_at_once_is_speech() -> None:
