@@ -17,7 +17,7 @@ from __future__ import annotations
 import logging
 import math
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
@@ -139,14 +139,17 @@ class CtcBeamDecoder:
         check(len(set(self.tokens)) == len(self.tokens), "a token is there twice")
         check(len(self.tokens) >= 2, f"a vocabulary of {len(self.tokens)} has no token beside the blank")
         self.threads = threads or _processors()
-        self.lm = read_ngram(lm) if isinstance(lm, str | Path) else lm
         self._prior: _Floats = np.zeros(len(self.tokens))
         if log_prior is not None:
             self._prior = np.asarray(log_prior, np.float64)
             check(self._prior.shape == (len(self.tokens),), f"log_prior is not of shape ({len(self.tokens)},)")
             check(bool(np.isfinite(self._prior).all()), "log_prior holds NaN or infinity")
         self.options = with_options(options or BeamOptions(), changes)
-        self._set_up_words(_lexicon(lexicon), hot_phrases(hotwords))
+        with ThreadPoolExecutor(1) as pool:  # reading a large model takes as long as all the rest, mostly without the GIL
+            reading = pool.submit(lambda: read_ngram(lm) if isinstance(lm, str | Path) else lm)
+            self._set_up_words(_lexicon(lexicon), hot_phrases(hotwords), reading.result)
+            self.lm = reading.result()
+        self._set_up_lm(limited=lexicon is not None)
         self._set_up_weights()
 
     def with_options(self, **changes: Any) -> CtcBeamDecoder:
@@ -208,8 +211,10 @@ class CtcBeamDecoder:
         """Whether words can be heard that are in no list."""
         return self._open
 
-    def _set_up_words(self, lexicon: Lexicon | None, hotwords: dict[str, float | None]) -> None:
-        """The vocabulary: what does not depend on weights."""
+    def _set_up_words(
+        self, lexicon: Lexicon | None, hotwords: dict[str, float | None], lm: Callable[[], NgramModel | None]
+    ) -> None:
+        """The vocabulary: what does not depend on weights; `lm` waits for the language model."""
         from asr.decode import ctc_beam_kernel as kernel
 
         tokens = self.tokens
@@ -238,21 +243,22 @@ class CtcBeamDecoder:
                 spelling[i] = [i]
         self._letters = {number: letter for letter, number in letters.items()}
 
-        known = frozenset(letters)
-
         def spell(word: str, units: Sequence[str]) -> list[int] | None:
             if by_character:
                 units = "".join(units).replace(WORD_MARK, "")
-            elif not known.issuperset(units) and list(units) == graphemes(word):
-                units = word  # spelled plainly, with tokens that are parts of perceived characters
-            found = [letters[unit] for unit in units if unit in letters]
-            return found if found and len(found) == len(units) else None
+            try:
+                return list(map(letters.__getitem__, units)) or None
+            except KeyError:
+                if by_character or list(units) != graphemes(word):
+                    return None
+            # spelled plainly, with tokens that are parts of perceived characters
+            return list(map(letters.__getitem__, word)) if letters.keys() >= set(word) else None
 
         said: list[tuple[str, Sequence[str]]] = []  # the words of the vocabulary and their units
         if lexicon is not None:
             said = list(lexicon.pronunciations)
-        elif self.lm is not None and not by_token:
-            said = [(w, w) for w in self.lm.words if w not in ("<unk>", "<UNK>", "<s>", "</s>")]
+        elif not by_token and (model := lm()) is not None:
+            said = [(w, w) for w in model.words if w not in ("<unk>", "<UNK>", "<s>", "</s>")]
         in_lexicon = {word for word, _ in said}
         phrases = {tuple(self._phrase_words(phrase, names)): boost for phrase, boost in hotwords.items()}
         if not by_token:
@@ -286,12 +292,22 @@ class CtcBeamDecoder:
         self._spelling_first = np.concatenate([[0], np.cumsum([len(s) for s in spelling])]).astype(np.int32)
         self._spelling = np.array([letter for s in spelling for letter in s], np.int32)
         self._open = lexicon is None and not by_token
+
+    def _set_up_lm(self, *, limited: bool) -> None:
+        """The language model's words; the vocabulary is `limited` by a lexicon, or not."""
         self._lm_ids: npt.NDArray[np.int32] = np.zeros(len(self.vocabulary), np.int32)
-        if self.lm is not None:
-            self._lm_ids = np.array([self.lm.id(word) for word in self.vocabulary], np.int32)
-            self._lm_most = np.full(len(self.lm.words), -np.inf)  # log10, of each word in its best context
-            np.maximum.at(self._lm_most, self.lm.word[1:], self.lm.log_prob[1:])
-            self._lm_most += (self.lm.order - 1) * max(0.0, float(self.lm.backoff.max(initial=0.0)))
+        if (lm := self.lm) is None:
+            return
+        self._lm_ids = np.array([lm.id(word) for word in self.vocabulary], np.int32)
+        self._lm_most = np.full(len(lm.words), -np.inf)  # log10, of each word in its best context
+        np.maximum.at(self._lm_most, lm.word[1:], lm.log_prob[1:])
+        self._lm_most += (lm.order - 1) * max(0.0, float(lm.backoff.max(initial=0.0)))
+        unknown = [word for word, i in zip(self.vocabulary, self._lm_ids.tolist(), strict=True) if i == lm.unk]
+        if limited and 2 * len(unknown) > len(self.vocabulary):
+            log.warning(
+                "the language model does not know %d of %d words of the lexicon (%s ...): is it in another case?",
+                *(len(unknown), len(self.vocabulary), ", ".join(unknown[:5])),
+            )
 
     def _phrase_words(self, phrase: str, names: Mapping[str, int]) -> list[str]:
         """The words of a hot phrase; where every token is one, its tokens."""
@@ -335,16 +351,6 @@ class CtcBeamDecoder:
                 *(len(others), words, "language model" if lexicon is None else "lexicon"),
                 *(", ".join(list(others)[:5]), " ".join(missing[:20])),
             )
-        if lexicon is not None and self.lm is not None:
-            lm = self.lm
-            unknown = [
-                word for word in dict.fromkeys(word for word, _ in lexicon.pronunciations) if lm.id(word) == lm.unk
-            ]
-            if 2 * len(unknown) > words:
-                log.warning(
-                    "the language model does not know %d of %d words of the lexicon (%s ...): is it in another case?",
-                    *(len(unknown), words, ", ".join(unknown[:5])),
-                )
 
     def _set_up_weights(self) -> None:
         """What the options' weights decide: look-ahead, boosts."""

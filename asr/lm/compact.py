@@ -108,7 +108,7 @@ def read_compact(path: str | Path) -> NgramModel:
     tree = np.concatenate(word), np.concatenate(log_probs), np.concatenate(first).astype(np.int32)
     backoff = np.concatenate(backoffs)
     parents = np.append(0, parents_of(tree[2]))
-    link = suffix_links(parents, tree[0], tree[2], backoff, tree[1], bases, len(words))
+    link = suffix_links(parents, tree[0], tree[2], backoff, tree[1])
     return checked_ngram(path, order, words, tree[0], tree[1], link, tree[2], backoff)
 
 

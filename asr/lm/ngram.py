@@ -39,6 +39,7 @@ import numpy.typing as npt
 
 from asr.errors import InputError
 from asr.files import atomic_path
+from asr.numba_cache import prepare
 
 log = logging.getLogger(__name__)
 
@@ -397,34 +398,19 @@ def _link(
                 remedy="write its log10 weight at the end of the line; 0 where all that may follow is listed",
             )
     backoff[np.isnan(backoff)] = 0
-    link = suffix_links(parents, word, first, backoff, log_prob, bases, vocab)
+    link = suffix_links(parents, word, first, backoff, log_prob)
     return NgramModel(order, words, word, log_prob, link, first, backoff)
 
 
-def suffix_links(
-    parents: _Ints, word: _Int32s, first: _Int32s, backoff: _Floats, log_prob: _Floats, bases: _Ints, vocab: int
-) -> _Int32s:
+def suffix_links(parents: _Ints, word: _Int32s, first: _Int32s, backoff: _Floats, log_prob: _Floats) -> _Int32s:
     """(M,) links; probabilities that are NaN (of contexts inserted) are filled in, for they are found on the way."""
-    states = np.zeros(word.size, bool)
-    states[: backoff.size] = _states(first, backoff)
-    keys = parents[1:] * vocab + word[1:]
+    from asr.lm import ngram_kernel as kernel
+
     link = np.zeros(word.size, np.int32)
-    for begin, end in itertools.pairwise(bases[2:]):  # unigrams link to the root
-        context = link[parents[begin:end]].astype(np.int64)
-        suffix = np.zeros(end - begin, np.int64)  # the longest there is, a state or not
-        passed = backoff[parents[begin:end]].astype(np.float64)  # back-off weights on the way to it
-        left = np.arange(end - begin)
-        while left.size:
-            child = search_keys(keys[: begin - 1], context[left] * vocab + word[begin + left])
-            suffix[left[child >= 0]] = 1 + child[child >= 0]
-            left = left[child < 0]
-            passed[left] += backoff[context[left]]
-            context[left] = link[context[left]]
-        link[begin:end] = np.where(states[suffix], suffix, link[suffix])
-        inserted = np.flatnonzero(np.isnan(log_prob[begin:end]))
-        estimate = passed[inserted] + log_prob[suffix[inserted]]
-        # Positive back-off weights may lead above 1, which no probability is.
-        log_prob[begin + inserted] = np.clip(estimate, np.finfo(np.float32).min, 0)
+    begin = int(first[1])  # unigrams link to the root
+    arrays = (parents, word, first, backoff, log_prob, link)
+    prepare("language model", kernel.link_suffixes, lambda: kernel.link_suffixes(*arrays, word.size))
+    kernel.link_suffixes(*arrays, begin)
     return link
 
 
