@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -53,15 +54,27 @@ class Decoding:
         sample_lens: Tensor,
         names: Sequence[str] | None = None,
         speakers: Sequence[str] | None = None,
+        *,
+        timed: Callable[[str], AbstractContextManager[None]] = lambda stage: nullcontext(),
     ) -> Heard:
-        """Samples (B, N), lengths (B,) -> hypotheses; of several warps those of the best score, for each utterance."""
-        log_probs, lens = recognizer.log_probs(samples, sample_lens, speakers)
-        if not self.warps:
-            return Heard(self(log_probs, lens, names), log_probs, lens)
-        ways = []
-        for warp in self.warps:
-            warped = log_probs if warp == 1 else recognizer.log_probs(samples, sample_lens, speakers, warp=warp)[0]
-            ways.append(self(warped, lens, names))
+        """Samples (B, N), lengths (B,) -> hypotheses; of several warps those of the best score, for each utterance.
+
+        Args:
+            timed: Makes what each stage runs within: features, network, decoding.
+        """
+        with timed("features"):
+            features, feature_lens = recognizer.features(samples, sample_lens, speakers)
+
+        def network(warp: float) -> tuple[Tensor, Tensor]:
+            with timed("network"):
+                return recognizer.log_probs(features, feature_lens, warp=warp)
+
+        def search(log_probs: Tensor) -> list[list[Hypothesis]]:
+            with timed("decoding"):
+                return self(log_probs, lens, names)
+
+        log_probs, lens = network(1.0)
+        ways = [search(log_probs if warp == 1 else network(warp)[0]) for warp in self.warps or (1.0,)]
         best = [max(several, key=lambda nbest: nbest[0].score) for several in zip(*ways, strict=True)]
         return Heard(best, log_probs, lens)
 

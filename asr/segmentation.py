@@ -22,7 +22,7 @@ _GAP = 1.0  # seconds of silence that always part two pieces
 _QUIETEST = -75.0  # dB below full scale: what lies under it is no background but nothing
 _HISTORY = 30.0  # seconds back that tell what the background is
 _VAD_RATE, _VAD_CHUNK = 16000, 512  # Silero's
-_QUIET = 16  # chunks of silence before and after what it hears
+_QUIET = 16  # chunks of silence before what it hears: it misses a word that comes at once
 _PROBE = 1.0  # seconds of a piece that are listened to first
 _CLEAR = 25.0  # dB from background to speech, that the gate needs to be sure of pauses
 _SPEECH = 0.5  # Silero's own threshold
@@ -196,9 +196,10 @@ class _Vad:
             energy = np.concatenate([[0.0], np.cumsum(np.square(samples, dtype=np.float64))])
             starts = np.arange(0, len(samples) - length, self.rate // 10)
             first = int(starts[np.argmax(energy[starts + length] - energy[starts])])
-            if _is_speech(self._listen(samples[max(0, first - length // 4) : first + length])):
+            second = samples[max(0, first - length // 4) : first + length]
+            if _is_speech(self._listen(second, enough=True)):
                 return [(0, len(samples))]
-        chances = self._listen(samples)
+        chances = self._listen(samples, enough=whole)
         if not _is_speech(chances):
             return []
         if whole:
@@ -215,19 +216,23 @@ class _Vad:
                 spans.append([max(first, 0), min(last, len(samples))])
         return [(first, last) for first, last in spans]
 
-    def _listen(self, samples: Samples) -> npt.NDArray[np.float64]:
-        """The chance of speech in each 32 ms."""
+    def _listen(self, samples: Samples, *, enough: bool) -> npt.NDArray[np.float64]:
+        """The chance of speech in each 32 ms; where that is `enough`, no more of them than tell that there is some."""
         import soxr
 
-        self.heard.vad += len(samples) / self.rate
         if self.rate != _VAD_RATE:
             samples = soxr.resample(samples, self.rate, _VAD_RATE)
         count = -(-len(samples) // _VAD_CHUNK)
-        chunks = np.zeros((count + 2 * _QUIET, _VAD_CHUNK), np.float32)  # it misses a word that comes at once
+        chunks = np.zeros((_QUIET + count, _VAD_CHUNK), np.float32)
         chunks.reshape(-1)[_QUIET * _VAD_CHUNK :][: len(samples)] = samples
         self.network.reset()
-        chances = np.array([self.network.process_samples(chunk.tolist()) for chunk in chunks])
-        return chances[_QUIET : _QUIET + count]
+        chances: list[float] = []
+        for chunk in chunks:
+            chances.append(self.network.process_samples(chunk.tolist()))
+            if enough and len(chances) > _QUIET and chances[-1] > _SPEECH and _is_speech(np.array(chances[_QUIET:])):
+                break
+        self.heard.vad += len(chances) * _VAD_CHUNK / _VAD_RATE
+        return np.array(chances[_QUIET:])
 
 
 def _is_speech(chances: npt.NDArray[np.float64]) -> bool:

@@ -169,7 +169,8 @@ def _keep_prior(config: TrainConfig, folder: Path, training: Sequence[Utterance]
         total = torch.zeros(len(model.tokenizer), dtype=torch.float64)
         with torch.inference_mode():
             for batch in _batches(config, model, chosen):
-                log_probs, lens = model.recognizer.log_probs(batch.samples, batch.sample_lens, batch.speakers)
+                features = model.recognizer.features(batch.samples, batch.sample_lens, batch.speakers)
+                log_probs, lens = model.recognizer.log_probs(*features)
                 for i, n in enumerate(lens.tolist()):
                     total += log_probs[i, :n].double().exp().sum(dim=0)
         # A token that is never heard there keeps a prior: one frame in a million.

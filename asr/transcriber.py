@@ -15,9 +15,11 @@ import numpy.typing as npt
 import torch
 
 from asr.audio import AudioSource, Samples, read_blocks
+from asr.config import check
 from asr.decoding import decoding_for
 from asr.errors import InputError
 from asr.model_folder import Model, load_model
+from asr.optimization import autocast
 from asr.segmentation import Piece, Segmenter
 from asr.transcript import PAUSE, Hypothesis, Segment, Transcript, Word
 
@@ -44,6 +46,7 @@ class Transcriber:
             pause is recognised.
         threads: Of the beam search; 0: as many as there are processors.
         device: cpu or gpu, which the network runs on.
+        precision: Of the network's products: bf16 is twice as fast on CPUs that have it, and on GPUs.
         decoding: As decoding_for takes it: greedy, lm, lexicon, hotwords, beam_size, nbest, ...
     """
 
@@ -54,9 +57,11 @@ class Transcriber:
         vad: bool = True,
         threads: int = 0,
         device: Literal["cpu", "gpu"] = "cpu",
+        precision: Literal["fp32", "bf16"] = "fp32",
         **decoding: Any,
     ) -> None:
-        self.model, self.vad = model, vad
+        check(precision in ("fp32", "bf16"), f"no precision {precision!r}: there are fp32 and bf16")
+        self.model, self.vad, self.precision = model, vad, precision
         self.device = _device(device)
         model.recognizer.to(self.device)
         self.decoding = decoding_for(model, threads=threads, **decoding)
@@ -224,9 +229,9 @@ class Transcriber:
     def _recognize(self, pieces: list[Piece]) -> list[list[Hypothesis]]:
         lens = torch.tensor([len(piece.samples) for piece in pieces])
         padded = torch.nn.utils.rnn.pad_sequence([torch.from_numpy(p.samples) for p in pieces], batch_first=True)
-        with self._timed("recognition"):
-            samples = padded.to(self.device)
-            return self.decoding.hear(self.model.recognizer, samples, lens.to(self.device)).nbest
+        recognizer, samples = self.model.recognizer, padded.to(self.device)
+        with autocast(self.precision, self.device):
+            return self.decoding.hear(recognizer, samples, lens.to(self.device), timed=self._timed).nbest
 
     def _segments(self, nbest: list[Hypothesis], piece: Piece) -> Iterator[Segment]:
         """A piece's words, parted at pauses; not where other readings were asked for, which are of the whole piece."""
@@ -248,6 +253,8 @@ class Transcriber:
         try:
             yield
         finally:
+            if self.device.type == "cuda":
+                torch.cuda.synchronize()  # it only queues what it is asked for
             seconds = time.perf_counter() - began
             self.seconds[what] += seconds
             if within:

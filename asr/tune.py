@@ -263,9 +263,11 @@ def _log_probs(
     found: dict[str, tuple[dict[float, npt.NDArray[np.float32]], str]] = {}
     batches = load_batches(utterances, model.tokenizer, normalizer, sample_rate=recognizer.sample_rate, **loading)
     for batch in batches:
+        with torch.inference_mode():
+            features = recognizer.features(batch.samples, batch.sample_lens, batch.speakers)
         for warp in warps:
             with torch.inference_mode():
-                log_probs, lens = recognizer.log_probs(batch.samples, batch.sample_lens, batch.speakers, warp=warp)
+                log_probs, lens = recognizer.log_probs(*features, warp=warp)
             for i, key in enumerate(batch.ids):
                 found.setdefault(key, ({}, batch.texts[i]))[0][warp] = log_probs[i, : lens[i]].numpy().copy()
     ordered = [found[u.id] for u in sorted(utterances, key=lambda u: -u.duration)]

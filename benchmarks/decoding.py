@@ -192,7 +192,7 @@ def real(folder: Path, cuts: Path, count: int, seed: int) -> Material:
     settings = {"sample_rate": recognizer.sample_rate, "batch_seconds": 60.0}
     for batch in load_batches(chosen, model.tokenizer, model.normalizer(), **settings):
         with torch.inference_mode():
-            log_probs, lens = recognizer.log_probs(batch.samples, batch.sample_lens)
+            log_probs, lens = recognizer.log_probs(*recognizer.features(batch.samples, batch.sample_lens))
         for i, key in enumerate(batch.ids):
             found[key] = (log_probs[i, : lens[i]].numpy().copy(), batch.texts[i])
     log_probs, texts = zip(*(found[utterance.id] for utterance in chosen), strict=True)

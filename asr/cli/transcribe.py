@@ -83,6 +83,10 @@ def transcribe(
         float | None, typer.Option(help="Seconds of audio recognised at a time, padding included. Default: 120.")
     ] = None,
     device: Annotated[str | None, typer.Option("--device", help="cpu or gpu. Default: cpu.")] = None,
+    precision: Annotated[
+        str | None,
+        typer.Option("--precision", help="fp32 or bf16, which is faster where the machine has it. Default: fp32."),
+    ] = None,
     threads: Annotated[
         int | None, typer.Option("--threads", min=1, help="Default: as many as there are cores.")
     ] = None,
@@ -165,7 +169,8 @@ def transcribe(
         import torch
 
         torch.set_num_threads(threads)
-    transcriber = Transcriber.load(model, head=head, vad=vad, **given(threads=threads, device=device), **decoding)
+    machine = given(threads=threads, device=device, precision=precision)
+    transcriber = Transcriber.load(model, head=head, vad=vad, **machine, **decoding)
     if language is not None:
         _check_language(language, transcriber.model.config.text.language, model)
     delivery = Delivery(

@@ -169,8 +169,7 @@ class Recognizer(nn.Module):
 
     def forward(self, batch: SpeechBatch) -> Loss:
         """The loss that training lowers: the heads' weighted sum, counted in the main head's tokens."""
-        with torch.autocast(batch.samples.device.type, enabled=False):  # features bear no half precision
-            features, lens = self.frontend(batch.samples, batch.sample_lens, batch.speakers)
+        features, lens = self.features(batch.samples, batch.sample_lens, batch.speakers)
         if self.training and self.spec_augment is not None:
             features = spec_augment(
                 features,
@@ -195,16 +194,24 @@ class Recognizer(nn.Module):
         within = ctc_loss(_log_softmax(self.intermediate_head, inner), lens, first.tokens, first.lens)
         return _weighted({"": loss, "inner": within}, {"": 1 - share, "inner": share}, "")
 
-    def log_probs(
-        self, samples: Tensor, sample_lens: Tensor, speakers: Sequence[str] | None = None, *, warp: float = 1.0
+    def features(
+        self, samples: Tensor, sample_lens: Tensor, speakers: Sequence[str] | None = None
     ) -> tuple[Tensor, Tensor]:
-        """Samples (B, N), lengths (B,) -> log-probabilities of the main head's tokens (B, T, V), lengths (B,).
+        """Samples (B, N), lengths (B,) -> features (B, T, F), lengths (B,); in full precision, also under autocast.
 
         Args:
             speakers: Of each utterance, where features are normalised by speaker.
+        """
+        with torch.autocast(samples.device.type, enabled=False):
+            features, lens = self.frontend(samples, sample_lens, speakers)
+        return features, lens
+
+    def log_probs(self, features: Tensor, lens: Tensor, *, warp: float = 1.0) -> tuple[Tensor, Tensor]:
+        """Features (B, T, F), lengths (B,) -> log-probabilities of the main head's tokens (B, T, V), lengths (B,).
+
+        Args:
             warp: The mel axis is stretched by it.
         """
-        features, lens = self.frontend(samples, sample_lens, speakers)
         if warp != 1:
             features = warp_frequency(features, [warp] * len(features), self.frontend.extractor.dim)
         encoder_out, lens = self.encoder(_a_frame_at_least(features), lens)  # (B, T, D)

@@ -99,7 +99,7 @@ def test_the_pronunciation_that_is_heard_is_learnt(pronunciations: str, tmp_path
     sure = []
     for seed in range(8):
         samples = torch.from_numpy(tone_words(["high"], seed=seed))[None]
-        log_probs, _ = model.recognizer.log_probs(samples, torch.tensor([samples.shape[1]]))
+        log_probs, _ = model.recognizer.log_probs(*model.recognizer.features(samples, torch.tensor([samples.shape[1]])))
         sure.append(log_probs[0].exp()[:, model.tokenizer.tokens.index("AY")].max())
     assert (float(torch.stack(sure).mean()) > 0.8) == (pronunciations == "choose")
 
