@@ -183,7 +183,7 @@ class Transcriber:
                         break
                     yield number, piece
             except InputError as e:
-                error = e
+                error = e.with_traceback(None)  # which would keep the audio while the error waits for its turn
             heard = segmenter.heard
             for what, seconds in (("audio", heard.audio), ("speech", heard.pieces), ("heard by the VAD", heard.vad)):
                 self.seconds[what] += seconds

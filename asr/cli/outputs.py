@@ -98,15 +98,15 @@ class Delivery:
             if self.alone and self.formats != ["txt"]:
                 self._print(self._text(self.formats[0], duration))
             return
-        path = self.paths[self.number]
-        for each in self.formats:
-            part = _part(self.outputs[path], each)
+        parts = [_part(self.outputs[self.paths[self.number]], each) for each in self.formats]
+        for part, each in zip(parts, self.formats, strict=True):
             try:
                 self._write_file(part, each, duration)
             except InputError as e:
                 print(f"asr: error: {e}", file=sys.stderr)
                 return
-            print(f"asr: what was heard of it is in {on_one_line(str(part))}", file=sys.stderr)
+        others = "".join(f", {part.suffix}" for part in parts[1:])
+        print(f"asr: what was heard of it is in {on_one_line(str(parts[0]))}{others}", file=sys.stderr)
 
     def _write_file(self, path: Path, format: str, duration: float) -> None:
         from asr.files import make_folder, write_text

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import gc
 import io
 import os
 import signal
 import struct
 import threading
 import time
+import weakref
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -118,6 +121,26 @@ def test_what_comes_before_damage_is_heard(transcriber: Transcriber) -> None:
     assert next(coming).text == texts[0]
     with pytest.raises(InputError, match="cut short"):
         list(coming)
+
+
+def test_of_many_broken_sources_nothing_is_kept(transcriber: Transcriber) -> None:
+    begun: list[weakref.ref[io.BytesIO]] = []
+
+    class Broken(io.BytesIO):
+        pass
+
+    def sources() -> Iterator[tuple[Broken, str]]:
+        for number in range(20):
+            source = Broken(b"RIFF of no use")
+            begun.append(weakref.ref(source))
+            yield source, str(number)
+
+    held = []
+    for _, event in transcriber.listen(sources()):
+        assert isinstance(event, Ended)
+        gc.collect()
+        held.append(sum(source() is not None for source in begun))
+    assert max(held) <= 1
 
 
 def test_other_readings_are_of_whole_pieces(transcriber: Transcriber) -> None:
