@@ -54,10 +54,15 @@ def main() -> None:
     parser.add_argument("--audio", type=Path, nargs="*", default=[], help="recordings without speech")
     parser.add_argument("--whisper", type=Path, help="a folder of faster-whisper's")
     parser.add_argument("--repeat", type=int, default=3)
-    parser.add_argument("--options", default="", help="of asr transcribe, such as '--warps 1'")
+    parser.add_argument(
+        "--options",
+        action="append",
+        default=[],
+        help="of asr transcribe: --options='--warps 1'; speed: each a row more",
+    )
     args = parser.parse_args()
     facts = provenance()
-    print(f"{facts['hardware']}, {os.cpu_count()} cores; commit {facts['commit']}; {args.model} {args.options}\n")
+    print(f"{facts['hardware']}, {os.cpu_count()} cores; commit {facts['commit']}; {args.model}\n")
     with tempfile.TemporaryDirectory() as folder:
         {"speed": speed, "memory": memory, "noise": noise, "cutting": cutting}[args.what](args, Path(folder))
 
@@ -65,33 +70,25 @@ def main() -> None:
 def speed(args: argparse.Namespace, folder: Path) -> None:
     """Real-time factors of whole commands."""
     path, references, seconds = joined(args.cuts, folder, args.minutes[0])
-    ours = [
-        sys.executable,
-        "-m",
-        "asr",
-        "--verbose",
-        "transcribe",
-        str(path),
-        "--model",
-        args.model,
-        *args.options.split(),
-    ]
-    commands = {"**kikitori**": ours, "kikitori, a piece at a time": [*ours, "--batch-seconds", "1"]}
-    commands["kikitori, one second of audio"] = [*ours[:5], str(short(path, folder)), *ours[6:]]
+    ours = [sys.executable, "-m", "asr", "--verbose", "transcribe", "--model", args.model]
+    commands = {"**kikitori**": [*ours, str(path)]}
+    for options in args.options:
+        commands[f"kikitori, `{options}`"] = [*ours, str(path), *options.split()]
+    commands["kikitori, a piece at a time"] = [*ours, str(path), "--batch-seconds", "1"]
+    commands["kikitori, one second of audio"] = [*ours, str(short(path, folder))]
     if subprocess.run([sys.executable, "-c", "import pocketsphinx"], capture_output=True).returncode == 0:
         commands["pocketsphinx"] = [sys.executable, "-c", POCKETSPHINX, str(path)]
     if args.whisper:
         commands[f"faster-whisper {args.whisper.name}"] = [sys.executable, "-c", WHISPER, str(path), str(args.whisper)]
     taken: dict[str, list[float]] = {name: [] for name in commands}
-    texts, notes = {}, ""
+    texts, notes = {}, {}
     for _ in range(args.repeat):
         for name, command in commands.items():
             began = time.perf_counter()
             done = subprocess.run(command, capture_output=True, text=True, check=True)
             taken[name].append(time.perf_counter() - began)
             texts[name] = " ".join(done.stdout.split())
-            if name == "**kikitori**":
-                notes = next(line for line in done.stderr.splitlines() if "seconds:" in line)
+            notes[name] = [line for line in done.stderr.splitlines() if "seconds:" in line]
     normalize = Transcriber.load(args.model).model.normalizer()
     print(f"{seconds:.0f} s of {len(references)} utterances, joined; {args.repeat} times in turn\n")
     head = ["command", "seconds", "real-time factor", "times real time", "ratio", "WER %"]
@@ -104,7 +101,9 @@ def speed(args: argparse.Namespace, folder: Path) -> None:
             rest = "– | – | –"
         error = score([" ".join(map(normalize, references))], [normalize(texts[name])]).words.rate
         print(f"| {name} | {middle:.2f} | {rest} | {'–' if 'second of' in name else f'{100 * error:.2f}'} |")
-    print(f"\n{notes}")
+    print()
+    for name, (line, *_) in ((name, lines) for name, lines in notes.items() if lines):
+        print(f"{name}: {line}")
 
 
 def memory(args: argparse.Namespace, folder: Path) -> None:
@@ -114,7 +113,7 @@ def memory(args: argparse.Namespace, folder: Path) -> None:
         path, _, seconds = joined(args.cuts, folder, minutes)
         command = [sys.executable, "-m", "asr", "transcribe", str(path), "--model", args.model, "--format", "srt"]
         began = time.perf_counter()
-        process = subprocess.Popen([*command, *args.options.split()], stdout=subprocess.DEVNULL)
+        process = subprocess.Popen([*command, *" ".join(args.options).split()], stdout=subprocess.DEVNULL)
         _, status, usage = os.wait4(process.pid, 0)
         took = time.perf_counter() - began
         assert status == 0
