@@ -24,7 +24,10 @@ __all__ = [
 ]
 
 # What folders are searched for.
-_NAMES = "wav flac ogg oga opus mp3 m4a m4b mp4 m4v mov 3gp aac webm mka mkv amr wma aif aiff au caf sph"
+_NAMES = (
+    "wav wave w64 flac ogg oga ogv opus mp3 mp2 m4a m4b mp4 m4v mov 3gp 3g2 aac ac3 webm mka mkv avi mpg mpeg m2ts"
+    " flv amr wma wmv wv aif aiff aifc au snd caf sph"
+)
 SUFFIXES = frozenset(f".{name}" for name in _NAMES.split())
 _MAX_SECONDS = 1e9
 _MAX_SAMPLE = 1e12  # beyond it a resampler or a spectrum overflows

@@ -1,7 +1,8 @@
 """Files of audio decoded in pieces, whatever the format.
 
 libsndfile (soundfile) reads WAV, FLAC, Ogg, Opus, AIFF, AU, CAF and SPHERE; PyAV reads MP3 (libsndfile's decoder
-writes its complaints to standard error) and what else there is: M4A/MP4, WebM/Matroska, AAC, AMR, WMA.
+writes its complaints to standard error) and what else there is: M4A/MP4, WebM/Matroska, AVI, MPEG, FLV, AAC, AC-3, AMR,
+WMA, WavPack.
 
 Memory follows the audio that is there and never a number in a header. FFmpeg gets an open file and the name of one
 container format, so a file cannot make it open another file or address.
@@ -24,9 +25,15 @@ Samples: TypeAlias = npt.NDArray[np.float32]
 
 MIN_RATE, MAX_RATE = 1_000, 768_000  # Hz; beyond lies no recording of speech, only a damaged header
 BLOCK_SAMPLES = 1 << 14  # decoded at a time, over all channels; what stands before a damaged place is got in blocks
+_MPEG_TS = 188  # bytes of a packet, each of which begins with G
 _UNKNOWN_SIZE = 0xFFFFFFFF  # a WAV that was written to a pipe does not know its own length
 STREAMED_SIZE = 0x7FFF0000  # ... and some recorders then write about 2 GiB
 _PAST_END = 39  # libsndfile's error at the end of a FLAC whose header has no length
+# FFmpeg's names of containers: those that say when each piece of sound is, those that do not say how long it is
+_TIMED = ("matroska", "mov", "mp4", "asf", "flv", "mpeg")
+_ENDLESS = {"aac", "amr", "ac3", "mpeg", "mpegts", "flv"}
+_LONGEST_GAP = 3600.0  # seconds
+_JITTER = 0.05  # seconds
 
 # First bytes -> (FFmpeg's container format, whether libsndfile reads it too)
 _CONTAINERS = {
@@ -39,6 +46,10 @@ _CONTAINERS = {
     b"\x1a\x45\xdf\xa3": ("matroska", False),
     b"\x30\x26\xb2\x75": ("asf", False),
     b"#!AMR": ("amr", False),
+    b"FLV\x01": ("flv", False),
+    b"\x00\x00\x01\xba": ("mpeg", False),
+    b"\x0b\x77": ("ac3", False),
+    b"wvpk": ("wv", False),
 }
 
 
@@ -105,38 +116,57 @@ class _AvStream(Stream):
             raise InputError("is of a codec that is not known", where=name, remedy="convert it to WAV or FLAC")
         self.rate, self.channels = self.track.codec_context.sample_rate, self.track.codec_context.channels
         self.format = f"{container.format.name.split(',')[0]}/{self.track.codec_context.name}"
-        seconds = container.duration / 1_000_000 if container.duration else None
-        if seconds is None and self.track.duration and self.track.time_base:
-            seconds = float(self.track.duration * self.track.time_base)
-        # Raw streams (AAC, AMR, MP3 without a Xing header) do not know their length: FFmpeg guesses from the bit rate.
+        seconds = _track_seconds(container, self.track)
+        # Where nothing says it (AAC, AMR, MP3 without a Xing header) FFmpeg guesses from the bit rate.
         self.frames = round(seconds * self.rate) if seconds and exact and self.rate else None
+        self.timed = container.format.name.startswith(_TIMED)
         self.damaged = 0
+        self.lost = 0  # samples, in place of which there is silence
         self.tolerance = 0.25  # a container's length includes the encoder's padding
 
     def blocks(self, first: int) -> Iterator[npt.NDArray[np.float32]]:
+        for block in self._placed():
+            if len(block) > first:
+                yield block[first:]
+            first = max(0, first - len(block))
+        # A stream that does not know its length can only be judged by what in it could not be decoded; its last
+        # packet may be cut anywhere.
+        if (self.frames is None and self.damaged > 1) or self.lost > self.tolerance * self.rate:
+            raise InputError(
+                f"is damaged: {self.damaged} pieces of it cannot be decoded", where=self.name, remedy="copy it again"
+            )
+
+    def _placed(self) -> Iterator[npt.NDArray[np.float32]]:
+        """What is decoded, at its time: silence stands where the container says that there is nothing."""
         import av
 
         resampler = av.AudioResampler(format="flt", layout=self.track.codec_context.layout)
+        begin = (self.container.start_time or 0) / 1_000_000 if len(self.container.streams) > 1 else None
+        given = errors = 0
         for frame in self._frames():
+            if self.timed and frame.time is not None:
+                begin = frame.time if begin is None else begin
+                gap = round((frame.time - begin) * self.rate) - given
+                if not 0 <= gap <= _LONGEST_GAP * self.rate:  # its clock was set anew
+                    begin, gap = frame.time - given / self.rate, 0
+                if gap > _JITTER * self.rate:
+                    self.lost += gap if self.damaged > errors else 0
+                    given += gap
+                    for at in range(0, gap, BLOCK_SAMPLES):
+                        yield np.zeros((min(BLOCK_SAMPLES, gap - at), self.channels), np.float32)
+            elif given and self.damaged > max(errors, 1):  # how much is missing here, nothing tells
+                return
+            errors = self.damaged
             try:
                 parts = resampler.resample(frame)
             except (av.error.FFmpegError, ValueError):  # rate or channels change on the way: damaged
                 self.damaged += 2
-                break
+                return
             for part in parts:
                 # The array may be longer than the frame: only `samples` of it are audio.
                 block = part.to_ndarray().astype(np.float32).reshape(-1, self.channels)[: part.samples]
-                if first >= len(block):
-                    first -= len(block)
-                    continue
-                yield block[first:]
-                first = 0
-        # A stream that does not know its length can only be judged by what in it could not be decoded; its last
-        # packet may be cut anywhere.
-        if self.frames is None and self.damaged > 1:
-            raise InputError(
-                f"is damaged: {self.damaged} pieces of it cannot be decoded", where=self.name, remedy="copy it again"
-            )
+                given += len(block)
+                yield block
 
     def _frames(self) -> Iterator[Any]:
         """Decoded frames; what cannot be decoded is counted and passed over."""
@@ -150,6 +180,19 @@ class _AvStream(Stream):
                     self.damaged += 1
         except (av.error.FFmpegError, ValueError):
             self.damaged += 1
+
+
+def _track_seconds(container: Any, track: Any) -> float | None:
+    """How long a track is, as the container says: its picture may go on for longer than its sound."""
+    if track.duration and track.time_base:
+        return float(track.duration * track.time_base)
+    hours, _, rest = track.metadata.get("DURATION", "").partition(":")  # Matroska, such as 00:00:08.064000000
+    minutes, _, seconds = rest.partition(":")
+    try:
+        return 3600 * int(hours) + 60 * int(minutes) + float(seconds)
+    except ValueError:
+        pass
+    return container.duration / 1_000_000 if container.duration and len(container.streams) == 1 else None
 
 
 class _QuietFile:
@@ -172,7 +215,7 @@ def decoder_of(f: BinaryIO, name: str, streamed: bool) -> Stream:
     import soundfile
 
     begin = f.tell()
-    head = f.read(16)
+    head = f.read(_MPEG_TS + 1)
     if not isinstance(head, bytes):
         raise InputError("was opened as text", where=name, remedy="open it with mode 'rb'")
     size = f.seek(0, os.SEEK_END) - begin
@@ -180,10 +223,13 @@ def decoder_of(f: BinaryIO, name: str, streamed: bool) -> Stream:
     if size == 0:
         raise InputError("is empty (0 bytes)", where=name, remedy="record or copy it again")
     container, known_to_soundfile = _container(head)
+    exact = True
     if container == "wav":
         _check_wav(f, size, name, streamed)
     elif container == "ogg":
         _check_ogg(f, size, name)
+        if _is_chained(f, size):
+            known_to_soundfile = exact = False  # which reads the first of them, as its header does
     elif head[:4] in (b"FORM", b".snd"):
         _check_size(head, size, name)
     if known_to_soundfile:
@@ -197,7 +243,7 @@ def decoder_of(f: BinaryIO, name: str, streamed: bool) -> Stream:
         import av
 
         try:
-            exact = container not in {"aac", "amr"} and (container != "mp3" or _has_xing(f))
+            exact &= container not in _ENDLESS and (container != "mp3" or _has_xing(f))
             stream = _AvStream(av.open(f, "r", format=container, metadata_errors="ignore"), name, exact)
             check_rate(stream.rate, name)
             return stream
@@ -214,6 +260,10 @@ def decoder_of(f: BinaryIO, name: str, streamed: bool) -> Stream:
 
 def _container(head: bytes) -> tuple[str, bool]:
     """FFmpeg's name of the container ('' for one it is not trusted with), and whether libsndfile comes first."""
+    if head.startswith(b"RIFF") and head[8:12] == b"AVI ":
+        return "avi", False
+    if head[:1] == head[_MPEG_TS:] == b"G":
+        return "mpegts", False
     for magic, answer in _CONTAINERS.items():
         if head.startswith(magic):
             return answer
@@ -291,6 +341,22 @@ def _check_ogg(f: BinaryIO, size: int, name: str) -> None:
             where=name,
             remedy="copy it again, or keep what is there with `ffmpeg -i FILE new.wav`",
         )
+
+
+def _is_chained(f: BinaryIO, size: int) -> bool:
+    """Whether an Ogg file is several, one after the other: a stream begins after pages of another."""
+    begin, at, body, chained = f.tell(), 0, False, False
+    while at + 27 <= size and not chained:
+        f.seek(begin + at)
+        page = f.read(27 + 255)
+        if page[:4] != b"OggS":
+            break
+        first = bool(page[5] & 2)
+        chained = first and body
+        body |= not first
+        at += 27 + page[26] + sum(page[27 : 27 + page[26]])
+    f.seek(begin)
+    return chained
 
 
 def _has_xing(f: BinaryIO) -> bool:

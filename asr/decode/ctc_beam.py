@@ -145,9 +145,7 @@ class CtcBeamDecoder:
             check(self._prior.shape == (len(self.tokens),), f"log_prior is not of shape ({len(self.tokens)},)")
             check(bool(np.isfinite(self._prior).all()), "log_prior holds NaN or infinity")
         self.options = with_options(options or BeamOptions(), changes)
-        with ThreadPoolExecutor(
-            1
-        ) as pool:  # reading a large model takes as long as all the rest
+        with ThreadPoolExecutor(1) as pool:  # reading a large model takes as long as all the rest
             reading = pool.submit(lambda: read_ngram(lm) if isinstance(lm, str | Path) else lm)
             self._set_up_words(_lexicon(lexicon), hot_phrases(hotwords), reading.result)
             self.lm = reading.result()

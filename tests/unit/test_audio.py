@@ -9,6 +9,7 @@ import struct
 import threading
 import time
 import tracemalloc
+from fractions import Fraction
 from itertools import product
 from pathlib import Path
 
@@ -333,6 +334,81 @@ def test_files_that_are_no_audio(data: bytes, words: str, tmp_path: Path) -> Non
     path = tmp_path / "a.wav"
     path.write_bytes(data)
     assert words in refusal(path, 8000)
+
+
+def film(container_format: str, sound: list[tuple[float, Samples]], seconds: float = 0.0, codec: str = "aac") -> bytes:
+    """Sounds, each from a time on, with a picture that lasts so long."""
+    out = io.BytesIO()
+    with av.open(out, "w", format=container_format) as container:
+        stream = container.add_stream(codec, rate=RATE if codec == "aac" else 48000, layout="mono")
+        picture = container.add_stream("mpeg4", rate=10) if seconds else None
+        if picture is not None:
+            picture.width = picture.height = 64
+            for number in range(round(10 * seconds)):
+                frame = av.VideoFrame.from_ndarray(np.full((64, 64, 3), number, np.uint8), format="rgb24")
+                frame.pts = number
+                container.mux(picture.encode(frame))
+            container.mux(picture.encode(None))
+        at = 0.0
+        for begin, samples in sound:
+            samples = samples if codec == "aac" else soxr.resample(samples, RATE, stream.rate)
+            at = max(at, begin)
+            for part in np.split(samples, range(1024, len(samples), 1024)):
+                frame = av.AudioFrame.from_ndarray(part[None].astype(np.float32), format="fltp", layout="mono")
+                frame.sample_rate, frame.time_base = stream.rate, Fraction(1, stream.rate)
+                frame.pts = round(at * stream.rate)
+                at += len(part) / stream.rate
+                container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    return out.getvalue()
+
+
+@pytest.mark.parametrize("container_format", ["mp4", "matroska"])
+def test_a_picture_may_last_longer_than_its_sound(container_format: str) -> None:
+    data = film(container_format, [(0.0, SPEECH)], seconds=4)
+    assert audio_info(data).duration == pytest.approx(1.5, abs=0.1)
+    assert len(read_audio(data, RATE)) / RATE == pytest.approx(1.5, abs=0.1)
+
+
+@pytest.mark.parametrize("container_format", ["mp4", "matroska"])
+def test_sound_that_begins_late_or_pauses_has_the_times_of_the_film(container_format: str) -> None:
+    got = read_audio(film(container_format, [(2.0, SPEECH), (6.0, SPEECH)], seconds=8), RATE)
+    heard = np.flatnonzero(np.abs(got) > 0.05) / RATE
+    apart = heard[np.flatnonzero(np.diff(heard) > 1)]
+    assert heard[0] == pytest.approx(2.0, abs=0.15)
+    assert len(apart) == 1
+    assert 3.0 < apart[0] < 3.7
+    assert heard[heard > 4][0] == pytest.approx(6.0, abs=0.15)
+
+
+@pytest.mark.parametrize(
+    ("container_format", "codec", "picture"),
+    [("avi", "libmp3lame", 1.5), ("mpegts", "mp2", 1.5), ("mpeg", "mp2", 1.5), ("flv", "aac", 0.0)],
+)
+def test_films_of_other_formats(container_format: str, codec: str, picture: float) -> None:
+    assert correlation(read_audio(film(container_format, [(0.0, SPEECH)], picture, codec), RATE), SPEECH) > 0.9
+
+
+@pytest.mark.parametrize("name", ["x.ogg", "x.opus"])
+def test_ogg_files_one_after_another_in_one_are_read_to_the_end(name: str) -> None:
+    other = np.ascontiguousarray(SPEECH[::-1])
+    got = read_audio(encoded(name) + encoded(name, other), RATE)
+    assert len(got) / RATE == pytest.approx(3.0, abs=0.1)
+    assert correlation(got[: len(SPEECH)], SPEECH) > 0.9
+    assert correlation(got[-len(SPEECH) :], other) > 0.9
+
+
+def test_mp3_that_is_damaged_is_read_up_to_there() -> None:
+    data = encoded("x.mp3", speechlike(20, RATE))
+    middle = len(data) // 2
+    damaged = data[:middle] + random.Random(1).randbytes(20_000) + data[middle + 20_000 :]
+    blocks = read_blocks(damaged, RATE, seconds=0.1)
+    parts: list[Samples] = []
+    with pytest.raises(InputError, match="cut short or damaged"):
+        parts.extend(blocks)
+    got = np.concatenate(parts)
+    assert len(got) / RATE <= 20 * middle / len(data) + 0.3
+    assert np.corrcoef(got, read_audio(data, RATE)[: len(got)])[0, 1] > 0.9
 
 
 def test_a_header_that_claims_two_gigabytes_costs_no_memory(tmp_path: Path) -> None:
