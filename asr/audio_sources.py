@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import io
+import math
+import numbers
+import os
 import shutil
 import stat
 import struct
 import tempfile
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO, ClassVar, TypeAlias, cast
 
@@ -16,11 +19,13 @@ import numpy as np
 import numpy.typing as npt
 
 from asr.audio_streams import BLOCK_SAMPLES, STREAMED_SIZE, Stream, check_rate, decoder_of
-from asr.errors import InputError
+from asr.errors import InputError, on_one_line
 
 # A path, an open binary file, the bytes of a file, or an array with its sample rate.
-AudioSource: TypeAlias = "str | Path | bytes | BinaryIO | tuple[npt.ArrayLike, int]"
+AudioSource: TypeAlias = "str | Path | bytes | bytearray | memoryview | BinaryIO | tuple[npt.ArrayLike, int]"
 
+# Bytes that recorders announce before they know: arecord, FFmpeg, SoX, with the header or without.
+_UNFINISHED = {*range(0x7FFFFF00, 0x80000101), *range(0xFFFFFF00, 0x100000000)}
 _MOST_HEADER = 1 << 20  # bytes
 _MOST_IN_MEMORY = 1 << 25  # bytes of a pipe that are not put on disk
 
@@ -38,8 +43,11 @@ class _PipedWav(Stream):
         (3, 8): ("<f8", 0, 1),
     }
 
-    def __init__(self, file: BinaryIO, code: int, width: int, rate: int, channels: int, frames: int | None) -> None:
+    def __init__(
+        self, file: BinaryIO, code: int, width: int, rate: int, channels: int, frames: int | None, claimed: int
+    ) -> None:
         self.file, self.width, self.kind = file, width, self.KINDS[code, width]
+        self.claimed = claimed  # bytes, by the header
         self.rate, self.channels, self.frames, self.format = rate, channels, frames, "WAV/pipe"
 
     def blocks(self, first: int) -> Iterator[npt.NDArray[np.float32]]:
@@ -87,7 +95,7 @@ def _piped_wav(f: BinaryIO, name: str) -> tuple[_PipedWav | None, bytes]:
                 break
             check_rate(rate, name)
             frames = None if length >= STREAMED_SIZE or length == 0 else length // align
-            return _PipedWav(f, code, bits // 8, rate, channels, frames), head
+            return _PipedWav(f, code, bits // 8, rate, channels, frames, length), head
         if length > _MOST_HEADER:
             break
         body = f.read(length + (length & 1))
@@ -100,13 +108,37 @@ def _piped_wav(f: BinaryIO, name: str) -> tuple[_PipedWav | None, bytes]:
     return None, head
 
 
+def _unfinished_wav(f: BinaryIO, name: str) -> _PipedWav | None:
+    """The stream of a file whose recorder never came back to write its length into the header; else None."""
+    begin = f.tell()
+    piped, _ = _piped_wav(f, name)
+    if piped is not None and piped.frames is None:
+        at = f.tell()
+        there = f.seek(0, os.SEEK_END) - at
+        f.seek(at)
+        tag, length = struct.unpack("<4sI", f.read(8).ljust(8, b"\0"))
+        f.seek(at)
+        another_chunk = tag.isalpha() and 8 + length + (length & 1) == there
+        if (
+            piped.claimed > there
+            if piped.claimed in _UNFINISHED
+            else (not piped.claimed and there and not another_chunk)
+        ):
+            return piped
+    f.seek(begin)
+    return None
+
+
 class _ArrayStream(Stream):
     def __init__(self, array: Any, rate: int, name: str) -> None:
         remedy = "give numbers of shape (samples,) or (samples, channels)"
+        data: npt.NDArray[Any]
         try:
             data = np.asarray(array)
-        except ValueError as e:  # rows of different lengths
-            raise InputError(f"is no array ({e})", where=name, remedy=remedy) from e
+        except (ValueError, TypeError, RuntimeError) as e:  # rows of different lengths, a tensor with a gradient, ...
+            raise InputError(f"is no array ({on_one_line(str(e))})", where=name, remedy=remedy) from e
+        if not isinstance(rate, numbers.Real) or not math.isfinite(rate):
+            raise InputError(f"a sample rate of {rate} is none", where=name, remedy="give Hz, such as 16000")
         if data.ndim == 1:
             data = data[:, None]
         elif data.ndim == 2 and min(data.shape) > 0:
@@ -136,6 +168,8 @@ def open_stream(source: AudioSource, name: str | None) -> Iterator[tuple[Stream,
     """Opens a source; what cannot be audio at all is an InputError here."""
     if isinstance(source, tuple):
         label = name or "array"
+        if len(source) != 2:
+            raise InputError(f"a tuple of {len(source)} is no audio", where=label, remedy="give (array, sample_rate)")
         stream: Stream = _ArrayStream(source[0], source[1], label)
         check_rate(stream.rate, label)
         yield stream, label
@@ -143,14 +177,19 @@ def open_stream(source: AudioSource, name: str | None) -> Iterator[tuple[Stream,
     if isinstance(source, str | Path):
         label = name or str(source)
         file: BinaryIO = _open_path(Path(source), label)
-    elif isinstance(source, bytes):
+    elif isinstance(source, bytes | bytearray | memoryview):
         label, file = name or "bytes", io.BytesIO(source)
     else:
         label, file = name or str(getattr(source, "name", "stream")), source
+    if getattr(file, "closed", False):
+        raise InputError("is closed", where=label, remedy="open it again")
     with ExitStack() as stack:
         f = stack.enter_context(file) if isinstance(source, str | Path) else file
-        if f.seekable():
-            yield decoder_of(f, label, isinstance(source, bytes)), label
+        if getattr(f, "seekable", lambda: False)():
+            yield (
+                _unfinished_wav(f, label) or decoder_of(f, label, isinstance(source, bytes | bytearray | memoryview)),
+                label,
+            )
             return
         if isinstance(f, io.RawIOBase):  # gives fewer bytes than it is asked for
             f = stack.enter_context(_buffered(f))
@@ -159,16 +198,22 @@ def open_stream(source: AudioSource, name: str | None) -> Iterator[tuple[Stream,
             yield piped, label
             return
         head += f.read(_MOST_IN_MEMORY)  # libsndfile and FFmpeg want to move about
-        with io.BytesIO(head) if len(head) < _MOST_IN_MEMORY else _on_disk(head, f) as whole:
+        with io.BytesIO(head) if len(head) < _MOST_IN_MEMORY else _on_disk(head, f, label) as whole:
             yield decoder_of(whole, label, True), label
 
 
-def _on_disk(head: bytes, rest: BinaryIO) -> BinaryIO:
+def _on_disk(head: bytes, rest: BinaryIO, name: str) -> BinaryIO:
     """A file that is gone when it is closed."""
     whole = tempfile.TemporaryFile()  # noqa: SIM115
-    whole.write(head)
-    shutil.copyfileobj(rest, whole)
-    whole.seek(0)
+    try:
+        whole.write(head)
+        shutil.copyfileobj(rest, whole)
+        whole.seek(0)
+    except OSError as e:
+        with suppress(OSError):  # what could not be written is tried again
+            whole.close()
+        remedy = f"free some of {tempfile.gettempdir()}, name another folder in $TMPDIR, or send WAV, which needs none"
+        raise InputError(f"cannot be kept on disk ({e.strerror or e})", where=name, remedy=remedy) from e
     return cast(BinaryIO, whole)
 
 

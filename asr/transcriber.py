@@ -270,7 +270,7 @@ def _device(name: str) -> torch.device:
 
 
 def _source(audio: AudioSource | npt.ArrayLike, sample_rate: int | None) -> AudioSource:
-    if isinstance(audio, str | Path | bytes | tuple) or hasattr(audio, "read"):
+    if isinstance(audio, str | Path | bytes | bytearray | memoryview | tuple) or hasattr(audio, "read"):
         if sample_rate is not None:
             raise InputError("a sample rate goes with an array; files have their own", where="sample_rate")
         return audio  # type: ignore[return-value]

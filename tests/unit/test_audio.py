@@ -2,9 +2,12 @@ from __future__ import annotations
 
 import contextlib
 import io
+import math
 import os
 import random
 import re
+import resource
+import signal
 import struct
 import threading
 import time
@@ -18,6 +21,7 @@ import numpy as np
 import pytest
 import soundfile
 import soxr
+import torch
 from helpers import speechlike
 
 from asr.audio import Samples, audio_info, find_audio, header_duration, read_audio, read_blocks
@@ -280,6 +284,20 @@ def test_wav_of_unknown_length_is_read_to_its_end(length: int) -> None:
     np.testing.assert_array_equal(read_audio(data, RATE), read_audio(encoded("pcm16.wav"), RATE))
 
 
+@pytest.mark.parametrize("length", [0, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF - 36])
+def test_a_wav_that_its_recorder_did_not_finish_is_read_to_its_end(length: int, tmp_path: Path) -> None:
+    (tmp_path / "a.wav").write_bytes(with_wav_length(encoded("pcm16.wav"), length))
+    np.testing.assert_array_equal(read_audio(tmp_path / "a.wav", RATE), read_audio(encoded("pcm16.wav"), RATE))
+    assert audio_info(tmp_path / "a.wav").duration == 1.5
+
+
+def test_a_wav_without_sound_has_none(tmp_path: Path) -> None:
+    empty = with_wav_length(encoded("pcm16.wav"), 0)[:44]
+    for rest in (b"", b"LIST" + struct.pack("<I", 4) + b"INFO"):
+        (tmp_path / "a.wav").write_bytes(empty + rest)
+        assert "no audio samples" in refusal(tmp_path / "a.wav")
+
+
 def test_flac_of_unknown_length_is_read_to_its_end() -> None:
     """Lost up to 16 s at its end: libsndfile raises an error there instead of giving what it has."""
     data = with_flac_length(encoded("x.flac"), 0)
@@ -470,6 +488,46 @@ def test_a_file_that_may_not_be_read(tmp_path: Path) -> None:
 )
 def test_arrays_that_are_no_audio(array: object) -> None:
     refusal((array, RATE), name="array")
+
+
+@pytest.mark.parametrize(
+    "source",
+    [(torch.zeros(9, requires_grad=True), RATE), (SPEECH, None), (SPEECH, math.nan), (SPEECH,), (SPEECH, RATE, 1)],
+)
+def test_tuples_that_are_no_audio(source: tuple[object, ...]) -> None:
+    refusal(source, name="array")
+
+
+def test_a_file_that_was_closed(tmp_path: Path) -> None:
+    (tmp_path / "a.wav").write_bytes(encoded("pcm16.wav"))
+    with open(tmp_path / "a.wav", "rb") as file:
+        pass
+    assert "closed" in refusal(file, name="a.wav")
+
+
+def test_anything_like_bytes_and_anything_that_reads() -> None:
+    data = encoded("x.mp3")
+
+    class Reader:
+        def __init__(self) -> None:
+            self.read = io.BytesIO(data).read
+
+    for source in (bytearray(data), memoryview(data), Reader()):
+        np.testing.assert_array_equal(read_audio(source, RATE), read_audio(data, RATE))  # type: ignore[arg-type]
+
+
+@pytest.mark.skipif(not hasattr(resource, "RLIMIT_FSIZE"), reason="no limit for files here")
+def test_a_pipe_that_the_disk_has_no_room_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("asr.audio_sources._MOST_IN_MEMORY", 1000)
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4096, before[1]))
+    try:
+        with pytest.raises(InputError, match="cannot be kept on disk"):
+            read_audio(Pipe(encoded("x.flac")), RATE)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        signal.signal(signal.SIGXFSZ, handler)
 
 
 @pytest.mark.parametrize("rate", [0, -1, 10**9])
