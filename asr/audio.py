@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from asr.audio_sources import AudioSource, open_stream
+from asr.audio_sources import AudioSource, is_pipe, open_stream
 from asr.audio_streams import MAX_RATE, MIN_RATE, Samples, Stream, cut_short, no_samples
 from asr.errors import InputError
 
@@ -19,6 +19,7 @@ __all__ = [
     "audio_info",
     "find_audio",
     "header_duration",
+    "is_pipe",
     "read_audio",
     "read_blocks",
 ]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import math
-import numbers
 import os
 import shutil
 import stat
@@ -130,14 +129,14 @@ def _unfinished_wav(f: BinaryIO, name: str) -> _PipedWav | None:
 
 
 class _ArrayStream(Stream):
-    def __init__(self, array: Any, rate: int, name: str) -> None:
+    def __init__(self, array: Any, rate: Any, name: str) -> None:
         remedy = "give numbers of shape (samples,) or (samples, channels)"
         data: npt.NDArray[Any]
         try:
             data = np.asarray(array)
         except (ValueError, TypeError, RuntimeError) as e:  # rows of different lengths, a tensor with a gradient, ...
             raise InputError(f"is no array ({on_one_line(str(e))})", where=name, remedy=remedy) from e
-        if not isinstance(rate, numbers.Real) or not math.isfinite(rate):
+        if not isinstance(rate, int | float | np.integer | np.floating) or not math.isfinite(rate):
             raise InputError(f"a sample rate of {rate} is none", where=name, remedy="give Hz, such as 16000")
         if data.ndim == 1:
             data = data[:, None]
@@ -200,6 +199,17 @@ def open_stream(source: AudioSource, name: str | None) -> Iterator[tuple[Stream,
         head += f.read(_MOST_IN_MEMORY)  # libsndfile and FFmpeg want to move about
         with io.BytesIO(head) if len(head) < _MOST_IN_MEMORY else _on_disk(head, f, label) as whole:
             yield decoder_of(whole, label, True), label
+
+
+def is_pipe(source: AudioSource) -> bool:
+    """Whether audio comes when it comes, and reading waits for it."""
+    if isinstance(source, str | Path):
+        try:
+            return stat.S_ISFIFO(Path(source).stat().st_mode)
+        except (OSError, ValueError):
+            return False
+    seekable = getattr(source, "seekable", lambda: False)
+    return hasattr(source, "read") and not seekable()
 
 
 def _on_disk(head: bytes, rest: BinaryIO, name: str) -> BinaryIO:

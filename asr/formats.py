@@ -60,6 +60,7 @@ def to_json(transcript: Transcript, word_times: bool = False) -> str:
         "audio": transcript.audio,
         "duration": round(transcript.duration, 3),
         "model": transcript.model,
+        **({"partial": True} if transcript.partial else {}),
     }
     return json.dumps(values, ensure_ascii=False, allow_nan=False) + "\n"
 

@@ -14,7 +14,7 @@ from typing import Any, Literal
 import numpy.typing as npt
 import torch
 
-from asr.audio import AudioSource, Samples, read_blocks
+from asr.audio import AudioSource, Samples, is_pipe, read_blocks
 from asr.config import check
 from asr.decoding import decoding_for
 from asr.errors import InputError
@@ -187,16 +187,17 @@ class Transcriber:
             heard = segmenter.heard
             for what, seconds in (("audio", heard.audio), ("speech", heard.pieces), ("heard by the VAD", heard.vad)):
                 self.seconds[what] += seconds
-            yield number, Ended(heard.audio, error, self._stopped)
+            yield number, Ended(heard.audio, None if self._stopped else error, self._stopped)
             if self._stopped:
                 return
 
     def _read(self, source: AudioSource, name: str) -> Iterator[Samples]:
         blocks = read_blocks(source, self.sample_rate, seconds=_READ, name=name)
+        waits = is_pipe(source)  # what is in a file comes at once; and C code that reads it knows no exceptions
         while not self._stopped:
             with self._timed("reading", within="gate"):
                 try:
-                    self._reading = True
+                    self._reading = waits
                     block = None if self._stopped else next(blocks, None)
                 except KeyboardInterrupt:
                     if not self._stopped:

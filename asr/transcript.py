@@ -79,6 +79,7 @@ class Transcript:
     model: str = ""
     language: str = ""
     spaces: bool = True  # whether spaces part words
+    partial: bool = False  # whether it is of the audio's beginning alone: the rest could not be had
 
     @property
     def text(self) -> str:

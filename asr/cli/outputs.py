@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import sys
+import tempfile
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -79,50 +82,62 @@ class Delivery:
         for each in self.formats:
             if self.outputs:
                 file = with_suffix(self.outputs[path], each)
-                if not (self.keep and file.exists()):
+                if not (self.keep and is_there(file)):
                     self._write_file(file, each, duration)
-                _part(self.outputs[path], each).unlink(missing_ok=True)  # of an earlier time
-            elif each != "txt":
-                self._print(self._text(each, duration))
-            elif not self.alone:
-                text = self.transcriber.transcript(path, self.segments, duration).text
-                self._print(f"{on_one_line(path)}\t{text}\n")
-            elif not self.segments:
-                self._print("\n")
+                with suppress(OSError):  # there is none, or could be none
+                    _part(self.outputs[path], each).unlink()  # of an earlier time
+            elif self.alone and each == "txt":
+                if not self.segments:
+                    self._print("\n")
+            else:
+                self._print_whole(duration)
 
     def _write_part(self, duration: float) -> None:
         """What came before an end that did not come: beside where the whole would be."""
         if not self.segments:
             return
         if not self.outputs:
-            if self.alone and self.formats != ["txt"]:
-                self._print(self._text(self.formats[0], duration))
+            if not self.alone or self.formats != ["txt"]:
+                self._print_whole(duration, partial=True)
             return
         parts = [_part(self.outputs[self.paths[self.number]], each) for each in self.formats]
         for part, each in zip(parts, self.formats, strict=True):
             try:
-                self._write_file(part, each, duration)
+                self._write_file(part, each, duration, partial=True)
             except InputError as e:
                 print(f"asr: error: {e}", file=sys.stderr)
                 return
         others = "".join(f", {part.suffix}" for part in parts[1:])
         print(f"asr: what was heard of it is in {on_one_line(str(parts[0]))}{others}", file=sys.stderr)
 
-    def _write_file(self, path: Path, format: str, duration: float) -> None:
+    def _write_file(self, path: Path, format: str, duration: float, partial: bool = False) -> None:
         from asr.files import make_folder, write_text
 
         make_folder(path.parent)
-        write_text(path, self._text(format, duration))
+        write_text(path, self._text(format, duration, partial))
 
-    def _text(self, format: str, duration: float) -> str:
+    def _text(self, format: str, duration: float, partial: bool = False) -> str:
         from asr.formats import FORMATS
 
         transcript = self.transcriber.transcript(self.paths[self.number], self.segments, duration)
-        return FORMATS[format](transcript, self.word_times)
+        return FORMATS[format](replace(transcript, partial=partial), self.word_times)
+
+    def _print_whole(self, duration: float, partial: bool = False) -> None:
+        """On standard output, with the input's name."""
+        text = self._text(self.formats[0], duration, partial)
+        if self.formats == ["txt"]:
+            joined = self.transcriber.transcript("", self.segments, duration).text
+            text = f"{on_one_line(self.paths[self.number])}\t{joined}\n"
+        self._print(text)
 
     def _print(self, text: str) -> None:
         self.progress.clear()
-        print(text, end="", flush=True)
+        try:
+            print(text, end="", flush=True)
+        except BrokenPipeError:
+            raise
+        except OSError as e:
+            raise InputError(f"cannot be written ({e.strerror or e})", where="standard output") from e
 
 
 def formats_of(words: list[str], to_files: bool) -> list[str]:
@@ -153,6 +168,9 @@ def outputs_of(inputs: list[tuple[str, Path]], folder: Path) -> dict[str, Path]:
 
     short, whole = dict(names(False)), dict(names(True))
     times = Counter(short.values())
+    for name in short.values():  # talk.partial.wav beside talk.wav, whose part has that name
+        if name.suffix == ".partial" and name.with_suffix("") in times:
+            times[name] += 1
     result = {path: folder / (whole[path] if times[short[path]] > 1 else short[path]) for path in short}
     if len(set(result.values())) < len(result):
         twice = next(path for path, times in Counter(result.values()).items() if times > 1)
@@ -171,11 +189,30 @@ def check_outputs(files: list[Path], inputs: list[str], *, keep: bool, overwrite
     for file in files:
         if file.resolve() in heard:
             raise InputError("is an input, and would be written over", where=file, remedy="choose another --output-dir")
-    there = [file for file in files if file.exists()] if not (keep or overwrite) else []
+    there = [file for file in files if is_there(file)] if not (keep or overwrite) else []
     if there:
         others = f", as are {len(there) - 1:,} others" if len(there) > 1 else ""
         remedy = "--skip-existing leaves them, --overwrite replaces them"
         raise InputError(f"is there already{others}", where=there[0], remedy=remedy)
+
+
+def is_there(path: Path) -> bool:
+    """Whether a file or folder has that name; a name that is too long, none has."""
+    try:
+        return path.exists()
+    except OSError:
+        return False
+
+
+def check_folder(folder: Path) -> None:
+    """Makes a folder and looks whether files can be written there, before hours of work."""
+    from asr.files import make_folder
+
+    make_folder(folder)
+    try:
+        tempfile.TemporaryFile(dir=folder).close()
+    except OSError as e:
+        raise InputError(f"no file can be written there ({e.strerror or e})", where=folder) from e
 
 
 def _part(path: Path, format: str) -> Path:

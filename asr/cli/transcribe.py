@@ -38,13 +38,15 @@ from asr.cli.common import (
     ready_torch,
     say,
 )
-from asr.cli.outputs import Delivery, check_outputs, formats_of, outputs_of, with_suffix
+from asr.cli.outputs import Delivery, check_folder, check_outputs, formats_of, is_there, outputs_of, with_suffix
 from asr.errors import InputError, on_one_line
 
 if TYPE_CHECKING:
     from asr.transcriber import Transcriber
 
 log = logging.getLogger(__name__)
+
+_JOINED = ("txt", "json", "ctm")  # formats that tell on standard output what is of which input
 
 
 def transcribe(
@@ -115,21 +117,26 @@ def transcribe(
     object a line.
     A file that cannot be read is named on standard error, the others are done, and the exit code is 1.
     """
-    from asr.files import make_folder
-
     formats = formats_of(format or ["txt"], output_dir is not None)
-    if skip_existing and output_dir is None:
-        raise InputError("means nothing without --output-dir", where="--skip-existing")
+    if output_dir is None and (skip_existing or overwrite):
+        raise InputError("means nothing without --output-dir", where="--skip-existing, --overwrite")
+    if skip_existing and overwrite:
+        raise InputError("contradict each other", where="--skip-existing, --overwrite")
     inputs, problems = _inputs(audio)
+    if output_dir is None and len(inputs) > 1 and formats[0] not in _JOINED:
+        remedy = "name a folder for the files"
+        raise InputError(f"{formats[0]} of several inputs needs --output-dir", where="--format", remedy=remedy)
+    if nbest is not None and nbest > 1 and "json" not in formats:
+        log.warning("--nbest: other readings are in json alone")
     outputs = outputs_of(inputs, output_dir) if output_dir else {}
     if output_dir:
-        make_folder(output_dir)
+        check_folder(output_dir)
     already = 0
     if skip_existing:
         waiting = [
             (path, base)
             for path, base in inputs
-            if not all(with_suffix(outputs[path], each).exists() for each in formats)
+            if not all(is_there(with_suffix(outputs[path], each)) for each in formats)
         ]
         say(f"asr: {len(inputs) - len(waiting)} inputs have their output already")
         if inputs and not waiting and not problems:
@@ -230,7 +237,7 @@ def _inputs(audio: list[str]) -> tuple[list[tuple[str, Path]], list[str]]:
     """Each input with the folder that its output's path is relative to, and what is wrong with the rest."""
     from asr.audio import find_audio
 
-    found: dict[Path, tuple[str, Path]] = {}  # by the file itself: the same one is done once
+    found: dict[Path, tuple[str, Path]] = {}  # by folder and name: the same one is done once
     problems = []
     for word in audio:
         path = Path(word)
@@ -240,11 +247,12 @@ def _inputs(audio: list[str]) -> tuple[list[tuple[str, Path]], list[str]]:
             elif word != "-" and path.is_dir():
                 files = find_audio(path)
                 for file in files:
-                    found.setdefault(file.resolve(), (str(file), path))
+                    found.setdefault(file.parent.resolve() / file.name, (str(file), path))
                 if not files:
                     problems.append(f"{word}: holds no audio file")
             else:
-                found.setdefault(path if word == "-" else path.resolve(), (word, path.parent))
+                path.resolve()  # raises where links lead to themselves
+                found.setdefault(path if word == "-" else path.parent.resolve() / path.name, (word, path.parent))
         except (OSError, RuntimeError) as e:  # a name that is too long, links that lead to themselves
             problems.append(f"{word}: cannot be opened ({getattr(e, 'strerror', None) or e})")
     return list(found.values()), problems

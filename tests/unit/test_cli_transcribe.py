@@ -128,6 +128,81 @@ def long_flac(path: Path, count: int) -> Path:
     return path
 
 
+def test_a_part_and_a_whole_of_one_name(model: Path, tmp_path: Path) -> None:
+    for name in ("talk.wav", "talk.partial.wav"):
+        record(tmp_path / "in" / name)
+    done = run(model, tmp_path / "in", "--output-dir", tmp_path / "out")
+    assert done.exit_code == 0, done.output
+    assert sorted(p.name for p in (tmp_path / "out").iterdir()) == ["talk.partial.wav.txt", "talk.txt"]
+
+
+def test_a_folder_where_a_part_would_be(model: Path, tmp_path: Path) -> None:
+    (tmp_path / "out" / "a.partial.txt").mkdir(parents=True)
+    done = run(model, record(tmp_path / "a.wav"), "--output-dir", tmp_path / "out")
+    assert done.exit_code == 0, done.output
+    assert (tmp_path / "out" / "a.txt").read_text() == "tack\n"
+
+
+@pytest.mark.parametrize("length", [243, 249])
+def test_names_too_long_for_what_is_added_to_them(model: Path, tmp_path: Path, length: int) -> None:
+    record(tmp_path / f"{'b' * length}.wav")
+    done = run(model, tmp_path, "--output-dir", tmp_path / "out", "--format", "txt,TextGrid")
+    assert done.exit_code == (0 if length == 243 else 2), done.output
+    assert (length == 243) or "TextGrid: cannot be written" in done.stderr
+
+
+def test_several_inputs_on_standard_output(model: Path, tmp_path: Path) -> None:
+    paths = [record(tmp_path / "a.wav"), record(tmp_path / "b.wav")]
+    for name in ("srt", "vtt", "tsv", "TextGrid"):
+        done = run(model, *paths, "--format", name)
+        assert done.exit_code == 2
+        assert f"{name} of several inputs needs --output-dir" in done.stderr
+    assert [line.split()[4] for line in run(model, *paths, "--format", "ctm").stdout.splitlines()] == ["tack", "tack"]
+    data = long_flac(tmp_path / "c.flac", 60).read_bytes()
+    (tmp_path / "c.flac").write_bytes(data[: len(data) * 2 // 3])
+    done = run(model, *paths, tmp_path / "c.flac")
+    assert done.exit_code == 1
+    a, b, c = done.stdout.splitlines()
+    assert (a, b) == (f"{paths[0]}\ttack", f"{paths[1]}\ttack")
+    assert c.startswith(f"{tmp_path / 'c.flac'}\ttack ")
+    rows = [json.loads(x) for x in run(model, *paths, tmp_path / "c.flac", "--format", "json").stdout.splitlines()]
+    assert [row.get("partial") for row in rows] == [None, None, True]
+
+
+def test_a_link_in_a_folder_is_an_input(model: Path, tmp_path: Path) -> None:
+    record(tmp_path / "in" / "a.wav")
+    (tmp_path / "in" / "b.wav").symlink_to("a.wav")
+    done = run(model, tmp_path / "in", tmp_path / "in" / "a.wav", "--output-dir", tmp_path / "out")
+    assert done.exit_code == 0, done.output
+    assert sorted(p.name for p in (tmp_path / "out").iterdir()) == ["a.txt", "b.txt"]
+
+
+@pytest.mark.skipif(not Path("/sys/kernel").is_dir(), reason="a folder that even root cannot write to")
+def test_a_folder_that_cannot_be_written_to_is_told_at_once(model: Path, tmp_path: Path) -> None:
+    done = run(model, record(tmp_path / "a.wav"), "--output-dir", "/sys/kernel")
+    assert done.exit_code == 2
+    assert "/sys/kernel: no file can be written there" in done.stderr
+    assert "as fast" not in done.stderr
+
+
+@pytest.mark.parametrize("options", [["--overwrite"], ["--skip-existing"], ["--skip-existing", "--overwrite"]])
+def test_options_that_mean_nothing(model: Path, tmp_path: Path, options: list[str]) -> None:
+    more = ["--output-dir", tmp_path / "out"] if len(options) == 2 else []
+    done = run(model, record(tmp_path / "a.wav"), *options, *more)
+    assert done.exit_code == 2
+    assert "--skip-existing, --overwrite: " in done.stderr
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="a device that is always full")
+def test_standard_output_that_is_full(model: Path, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "asr", "transcribe", str(record(tmp_path / "a.wav")), "--model", str(model)]
+    with open("/dev/full", "w") as full:
+        done = subprocess.run([*command, "--no-vad"], stdout=full, stderr=subprocess.PIPE, text=True, timeout=120)
+    assert done.returncode == 2
+    assert "standard output: cannot be written" in done.stderr
+    assert "internal" not in done.stderr
+
+
 @pytest.mark.parametrize("format", ["txt", "srt"])
 def test_what_was_heard_before_damage_is_kept(model: Path, tmp_path: Path, format: str) -> None:
     data = long_flac(tmp_path / "whole.flac", 60).read_bytes()
