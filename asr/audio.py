@@ -31,6 +31,7 @@ _NAMES = (
 )
 SUFFIXES = frozenset(f".{name}" for name in _NAMES.split())
 _MAX_SECONDS = 1e9
+_CANCELLED = 0.01  # of the loudest channel's power is less than what two or three channels with silence leave
 _MAX_SAMPLE = 1e12  # beyond it a resampler or a spectrum overflows
 
 
@@ -160,7 +161,7 @@ def _mono_pieces(
             if stream.channels == 1 or channel is not None:
                 mono = block[:, channel or 0]
             else:
-                mono = block.mean(axis=1, dtype=np.float32)
+                mono = _mixed(block)
             if not (np.abs(mono) < _MAX_SAMPLE).all():  # so that NaN is caught, too
                 raise InputError(
                     "holds samples that are not numbers (NaN or infinite)", where=label, remedy="export it again"
@@ -177,6 +178,15 @@ def _mono_pieces(
             yield piece
         if made == 0:
             raise no_samples(label)
+
+
+def _mixed(block: Samples) -> Samples:
+    """The mean of channels (n, channels); the loudest alone where they cancel each other, as of a miswired cable."""
+    mean: Samples = block.mean(axis=1, dtype=np.float32)
+    power = np.square(block, dtype=np.float64).sum(axis=0)
+    if np.square(mean, dtype=np.float64).sum() < _CANCELLED * power.max(initial=0.0):
+        return block[:, int(power.argmax())]
+    return mean
 
 
 def _check_complete(stream: Stream, name: str, first: int, got: int, wanted: int | None) -> None:

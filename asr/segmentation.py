@@ -19,13 +19,17 @@ from asr.errors import InputError
 FRAME = 0.01  # seconds
 _PAD = 0.25  # seconds around what is loud: the ends of words are quiet
 _GAP = 1.0  # seconds of silence that always part two pieces
-_QUIETEST = -75.0  # dB below full scale: what lies under it is no background but nothing
+_QUIETEST = -75.0  # dB of full scale: what lies under it is no background but nothing
+_NOTHING = -100.0  # dB of full scale: as quiet as that is nothing in quiet recordings, too
+_FAINT = 35.0  # dB from nothing to speech, at least
 _HISTORY = 30.0  # seconds back that tell what the background is
 _VAD_RATE, _VAD_CHUNK = 16000, 512  # Silero's
 _QUIET = 16  # chunks of silence before what it hears: it misses a word that comes at once
 _PROBE = 1.0  # seconds of a piece that are listened to first
 _CLEAR = 25.0  # dB from background to speech, that the gate needs to be sure of pauses
 _SPEECH = 0.5  # Silero's own threshold
+_USUAL = (0.1, 1.0)  # peaks of recordings
+_MOST_GAIN = 1000.0
 _SURE = 4  # chunks of 32 ms that must be speech
 
 
@@ -135,12 +139,21 @@ def frame_levels(samples: Samples, frame: int) -> npt.NDArray[np.float32]:
     return np.asarray(10 * np.log10(smooth), np.float32)
 
 
+def as_loud_as_usual(samples: Samples) -> Samples:
+    """Samples of any shape; amplified where they are faint, and no floor cuts them off, or where peaks exceed 1."""
+    peak = float(np.abs(samples).max(initial=0.0))
+    usual = float(np.clip(peak, *_USUAL))
+    return samples if peak in (0.0, usual) else samples * np.float32(min(usual / peak, _MOST_GAIN))
+
+
 def _loud(levels: npt.NDArray[np.float32], around: npt.NDArray[np.float32]) -> tuple[npt.NDArray[np.bool_], bool]:
     """Which frames stand out of the background, or lie beside such; and whether that is sure. If not, all do that are
     not silent."""
-    low, high = (max(float(level), _QUIETEST) for level in np.percentile(around, [10, 98]))
+    low, high = map(float, np.percentile(around, [10, 98]))
+    quietest = max(_NOTHING, min(_QUIETEST, high - _FAINT))
+    low, high = max(low, quietest), max(high, quietest)
     sure = high - low >= _CLEAR
-    loud = levels > (low + min(0.25 * (high - low), 12.0) if sure else _QUIETEST)
+    loud = levels > (low + min(0.25 * (high - low), 12.0) if sure else quietest)
     pad = round(_PAD / FRAME)
     near = np.concatenate([[0], np.cumsum(np.concatenate([np.zeros(pad, int), loud, np.zeros(pad, int)]))])
     return np.asarray(near[2 * pad + 1 :] > near[: -2 * pad - 1]), sure
@@ -227,7 +240,7 @@ class _Vad:
         chunks.reshape(-1)[_QUIET * _VAD_CHUNK :][: len(samples)] = samples
         self.network.reset()
         chances: list[float] = []
-        for chunk in chunks:
+        for chunk in as_loud_as_usual(chunks):
             chances.append(self.network.process_samples(chunk.tolist()))
             if enough and len(chances) > _QUIET and chances[-1] > _SPEECH and _is_speech(np.array(chances[_QUIET:])):
                 break

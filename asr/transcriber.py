@@ -20,7 +20,7 @@ from asr.decoding import decoding_for
 from asr.errors import InputError
 from asr.model_folder import Model, load_model
 from asr.optimization import autocast
-from asr.segmentation import Piece, Segmenter
+from asr.segmentation import Piece, Segmenter, as_loud_as_usual
 from asr.transcript import PAUSE, Hypothesis, Segment, Transcript, Word
 
 _READ = 1.0  # seconds that are read at a time: what Ctrl-C loses
@@ -229,7 +229,9 @@ class Transcriber:
     @torch.inference_mode()
     def _recognize(self, pieces: list[Piece]) -> list[list[Hypothesis]]:
         lens = torch.tensor([len(piece.samples) for piece in pieces])
-        padded = torch.nn.utils.rnn.pad_sequence([torch.from_numpy(p.samples) for p in pieces], batch_first=True)
+        padded = torch.nn.utils.rnn.pad_sequence(
+            [torch.from_numpy(as_loud_as_usual(piece.samples)) for piece in pieces], batch_first=True
+        )
         recognizer, samples = self.model.recognizer, padded.to(self.device)
         with autocast(self.precision, self.device):
             return self.decoding.hear(recognizer, samples, lens.to(self.device), timed=self._timed).nbest

@@ -10,6 +10,7 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -124,6 +125,24 @@ def test_words_of_a_moment_are_taken_for_speech(fsdd: Path) -> None:
     assert len(files) == 250
     lost = [path for path in files if not list(Segmenter(8000).pieces([read_audio(path, 8000)]))]
     assert len(lost) <= 2
+
+
+def test_how_loud_speech_is_decides_nothing(librispeech: Path, tmp_path: Path) -> None:
+    librispeech_corpus.prepare(librispeech, tmp_path / "data")
+    utterances = read_cuts(tmp_path / "data" / "cuts_test.jsonl.gz")[::20]
+    samples = np.concatenate([x for u in utterances for x in (u.samples(16000), np.zeros(32000, np.float32))])
+    heard = {}
+    for decibels in (0, -40, -50, 90):
+        segmenter = Segmenter(16000)
+        list(segmenter.pieces([samples * np.float32(10 ** (decibels / 20))]))
+        heard[decibels] = segmenter.heard.pieces
+    assert heard[0] > 0.9 * sum(u.duration for u in utterances)
+    assert min(heard.values()) > 0.97 * heard[0], heard  # what is left out more is pauses
+    transcriber = Transcriber.load("english-small", warps=())
+    minute = samples[: 60 * 16000]
+    texts = [transcriber.transcribe(minute * np.float32(gain), 16000).text for gain in (1, 0.001, 30000)]
+    for text in texts[1:]:
+        assert score(texts[:1], [text]).words.rate < 0.1  # without amplification 0.44 where it is faint
 
 
 def test_the_shipped_yes_and_no(yesno: Path, tmp_path: Path) -> None:

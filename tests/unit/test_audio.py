@@ -257,6 +257,13 @@ def test_arrays_of_any_shape_and_type() -> None:
         np.testing.assert_array_equal(read_audio((np.array(values, kind), RATE), RATE), np.float32([-1, 0, 0.5]))
 
 
+def test_channels_that_cancel_each_other() -> None:
+    crossed = np.stack([0.9 * SPEECH, -SPEECH], axis=1)
+    np.testing.assert_array_equal(read_audio((crossed, RATE), RATE), -SPEECH)
+    half = np.stack([SPEECH, np.zeros_like(SPEECH)], axis=1)
+    np.testing.assert_allclose(read_audio((half, RATE), RATE), SPEECH / 2, atol=1e-7)
+
+
 @pytest.mark.parametrize("name", ["pcm16.wav", "x.flac", "x.mp3", "x.m4a"])
 @pytest.mark.parametrize("rate", [8000, 16000])
 @pytest.mark.parametrize("seconds", [0.1, 0.33, 30.0])
