@@ -180,6 +180,8 @@ class _AvStream(Stream):
                     self.damaged += 1
         except (av.error.FFmpegError, ValueError):
             self.damaged += 1
+        except IndexError:  # of a track that a damaged film has found on the way
+            self.damaged += 2
 
 
 def _track_seconds(container: Any, track: Any) -> float | None:
