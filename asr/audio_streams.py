@@ -140,7 +140,7 @@ class _AvStream(Stream):
         """What is decoded, at its time: silence stands where the container says that there is nothing."""
         import av
 
-        resampler = av.AudioResampler(format="flt", layout=self.track.codec_context.layout)
+        resampler = av.AudioResampler("flt", self.track.codec_context.layout, self.rate)  # which SBR may double
         begin = (self.container.start_time or 0) / 1_000_000 if len(self.container.streams) > 1 else None
         given = errors = 0
         for frame in self._frames():
