@@ -40,6 +40,7 @@ from asr.cli.common import (
 )
 from asr.cli.outputs import Delivery, check_folder, check_outputs, formats_of, is_there, outputs_of, with_suffix
 from asr.errors import InputError, on_one_line
+from asr.model_names import find_model
 
 if TYPE_CHECKING:
     from asr.transcriber import Transcriber
@@ -122,6 +123,10 @@ def transcribe(
         raise InputError("means nothing without --output-dir", where="--skip-existing, --overwrite")
     if skip_existing and overwrite:
         raise InputError("contradict each other", where="--skip-existing, --overwrite")
+    find_model(model)  # what is not there is told before anything is made, or torch imported
+    for file in (lm, lexicon, hotwords):
+        if file is not None and not Path(file).exists():
+            raise InputError("no such file", where=file, remedy="check the path")
     inputs, problems = _inputs(audio)
     if output_dir is None and len(inputs) > 1 and formats[0] not in _JOINED:
         remedy = "name a folder for the files"

@@ -185,6 +185,14 @@ def test_a_folder_that_cannot_be_written_to_is_told_at_once(model: Path, tmp_pat
     assert "as fast" not in done.stderr
 
 
+@pytest.mark.parametrize("option", ["--model", "--lm", "--lexicon", "--hotwords"])
+def test_what_is_not_there_is_told_before_anything_is_made(model: Path, tmp_path: Path, option: str) -> None:
+    done = run(model, record(tmp_path / "a.wav"), "--output-dir", tmp_path / "out", option, tmp_path / "nowhere")
+    assert done.exit_code == 2
+    assert f"{tmp_path / 'nowhere'}: no such" in done.stderr
+    assert not (tmp_path / "out").exists()
+
+
 @pytest.mark.parametrize("options", [["--overwrite"], ["--skip-existing"], ["--skip-existing", "--overwrite"]])
 def test_options_that_mean_nothing(model: Path, tmp_path: Path, options: list[str]) -> None:
     more = ["--output-dir", tmp_path / "out"] if len(options) == 2 else []
