@@ -153,8 +153,8 @@ def cutting(args: argparse.Namespace, folder: Path) -> None:
 
 
 def joined(cuts: Path, folder: Path, minutes: float) -> tuple[Path, list[str], float]:
-    """A FLAC of recordings one after another, again and again, of so many minutes; their texts; its seconds."""
-    utterances, path, references, seconds = read_cuts(cuts), folder / f"{minutes:g}.flac", [], 0.0
+    """A WAV of recordings one after another, again and again, of so many minutes; their texts; its seconds."""
+    utterances, path, references, seconds = read_cuts(cuts), folder / f"{minutes:g}.wav", [], 0.0
     with soundfile.SoundFile(path, "w", RATE, 1) as file:
         number = 0
         while seconds < 60 * minutes:
