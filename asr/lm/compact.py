@@ -26,6 +26,7 @@ import numpy.typing as npt
 from asr.errors import InputError
 from asr.files import atomic_path
 from asr.lm.ngram import MAX_ORDER, NgramModel, checked_ngram, damaged, level_bounds, parents_of, suffix_links
+from asr.numba_cache import prepare
 
 MAGIC = b"KKTRNLM1"
 _LEVELS = 256
@@ -66,6 +67,8 @@ def read_compact(path: str | Path) -> NgramModel:
     Raises:
         InputError: The file is damaged.
     """
+    from asr.lm import ngram_kernel as kernel
+
     path = Path(path)
     reader = _Reader(_unpacked(path), path)
     try:
@@ -88,28 +91,20 @@ def read_compact(path: str | Path) -> NgramModel:
         log_probs.append(reader.values(count))
         if n < order:
             backoffs.append(reader.values(count))
-    bases = np.cumsum([0, 1, *counts])
-    word, first = [np.arange(-1, len(words), dtype=np.int32)], [np.array([1], np.int64)]
-    for above, count in itertools.pairwise(counts):
-        children = reader.numbers(above).astype(np.int64)
-        if children.sum() != count:
-            damaged(path, "its n-grams do not go on from those of one word less")
-        steps = reader.numbers(count).astype(np.int64)
-        ends = np.cumsum(children)
-        run = np.cumsum(steps)
-        before = np.append(0, run)[(ends - children)]  # what was summed up before each family
-        ids = run - np.repeat(before, children)
-        if count and (ids.min() < 0 or ids.max() >= len(words)):
-            damaged(path, "it has words that are not in its vocabulary")
-        word.append(ids.astype(np.int32))
-        first.append(bases[len(first) + 1] + ends - children)
+    begins = np.cumsum([0, 1, *counts])  # the first node of each order, from 0 on; and the end
+    word, first = np.empty(begins[-1], np.int32), np.empty(begins[-2] + 1, np.int32)
+    word[: 1 + len(words)] = np.arange(-1, len(words))
+    first[0], first[-1] = 1, begins[-1]
+    none = np.zeros(0, np.uint32)
+    prepare("language model", kernel.grow, lambda: kernel.grow(none, none, 0, word, first, 0, 0))
+    for n, (above, count) in enumerate(itertools.pairwise(counts), 1):
+        children, steps = reader.numbers(above), reader.numbers(count)
+        if not kernel.grow(children, steps, len(words), word, first, int(begins[n]), int(begins[n + 1])):
+            damaged(path, "its n-grams do not go on from those of one word less, or are not sorted")
     reader.end()
-    first.append(np.array([bases[-1]]))
-    tree = np.concatenate(word), np.concatenate(log_probs), np.concatenate(first).astype(np.int32)
-    backoff = np.concatenate(backoffs)
-    parents = np.append(0, parents_of(tree[2]))
-    link = suffix_links(parents, tree[0], tree[2], backoff, tree[1])
-    return checked_ngram(path, order, words, tree[0], tree[1], link, tree[2], backoff)
+    log_prob, backoff = np.concatenate(log_probs), np.concatenate(backoffs)
+    link = suffix_links(word, first, backoff, log_prob)
+    return checked_ngram(path, order, words, word, log_prob, link, first, backoff)
 
 
 def _quantised(values: npt.NDArray[np.float32], own: npt.NDArray[np.bool_]) -> list[bytes]:
@@ -178,7 +173,7 @@ class _Reader:
 
     def numbers(self, count: int) -> npt.NDArray[np.uint32]:
         planes = np.frombuffer(self.take(4 * count), np.uint8).reshape(4, count)
-        found: npt.NDArray[np.uint32] = np.ascontiguousarray(planes.T).view("<u4")[:, 0]
+        found: npt.NDArray[np.uint32] = np.ascontiguousarray(planes.T).view("<u4").ravel()
         return found
 
     def end(self) -> None:

@@ -398,19 +398,18 @@ def _link(
                 remedy="write its log10 weight at the end of the line; 0 where all that may follow is listed",
             )
     backoff[np.isnan(backoff)] = 0
-    link = suffix_links(parents, word, first, backoff, log_prob)
+    link = suffix_links(word, first, backoff, log_prob)
     return NgramModel(order, words, word, log_prob, link, first, backoff)
 
 
-def suffix_links(parents: _Ints, word: _Int32s, first: _Int32s, backoff: _Floats, log_prob: _Floats) -> _Int32s:
+def suffix_links(word: _Int32s, first: _Int32s, backoff: _Floats, log_prob: _Floats) -> _Int32s:
     """(M,) links; probabilities that are NaN (of contexts inserted) are filled in, for they are found on the way."""
     from asr.lm import ngram_kernel as kernel
 
     link = np.zeros(word.size, np.int32)
-    begin = int(first[1])  # unigrams link to the root
-    arrays = (parents, word, first, backoff, log_prob, link)
-    prepare("language model", kernel.link_suffixes, lambda: kernel.link_suffixes(*arrays, word.size))
-    kernel.link_suffixes(*arrays, begin)
+    arrays = (word, first, backoff, log_prob, link)
+    prepare("language model", kernel.link_suffixes, lambda: kernel.link_suffixes(*arrays, first.size))
+    kernel.link_suffixes(*arrays, 1)
     return link
 
 

@@ -1,4 +1,4 @@
-"""Compiled loop of `asr.lm.ngram`: the suffix links of a model's nodes."""
+"""Compiled loops of `asr.lm.ngram` and `asr.lm.compact`: the suffix links of a model's nodes, and its tree."""
 
 from __future__ import annotations
 
@@ -14,28 +14,57 @@ _LEAST = float(np.finfo(np.float32).min)
 
 
 @jit_borrowing
-def link_suffixes(
-    parents: Array, word: Array, first: Array, backoff: Array, log_prob: Array, link: Array, begin: int
-) -> None:
-    """Fills in `link`, and `log_prob` where it is NaN, from node `begin` on, the first 2-gram. Arrays: NgramModel's."""
-    for node in range(begin, word.size):
-        last = word[node]
-        passed = float(backoff[parents[node]])  # back-off weights on the way to the suffix
-        context = link[parents[node]]
-        while True:
-            low, end = first[context], first[context + 1]
-            high = end
-            while low < high:
-                middle = (low + high) // 2
-                if word[middle] < last:
-                    low = middle + 1
-                else:
-                    high = middle
-            if context == 0 or (low < end and word[low] == last):  # the root's children are all words
-                break
-            passed += backoff[context]
-            context = link[context]
-        is_state = first[low + 1] > first[low] or backoff[low] != 0
-        link[node] = low if is_state else link[low]
-        if np.isnan(log_prob[node]):  # positive back-off weights may lead above 1, which no probability is
-            log_prob[node] = min(max(passed + log_prob[low], _LEAST), 0.0)
+def link_suffixes(word: Array, first: Array, backoff: Array, log_prob: Array, link: Array, begin: int) -> None:
+    """Fills in `link`, and `log_prob` where it is NaN, of the children of node `begin` and all after it.
+
+    Arrays are those of NgramModel; unigrams, the children of node 0, link to it.
+    """
+    for parent in range(begin, first.size - 1):
+        for node in range(first[parent], first[parent + 1]):
+            last = word[node]
+            passed = float(backoff[parent])  # back-off weights on the way to the suffix
+            context = link[parent]
+            while True:
+                low, end = first[context], first[context + 1]
+                high = end
+                while low < high:
+                    middle = (low + high) // 2
+                    if word[middle] < last:
+                        low = middle + 1
+                    else:
+                        high = middle
+                if context == 0 or (low < end and word[low] == last):  # the root's children are all words
+                    break
+                passed += backoff[context]
+                context = link[context]
+            is_state = first[low + 1] > first[low] or backoff[low] != 0
+            link[node] = low if is_state else link[low]
+            if np.isnan(log_prob[node]):  # positive back-off weights may lead above 1, which no probability is
+                log_prob[node] = min(max(passed + log_prob[low], _LEAST), 0.0)
+
+
+@jit_borrowing
+def grow(children: Array, steps: Array, vocab: int, word: Array, first: Array, above: int, begin: int) -> Any:
+    """Fills in `word` of an order's nodes, which begin at `begin`, and `first` of those `above`.
+
+    Args:
+        children: How many each node of one word less has.
+        steps: From each node's word to the next one's of the same parent; the first one's from 0.
+
+    Returns:
+        Whether words are less than `vocab`, ascend, and children are as many as nodes.
+    """
+    node, end = begin, begin + steps.size
+    for i in range(children.size):
+        first[above + i] = node
+        number = np.int64(0)
+        if children[i] > end - node:
+            return False
+        for k in range(children[i]):
+            step = np.int64(steps[node - begin])
+            number += step
+            if number >= vocab or (k and not step):
+                return False
+            word[node] = number
+            node += 1
+    return node == end

@@ -58,7 +58,7 @@ def join_levels(words: list[str], levels: Sequence[Level]) -> NgramModel:
     log_prob = np.concatenate([np.zeros(1, np.float32), *(level.log_prob for level in levels)])
     backoff = np.concatenate([np.zeros(1, np.float32), *(level.backoff for level in levels[:-1])])
     first = np.append(0, np.cumsum(np.bincount(parents[1:], minlength=inner))).astype(np.int32) + np.int32(1)
-    link = suffix_links(parents, word, first, backoff, log_prob)
+    link = suffix_links(word, first, backoff, log_prob)
     return NgramModel(len(levels), words, word, log_prob, link, first, backoff)
 
 
