@@ -88,7 +88,7 @@ def test_defaults_in_the_help_are_those_of_the_functions() -> None:
             "there are txt, json, srt, vtt, tsv, ctm, Text",
         ),
         (["transcribe", "x.wav", "--model", "m", "--format", "srt,vtt"], "several formats need --output-dir"),
-        (["transcribe", ".", "--model", "m"], "holds no audio file"),
+        (["transcribe", ".", "--model", "digits-en"], "holds no audio file"),
     ],
 )
 def test_one_clear_line_and_exit_code_2(
@@ -174,7 +174,7 @@ def test_unwritable_output_folder(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     soundfile.write(tmp_path / "a.wav", speechlike(0.5, 8000), 8000)
     result = runner.invoke(
-        app, ["transcribe", str(tmp_path / "a.wav"), "--model", "m", "--output-dir", str(tmp_path / "file" / "out")]
+        app, ["transcribe", str(tmp_path / "a.wav"), "--model", "digits-en", "--output-dir", str(tmp_path / "file" / "out")]
     )
     assert result.exit_code == 2
     assert "cannot be made" in result.stderr
