@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import logging
+import os
 import signal
 import sys
 import threading
@@ -155,6 +156,8 @@ def transcribe(
     files = [with_suffix(outputs[path], each) for path, _ in inputs for each in formats if path in outputs]
     check_outputs(files, [path for path, _ in inputs], keep=skip_existing, overwrite=overwrite)
 
+    # oneDNN keeps what it compiled for each length of audio, 1,024 of them: memory would grow for hours.
+    os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "16")
     ready_torch()
     from asr.transcriber import Transcriber
 
