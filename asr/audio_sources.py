@@ -118,11 +118,8 @@ def _unfinished_wav(f: BinaryIO, name: str) -> _PipedWav | None:
         tag, length = struct.unpack("<4sI", f.read(8).ljust(8, b"\0"))
         f.seek(at)
         another_chunk = tag.isalpha() and 8 + length + (length & 1) == there
-        if (
-            piped.claimed > there
-            if piped.claimed in _UNFINISHED
-            else (not piped.claimed and there and not another_chunk)
-        ):
+        empty = piped.claimed == 0 and there > 0 and not another_chunk
+        if empty or (piped.claimed in _UNFINISHED and piped.claimed > there):
             return piped
     f.seek(begin)
     return None
