@@ -46,7 +46,7 @@ class Transcriber:
             pause is recognised.
         threads: Of the beam search; 0: as many as there are processors.
         device: cpu or gpu, which the network runs on.
-        precision: Of the network's products: bf16 is twice as fast on CPUs that have it, and on GPUs.
+        precision: Of the network's products: bf16 is faster on CPUs that have it, and on GPUs.
         decoding: As decoding_for takes it: greedy, lm, lexicon, hotwords, beam_size, nbest, ...
     """
 
