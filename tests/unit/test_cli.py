@@ -174,7 +174,8 @@ def test_unwritable_output_folder(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     soundfile.write(tmp_path / "a.wav", speechlike(0.5, 8000), 8000)
     result = runner.invoke(
-        app, ["transcribe", str(tmp_path / "a.wav"), "--model", "digits-en", "--output-dir", str(tmp_path / "file" / "out")]
+        app,
+        ["transcribe", str(tmp_path / "a.wav"), "--model", "digits-en", "--output-dir", str(tmp_path / "file" / "out")],
     )
     assert result.exit_code == 2
     assert "cannot be made" in result.stderr
