@@ -88,7 +88,7 @@ def train_g2p(pronunciations: Iterable[Pronunciation], *, order: int = ORDER) ->
     """Learns from pairs of a word and its phones; those that no graphones can cover are passed over.
 
     Args:
-        order: Of the n-gram model over graphones, 1 to 6.
+        order: Of the n-gram model over graphones, 1 to 10.
 
     Raises:
         InputError: None of the words can be used, or there are too many different letters and units.

@@ -48,7 +48,7 @@ def train(
         typer.Argument(metavar="TEXT...", help="Files, a sentence a line, plain, .gz or .xz; - for standard input."),
     ],
     out: Out,
-    order: Annotated[int | None, typer.Option(help="Words of the longest n-grams, 1 to 6. Default: 3.")] = None,
+    order: Annotated[int | None, typer.Option(help="Words of the longest n-grams, 1 to 10. Default: 3.")] = None,
     model: ModelFolder = None,
     unit: Unit = None,
     vocabulary: Annotated[

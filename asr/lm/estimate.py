@@ -58,7 +58,7 @@ class _Counts:
 class EstimateOptions:
     """What a model of a text is to be like."""
 
-    # words of the longest n-grams, 1 to 6
+    # words of the longest n-grams, 1 to 10
     order: int = 3
     # for each order, n-grams seen at most so often are left out; the last holds for higher orders too; of unigrams 0
     cutoffs: Sequence[int] = (0,)

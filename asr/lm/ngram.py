@@ -43,7 +43,7 @@ from asr.numba_cache import prepare
 
 log = logging.getLogger(__name__)
 
-MAX_ORDER = 6
+MAX_ORDER = 10  # of letters; words have 3 to 5
 FORMAT = 1
 _KIND = "kikitori n-gram model"
 _MISSING_UNK = -100.0  # KenLM's unknown_missing_logprob
@@ -114,7 +114,7 @@ class NgramModel:
     0: what has to be remembered of the words so far. The arrays are read-only.
 
     Args:
-        order: Words of the longest n-grams, 1 to 6.
+        order: Words of the longest n-grams, 1 to 10.
         words: The word of each id.
         word: (M,) last word of the node, -1 of the root.
         log_prob: (M,) log10 probability of it after the words before.

@@ -195,8 +195,8 @@ def test_vocabularies(text: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["TEXT", "OUT.arpa", "--order", "0"], "order 0 is not from 1 to 6"),
-        (["TEXT", "OUT.arpa", "--order", "7"], "order 7 is not from 1 to 6"),
+        (["TEXT", "OUT.arpa", "--order", "0"], "order 0 is not from 1 to 10"),
+        (["TEXT", "OUT.arpa", "--order", "11"], "order 11 is not from 1 to 10"),
         (["TEXT", "OUT.bin"], "the name does not say what to write"),
         (["TEXT", "FOLDER.arpa"], "is a folder"),
         (["TEXT", "nowhere", "OUT.arpa"], "nowhere: no such file"),
@@ -321,7 +321,7 @@ def test_the_help_says_the_defaults() -> None:
     from asr.lm.estimate import EstimateOptions
 
     shown = " ".join(run("train", "--help").output.split())
-    assert f"1 to 6. Default: {EstimateOptions().order}." in shown
+    assert f"1 to 10. Default: {EstimateOptions().order}." in shown
     assert f"Default: {EstimateOptions().cutoffs[0]}." in shown
 
 

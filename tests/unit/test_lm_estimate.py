@@ -159,8 +159,8 @@ def test_by_hand() -> None:
 
 @settings(max_examples=60, deadline=None)
 @given(
-    st.lists(st.lists(st.sampled_from("abcde"), min_size=1, max_size=7).map(tuple), min_size=1, max_size=25),
-    st.integers(1, 6),
+    st.lists(st.lists(st.sampled_from("abcde"), min_size=1, max_size=12).map(tuple), min_size=1, max_size=25),
+    st.integers(1, 10),
     st.sampled_from([(0,), (1,), (0, 1), (0, 0, 1), (0, 1, 2)]),
     st.booleans(),
 )
@@ -293,8 +293,8 @@ def test_texts_that_do_not_fit_the_vocabulary(caplog) -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"order": 0}, "order 0 is not from 1 to 6"),
-        ({"order": 7}, "order 7 is not from 1 to 6"),
+        ({"order": 0}, "order 0 is not from 1 to 10"),
+        ({"order": 11}, "order 11 is not from 1 to 10"),
         ({"cutoffs": (0, 2, 1)}, "cutoff 0,2,1: no order's may be lower"),
         ({"cutoffs": (1, 1)}, "cutoff 1,1: the first is of single words"),
         ({"cutoffs": (0, 0, 0, 1)}, "cutoff 0,0,0,1: 1 to 3 numbers are needed"),
