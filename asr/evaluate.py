@@ -19,7 +19,8 @@ from asr.files import make_folder, write_json, write_jsonl
 from asr.lexicon import read_lexicon
 from asr.model_folder import Model
 from asr.provenance import provenance
-from asr.score import ErrorCounts, Score, Unit, confidence_interval, score, word_errors
+from asr.score import ErrorCounts, Scores, Unit, score
+from asr.significance import confidence_interval
 from asr.tokenizer import PhoneTokenizer
 from asr.transcript import Hypothesis
 
@@ -108,7 +109,7 @@ def evaluate(
     batch_seconds: float = 120.0,
     num_workers: int = 0,
     **decoding: Any,
-) -> Score:
+) -> Scores:
     """Decodes the utterances of a cut manifest and scores them.
 
     Args:
@@ -157,7 +158,7 @@ def evaluate(
             {
                 "format": SCORES_FORMAT,
                 **result.as_dict(),
-                **_intervals(comparable, unit),
+                **_intervals(comparable, result),
                 "audio_seconds": round(seconds, 3),
                 "wall_seconds": round(elapsed, 3),
                 "real_time_factor": round(elapsed / seconds, 5),
@@ -199,24 +200,21 @@ def unknown_units(model: Model, utterances: Sequence[Utterance]) -> Counter[str]
     return found
 
 
-def _intervals(results: Sequence[Recognized], unit: Unit) -> dict[str, Any]:
+def _intervals(results: Sequence[Recognized], scores: Scores) -> dict[str, Any]:
     """The confidence interval of the rate that counts, and the rate of each speaker with its own."""
-    each = word_errors([r.reference for r in results], [r.hypothesis.text for r in results], unit=unit)
     of_speakers: dict[str, list[ErrorCounts]] = {}
-    for r, errors in zip(results, each, strict=True):
+    for r, errors in zip(results, scores.each, strict=True):
         if r.utterance.speaker:
             of_speakers.setdefault(r.utterance.speaker, []).append(errors)
-
-    def rounded(counts: Sequence[ErrorCounts]) -> list[float]:
-        return [round(limit, 5) for limit in confidence_interval(counts)]
-
     speakers = {}
     for speaker in sorted(of_speakers):
         own = of_speakers[speaker]
         total, length = sum(n.errors for n in own), sum(n.length for n in own)
         rate = round(total / length, 5) if length else None
-        speakers[speaker] = {"rate": rate, "interval": rounded(own), "errors": total, "length": length}
-    return {"interval": rounded(each), "speakers": speakers}
+        interval = confidence_interval(own).as_dict()["interval"]
+        speakers[speaker] = {"rate": rate, "interval": interval, "errors": total, "length": length}
+    whole = confidence_interval(scores.each, [r.utterance.speaker for r in results])
+    return {**whole.as_dict(), "speakers": speakers}
 
 
 def _row(result: Recognized, several: bool) -> dict[str, Any]:

@@ -1,19 +1,30 @@
-"""Word and character error rates of texts against references (through jiwer), and files of them."""
+"""Word and character error rates of texts against references (through jiwer), and files of them.
+
+How sure a rate is, and whether one system is better than another, is in `asr.significance`.
+"""
 
 from __future__ import annotations
 
 import io
+import itertools
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
+
+import regex
 
 from asr.errors import InputError
 from asr.files import read_text
 from asr.text import graphemes
 
 Unit = Literal["words", "characters", "phones"]
+Pair = tuple[str | None, str | None]  # units of reference and hypothesis; None: nothing there, inserted or deleted
+_APOSTROPHES = regex.compile(r"['\u2019\u02bc\u05f3\u05f4]")
+_HYPHENS = regex.compile(r"[-\u2010\u2011]")
+_OTHER_PUNCTUATION = regex.compile(r"[\p{P}\p{S}--['\u2019\u02bc\u05f3\u05f4\-\u2010\u2011]]", regex.V1)
 _RATES = {"words": "WER", "characters": "CER", "phones": "PER"}
 
 
@@ -50,16 +61,25 @@ class ErrorCounts:
 
 
 @dataclass(frozen=True)
-class Score:
+class Scores:
     """WER and CER over a set of utterances. CER counts perceived characters, spaces included."""
 
     words: ErrorCounts
     characters: ErrorCounts
-    utterances: int
     wrong_utterances: int
     # what the rate that counts is of; characters: words that nothing separates cannot be counted; phones stand in
     # the place of words
-    unit: Unit = "words"
+    unit: Unit
+    alignments: tuple[tuple[Pair, ...], ...] = field(repr=False, compare=False)  # of each utterance, in that unit
+
+    @property
+    def utterances(self) -> int:
+        return len(self.alignments)
+
+    @cached_property
+    def each(self) -> tuple[ErrorCounts, ...]:
+        """Of each utterance, in the unit that counts."""
+        return tuple(map(_counted, self.alignments))
 
     @property
     def error(self) -> ErrorCounts:
@@ -93,7 +113,7 @@ class Score:
         }
 
 
-def score(references: Sequence[str], hypotheses: Sequence[str], *, unit: Unit = "words") -> Score:
+def score(references: Sequence[str], hypotheses: Sequence[str], *, unit: Unit = "words") -> Scores:
     """Scores hypotheses against references, one by one in order.
 
     Texts are compared as they are, but for white space: normalise them first.
@@ -108,39 +128,10 @@ def score(references: Sequence[str], hypotheses: Sequence[str], *, unit: Unit = 
     references = [" ".join(text.split()) for text in references]
     hypotheses = [" ".join(text.split()) for text in hypotheses]
     wrong = sum(r != h for r, h in zip(references, hypotheses, strict=True))
-    return Score(
-        words=_count([text.split() for text in references], [text.split() for text in hypotheses]),
-        characters=_count([graphemes(text) for text in references], [graphemes(text) for text in hypotheses]),
-        utterances=len(references),
-        wrong_utterances=wrong,
-        unit=unit,
-    )
-
-
-def word_errors(references: Sequence[str], hypotheses: Sequence[str], *, unit: Unit = "words") -> list[ErrorCounts]:
-    """Of each utterance, the errors in what the rate that counts is of."""
-    return [score([r], [h], unit=unit).error for r, h in zip(references, hypotheses, strict=True)]
-
-
-def confidence_interval(
-    each: Sequence[ErrorCounts], *, level: float = 0.95, samples: int = 2000, seed: int = 0
-) -> tuple[float, float]:
-    """Between which error rates a set of its kind would lie: utterances drawn anew from it, with replacement.
-
-    Bisani and Ney, "Bootstrap estimates for confidence intervals in ASR performance evaluation" (2004). That other
-    speakers would fare differently is not in it.
-
-    Args:
-        each: Errors of each utterance.
-    """
-    import numpy as np
-
-    errors, lengths = np.array([[n.errors, n.length] for n in each], float).T
-    rng = np.random.default_rng(seed)
-    times = rng.multinomial(len(each), np.full(len(each), 1 / len(each)), size=samples)  # (samples, utterances)
-    rates = (times @ errors) / np.maximum(times @ lengths, 1)
-    low, high = np.quantile(rates, [(1 - level) / 2, (1 + level) / 2])
-    return float(low), float(high)
+    words = _align([text.split() for text in references], [text.split() for text in hypotheses])
+    characters = _align([graphemes(text) for text in references], [graphemes(text) for text in hypotheses])
+    kept = characters if unit == "characters" else words
+    return Scores(_total(words), _total(characters), wrong, unit, tuple(kept))
 
 
 def correct_words(references: Sequence[str], hypotheses: Sequence[Sequence[str]]) -> list[list[bool]]:
@@ -150,33 +141,73 @@ def correct_words(references: Sequence[str], hypotheses: Sequence[Sequence[str]]
         references: Texts.
         hypotheses: Words of each; where no spaces separate words, each is compared with what the reference is cut into.
     """
-    import jiwer
-
-    right = []
-    for reference, words in zip(references, hypotheses, strict=True):
-        marks = [False] * len(words)
-        if words and reference.split():
-            said = reference.split()
-            if len(said) == 1 and len(words) > 1:  # no spaces: perceived characters
-                said = graphemes(reference)
-            identity: Any = jiwer.Compose([])
-            process: Any = jiwer.process_words
-            out = process([said], [list(words)], reference_transform=identity, hypothesis_transform=identity)
-            for chunk in out.alignments[0]:
-                if chunk.type == "equal":
-                    marks[chunk.hyp_start_idx : chunk.hyp_end_idx] = [True] * (chunk.hyp_end_idx - chunk.hyp_start_idx)
-        right.append(marks)
-    return right
+    said = [reference.split() for reference in references]
+    for i, words in enumerate(hypotheses):
+        if len(said[i]) == 1 and len(words) > 1:  # no spaces: perceived characters
+            said[i] = graphemes(references[i])
+    pairs = _align(said, [list(words) for words in hypotheses])
+    return [[r == h for r, h in each if h is not None] for each in pairs]
 
 
-def _count(references: list[list[str]], hypotheses: list[list[str]]) -> ErrorCounts:
-    """Edit operations between lists of units: jiwer aligns words, so each unit becomes a word."""
+# What makes two spellings of the same words equal, one after the other.
+_SPELLINGS: dict[str, Callable[[str], str]] = {
+    "case": str.casefold,
+    "punctuation": lambda text: _OTHER_PUNCTUATION.sub("", text),
+    "apostrophes": lambda text: _APOSTROPHES.sub("", text),
+    "hyphens": lambda text: _HYPHENS.sub(" ", text),
+    "compounds": lambda text: text.replace(" ", ""),
+}
+
+
+def spelling_errors(scores: Scores) -> dict[str, int]:
+    """Of the errors in words, how many are such in spelling alone, by what they differ in.
+
+    Errors in a row are looked at together: "ice-cream" for "ice cream" is a hyphen, "icecream" a compound.
+    """
+    found = dict.fromkeys(_SPELLINGS, 0)
+    if scores.unit != "words":
+        return found
+    for pairs in scores.alignments:
+        for wrong, run in itertools.groupby(pairs, lambda pair: pair[0] != pair[1]):
+            if not wrong:
+                continue
+            row = list(run)
+            said, heard = (" ".join(unit for unit in side if unit is not None) for side in zip(*row, strict=True))
+            for kind, same in _SPELLINGS.items():
+                said, heard = " ".join(same(said).split()), " ".join(same(heard).split())
+                if said == heard:
+                    found[kind] += len(row)
+                    break
+    return found
+
+
+def _align(references: list[list[str]], hypotheses: list[list[str]]) -> list[tuple[Pair, ...]]:
+    """The fewest edits between lists of units: jiwer aligns words, so each unit becomes a word."""
     import jiwer
 
     identity: Any = jiwer.Compose([])
     process: Any = jiwer.process_words  # takes lists of units where the transforms leave them alone
     out = process(references, hypotheses, reference_transform=identity, hypothesis_transform=identity)
-    return ErrorCounts(out.substitutions, out.deletions, out.insertions, sum(map(len, references)))
+    aligned = []
+    for reference, hypothesis, chunks in zip(references, hypotheses, out.alignments, strict=True):
+        pairs: list[Pair] = []
+        for chunk in chunks:
+            said = reference[chunk.ref_start_idx : chunk.ref_end_idx]
+            heard = hypothesis[chunk.hyp_start_idx : chunk.hyp_end_idx]
+            pairs += itertools.zip_longest(said, heard)
+        aligned.append(tuple(pairs))
+    return aligned
+
+
+def _counted(pairs: Sequence[Pair]) -> ErrorCounts:
+    insertions = sum(r is None for r, _ in pairs)
+    deletions = sum(h is None for _, h in pairs)
+    wrong = sum(r != h for r, h in pairs)
+    return ErrorCounts(wrong - insertions - deletions, deletions, insertions, len(pairs) - insertions)
+
+
+def _total(alignments: Sequence[Sequence[Pair]]) -> ErrorCounts:
+    return _counted([pair for pairs in alignments for pair in pairs])
 
 
 def read_texts(path: str | Path) -> dict[str, str]:
@@ -204,6 +235,20 @@ def read_texts(path: str | Path) -> dict[str, str]:
     if not texts:
         raise InputError("holds no text", where=path)
     return texts
+
+
+def read_speakers(path: str | Path, *, texts: bool = False) -> dict[str, str]:
+    """Speakers by utterance id: `id speaker` a line, Kaldi's utt2spk, or JSONL with `id` and `speaker`.
+
+    Args:
+        texts: The file is one of texts: JSON lines may tell speakers, others do not.
+    """
+    path = Path(path)
+    lines = [line for line in _lines(path) if line.strip()]
+    if lines and lines[0].lstrip().startswith("{"):
+        rows = [_json_row(line, str(path)) for line in lines]
+        return {str(row["id"]): row["speaker"] for row in rows if isinstance(row.get("speaker"), str)}
+    return {} if texts else read_texts(path)
 
 
 def read_lines(path: str | Path) -> dict[str, str]:
@@ -241,10 +286,17 @@ def _lines(path: str | Path) -> list[str]:
 
 
 def _json_line(line: str, where: str) -> tuple[str, str]:
+    row = _json_row(line, where)
+    if not isinstance(row.get("text"), str):
+        raise InputError("is not a JSON object with `id` and `text`", where=where)
+    return str(row["id"]), row["text"]
+
+
+def _json_row(line: str, where: str) -> dict[str, Any]:
     try:
         row = json.loads(line)
     except (ValueError, RecursionError) as e:
         raise InputError(f"is not JSON ({e})", where=where) from e
-    if not isinstance(row, dict) or "id" not in row or not isinstance(row.get("text"), str):
+    if not isinstance(row, dict) or "id" not in row:
         raise InputError("is not a JSON object with `id` and `text`", where=where)
-    return str(row["id"]), row["text"]
+    return row

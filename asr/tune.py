@@ -29,7 +29,7 @@ from asr.files import atomic_path
 from asr.lm.ngram import save_ngram
 from asr.model_folder import Model, head_file, load_model, update_model, utterance_keys
 from asr.model_names import PRETRAINED, find_model
-from asr.score import Score, Unit, correct_words, score
+from asr.score import Scores, Unit, correct_words, score
 from asr.transcript import Hypothesis
 
 log = logging.getLogger(__name__)
@@ -61,7 +61,7 @@ class Tuning:
     """How a tuning went."""
 
     best: BeamOptions
-    score: Score
+    score: Scores
     trials: tuple[Trial, ...]
     cross_entropy: tuple[float, float]  # nats a word: of confidences at temperature 1, and at the one found
     seconds: float

@@ -27,7 +27,8 @@ import torch
 from asr.data import read_cuts
 from asr.model_folder import load_model
 from asr.provenance import provenance
-from asr.score import confidence_interval, score, word_errors
+from asr.score import score
+from asr.significance import confidence_interval
 from asr.transcriber import Transcriber
 
 RATE = 16000
@@ -64,11 +65,12 @@ def main() -> None:
     print("| program | WER % | 95 % | real-time factor | ratio |\n| --- | --- | --- | --- | --- |")
     first = next(iter(programs))
     for name, heard in texts.items():
-        low, high = confidence_interval(word_errors(references, heard))
+        scores = score(references, heard)
+        interval = confidence_interval(scores.each)
         factor = sum(taken[name]) / seconds
         ratio = statistics.median(a / b for a, b in zip(taken[name], taken[first], strict=True))
-        rate = 100 * score(references, heard).error.rate
-        print(f"| {name} | {rate:.2f} | {100 * low:.2f} to {100 * high:.2f} | {factor:.4f} | {ratio:.2f} |")
+        edges = f"{100 * interval.low:.2f} to {100 * interval.high:.2f}"
+        print(f"| {name} | {100 * scores.error.rate:.2f} | {edges} | {factor:.4f} | {ratio:.2f} |")
     print("\nRatio: of the time for an utterance to that of the first program, the median over utterances.")
 
 

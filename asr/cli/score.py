@@ -5,29 +5,93 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+if TYPE_CHECKING:
+    from asr.score import Scores
 
 
 def score(
     reference: Annotated[Path, typer.Argument(metavar="REF", help="The right texts.")],
-    hypothesis: Annotated[Path, typer.Argument(metavar="HYP", help="The texts to score.")],
+    hypotheses: Annotated[
+        list[Path], typer.Argument(metavar="HYP ...", help="The texts to score; several are compared.")
+    ],
     lines: Annotated[
         bool, typer.Option("--lines", help="Plain lines, paired in order; else each line begins with its id.")
     ] = False,
+    unit: Annotated[
+        str | None,
+        typer.Option(help="What errors are counted in: words or characters. Default: as the references are written."),
+    ] = None,
+    speakers: Annotated[
+        Path | None, typer.Option(help="`id speaker` a line, for intervals. Default: as JSON lines say.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False,
 ) -> None:
-    """Word and character error rate of a text file against another.
+    """Word and character error rate of text files against another, how sure they are, and which is better.
 
     Files hold `id text` a line, as Kaldi's, or JSON lines with `id` and `text` (hypotheses.jsonl). Texts are compared
-    as they are: case and punctuation count.
+    as they are: case and punctuation count, and what only they cost is said.
     """
-    from asr.score import pair, read_lines, read_texts, score as score_texts
+    from asr.errors import InputError
+    from asr.score import pair, read_lines, read_speakers, read_texts, score as score_texts, spelling_errors
+    from asr.significance import compare, confidence_interval
+    from asr.text import has_word_spaces
 
     read = read_lines if lines else read_texts
-    references, hypotheses, notes = pair(read(reference), read(hypothesis))
-    for note in notes:
-        print(f"asr: {note}", file=sys.stderr)
-    result = score_texts(references, hypotheses)
-    print(json.dumps(result.as_dict()) if as_json else result)
+    references = read(reference)
+    if unit not in (None, "words", "characters"):
+        raise InputError(f"{unit!r} is neither words nor characters", where="--unit")
+    counted = unit or ("words" if has_word_spaces(references.values()) else "characters")
+    of_speaker = read_speakers(speakers) if speakers else {}
+    systems: dict[str, Scores] = {}
+    for path, name in zip(hypotheses, _names(hypotheses), strict=True):
+        said, heard, notes = pair(references, read(path))
+        for note in notes:
+            print(f"asr: {path}: {note}", file=sys.stderr)
+        systems[name] = score_texts(said, heard, unit="characters" if counted == "characters" else "words")
+    if not speakers and not lines:
+        for path in [reference, *hypotheses]:
+            of_speaker |= read_speakers(path, texts=True)
+    if speakers and (unknown := [key for key in references if key not in of_speaker]):
+        print(f"asr: {speakers}: {len(unknown)} references have no speaker (first: {unknown[0]})", file=sys.stderr)
+    voices = [of_speaker.get(key, "") for key in references]
+
+    facts: list[dict[str, Any]] = []
+    for name, scores in systems.items():
+        interval = confidence_interval(scores.each, voices)
+        spelling = spelling_errors(scores)
+        facts.append({**scores.as_dict(), **interval.as_dict(), "spelling": spelling})
+        if as_json:
+            continue
+        print(f"{name}: {scores}" if len(systems) > 1 else scores)
+        why = f" ({interval.why})" if interval.why else ""
+        print(f"  95 % interval {100 * interval.low:.2f} to {100 * interval.high:.2f} %, over {interval.over}{why}")
+        if kinds := ", ".join(f"{kind} {n}" for kind, n in spelling.items() if n):
+            print(f"  {sum(spelling.values())} of {scores.words.errors} errors are spelling alone: {kinds}")
+    found = compare(systems, voices) if len(systems) > 1 else []
+    if as_json:
+        several = {
+            "systems": [{"name": name, **each} for name, each in zip(systems, facts, strict=True)],
+            "comparisons": [each.as_dict() for each in found],
+        }
+        print(json.dumps(several if found else facts[0], ensure_ascii=False))
+    elif found:
+        print()
+        for each in found:
+            print(each)
+
+
+def _names(paths: list[Path]) -> list[str]:
+    """Short ones that are different: file names, or paths where these are the same."""
+    names = [path.name for path in paths]
+    if len(set(names)) < len(set(paths)):
+        names = [str(path) for path in paths]
+    seen: dict[str, int] = {}
+    for i, name in enumerate(names):
+        seen[name] = seen.get(name, 0) + 1
+        if seen[name] > 1:  # the same file twice
+            names[i] = f"{name} ({seen[name]})"
+    return names

@@ -15,21 +15,22 @@ from typing import Any
 
 from asr.files import read_text, write_json
 from asr.recipe import TextModel, argument_parser, read_arguments, results, run, told_plainly
-from asr.score import Score, confidence_interval, score, word_errors
+from asr.score import Scores, score
+from asr.significance import confidence_interval
 from data_prep import timit
 
 HERE = Path(__file__).resolve().parent
 
 
-def score_classes(folder: Path) -> Score:
+def score_classes(folder: Path) -> Scores:
     """Counts the errors of a results folder anew, in 39 classes, and writes its scores.json."""
     rows = [json.loads(line) for line in read_text(folder / "hypotheses.jsonl").split("\n") if line]
 
-    def counted(speaker: str | None = None) -> tuple[Score, list[float]]:
+    def counted(speaker: str | None = None) -> tuple[Scores, list[float]]:
         chosen = [row for row in rows if speaker in (None, row["speaker"])]
         references, heard = ([timit.fold(row[key], 39) for row in chosen] for key in ("reference", "text"))
-        each = word_errors(references, heard, unit="phones")
-        return score(references, heard, unit="phones"), [round(limit, 5) for limit in confidence_interval(each)]
+        scores = score(references, heard, unit="phones")
+        return scores, confidence_interval(scores.each).as_dict()["interval"]
 
     found, interval = counted()
     speakers: dict[str, Any] = {}

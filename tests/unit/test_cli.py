@@ -145,6 +145,54 @@ def test_score_by_id_and_by_line(tmp_path: Path) -> None:
     assert '"utterances": 2' in result.stdout
 
 
+def written(folder: Path, **files: str) -> list[str]:
+    for name, content in files.items():
+        (folder / name).write_text(content)
+    return [str(folder / name) for name in files]
+
+
+def test_score_says_how_sure_it_is(tmp_path: Path) -> None:
+    files = written(tmp_path, ref="u1 a b\nu2 ice-cream\n", hyp="u1 a x\nu2 ice cream\n")
+    out = runner.invoke(app, ["score", *files]).stdout.splitlines()
+    assert out[1] == "  95 % interval 50.00 to 200.00 %, over utterances (the speakers are not known)"
+    assert out[2] == "  2 of 3 errors are spelling alone: hyphens 2"
+    (facts,) = [json.loads(runner.invoke(app, ["score", *files, "--json"]).stdout)]
+    assert (facts["interval"], facts["interval_over"]) == ([0.5, 2.0], "utterances")
+    assert facts["spelling"]["hyphens"] == 2
+    speakers = "".join(f"u{i} voice{i}\n" for i in range(12))
+    texts = "".join(f"u{i} a b c\n" for i in range(12))
+    files = written(tmp_path, ref=texts, hyp=texts.replace("u3 a", "u3 x"), voices=speakers)
+    assert "over speakers\n" in runner.invoke(app, ["score", *files[:2], "--speakers", files[2]]).stdout
+
+
+def test_score_compares_several(tmp_path: Path) -> None:
+    texts = [f"u{i} " + " ".join(f"w{i}{j}" for j in range(9)) for i in range(40)]
+    worse = [text.replace("4 ", "x ") for text in texts]
+    files = written(tmp_path, ref="\n".join(texts), old="\n".join(worse), new="\n".join(texts[:-1]))
+    result = runner.invoke(app, ["score", *files])
+    lines = result.stdout.splitlines()
+    assert "new: 1 references have no hypothesis" in result.stderr
+    assert lines[0].startswith("old: WER ")
+    assert "new: WER 2.50 % (9 of 360 words: 0 substituted, 9 deleted, 0 inserted)" in result.stdout
+    assert lines[-1].startswith("new is better than old by ")
+    found = json.loads(runner.invoke(app, ["score", *files, "--json"]).stdout)
+    assert [each["name"] for each in found["systems"]] == ["old", "new"]
+    assert found["systems"][1]["wer"]["deletions"] == 9
+    (comparison,) = found["comparisons"]
+    assert comparison["systems"] == ["old", "new"]
+    assert comparison["significant"]
+    same = runner.invoke(app, ["score", files[0], files[1], files[1]]).stdout
+    assert "old and old (2) are equally good: by 0.00 % absolute, 95 % interval 0.00 to 0.00; p = 1.0000" in same
+
+
+def test_score_without_words_counts_characters(tmp_path: Path) -> None:
+    files = written(tmp_path, ref="u1 今日は良い\n", hyp="u1 今日は悪い\n")
+    assert runner.invoke(app, ["score", *files]).stdout.startswith("CER 20.00 % (1 of 5 characters")
+    assert runner.invoke(app, ["score", *files, "--unit", "words"]).stdout.startswith("WER 100.00 %")
+    result = runner.invoke(app, ["score", *files, "--unit", "lines"])
+    assert (result.exit_code, "--unit: 'lines' is neither words nor characters" in result.stderr) == (2, True)
+
+
 def test_score_of_plain_lines_suggests_the_option(tmp_path: Path) -> None:
     (tmp_path / "ref").write_text("the cat sat\n")
     (tmp_path / "hyp").write_text("a cat sat\n")

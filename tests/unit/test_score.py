@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, strategies as st
 
 from asr.errors import InputError
-from asr.score import ErrorCounts, pair, read_lines, read_texts, score
+from asr.score import ErrorCounts, pair, read_lines, read_speakers, read_texts, score, spelling_errors
 
 
 def edit_distance(reference: Sequence[str], hypothesis: Sequence[str]) -> int:
@@ -78,6 +78,42 @@ def test_a_set_sums_its_utterances() -> None:
         "insertions": 2,
         "length": 5,
     }
+
+
+def test_each_utterance_and_its_alignment() -> None:
+    result = score(["a b c", "", "x"], ["a y c d", "b", ""])
+    assert result.alignments == (
+        (("a", "a"), ("b", "y"), ("c", "c"), (None, "d")),
+        ((None, "b"),),
+        (("x", None),),
+    )
+    assert result.each == (ErrorCounts(1, 0, 1, 3), ErrorCounts(0, 0, 1, 0), ErrorCounts(0, 1, 0, 1))
+    characters = score(["がっ"], ["がつ"], unit="characters")
+    assert characters.alignments == ((("が", "が"), ("っ", "つ")),)
+    assert characters.each == (characters.characters,)
+
+
+@pytest.mark.parametrize(
+    ("reference", "hypothesis", "spelling"),
+    [
+        ("The cat SAT", "the cat sat", {"case": 2}),
+        ("no, thank you.", "no thank you", {"punctuation": 2}),
+        ("yes \u2014 no", "yes no", {"punctuation": 1}),
+        ("don't o\u2019clock", "dont o'clock", {"apostrophes": 2}),
+        ("a well-known man", "a well known man", {"hyphens": 2}),
+        ("ice cream", "icecream", {"compounds": 2}),
+        ("an ice cream", "an ice-cream", {"hyphens": 2}),
+        ("Ice-cream!", "ice cream", {"hyphens": 2}),  # case and punctuation, too
+        ("the Ice is cold", "the ice iz cold", {}),  # a wrong word beside it: the row is more than spelling
+        ("the Ice was so cold", "the ice was sow cold", {"case": 1}),
+        ("a cat", "a bat", {}),
+        ("", "word", {}),
+    ],
+)
+def test_errors_that_are_spelling_alone(reference: str, hypothesis: str, spelling: dict[str, int]) -> None:
+    kinds = dict.fromkeys(("case", "punctuation", "apostrophes", "hyphens", "compounds"), 0)
+    assert spelling_errors(score([reference], [hypothesis])) == kinds | spelling
+    assert not any(spelling_errors(score([reference], [hypothesis], unit="characters")).values())
 
 
 def test_rates_without_a_reference() -> None:
@@ -177,3 +213,12 @@ def test_pairs_by_id() -> None:
         "2 references have no hypothesis and count as deletions (first: u1)",
         "2 hypotheses have no reference and are left out (first: u9)",
     ]
+
+
+def test_speakers(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    path.write_text("u1 ann\nu2 bob\n")
+    assert read_speakers(path) == {"u1": "ann", "u2": "bob"}
+    assert read_speakers(path, texts=True) == {}
+    path.write_text('{"id": 1, "text": "a", "speaker": "ann"}\n{"id": 2, "text": "b", "speaker": null}\n')
+    assert read_speakers(path) == read_speakers(path, texts=True) == {"1": "ann"}
