@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 
 from asr.audio_sources import AudioSource, is_pipe, open_stream
 from asr.audio_streams import MAX_RATE, MIN_RATE, Samples, Stream, cut_short, no_samples
@@ -18,6 +19,7 @@ __all__ = [
     "Samples",
     "audio_info",
     "find_audio",
+    "frame_levels",
     "header_duration",
     "is_pipe",
     "read_audio",
@@ -31,6 +33,7 @@ _NAMES = (
 )
 SUFFIXES = frozenset(f".{name}" for name in _NAMES.split())
 _MAX_SECONDS = 1e9
+_LEVEL_FRAME = 0.025  # seconds
 _CANCELLED = 0.01  # of the loudest channel's power is less than what two or three channels with silence leave
 _MAX_SAMPLE = 1e12  # beyond it a resampler or a spectrum overflows
 
@@ -116,6 +119,14 @@ def header_duration(path: str | Path) -> float | None:
             return stream.frames / stream.rate if stream.frames else None
     except InputError:
         return None
+
+
+def frame_levels(samples: Samples, rate: int) -> npt.NDArray[np.float64]:
+    """Samples (N,) -> (T,) dBFS of each 25 ms, the offset apart; of the whole where it is shorter."""
+    size = min(max(1, round(_LEVEL_FRAME * rate)), len(samples))
+    frames = (samples - samples.mean())[: len(samples) // size * size].reshape(-1, size)  # (T, L)
+    power = np.einsum("tl,tl->t", frames, frames, dtype=np.float64) / size
+    return np.asarray(10 * np.log10(power + 1e-20))
 
 
 def find_audio(folder: str | Path) -> list[Path]:

@@ -10,14 +10,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
+from asr.audio import frame_levels
 from asr.data import Utterance, load_batches, read_cuts
 from asr.decoding import Decoding, decoding_for, greedy_decoding
 from asr.errors import InputError
 from asr.files import make_folder, write_json, write_jsonl
 from asr.lexicon import read_lexicon
-from asr.model_folder import Model
+from asr.model_folder import Model, utterance_keys
 from asr.provenance import provenance
 from asr.score import ErrorCounts, Scores, Unit, score
 from asr.significance import confidence_interval
@@ -48,6 +50,7 @@ class Recognized:
     loss: float
     tokens: int
     left_out: bool  # of the loss: more tokens than CTC can fit into its frames
+    snr: float  # dB, estimated
     comparable: bool = True  # not where phones are decoded, and words of the reference have none
 
     @property
@@ -97,6 +100,7 @@ def recognize(
                 loss=float(loss.per_item[i]),
                 tokens=said,
                 left_out=bool(loss.left_out[i]),
+                snr=_snr(batch.samples[i, : int(batch.sample_lens[i])], recognizer.sample_rate),
                 comparable=not (decoding.units and tokenizer.encode_known(batch.texts[i])[1]),
             )
 
@@ -152,7 +156,8 @@ def evaluate(
     result = score([r.reference for r in comparable], [r.hypothesis.text for r in comparable], unit=unit)
     if out_dir is not None:
         seconds = sum(utterance.duration for utterance in utterances)
-        write_jsonl(out_dir / "hypotheses.jsonl", [_row(r, search.several) for r in ordered])
+        seen = _training_words(model, cuts) if unit == "words" else None
+        write_jsonl(out_dir / "hypotheses.jsonl", [_row(r, search.several, seen) for r in ordered])
         write_json(
             out_dir / "scores.json",
             {
@@ -217,7 +222,7 @@ def _intervals(results: Sequence[Recognized], scores: Scores) -> dict[str, Any]:
     return {**whole.as_dict(), "speakers": speakers}
 
 
-def _row(result: Recognized, several: bool) -> dict[str, Any]:
+def _row(result: Recognized, several: bool, seen: Counter[str] | None) -> dict[str, Any]:
     utterance, hypothesis = result.utterance, result.hypothesis
     return {
         "id": utterance.id,
@@ -225,7 +230,27 @@ def _row(result: Recognized, several: bool) -> dict[str, Any]:
         "reference": result.reference,
         "speaker": utterance.speaker,
         "duration": round(utterance.duration, 3),
+        "snr": round(result.snr, 1),
         "loss": None if result.left_out else round(result.loss, 4),
         "words": [word.as_dict() for word in hypothesis.words],
+        **({} if seen is None else {"seen": [seen[word] for word in result.reference.split()]}),
         **({"nbest": [each.as_dict() for each in result.nbest]} if several else {}),
     }
+
+
+def _snr(samples: torch.Tensor, rate: int) -> float:
+    """How far the loudest twentieth of the frames lies above the quietest, dB: pauses are noise alone."""
+    floor, level = np.percentile(frame_levels(samples.cpu().numpy(), rate), [5, 95])
+    return float(level - floor)
+
+
+def _training_words(model: Model, cuts: str | Path) -> Counter[str] | None:
+    """How often each word stands in the texts the model was trained on, where their manifest lies beside the cuts."""
+    path = Path(cuts).with_name("cuts_train.jsonl.gz")
+    if model.trained_on is None or not path.is_file():
+        return None
+    training = read_cuts(path)
+    if not torch.isin(utterance_keys((u.id, u.duration) for u in training), model.trained_on).all():
+        return None
+    normalizer = model.normalizer()
+    return Counter(word for u in training for word in normalizer(u.text).split())

@@ -125,6 +125,7 @@ def run(
     from asr.evaluate import evaluate
     from asr.files import write_json
     from asr.model_folder import load_model
+    from asr.report import write_report
     from asr.run_folder import is_finished
     from asr.train import TrainConfig
     from asr.train_recognizer import train_recognizer
@@ -147,6 +148,7 @@ def run(
                 name = names[split, way]
                 cuts = data / f"cuts_{split}.jsonl.gz"
                 result = evaluate(load_model(out / "model"), cuts, out / "results" / name, **options)
+                write_report(out / "results" / name)
                 print(f"{name}: {result}", flush=True)
     found = results(config, data, out, list(names.values()))
     write_json(out / "results.json", found)

@@ -15,7 +15,21 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from asr.cli import check, evaluate, lexicon, lm, models, pack, prepare, quickstart, score, train, transcribe, tune
+from asr.cli import (
+    check,
+    evaluate,
+    lexicon,
+    lm,
+    models,
+    pack,
+    prepare,
+    quickstart,
+    report,
+    score,
+    train,
+    transcribe,
+    tune,
+)
 from asr.errors import InputError
 
 # Typer brings its own copy of click or uses the installed one, by version: its own exceptions tell which.
@@ -70,6 +84,7 @@ app.command("evaluate")(evaluate.evaluate)
 app.command("tune")(tune.tune)
 app.command("pack")(pack.pack)
 app.command("score")(score.score)
+app.command("report")(report.report)
 app.command("transcribe")(transcribe.transcribe)
 app.command("models")(models.models)
 app.command("lexicon")(lexicon.lexicon)

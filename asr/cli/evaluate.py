@@ -64,6 +64,7 @@ def evaluate(
     ready_torch()
     from asr.evaluate import evaluate as run
     from asr.model_folder import load_model
+    from asr.report import write_report
 
     loaded = load_model(model, head=head)
     decoding = given(
@@ -88,4 +89,5 @@ def evaluate(
     result = run(loaded, cuts, out, **given(batch_seconds=batch_seconds, num_workers=num_workers), **decoding)
     print(result.summary())
     if out is not None:
-        say(f"asr: wrote {out}/hypotheses.jsonl and {out}/scores.json")
+        write_report(out)
+        say(f"asr: wrote {out}/hypotheses.jsonl, scores.json and report.html")

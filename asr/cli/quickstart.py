@@ -27,6 +27,7 @@ def quickstart(
     ready_torch()
     from asr.evaluate import evaluate
     from asr.model_folder import load_model
+    from asr.report import write_report
     from asr.transcriber import Transcriber
 
     out = out or Path("quickstart")
@@ -42,12 +43,15 @@ def quickstart(
     say("4. Evaluating it on the test set")
     model = load_model(run / "model")
     result = evaluate(model, data / "cuts_test.jsonl.gz", run / "results" / "test")
+    write_report(run / "results" / "test")
     say("5. Transcribing three test files")
     for path, reference, text in _examples(Transcriber(model), data):
         print(f"{path}: said {reference!r}, heard {text!r}")
 
     print(f"\nWER {100 * result.words.rate:.2f} % on {result.utterances} test utterances ({_about(name)})")
-    print(f"model:   {run}/model\nresults: {run}/results/test\ndata:    {data}")
+    print(
+        f"model:   {run}/model\nresults: {run}/results/test\nreport:  {run}/results/test/report.html\ndata:    {data}"
+    )
     print(f"time:    {time.perf_counter() - started:.0f} s")
     if name == "synthetic":
         print(_SYNTHETIC)

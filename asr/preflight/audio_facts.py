@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from asr.audio import AudioInfo, Samples, audio_info, read_audio
+from asr.audio import AudioInfo, Samples, audio_info, frame_levels, read_audio
 from asr.data import Utterance
 from asr.errors import InputError
 from asr.files import write_jsonl
@@ -31,7 +31,6 @@ log = logging.getLogger(__name__)
 SILENT = -65.0  # dBFS; there is no speech where the loudest frames stay below
 CACHE_NAME = ".audio_facts.jsonl"
 _HEADER = {"kikitori": "audio facts", "format": 1}
-_FRAME = 0.025  # seconds
 _SPECTRUM_SECONDS = 30  # of an utterance are looked at for its bandwidth
 _NARROW = -55.0  # dB of 5-7 kHz against 1-3 kHz; quiet and low-passed recordings stay above -45
 
@@ -62,7 +61,7 @@ def measure_audio(utterance: Utterance) -> AudioFacts:
     """
     info = audio_info(utterance.audio)
     samples = utterance.samples(info.sample_rate)  # (N,)
-    levels = _frame_levels(samples, info.sample_rate)
+    levels = frame_levels(samples, info.sample_rate)
     floor, level = np.percentile(levels, [5, 95])
     return AudioFacts(
         rate=info.sample_rate,
@@ -141,14 +140,6 @@ def audio_facts(
     return results
 
 
-def _frame_levels(samples: Samples, rate: int) -> npt.NDArray[np.float64]:
-    """dBFS of each 25 ms, the offset apart; of the whole where it is shorter."""
-    size = min(max(1, round(_FRAME * rate)), len(samples))
-    frames = (samples - samples.mean())[: len(samples) // size * size].reshape(-1, size)  # (T, L)
-    power = np.einsum("tl,tl->t", frames, frames, dtype=np.float64) / size
-    return np.asarray(10 * np.log10(power + 1e-20))
-
-
 def _clipped(samples: Samples) -> float:
     """Speech touches its extreme in single samples; where it is cut off, several in a row stand there."""
     high, low = samples.max(), samples.min()
@@ -188,13 +179,13 @@ def _stereo(utterance: Utterance, info: AudioInfo) -> str:
     )
     if np.array_equal(left, right):
         return "identical"
-    loud = [float(np.percentile(_frame_levels(x, info.sample_rate), 95)) for x in (left, right)]
+    loud = [float(np.percentile(frame_levels(x, info.sample_rate), 95)) for x in (left, right)]
     if min(loud) < -70 and max(loud) - min(loud) > 20:
         return "one-silent"
     if _correlation(left, right) < -0.5:
         return "opposite"
     # Of two people on two channels one is silent while the other speaks; two microphones hear the same at one time.
-    levels = (np.maximum(_frame_levels(x, info.sample_rate), -70) for x in (left, right))
+    levels = (np.maximum(frame_levels(x, info.sample_rate), -70) for x in (left, right))
     return "different" if _correlation(*levels) < 0.3 else ""
 
 

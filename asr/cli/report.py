@@ -1,0 +1,29 @@
+"""asr report"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def report(
+    results: Annotated[
+        list[str],
+        typer.Argument(metavar="RESULTS ...", help="Folders of `asr evaluate --out`, or two text files as REF:HYP."),
+    ],
+    out: Annotated[Path, typer.Option("--out", help="The page, such as report.html.")] = ...,  # type: ignore[assignment]
+    title: Annotated[str, typer.Option("--title", help="Of the page. Default: the systems' names.")] = "",
+) -> None:
+    """Write a page that says how good a system is, where it fails, and which of several is better.
+
+    One HTML file that needs no network. Of several RESULTS, all of one set, the first is looked at most closely.
+    """
+    from asr.cli.common import say
+    from asr.files import write_text
+    from asr.report import read_results, report_page
+
+    page = report_page([read_results(each) for each in results], title=title)
+    write_text(out, page)
+    say(f"asr: {out}: written, {len(page.encode()) / 1e6:.1f} MB")

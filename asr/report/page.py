@@ -1,0 +1,285 @@
+"""The report as one HTML file that needs no network: everything is in it, and nothing of a text can become markup."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from asr.errors import InputError
+from asr.files import write_text
+from asr.report import charts
+from asr.report.analysis import Group, by_utterance, by_word, calibration, confusions, found_by_checking
+from asr.report.results import Results, Row, read_results
+from asr.score import Pair, score, spelling_errors
+from asr.significance import compare, confidence_interval
+
+_WORST = 100  # utterances that are there without JavaScript
+_RATES = {"words": "WER", "characters": "CER", "phones": "PER"}
+_CHECKED = (5, 10, 20, 30, 50)  # % of the words
+_INVISIBLE = {n: f"\\x{n:02x}" for n in [*range(32), *range(127, 160)]}
+# Directions that a text may force upon what stands after it.
+_INVISIBLE |= {n: f"\\u{n:04x}" for n in [0x200E, 0x200F, *range(0x202A, 0x202F), *range(0x2066, 0x206A)]}
+
+
+def report_page(systems: Sequence[Results], *, title: str = "") -> str:
+    """The report of one system, or of several on the same set, as HTML.
+
+    Args:
+        systems: The first one is looked at most closely; the others are compared with it.
+        title: "": the systems' names.
+
+    Raises:
+        InputError: The systems' results are not of the same set.
+    """
+    from jinja2 import Environment
+
+    systems = _with_names(systems)
+    first = systems[0]
+    _check_same(systems)
+    comparisons = compare({s.name: s.scores for s in systems}, first.speakers) if len(systems) > 1 else []
+    sure = calibration(first)
+    confused = [("Words" if first.unit == "words" else first.unit.capitalize(), confusions(first.scores.alignments))]
+    if first.unit == "words":
+        letters = score([r.reference for r in first.rows], [r.hypothesis for r in first.rows], unit="characters")
+        confused.append(("Characters", confusions(letters.alignments)))
+    epochs = [row for row in first.log if row.get("kind") == "epoch" and isinstance(row.get("epoch"), int)]
+    sections = {
+        "scores": "How good",
+        "comparison": "Which is better" if comparisons else "",
+        "utterances": "Every utterance",
+        "confusions": "What is taken for what",
+        "where": "Where it fails",
+        "confidence": "Does it know" if sure else "",
+        "training": "How it was trained" if epochs else "",
+        "made": "How it was made",
+    }
+    environment = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
+    environment.filters["printable"] = _printable
+    environment.filters["shown"] = lambda text: _printable(text) if text.strip() else "(space)"
+    template = environment.from_string(_file("page.html"))
+    script = _file("page.js")
+    from markupsafe import Markup
+
+    return template.render(
+        title=title or " and ".join(s.name for s in systems),
+        style=Markup(_file("page.css")),
+        script=Markup(script),
+        script_hash="sha256-" + base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
+        sections=[(key, name) for key, name in sections.items() if name],
+        rate=_RATES[first.unit],
+        unit=first.unit,
+        language=_language(first),
+        systems=[_headline(s) for s in systems],
+        notes=[note for s in systems for note in s.notes],
+        comparisons=comparisons,
+        has_duration=any(row.duration is not None for row in first.rows),
+        has_confidence=sure is not None,
+        worst=_worst(systems),
+        total=len(first.rows),
+        confused=confused,
+        groups=_groups(first),
+        calibration=sure,
+        found20=found_by_checking(sure, 0.2) if sure else 0,
+        checked=[(share, found_by_checking(sure, share / 100)) for share in _CHECKED] if sure else [],
+        reliability=Markup(charts.reliability(sure)) if sure else "",
+        checking=Markup(charts.checking(sure)) if sure else "",
+        training=[(name, Markup(chart)) for name, chart in _training_charts(first)],
+        epochs=[_epoch(row) for row in epochs],
+        data=Markup(_data(systems)),
+    )
+
+
+def write_report(folder: str | Path) -> Path:
+    """Writes report.html into a folder of results, of these alone."""
+    path = Path(folder) / "report.html"
+    write_text(path, report_page([read_results(str(folder))]))
+    return path
+
+
+def _file(name: str) -> str:
+    return Path(__file__).with_name(name).read_text(encoding="utf-8")
+
+
+def _printable(text: str) -> str:
+    """Control characters, and such as turn the direction of what follows, made visible."""
+    return str(text).translate(_INVISIBLE)
+
+
+def _with_names(systems: Sequence[Results]) -> list[Results]:
+    """With names that are different."""
+    from dataclasses import replace
+
+    named: dict[str, Results] = {}
+    for system in systems:
+        name, n = system.name, 1
+        while name in named:
+            n += 1
+            name = f"{system.name} ({n})"
+        named[name] = replace(system, name=name)
+    return list(named.values())
+
+
+def _check_same(systems: Sequence[Results]) -> None:
+    first, *others = systems
+    said = {row.id: row.reference for row in first.rows}
+    for other in others:
+        if {row.id: row.reference for row in other.rows} != said:
+            raise InputError(
+                f"is not of the same utterances and references as {first.name}",
+                where=other.name,
+                remedy="evaluate both on the same set, with models that write texts alike",
+            )
+
+
+def _headline(system: Results) -> dict[str, Any]:
+    scores = system.scores
+    return {
+        "name": system.name,
+        "scores": scores,
+        "interval": confidence_interval(scores.each, system.speakers),
+        "spelling": [(kind, n) for kind, n in spelling_errors(scores).items() if n],
+        "made": list(_made(system.facts)),
+    }
+
+
+def _made(facts: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
+    """What is known of how results were made, without paths of the machine."""
+    decoding = facts.get("decoding")
+    known: dict[str, Any] = {
+        "model": facts.get("model"),
+        "data": _relative(facts["data"]) if isinstance(facts.get("data"), str) else None,
+        "decoding": ", ".join(f"{k} {v}" for k, v in decoding.items()) if isinstance(decoding, dict) else None,
+        "command": facts.get("command"),
+        "commit": facts.get("commit"),
+        "date": facts.get("date"),
+        "hardware": facts.get("hardware"),
+        "versions": facts.get("versions"),
+        "audio": _minutes(facts.get("audio_seconds")),
+        "real-time factor": facts.get("real_time_factor"),
+    }
+    for name, value in known.items():
+        if isinstance(value, dict):
+            value = ", ".join(f"{k} {v}" for k, v in value.items())
+        if value not in (None, ""):
+            yield name, " ".join(map(_relative, str(value).split(" ")))
+
+
+def _relative(word: str) -> str:
+    """The last two parts of an absolute path; anything else as it is."""
+    path = Path(word)
+    return "/".join(path.parts[-2:]) if path.is_absolute() and len(path.parts) > 1 else word
+
+
+def _minutes(seconds: Any) -> str | None:
+    return f"{seconds / 60:.1f} minutes" if isinstance(seconds, int | float) else None
+
+
+def _language(system: Results) -> str:
+    found = system.facts.get("language")
+    return found if isinstance(found, str) else ""
+
+
+def _row_facts(row: Row) -> str:
+    parts = [row.speaker, f"{row.duration:.1f} s" if row.duration is not None else ""]
+    parts.append(f"{row.snr:.0f} dB" if row.snr is not None else "")
+    return ", ".join(part for part in parts if part)
+
+
+def _in_order(systems: Sequence[Results]) -> list[list[int]]:
+    """Of each system, where the utterances of the first one stand."""
+    places = [{row.id: i for i, row in enumerate(system.rows)} for system in systems]
+    return [[place[row.id] for row in systems[0].rows] for place in places]
+
+
+def _worst(systems: Sequence[Results]) -> list[dict[str, Any]]:
+    first, order = systems[0], _in_order(systems)
+    chosen = sorted(range(len(first.rows)), key=lambda i: -first.scores.each[i].errors)[:_WORST]
+    return [
+        {
+            "id": first.rows[i].id,
+            "facts": _row_facts(first.rows[i]),
+            "systems": [(s.name, s.scores.alignments[at[i]]) for s, at in zip(systems, order, strict=True)],
+        }
+        for i in chosen
+    ]
+
+
+def _data(systems: Sequence[Results]) -> str:
+    """What the page's script draws: JSON that no text can end."""
+    first, order = systems[0], _in_order(systems)
+
+    def unit(pair: Pair) -> Any:
+        said, heard = (None if text is None else _printable(text) for text in pair)
+        return said if said == heard and pair[0] == pair[1] else [said, heard]
+
+    def confidence(row: Row) -> float | None:
+        known = [word.confidence for word in row.words if word.confidence is not None]
+        return round(sum(known) / len(known), 3) if known else None
+
+    rows = [
+        [
+            _printable(row.id),
+            _printable(_row_facts(row)),
+            None if row.duration is None else round(row.duration, 2),
+            [s.scores.each[at[i]].errors for s, at in zip(systems, order, strict=True)],
+            first.scores.each[i].length,
+            confidence(row),
+            [[unit(p) for p in s.scores.alignments[at[i]]] for s, at in zip(systems, order, strict=True)],
+        ]
+        for i, row in enumerate(first.rows)
+    ]
+    whole = {"systems": [_printable(s.name) for s in systems], "language": _language(first), "rows": rows}
+    text = json.dumps(whole, ensure_ascii=False, separators=(",", ":"))
+    return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026").replace("\u2028", "\\u2028")
+
+
+def _groups(system: Results) -> list[tuple[str, list[Group], Any, str, str]]:
+    from markupsafe import Markup
+
+    rate = _RATES[system.unit]
+    found = []
+    for title, groups in by_utterance(system).items():
+        chart = Markup(charts.rates(groups, f"{rate}, %", name=title)) if len(groups) <= 40 else ""
+        found.append((title, groups, chart, "utterances", rate))
+    for title, groups in by_word(system).items():
+        of = f"{system.unit} wrong"
+        found.append((title, groups, Markup(charts.rates(groups, f"{of}, %", name=title)), "utterances", of))
+    return found
+
+
+def _training_charts(system: Results) -> list[tuple[str, str]]:
+    epochs = [row for row in system.log if row.get("kind") == "epoch" and isinstance(row.get("epoch"), int)]
+
+    def series(names: Mapping[str, str], factor: float = 1.0) -> dict[str, list[tuple[float, float]]]:
+        found = {}
+        for key, name in names.items():
+            points = [(row["epoch"], factor * row[key]) for row in epochs if isinstance(row.get(key), int | float)]
+            if points:
+                found[name] = points
+        return found
+
+    drawn = {
+        "Loss": (series({"loss": "training", "dev_loss": "dev"}), "loss", False),
+        "Error on dev": (series({"dev_wer": "WER", "dev_cer": "CER", "dev_per": "PER"}, 100), "%", False),
+        "Learning rate": (series({"learning_rate": "learning rate"}), "learning rate", False),
+        "Gradient norm": (series({"gradient_norm": "gradient norm"}), "gradient norm", True),
+    }
+    return [(title, charts.curves(s, label, name=title, log=log)) for title, (s, label, log) in drawn.items() if s]
+
+
+def _epoch(row: Mapping[str, Any]) -> dict[str, str]:
+    def shown(name: str, form: str, factor: float = 1.0) -> str:
+        return format(factor * row[name], form) if isinstance(row.get(name), int | float) else "-"
+
+    error = next((key for key in ("dev_wer", "dev_per", "dev_cer") if key in row), "")
+    return {
+        "epoch": str(row["epoch"]),
+        "loss": shown("loss", ".3f"),
+        "dev_loss": shown("dev_loss", ".3f"),
+        "error": shown(error, ".2f", 100),
+        "learning_rate": shown("learning_rate", ".2g"),
+    }
