@@ -15,6 +15,9 @@ def report(
     ],
     out: Annotated[Path, typer.Option("--out", help="The page, such as report.html.")] = ...,  # type: ignore[assignment]
     title: Annotated[str, typer.Option("--title", help="Of the page. Default: the systems' names.")] = "",
+    sound: Annotated[
+        int, typer.Option("--sound", min=0, max=100, help="Utterances, those with the most errors, to hear and see.")
+    ] = 0,
 ) -> None:
     """Write a page that says how good a system is, where it fails, and which of several is better.
 
@@ -24,6 +27,6 @@ def report(
     from asr.files import write_text
     from asr.report import read_results, report_page
 
-    page = report_page([read_results(each) for each in results], title=title)
+    page = report_page([read_results(each) for each in results], title=title, sound=sound)
     write_text(out, page)
     say(f"asr: {out}: written, {len(page.encode()) / 1e6:.1f} MB")

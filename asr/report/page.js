@@ -45,11 +45,41 @@
     else outer.append(make("span", "said", pair[0]), " ", make("mark", "", pair[1]));
     return outer;
   };
+  const sound = (id, mp3, picture, seconds, words) => {
+    const figure = make("figure");
+    const player = make("audio");
+    Object.assign(player, { controls: true, preload: "none", src: "data:audio/mpeg;base64," + mp3 });
+    player.setAttribute("aria-label", "Sound of " + id);
+    const frame = make("div", "seen");
+    const image = make("img");
+    Object.assign(image, { alt: "Spectrogram, 0 to 8 kHz, with the words where they were heard",
+      src: "data:image/png;base64," + picture });
+    frame.append(image);
+    for (const [text, start, end, confidence] of words) {
+      const word = make("span", "timed", text);
+      word.style.left = 100 * start / seconds + "%";
+      word.style.width = Math.max(0, 100 * (Math.min(end, seconds) - start) / seconds) + "%";
+      word.title = `${start.toFixed(2)} to ${end.toFixed(2)} s` +
+        (confidence === null ? "" : `, ${Math.round(100 * confidence)} % sure`);
+      if (confidence !== null && confidence < 0.5) word.classList.add("unsure");
+      frame.append(word);
+    }
+    const cursor = make("i", "cursor");
+    frame.append(cursor);
+    player.addEventListener("timeupdate", () => { cursor.style.left = 100 * player.currentTime / seconds + "%"; });
+    frame.addEventListener("click", event => {
+      player.currentTime = seconds * event.offsetX / frame.clientWidth;
+      player.play();
+    });
+    figure.append(player, frame);
+    return figure;
+  };
   const article = row => {
     const outer = make("article", "utterance");
     const head = make("h3", "", row.id + " ");
     head.append(make("small", "", row.facts));
     outer.append(head);
+    if (data.sounds[row.number]) outer.append(sound(row.id, ...data.sounds[row.number]));
     row.systems.forEach((pairs, i) => {
       if (data.systems.length > 1) outer.append(make("p", "system", data.systems[i] + ": " + row.errors[i]));
       const line = make("p", "aligned");

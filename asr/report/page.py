@@ -25,12 +25,13 @@ _INVISIBLE = {n: f"\\x{n:02x}" for n in [*range(32), *range(127, 160)]}
 _INVISIBLE |= {n: f"\\u{n:04x}" for n in [0x200E, 0x200F, *range(0x202A, 0x202F), *range(0x2066, 0x206A)]}
 
 
-def report_page(systems: Sequence[Results], *, title: str = "") -> str:
+def report_page(systems: Sequence[Results], *, title: str = "", sound: int = 0) -> str:
     """The report of one system, or of several on the same set, as HTML.
 
     Args:
         systems: The first one is looked at most closely; the others are compared with it.
         title: "": the systems' names.
+        sound: How many utterances, those with the most errors, can be heard and seen; about 60 kB each.
 
     Raises:
         InputError: The systems' results are not of the same set.
@@ -47,6 +48,11 @@ def report_page(systems: Sequence[Results], *, title: str = "") -> str:
         letters = score([r.reference for r in first.rows], [r.hypothesis for r in first.rows], unit="characters")
         confused.append(("Characters", confusions(letters.alignments)))
     epochs = [row for row in first.log if row.get("kind") == "epoch" and isinstance(row.get("epoch"), int)]
+    notes = [note for s in systems for note in s.notes]
+    heard: dict[int, Any] = {}
+    if sound:
+        heard, note = _sounds(first, sound)
+        notes += [note] if note else []
     sections = {
         "scores": "How good",
         "comparison": "Which is better" if comparisons else "",
@@ -74,7 +80,7 @@ def report_page(systems: Sequence[Results], *, title: str = "") -> str:
         unit=first.unit,
         language=_language(first),
         systems=[_headline(s) for s in systems],
-        notes=[note for s in systems for note in s.notes],
+        notes=notes,
         comparisons=comparisons,
         has_duration=any(row.duration is not None for row in first.rows),
         has_confidence=sure is not None,
@@ -89,7 +95,7 @@ def report_page(systems: Sequence[Results], *, title: str = "") -> str:
         checking=Markup(charts.checking(sure)) if sure else "",
         training=[(name, Markup(chart)) for name, chart in _training_charts(first)],
         epochs=[_epoch(row) for row in epochs],
-        data=Markup(_data(systems)),
+        data=Markup(_data(systems, heard)),
     )
 
 
@@ -197,18 +203,39 @@ def _in_order(systems: Sequence[Results]) -> list[list[int]]:
 
 def _worst(systems: Sequence[Results]) -> list[dict[str, Any]]:
     first, order = systems[0], _in_order(systems)
-    chosen = sorted(range(len(first.rows)), key=lambda i: -first.scores.each[i].errors)[:_WORST]
     return [
         {
             "id": first.rows[i].id,
             "facts": _row_facts(first.rows[i]),
             "systems": [(s.name, s.scores.alignments[at[i]]) for s, at in zip(systems, order, strict=True)],
         }
-        for i in chosen
+        for i in _most_wrong(first, _WORST)
     ]
 
 
-def _data(systems: Sequence[Results]) -> str:
+def _most_wrong(system: Results, most: int) -> list[int]:
+    each = system.scores.each
+    return sorted(range(len(each)), key=lambda i: -each[i].errors)[:most]
+
+
+def _sounds(system: Results, number: int) -> tuple[dict[int, Any], str]:
+    """By the utterance's number: MP3, PNG, seconds, and the words with their times and confidence."""
+    from asr.report.sound import sounds
+
+    chosen = _most_wrong(system, number)
+    found, problem = sounds(system, [system.rows[i].id for i in chosen])
+    made = {}
+    for i in chosen:
+        row = system.rows[i]
+        if one := found.get(row.id):
+            coded = [base64.b64encode(content).decode() for content in (one.mp3, one.picture)]
+            timed = [word for word in row.words if word.start is not None and word.end is not None]
+            words = [[_printable(w.text), w.start, w.end, w.confidence] for w in timed]
+            made[i] = [*coded, round(one.seconds, 3), words]
+    return made, problem
+
+
+def _data(systems: Sequence[Results], heard: Mapping[int, Any]) -> str:
     """What the page's script draws: JSON that no text can end."""
     first, order = systems[0], _in_order(systems)
 
@@ -232,7 +259,8 @@ def _data(systems: Sequence[Results]) -> str:
         ]
         for i, row in enumerate(first.rows)
     ]
-    whole = {"systems": [_printable(s.name) for s in systems], "language": _language(first), "rows": rows}
+    names = [_printable(s.name) for s in systems]
+    whole = {"systems": names, "language": _language(first), "rows": rows, "sounds": heard}
     text = json.dumps(whole, ensure_ascii=False, separators=(",", ":"))
     return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026").replace("\u2028", "\\u2028")
 
