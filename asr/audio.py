@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import os
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -129,11 +130,18 @@ def frame_levels(samples: Samples, rate: int) -> npt.NDArray[np.float64]:
     return np.asarray(10 * np.log10(power + 1e-20))
 
 
-def find_audio(folder: str | Path) -> list[Path]:
-    """The audio files in a folder and those below it, by their suffix, sorted; hidden ones are left out."""
-    folder = Path(folder)
-    paths = (p for p in folder.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file())
-    return sorted(p for p in paths if not any(part.startswith(".") for part in p.relative_to(folder).parts))
+def find_audio(folder: str | Path, unreadable: Callable[[OSError], None] | None = None) -> list[Path]:
+    """The audio files in a folder and those below it, by their suffix, sorted; hidden ones are left out.
+
+    Args:
+        unreadable: Gets the error, with its `filename`, of each folder that cannot be read.
+    """
+    found: list[Path] = []
+    for place, folders, names in os.walk(folder, onerror=unreadable):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        paths = (Path(place) / name for name in names if not name.startswith("."))
+        found += (path for path in paths if path.suffix.lower() in SUFFIXES and path.is_file())
+    return sorted(found)
 
 
 def _mono_pieces(

@@ -4,25 +4,31 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
 from torch import Tensor
 
-from asr.config import to_dict
+from asr.config import check, to_dict
 from asr.decode.ctc_beam import BeamOptions, CtcBeamDecoder, with_options
 from asr.decode.greedy import greedy_search
+from asr.decode.hotwords import hot_phrases
 from asr.errors import InputError
+from asr.lexicon import Lexicon, read_lexicon
 from asr.model_folder import Model
 from asr.models.recognizer import Recognizer
+from asr.pronunciations import pronounce
+from asr.text import graphemes
 from asr.tokenizer import PhoneTokenizer
 from asr.transcript import Hypothesis
 
 log = logging.getLogger(__name__)
 
+HotWords = str | Path | Mapping[str, float | None] | Sequence[str]
+_OPTIONS = ("greedy", "lm", "lexicon", "hotwords", "threads")
 TOKEN_SEARCH = BeamOptions(beam_size=16, lm_weight=1.0, unk_score=0.0, unk_letter_score=0.0, lm_unit="token")
 
 
@@ -117,7 +123,7 @@ def beam_decoder(
     *,
     lm: str | Path | None = None,
     lexicon: str | Path | None = None,
-    hotwords: str | Path | None = None,
+    hotwords: HotWords | None = None,
     options: BeamOptions | None = None,
     threads: int = 0,
 ) -> CtcBeamDecoder:
@@ -127,12 +133,15 @@ def beam_decoder(
     """
     if options is not None and options.warps and model.config.features.kind != "fbank":
         raise InputError("warps are of the mel axis, which mfcc does not have", where="warps")
-    own = model.tokenizer.lexicon if isinstance(model.tokenizer, PhoneTokenizer) else None
+    phrases = _normalised(model, hotwords)
+    words: str | Path | Lexicon | None = lexicon or model.lexicon
+    if isinstance(model.tokenizer, PhoneTokenizer):
+        words = _said(model, model.tokenizer, lexicon or model.lexicon, phrases)
     return CtcBeamDecoder(
         model.tokenizer.tokens,
         lm=lm or model.lm,
-        lexicon=lexicon or model.lexicon or own,
-        hotwords=hotwords,
+        lexicon=words,
+        hotwords=phrases,
         log_prior=None if model.log_prior is None else model.log_prior.double().numpy(),
         frame_seconds=model.recognizer.frame_seconds,
         words=model.has_words,
@@ -141,13 +150,53 @@ def beam_decoder(
     )
 
 
+def _normalised(model: Model, hotwords: HotWords | None) -> dict[str, float | None] | None:
+    """Hot phrases as the model writes texts."""
+    if hotwords is None:
+        return None
+    normalizer = model.normalizer()
+    found = {normalizer(phrase): boost for phrase, boost in hot_phrases(hotwords).items()}
+    if "" in found:
+        raise InputError("a phrase has no letter", where="hotwords")
+    return found
+
+
+def _said(
+    model: Model, tokenizer: PhoneTokenizer, lexicon: str | Path | None, phrases: Iterable[str] | None
+) -> str | Path | Lexicon:
+    """The lexicon of a model of phones, with hot words that it lacks, and with words that stand there without phones.
+
+    What the model's own lexicon does not have either is guessed from it.
+    """
+    if phrases is None and lexicon in (None, model.lexicon):
+        return lexicon or tokenizer.lexicon
+    chosen = tokenizer.lexicon if lexicon is None else read_lexicon(lexicon)
+    phones = set(tokenizer.tokens)
+    given = [(word, units) for word, units in chosen.pronunciations if phones.issuperset(units)]
+    spelled = {word for word, units in chosen.pronunciations if units == tuple(graphemes(word))}
+    known = {word for word, _ in given}
+    hot = {word for phrase in phrases or () for word in phrase.split()}
+    wanted = sorted((spelled | hot) - known)
+    if not wanted:
+        return lexicon or tokenizer.lexicon
+    own = read_lexicon(model.lexicon) if model.lexicon else tokenizer.lexicon
+    found = pronounce(wanted, lexicon=own)
+    firsts = {word: said.pronunciations[0] for word, said in found.said.items() if said.source == "guess"}
+    guessed = [f"{word} ({' '.join(units)})" for word, units in firsts.items()]
+    if guessed:
+        others = f", and {len(guessed) - 5:,} others" if len(guessed) > 5 else ""
+        log.warning("how words are said is guessed: %s%s", ", ".join(guessed[:5]), others)
+    rest = [pair for pair in chosen.pronunciations if pair[0] not in found.said or pair[0] in known]
+    return Lexicon((*rest, *((word, units) for word, said in found.said.items() for units in said.pronunciations)))
+
+
 def decoding_for(
     model: Model,
     *,
     greedy: bool = False,
     lm: str | Path | None = None,
     lexicon: str | Path | None = None,
-    hotwords: str | Path | None = None,
+    hotwords: HotWords | None = None,
     threads: int = 0,
     **changes: Any,
 ) -> Decoding:
@@ -159,7 +208,7 @@ def decoding_for(
     Args:
         lm: A language model's file, instead of the folder's.
         lexicon: A lexicon's file, instead of the folder's.
-        hotwords: A file of phrases.
+        hotwords: A file of phrases; phrases with their boosts; or phrases. They are normalised as the model's texts.
         threads: Of the search; 0: as many as there are processors.
         changes: Fields of BeamOptions, instead of the folder's.
     """
@@ -167,12 +216,17 @@ def decoding_for(
     phones = model.tokenizer.kind == "phones"
     if greedy or not (asked or phones or model.lm or model.lexicon or model.decoding):
         return greedy_decoding(model, threads=threads)
+    known = {field.name for field in fields(BeamOptions)}
+    for name in changes:
+        check(name in known, f"there is no option {name!r}: there are {', '.join([*_OPTIONS, *sorted(known)])}")
     options = with_options(model.decoding or BeamOptions(), changes)
     decoder = beam_decoder(model, lm=lm, lexicon=lexicon, hotwords=hotwords, options=options, threads=threads)
     if options.prior_weight and model.log_prior is None:
         log.warning("%s: the model has no prior of its tokens: prior_weight means nothing", model.name)
     files = {"lm": lm or model.lm, "lexicon": lexicon or model.lexicon, "hotwords": hotwords}
-    named = {name: Path(path).name for name, path in files.items() if path}
+    if hotwords is not None and not isinstance(hotwords, str | Path):
+        files["hotwords"] = f"{len(hot_phrases(hotwords))} phrases"
+    named = {name: Path(path).name for name, path in files.items() if isinstance(path, str | Path)}
     if phones:
         named.setdefault("lexicon", "pronunciations.txt")
     facts = {name: None if value == math.inf else value for name, value in to_dict(options).items()}  # JSON has no inf

@@ -154,16 +154,22 @@ def save_model(folder: str | Path, model: Model, card: str, *, precision: Precis
         (staging / "config.yaml").write_text(_config_text(model), encoding="utf-8")
         (staging / "README.md").write_text(card, encoding="utf-8")
         (staging / "model.safetensors").write_bytes(save(_rounded(_state(model), precision)))
-        copied: set[Path] = set()
         for kind, head in model.heads.items():
             head.tokenizer.save(staging / head_file(model.config, kind, "tokens.txt"))
             if head.token_lm is not None:
                 save_ngram(head.token_lm, staging / head_file(model.config, kind, "token-lm.safetensors"))
-            for source, stem in ((head.lm, "lm"), (head.lexicon, "lexicon")):
-                if source is not None and source not in copied:  # heads may share a language model
-                    name = stem + source.suffix
-                    shutil.copyfile(source, staging / head_file(model.config, kind, name))
-                    copied.add(source)
+        for name, source in _language_files(model).items():
+            shutil.copyfile(source, staging / name)
+
+
+def _language_files(model: Model) -> dict[str, Path]:
+    """Language models and lexica by their names in the folder; heads may share them."""
+    found: dict[str, Path] = {}
+    for kind, head in model.heads.items():
+        for source, stem in ((head.lm, "lm"), (head.lexicon, "lexicon")):
+            if source is not None and source not in found.values():
+                found[head_file(model.config, kind, stem + source.suffix)] = source
+    return found
 
 
 def _rounded(state: dict[str, torch.Tensor], precision: Precision) -> dict[str, torch.Tensor]:
@@ -224,6 +230,8 @@ def _config_text(model: Model) -> str:
         config["decoding"] = main
     if tuned:
         config["decoding_of"] = tuned
+    if files := sorted(_language_files(model)):
+        config["files"] = files  # without them it would hear other words
     return yaml.safe_dump(config, allow_unicode=True, sort_keys=False)
 
 
@@ -237,7 +245,11 @@ def load_model(model: str | Path, *, head: str | None = None) -> Model:
         InputError: There is no such model, a file is missing or damaged, or parts do not fit each other.
     """
     folder = find_model(model)
-    config, decoding = _read_config(folder / "config.yaml")
+    config, decoding, files = _read_config(folder / "config.yaml")
+    for name in files:
+        if not (folder / name).is_file():
+            remedy = "copy the whole folder; or take it out of `files` in config.yaml, to do without"
+            raise InputError(f"has no {name}", where=folder, remedy=remedy)
     heads: dict[str, Head] = {}
     for kind in config.kinds:
         tokens, lexicon = (folder / head_file(config, kind, name) for name in ("tokens.txt", "lexicon.txt"))
@@ -280,8 +292,8 @@ def _read_token_lm(path: Path, tokenizer: Tokenizer) -> NgramModel:
     return model
 
 
-def _read_config(path: Path) -> tuple[ModelConfig, dict[str, BeamOptions]]:
-    """The configuration, and what was tuned of the heads."""
+def _read_config(path: Path) -> tuple[ModelConfig, dict[str, BeamOptions], list[str]]:
+    """The configuration, what was tuned of the heads, and the language models and lexica there are."""
     text = read_text(path, limit=1 << 20)
     if "${" in text:
         raise InputError("holds an interpolation (${...}), which a model's configuration may not", where=path)
@@ -297,6 +309,9 @@ def _read_config(path: Path) -> tuple[ModelConfig, dict[str, BeamOptions]]:
             f"has format {version}, this version reads 1 to {FORMAT}", where=path, remedy="update kikitori"
         )
     main, tuned = values.pop("decoding", None), values.pop("decoding_of", None) or {}
+    files = values.pop("files", None) or []
+    if not isinstance(files, list) or not all(isinstance(name, str) and Path(name).name == name for name in files):
+        raise InputError("files is no list of names", where=path)
     config = from_dict(ModelConfig, values, where=path)
     if not isinstance(tuned, dict) or tuned.keys() - set(config.kinds):
         raise InputError("decoding_of is no mapping from the model's heads to options", where=path)
@@ -304,7 +319,8 @@ def _read_config(path: Path) -> tuple[ModelConfig, dict[str, BeamOptions]]:
     if not all(options is None or isinstance(options, dict) for options in tuned.values()):
         raise InputError("decoding is no mapping of options", where=path)
     where = f"{path}: decoding"
-    return config, {kind: from_dict(BeamOptions, o, where=where) for kind, o in tuned.items() if o is not None}
+    options = {kind: from_dict(BeamOptions, o, where=where) for kind, o in tuned.items() if o is not None}
+    return config, options, files
 
 
 def _read_weights(path: Path, config: ModelConfig, recognizer: Recognizer) -> dict[str, torch.Tensor]:

@@ -24,10 +24,13 @@ def model_name(folder: Path) -> str:
 def find_model(model: str | Path) -> Path:
     """The folder of a model: itself, the one inside a run's folder, or that of one that comes with the package."""
     folder = Path(model)
-    if (folder / "model" / "config.yaml").is_file():  # the run's folder
-        return folder / "model"
-    if (folder / "config.yaml").is_file():
-        return folder
+    try:
+        if (folder / "model" / "config.yaml").is_file():  # the run's folder
+            return folder / "model"
+        if (folder / "config.yaml").is_file():
+            return folder
+    except OSError as e:
+        raise InputError(f"cannot be read ({e.strerror or e})", where=model) from e
     names = pretrained_names()
     if str(model) in names:
         return PRETRAINED / str(model)

@@ -74,7 +74,7 @@ def pronounce(
     words: Iterable[str],
     *,
     language: str = "",
-    lexicon: str | Path | None = None,
+    lexicon: str | Path | Lexicon | None = None,
     stress: bool = False,
     guess: bool = True,
     progress: Progress | None = None,
@@ -88,7 +88,7 @@ def pronounce(
             `language` and `lexicon` have been found good.
         language: One of eSpeak NG's codes, such as "fr"; "en" and "en-us" are looked up in CMUdict. "": `lexicon`
             alone counts, and is what the guess learns from.
-        lexicon: A lexicon file of the user's, asked first.
+        lexicon: A lexicon of the user's or a file of one, asked first.
         stress: Keep marks of stress: CMUdict's digits, eSpeak NG's ˈ and ˌ.
         guess: Guess what no source has.
         progress: Called with the words done and the words in all.
@@ -147,12 +147,13 @@ def _normal(word: str) -> str:
 class _Listed:
     """The user's words, found as they are written or else in lower case. Callable: a normal word -> what is said."""
 
-    def __init__(self, path: str | Path | None) -> None:
-        self.path = path
+    def __init__(self, lexicon: str | Path | Lexicon | None) -> None:
+        self.path = "lexicon" if isinstance(lexicon, Lexicon) else lexicon
         self.pairs: list[tuple[str, Units]] = []  # of words in lower case, as read
         self._exact: dict[str, list[Units]] = {}
         self._lower: dict[str, list[Units]] = {}
-        for word, units in read_lexicon(path).pronunciations if path is not None else ():
+        read = read_lexicon(lexicon) if isinstance(lexicon, str | Path) else lexicon
+        for word, units in read.pronunciations if read is not None else ():
             word = _normal(word)
             self.pairs.append((word.lower(), units))
             for table, key in ((self._exact, word), (self._lower, word.lower())):

@@ -60,7 +60,8 @@ class Transcriber:
         precision: Literal["fp32", "bf16"] = "fp32",
         **decoding: Any,
     ) -> None:
-        check(precision in ("fp32", "bf16"), f"no precision {precision!r}: there are fp32 and bf16")
+        check(precision in ("fp32", "bf16"), f"precision: there is no {precision!r}, there are fp32 and bf16")
+        check(threads >= 0, f"threads {threads} is below 0")
         self.model, self.vad, self.precision = model, vad, precision
         self.device = _device(device)
         model.recognizer.to(self.device)

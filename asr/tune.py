@@ -232,8 +232,10 @@ def _keep(folder: Path, model: Model, decoder: CtcBeamDecoder | None, lexicon: s
         if decoder is not None and decoder.lm is not None:
             stack.callback(own("lm.lmz").unlink, missing_ok=True)
             save_ngram(decoder.lm, stack.enter_context(atomic_path(own("lm.safetensors"))))
+            model.lm = own("lm.safetensors")
         if lexicon is not None:
             shutil.copyfile(lexicon, stack.enter_context(atomic_path(own("lexicon.txt"))))
+            model.lexicon = own("lexicon.txt")
         update_model(folder, model)
 
 

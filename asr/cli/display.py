@@ -139,10 +139,12 @@ class TranscriptionProgress:
         self.began = self.said = time.monotonic()
         self.done, self.before, self.seconds = 0, 0.0, 0.0  # files; seconds of those, and of all
         self.shown = False
+        self.first: tuple[float, float] | None = None  # when something was first heard, and its seconds
 
     def heard(self, number: int, until: float) -> None:
         """Of an input: what is said until a second."""
         self.seconds = self.before + until
+        self.first = self.first or (time.monotonic(), self._share())
         self._show()
 
     def ended(self, number: int, duration: float) -> None:
@@ -162,7 +164,8 @@ class TranscriptionProgress:
         """Files, length, speed."""
         took = time.monotonic() - self.began
         files = "1 file" if self.done == 1 else f"{self.done:,} files"
-        speed = f", {self.seconds / took:.0f} times as fast as it was said" if self.seconds > 1 else ""
+        times = self.seconds / took
+        speed = f", {times:.{0 if times >= 10 else 1}f} times as fast as it was said" if self.seconds > 1 else ""
         return f"{files}, {duration_words(self.seconds)} of audio in {duration_words(took)}{speed}"
 
     def _show(self) -> None:
@@ -173,7 +176,11 @@ class TranscriptionProgress:
         line = f"{self.done} of {self.files} files, " if self.files > 1 else ""
         line += f"{duration_words(self.seconds)} heard"
         if (share := self._share()) > 0:
-            line += f", {100 * share:.0f} %, {duration_words((now - self.began) * (1 - share) / share)} left"
+            line += f", {100 * share:.0f} %"
+            # What comes before the first text, such as compiling, tells nothing of the speed.
+            if self.first and share > self.first[1]:
+                left = (now - self.first[0]) * (1 - share) / (share - self.first[1])
+                line += f", {duration_words(left)} left"
         if self.live:
             print(f"\r{line}\033[K", end="", file=sys.stderr, flush=True)
             self.shown = True

@@ -37,6 +37,7 @@ class Delivery:
         self.paths = [path for path, _ in inputs]
         self.alone = alone  # a single input, whose text needs no name
         self.keep = keep  # the files that are there
+        self.stems = Counter(Path(path).stem for path in self.paths)
         self.progress = TranscriptionProgress(self.paths)
         self.segments: list[Segment] = []
         self.number = self.done = self.failed = 0
@@ -76,6 +77,8 @@ class Delivery:
         self.progress.clear()
         if self.segments:
             self._write_part(self.segments[-1].end)
+        elif self.number < len(self.paths):
+            print(f"asr: nothing was recognised of {on_one_line(self.paths[self.number])} yet", file=sys.stderr)
 
     def _write(self, duration: float) -> None:
         path = self.paths[self.number]
@@ -119,7 +122,10 @@ class Delivery:
     def _text(self, format: str, duration: float, partial: bool = False) -> str:
         from asr.formats import FORMATS
 
-        transcript = self.transcriber.transcript(self.paths[self.number], self.segments, duration)
+        path = self.paths[self.number]
+        if format == "ctm" and not self.outputs and self.stems[Path(path).stem] > 1:
+            path = Path(path).as_posix().replace("/", "_") + ".ctm"  # a recording's name is what comes before
+        transcript = self.transcriber.transcript(path, self.segments, duration)
         return FORMATS[format](replace(transcript, partial=partial), self.word_times)
 
     def _print_whole(self, duration: float, partial: bool = False) -> None:
@@ -176,9 +182,9 @@ def outputs_of(inputs: list[tuple[str, Path]], folder: Path) -> dict[str, Path]:
         twice = next(path for path, times in Counter(result.values()).items() if times > 1)
         both = " and ".join(path for path in result if result[path] == twice)
         raise InputError(
-            f"{both} would both be written as {twice.name}",
+            f"{both} would have output of the same name, {twice.name}",
             where="AUDIO",
-            remedy="transcribe them into folders of their own",
+            remedy="transcribe one of them into another --output-dir, or rename it",
         )
     return result
 

@@ -124,6 +124,8 @@ def transcribe(
         raise InputError("means nothing without --output-dir", where="--skip-existing, --overwrite")
     if skip_existing and overwrite:
         raise InputError("contradict each other", where="--skip-existing, --overwrite")
+    if output_dir is None and sys.stdout is None:
+        raise InputError("is closed: there is nowhere to write to", where="standard output", remedy="name --output-dir")
     find_model(model)  # what is not there is told before anything is made, or torch imported
     for file in (lm, lexicon, hotwords):
         if file is not None and not Path(file).exists():
@@ -133,7 +135,9 @@ def transcribe(
         remedy = "name a folder for the files"
         raise InputError(f"{formats[0]} of several inputs needs --output-dir", where="--format", remedy=remedy)
     if nbest is not None and nbest > 1 and "json" not in formats:
-        log.warning("--nbest: other readings are in json alone")
+        log.warning("--nbest: other readings are in json alone; segments are whole pieces, not cut at pauses")
+    if word_times and formats == ["txt"]:
+        log.warning("--word-times: txt has no times; --format json, vtt, tsv and srt have")
     outputs = outputs_of(inputs, output_dir) if output_dir else {}
     if output_dir:
         check_folder(output_dir)
@@ -144,7 +148,8 @@ def transcribe(
             for path, base in inputs
             if not all(is_there(with_suffix(outputs[path], each)) for each in formats)
         ]
-        say(f"asr: {len(inputs) - len(waiting)} inputs have their output already")
+        there = len(inputs) - len(waiting)
+        say(f"asr: {there} {'input has its' if there == 1 else 'inputs have their'} output already")
         if inputs and not waiting and not problems:
             return
         already = len(inputs) - len(waiting)
@@ -183,9 +188,16 @@ def transcribe(
     if threads is not None:
         import torch
 
+        if threads > (cores := os.cpu_count() or threads):
+            log.warning("--threads %d: there are %d cores; more threads would only wait for each other", threads, cores)
+            threads = cores
         torch.set_num_threads(threads)
     machine = given(threads=threads, device=device, precision=precision)
     transcriber = Transcriber.load(model, head=head, vad=vad, **machine, **decoding)
+    if transcriber.decoding.units:
+        others = [kind for kind in transcriber.model.others if kind != "phones"]
+        instead = f"; --head {others[0]} gives {others[0]}" if others else ""
+        log.warning("%s is of phones, and with --greedy no lexicon makes words of them%s", model, instead)
     if language is not None:
         _check_language(language, transcriber.model.config.text.language, model)
     delivery = Delivery(
@@ -213,21 +225,30 @@ def transcribe(
 
 @contextmanager
 def _stopping(transcriber: Transcriber) -> Iterator[None]:
-    """The first Ctrl-C ends the audio; what was read is still recognised, unless there is a second."""
+    """The first Ctrl-C ends the audio; what was read is still recognised, unless there is a second.
+
+    So does SIGTERM (timeout, docker stop), and SIGHUP, a connection that was lost.
+    """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
+    numbers = [signal.SIGINT, signal.SIGTERM, *([signal.SIGHUP] if hasattr(signal, "SIGHUP") else [])]
+    before = {number: signal.getsignal(number) for number in numbers}
+    taken = [number for number in numbers if before[number] is not signal.SIG_IGN]  # of nohup
 
     def stop(*_: object) -> None:
-        signal.signal(signal.SIGINT, before)
+        for number in taken:
+            signal.signal(number, signal.default_int_handler)
         say("asr: stopping: what was read is still recognised; Ctrl-C again: only what was recognised is kept")
         transcriber.stop()
 
-    before = signal.signal(signal.SIGINT, stop)
+    for number in taken:
+        signal.signal(number, stop)
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, before)
+        for number in taken:
+            signal.signal(number, before[number])
 
 
 def _check_language(asked: str, known: str, model: str) -> None:
@@ -253,10 +274,12 @@ def _inputs(audio: list[str]) -> tuple[list[tuple[str, Path]], list[str]]:
             if not word:
                 problems.append("'': is no name of a file")
             elif word != "-" and path.is_dir():
-                files = find_audio(path)
+                closed: list[OSError] = []
+                files = find_audio(path, closed.append)
                 for file in files:
                     found.setdefault(file.parent.resolve() / file.name, (str(file), path))
-                if not files:
+                problems += [f"{e.filename}: cannot be read ({e.strerror})" for e in closed]
+                if not files and not closed:
                     problems.append(f"{word}: holds no audio file")
             else:
                 path.resolve()  # raises where links lead to themselves

@@ -105,7 +105,7 @@ def test_names_that_meet(model: Path, tmp_path: Path) -> None:
         record(tmp_path / name)
     done = run(model, tmp_path / "1" / "a.wav", tmp_path / "2" / "a.wav", "--output-dir", tmp_path / "out")
     assert done.exit_code == 2
-    assert f"{tmp_path}/1/a.wav and {tmp_path}/2/a.wav would both be written as a.wav" in done.stderr
+    assert f"{tmp_path}/1/a.wav and {tmp_path}/2/a.wav would have output of the same name, a.wav" in done.stderr
     assert run(model, tmp_path / "1", tmp_path / "1" / "a.wav").stdout == "tack\n"
 
 
@@ -169,6 +169,56 @@ def test_several_inputs_on_standard_output(model: Path, tmp_path: Path) -> None:
     assert [row.get("partial") for row in rows] == [None, None, True]
 
 
+def test_ctm_of_inputs_whose_names_meet(model: Path, tmp_path: Path) -> None:
+    for name in ("1/a.wav", "2/a.wav", "2/b.wav"):
+        record(tmp_path / name)
+    done = run(model, tmp_path, "--format", "ctm")
+    assert done.exit_code == 0, done.output
+    names = [line.split()[0] for line in done.stdout.splitlines()]
+    long = [str(tmp_path / name).replace("/", "_") for name in ("1/a.wav", "2/a.wav")]
+    assert names == [*long, "b"]
+
+
+def test_a_folder_that_cannot_be_read(model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    record(tmp_path / "in/a/b.wav")
+    (tmp_path / "in/closed").mkdir()
+    scandir = os.scandir
+
+    def closed(path: Any) -> Any:
+        if Path(path).name == "closed":
+            raise PermissionError(13, "Permission denied", str(path))
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", closed)
+    done = run(model, tmp_path / "in")
+    assert done.exit_code == 1
+    assert f"{tmp_path}/in/closed: cannot be read (Permission denied)" in done.stderr
+    assert done.stdout.endswith("tack\n")
+    done = run(model, tmp_path / "in/closed")
+    assert done.exit_code == 2
+    assert "holds no audio" not in done.stderr
+
+
+def test_more_threads_than_cores(model: Path, tmp_path: Path) -> None:
+    import torch
+
+    before = torch.get_num_threads()
+    try:
+        done = run(model, record(tmp_path / "a.wav"), "--threads", 100_000)
+        assert done.stdout == "tack\n"
+        assert torch.get_num_threads() == os.cpu_count()
+    finally:
+        torch.set_num_threads(before)
+
+
+def test_standard_output_that_is_closed(model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    command = [sys.executable, "-m", "asr", "transcribe", "--model", str(model), str(record(tmp_path / "a.wav"))]
+    shell = " ".join(f"'{word}'" for word in command)
+    done = subprocess.run(["sh", "-c", f"{shell} >&-"], capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert "standard output: is closed" in done.stderr
+
+
 def test_a_link_in_a_folder_is_an_input(model: Path, tmp_path: Path) -> None:
     record(tmp_path / "in" / "a.wav")
     (tmp_path / "in" / "b.wav").symlink_to("a.wav")
@@ -228,7 +278,8 @@ def test_what_was_heard_before_damage_is_kept(model: Path, tmp_path: Path, forma
 
 
 @pytest.mark.skipif(os.name != "posix", reason="signals as POSIX has them")
-def test_ctrl_c_keeps_what_was_read(model: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_stopped_it_keeps_what_was_read(model: Path, tmp_path: Path, number: signal.Signals) -> None:
     """A microphone that is not closed."""
     data = long_flac(tmp_path / "a.wav", 40).read_bytes()
     command = [sys.executable, "-m", "asr", "transcribe", "-", "--no-vad", "--model", str(model), "--format", "json"]
@@ -238,13 +289,25 @@ def test_ctrl_c_keeps_what_was_read(model: Path, tmp_path: Path) -> None:
         process.stdin.write(data[:40] + b"\xff\xff\xff\xff" + data[44:])
         process.stdin.flush()
         time.sleep(8)
-        process.send_signal(signal.SIGINT)
+        process.send_signal(number)
         assert process.stdout is not None
         found = json.loads(process.stdout.read())
         assert process.wait(60) == 130
         assert found["text"].split() == ["tack"] * 40
         assert found["duration"] == pytest.approx(120, abs=1)
         assert b"what was read is still recognised" in process.stderr.read()
+
+
+def test_interrupted_before_anything_was_heard(model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def cut(*_: Any, **__: Any) -> Iterator[tuple[int, Segment | Ended]]:
+        raise KeyboardInterrupt
+        yield
+
+    monkeypatch.setattr(Transcriber, "listen", cut)
+    done = run(model, record(tmp_path / "a.wav"), "--output-dir", tmp_path / "out")
+    assert done.exit_code == 130
+    assert f"nothing was recognised of {tmp_path / 'a.wav'} yet" in done.stderr
+    assert not list((tmp_path / "out").iterdir())
 
 
 def test_interrupted_at_once_what_was_heard_by_then_is_kept(

@@ -14,8 +14,11 @@ from asr.config import to_dict
 from asr.decode.ctc_beam import BeamOptions
 from asr.decoding import decoding_for
 from asr.errors import InputError
+from asr.lexicon import read_lexicon
 from asr.lm.ngram import read_ngram, save_ngram
 from asr.model_folder import Model, load_model, save_model
+from asr.models.recognizer import ModelConfig, build_recognizer
+from asr.tokenizer import PhoneTokenizer, TokenizerConfig
 
 DEFAULTS = to_dict(BeamOptions())
 
@@ -115,7 +118,7 @@ def test_no_limit_can_be_written_down(folder: Path) -> None:
 
 def test_options_that_are_none(folder: Path) -> None:
     model = load_model(folder)
-    with pytest.raises(InputError, match=r"no option 'beam': there are beam_size, .*word_score"):
+    with pytest.raises(InputError, match=r"no option 'beam': there are greedy, lm, .*beam_size, .*word_score"):
         decoding_for(model, beam=3)
     with pytest.raises(InputError, match="beam_size -1 is "):
         decoding_for(model, beam_size=-1)
@@ -150,6 +153,40 @@ def test_hot_words_alone(folder: Path, tmp_path: Path) -> None:
     (tmp_path / "hot.txt").write_text("cot\n")
     assert texts(model, hotwords=tmp_path / "hot.txt") == ["cot"]
     assert texts(model, hotwords=tmp_path / "hot.txt", hotword_boost=0.1) == ["cat"]
+
+
+@pytest.mark.parametrize("hotwords", [["Cot!"], {"COT": None}, {"cot": 5.0}])
+def test_hot_words_are_written_as_the_model_writes(folder: Path, hotwords: Any) -> None:
+    assert texts(load_model(folder), hotwords=hotwords) == ["cot"]
+    with pytest.raises(InputError, match="a phrase has no letter"):
+        decoding_for(load_model(folder), hotwords=["..."])
+
+
+def phones(lexicon: str, folder: Path) -> Model:
+    """A model of phones, upper-case letters; its own lexicon teaches that c is K."""
+    (folder / "lexicon.txt").write_text(lexicon)
+    tokens = ["<blank>", *"KATOS"]
+    tokenizer = PhoneTokenizer(tokens, read_lexicon(folder / "lexicon.txt"))
+    recognizer = build_recognizer(ModelConfig(tokenizer=TokenizerConfig(kind="phones")), {"phones": len(tokens)})
+    return Model(recognizer, tokenizer, ModelConfig(tokenizer=TokenizerConfig(kind="phones")))
+
+
+def test_hot_words_that_a_lexicon_of_phones_lacks_are_guessed(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    said = ["cat", "coat", "act", "toc", "so", "as", "sac", "cost", "coast", "tact"]
+    model = phones("".join(f"{w}\t{' '.join(w.upper().replace('C', 'K'))}\n" for w in said), tmp_path)
+
+    def heard(*path: str | None, **options: Any) -> str:
+        return decoding_for(model, **options)(*sure(model, list(path)))[0][0].text
+
+    assert heard("K", "O", "T") != "cot"
+    with caplog.at_level(logging.WARNING, "asr"):
+        assert heard("K", "O", "T", hotwords=["Cot"]) == "cot"
+    assert "how words are said is guessed: cot (K O T)" in caplog.messages
+    (tmp_path / "own.txt").write_text("cat\ncot\nsac\tS A S\n")
+    assert heard("K", "O", "T", lexicon=tmp_path / "own.txt") == "cot"
+    assert heard("K", "A", "T", lexicon=tmp_path / "own.txt") == "cat"
+    assert heard("S", "A", "S", lexicon=tmp_path / "own.txt") == "sac"
+    assert heard("A", "K", "T", lexicon=tmp_path / "own.txt") != "act"
 
 
 def test_the_vocabulary_is_one_the_model_can_say(folder: Path, tmp_path: Path) -> None:

@@ -220,6 +220,12 @@ def test_options_prior_keys_lm_and_lexicon_come_back(folder: Path, tmp_path: Pat
     for name in ("lm.safetensors", "lexicon.txt"):
         assert files(tmp_path / "copy")[name] == files(folder)[name]
     assert (loaded.lm, loaded.lexicon) == (tmp_path / "copy" / "lm.safetensors", tmp_path / "copy" / "lexicon.txt")
+    for name in ("lm.safetensors", "lexicon.txt"):
+        content = (tmp_path / "copy" / name).read_bytes()
+        (tmp_path / "copy" / name).unlink()
+        with pytest.raises(InputError, match=f"has no {name}; copy the whole folder"):
+            load_model(tmp_path / "copy")
+        (tmp_path / "copy" / name).write_bytes(content)
     save_model(tmp_path / "copy", loaded, "# again\n")  # at its own place
     assert load_model(tmp_path / "copy").lm == loaded.lm
     for name, value in load_model(folder).recognizer.state_dict().items():
