@@ -17,6 +17,7 @@ from typer.core import TyperGroup
 
 from asr.cli import (
     check,
+    diagnose,
     evaluate,
     lexicon,
     lm,
@@ -82,6 +83,7 @@ app.command("check")(check.check)
 app.command("train")(train.train)
 app.command("evaluate")(evaluate.evaluate)
 app.command("tune")(tune.tune)
+app.add_typer(diagnose.app, name="diagnose")
 app.command("pack")(pack.pack)
 app.command("score")(score.score)
 app.command("report")(report.report)

@@ -1,0 +1,56 @@
+"""asr diagnose"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(help="What would help: more speech?", no_args_is_help=True)
+
+
+@app.callback()
+def _verbs() -> None:
+    """What would help: more speech?"""
+
+
+@app.command("learning-curve")
+def learning_curve(
+    words: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[CONFIG] [KEY=VALUE ...]", help="Settings, as for `asr train`."),
+    ] = None,
+    data: Annotated[Path, typer.Option("--data", help="A folder made by `asr prepare`.")] = ...,  # type: ignore[assignment]
+    out: Annotated[Path, typer.Option("--out", help="A folder: a run for each part, and the curve.")] = ...,  # type: ignore[assignment]
+    fractions: Annotated[
+        str | None, typer.Option(metavar="X,X,...", help="Of the training speech. Default: 0.125,0.25,0.5,1.")
+    ] = None,
+    split: Annotated[str, typer.Option(help="That errors are counted on.")] = "test",
+) -> None:
+    """Train on parts of the speech, and tell what twice as much would likely give.
+
+    It takes about two and a half times as long as a training. After an interruption the same command goes on.
+    """
+    from asr.cli.common import given, numbers_of, ready_torch, say
+
+    ready_torch()
+    from asr.config import read_config
+    from asr.learning_curve import learning_curve as run
+    from asr.train import TrainConfig
+
+    settings = list(words or [])
+    config = Path(settings.pop(0)) if settings and "=" not in settings[0] else None
+    wanted = read_config(TrainConfig, config, settings, ignore=["run"])
+    curve = run(
+        *(wanted, data, out),
+        split=split,
+        say=lambda line: say(f"asr: {line}"),
+        **given(fractions=numbers_of(fractions)),
+    )
+    print("hours\terror, %\t95 %")
+    for point in curve.points:
+        low, high = (100 * edge for edge in point.interval)
+        print(f"{point.hours:.3f}\t{100 * point.rate:.2f}\t{low:.2f} to {high:.2f}")
+    print(curve)
+    say(f"asr: wrote {out}/learning-curve.json and learning-curve.svg")
