@@ -1,6 +1,10 @@
 from __future__ import annotations
 
 import json
+import random
+import re
+import shutil
+import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -128,6 +132,28 @@ def test_what_cannot_be_scored() -> None:
         score(["a", "b"], ["a"])
     with pytest.raises(InputError, match="nothing to score"):
         score([], [])
+
+
+@pytest.mark.skipif(shutil.which("sctk") is None, reason="NIST's sctk is not installed")
+@pytest.mark.parametrize("seed", range(3))
+def test_as_many_errors_as_sclite_counts(tmp_path: Path, seed: int) -> None:
+    rng = random.Random(seed)
+    said = [[f"w{rng.randrange(200)}" for _ in range(rng.randint(1, 20))] for _ in range(100)]
+    heard = [
+        [w for word in row for w in rng.choices([[word], [], ["x"], ["y", word]], [8, 1, 1, 1])[0]] for row in said
+    ]
+    for name, rows in (("ref", said), ("hyp", heard)):
+        lines = [f"{' '.join(row)} (s_{i:03d})\n" for i, row in enumerate(rows)]
+        (tmp_path / name).write_text("".join(lines))
+    command = ["sctk", "sclite", "-i", "spu_id", "-r", "ref", "trn", "-h", "hyp", "trn", "-o", "rsum", "stdout"]
+    out = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True).stdout
+    (found,) = re.findall(r"\| *Sum *\|([\d |]+)\|", out)
+    utterances, words, _, *kinds, errors, wrong = map(int, re.findall(r"\d+", found))
+    result = score([" ".join(row) for row in said], [" ".join(row) for row in heard])
+    assert (result.utterances, result.words.length, result.words.errors) == (utterances, words, errors)
+    assert result.wrong_utterances == wrong
+    # Substitutions are dearer to sclite than to Levenshtein: ties are counted otherwise, but their balance is the same.
+    assert result.words.insertions - result.words.deletions == kinds[2] - kinds[1]
 
 
 CLUSTERS = st.lists(st.sampled_from(["a", "b", " ", "ɔ\u0301", "ɔ", "が", "स्ते"]), max_size=10)
