@@ -281,6 +281,8 @@ def _inputs(audio: list[str]) -> tuple[list[tuple[str, Path]], list[str]]:
                 problems += [f"{e.filename}: cannot be read ({e.strerror})" for e in closed]
                 if not files and not closed:
                     problems.append(f"{word}: holds no audio file")
+            elif word != "-" and not path.exists():
+                problems.append(f"{word}: no such file; check the path")
             else:
                 path.resolve()  # raises where links lead to themselves
                 found.setdefault(path if word == "-" else path.parent.resolve() / path.name, (word, path.parent))

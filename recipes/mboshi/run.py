@@ -4,7 +4,8 @@
     python recipes/mboshi/run.py [CONFIG] [--data FOLDER] [--out FOLDER] [--seed N] [--hours H]
 
 A step whose result is there is left out, and training goes on where it was. The language model is of the letters of the
-training texts; its weight is found on dev. --hours trains on a part of the corpus: what would less speech have given?
+training texts; its weight is found on dev, as is whether to try several warps of the mel axis. --hours trains on a part
+of the corpus: what would less speech have given?
 """
 
 from functools import partial
@@ -14,7 +15,7 @@ from asr.recipe import TextModel, argument_parser, read_arguments, run, told_pla
 from data_prep import mboshi
 
 HERE = Path(__file__).resolve().parent
-LETTERS = TextModel(tokens=True, order=6, unit="characters")
+LETTERS = TextModel(tokens=True, order=8, unit="characters", warps=(0.88, 0.94, 1.0, 1.06, 1.12))
 
 
 def main() -> None:
