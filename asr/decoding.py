@@ -8,8 +8,9 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
+import torch
 from torch import Tensor
 
 from asr.config import check, to_dict
@@ -41,17 +42,25 @@ class Heard:
     lens: Tensor  # (B,)
 
 
+class Search(Protocol):
+    """(log_probs (B, T, V), lens (B,), names) -> the hypotheses of each utterance, best first.
+
+    Confidences that take long are only looked for where they are wanted.
+    """
+
+    def __call__(
+        self, log_probs: Tensor, lens: Tensor, names: Sequence[str] | None = None, *, confidences: bool = True
+    ) -> list[list[Hypothesis]]: ...
+
+
 @dataclass(frozen=True)
 class Decoding:
-    """Callable: (log_probs (B, T, V), lens (B,), names) -> the hypotheses of each utterance, best first."""
+    """How log-probabilities become text."""
 
-    search: Callable[[Tensor, Tensor, Sequence[str] | None], list[list[Hypothesis]]]
+    search: Search
     facts: dict[str, Any]  # what a result was decoded with
     units: bool = False  # whether it gives the tokens themselves, phones, and not words
     warps: tuple[float, ...] = ()  # of the mel axis, that are tried
-
-    def __call__(self, log_probs: Tensor, lens: Tensor, names: Sequence[str] | None = None) -> list[list[Hypothesis]]:
-        return self.search(log_probs, lens, names)
 
     def hear(
         self,
@@ -61,11 +70,13 @@ class Decoding:
         names: Sequence[str] | None = None,
         speakers: Sequence[str] | None = None,
         *,
+        confidences: bool = True,
         timed: Callable[[str], AbstractContextManager[None]] = lambda stage: nullcontext(),
     ) -> Heard:
         """Samples (B, N), lengths (B,) -> hypotheses; of several warps those of the best score, for each utterance.
 
         Args:
+            confidences: Whether those of words are wanted, which take long.
             timed: Makes what each stage runs within: features, network, decoding.
         """
         with timed("features"):
@@ -75,14 +86,20 @@ class Decoding:
             with timed("network"):
                 return recognizer.log_probs(features, feature_lens, warp=warp)
 
-        def search(log_probs: Tensor) -> list[list[Hypothesis]]:
+        def search(log_probs: Tensor, sure: bool) -> list[list[Hypothesis]]:
             with timed("decoding"):
-                return self(log_probs, lens, names)
+                return self.search(log_probs, lens, names, confidences=sure)
 
         log_probs, lens = network(1.0)
-        ways = [search(log_probs if warp == 1 else network(warp)[0]) for warp in self.warps or (1.0,)]
-        best = [max(several, key=lambda nbest: nbest[0].score) for several in zip(*ways, strict=True)]
-        return Heard(best, log_probs, lens)
+        if len(self.warps) < 2:
+            (warp,) = self.warps or (1.0,)
+            return Heard(search(log_probs if warp == 1 else network(warp)[0], confidences), log_probs, lens)
+        warped = [log_probs if warp == 1 else network(warp)[0] for warp in self.warps]
+        ways = [search(each, False) for each in warped]
+        best = [max(range(len(several)), key=lambda n: several[n][0].score) for several in zip(*ways, strict=True)]
+        if confidences:
+            return Heard(search(torch.stack([warped[n][i] for i, n in enumerate(best)]), True), log_probs, lens)
+        return Heard([ways[n][i] for i, n in enumerate(best)], log_probs, lens)
 
     @property
     def several(self) -> bool:
@@ -104,7 +121,9 @@ def greedy_decoding(model: Model, *, threads: int = 0) -> Decoding:
         )
         return Decoding(decoder.decode, {"search": "greedy with token model"}, units=units)
 
-    def search(log_probs: Tensor, lens: Tensor, names: Sequence[str] | None) -> list[list[Hypothesis]]:
+    def search(
+        log_probs: Tensor, lens: Tensor, names: Sequence[str] | None = None, *, confidences: bool = True
+    ) -> list[list[Hypothesis]]:
         found = greedy_search(
             log_probs,
             lens,

@@ -47,6 +47,8 @@ class Transcriber:
         threads: Of the beam search; 0: as many as there are processors.
         device: cpu or gpu, which the network runs on.
         precision: Of the network's products: bf16 is faster on CPUs that have it, and on GPUs.
+        confidences: Whether words' are wanted; beam search takes about three times as long for them, and without them
+            those of long pieces are nearly all 1.
         decoding: As decoding_for takes it: greedy, lm, lexicon, hotwords, beam_size, nbest, ...
     """
 
@@ -58,11 +60,12 @@ class Transcriber:
         threads: int = 0,
         device: Literal["cpu", "gpu"] = "cpu",
         precision: Literal["fp32", "bf16"] = "fp32",
+        confidences: bool = True,
         **decoding: Any,
     ) -> None:
         check(precision in ("fp32", "bf16"), f"precision: there is no {precision!r}, there are fp32 and bf16")
         check(threads >= 0, f"threads {threads} is below 0")
-        self.model, self.vad, self.precision = model, vad, precision
+        self.model, self.vad, self.precision, self.confidences = model, vad, precision, confidences
         self.device = _device(device)
         model.recognizer.to(self.device)
         self.decoding = decoding_for(model, threads=threads, **decoding)
@@ -235,7 +238,9 @@ class Transcriber:
         )
         recognizer, samples = self.model.recognizer, padded.to(self.device)
         with autocast(self.precision, self.device):
-            return self.decoding.hear(recognizer, samples, lens.to(self.device), timed=self._timed).nbest
+            lens = lens.to(self.device)
+            hear = self.decoding.hear
+            return hear(recognizer, samples, lens, confidences=self.confidences, timed=self._timed).nbest
 
     def _segments(self, nbest: list[Hypothesis], piece: Piece) -> Iterator[Segment]:
         """A piece's words, parted at pauses; not where other readings were asked for, which are of the whole piece."""

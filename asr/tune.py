@@ -175,15 +175,18 @@ class _Trials:
 
     def __call__(self, options: BeamOptions) -> Trial:
         if options not in self.trials:
-            texts = [hypothesis.text for hypothesis in self.decode(options)]
+            texts = [hypothesis.text for hypothesis in self.decode(options, confidences=False)]
             self.trials[options] = Trial(options, score(self.references, texts, unit=self.unit).error.rate)
             self.progress(len(self.trials), max(self.most, len(self.trials) + 1))
         return self.trials[options]
 
-    def decode(self, options: BeamOptions) -> list[Hypothesis]:
+    def decode(self, options: BeamOptions, confidences: bool = True) -> list[Hypothesis]:
         """The best hypothesis of each utterance; of several warps, the one of the best score."""
         decoder = self.decoder.with_options(**vars(options))
-        ways = [[nbest[0] for nbest in decoder.decode_each(self.log_probs[warp])] for warp in options.warps or (1.0,)]
+        ways = [
+            [nbest[0] for nbest in decoder.decode_each(self.log_probs[warp], confidences=confidences)]
+            for warp in options.warps or (1.0,)
+        ]
         return [max(several, key=lambda hypothesis: hypothesis.score) for several in zip(*ways, strict=True)]
 
 

@@ -193,6 +193,7 @@ def transcribe(
             threads = cores
         torch.set_num_threads(threads)
     machine = given(threads=threads, device=device, precision=precision)
+    machine["confidences"] = not {"json", "ctm"}.isdisjoint(formats)  # others do not show them
     transcriber = Transcriber.load(model, head=head, vad=vad, **machine, **decoding)
     if transcriber.decoding.units:
         others = [kind for kind in transcriber.model.others if kind != "phones"]

@@ -14,12 +14,14 @@ the same words are one hypothesis. A search that prunes nothing finds this score
 
 from __future__ import annotations
 
+import itertools
 import logging
 import math
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, fields, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
@@ -46,6 +48,8 @@ log = logging.getLogger(__name__)
 
 LN10 = math.log(10.0)
 MOST_HYPOTHESES = 1 << 30
+# Words whose confidences are looked for at a time, and words around them that are heard with them; of tokens.
+_NEIGHBOURS, _NEIGHBOURS_UNITS = (4, 2), (24, 12)
 
 _RANGES = {
     "lm_weight": (0, 20),
@@ -166,6 +170,8 @@ class CtcBeamDecoder:
         log_probs: Tensor | npt.NDArray[np.floating[Any]],
         lens: Tensor | Sequence[int] | npt.NDArray[np.integer[Any]],
         names: Sequence[str] | None = None,
+        *,
+        confidences: bool = True,
     ) -> list[list[Hypothesis]]:
         """The best hypotheses of each utterance, best first, all with different words.
 
@@ -175,6 +181,9 @@ class CtcBeamDecoder:
             log_probs: (B, T, V), natural logarithms.
             lens: (B,), real frames.
             names: Of the utterances, for errors.
+            confidences: Whether those of the best one's words are looked into, which takes about two more searches;
+                else they are the share of the readings that the beam holds at the end, which is 1 for most words of
+                a long utterance.
 
         Raises:
             InputError: Log-probabilities are NaN or +inf, or of another vocabulary; the utterance is named.
@@ -192,14 +201,17 @@ class CtcBeamDecoder:
                 name = names[i] if names else f"utterance {i}"
                 frame = int(np.argmax((np.isnan(utterance) | np.isposinf(utterance)).any(axis=1)))
                 raise InputError(f"frame {frame} has a log-probability that is NaN or +inf", where=name)
-        return self.decode_each(utterances)
+        return self.decode_each(utterances, confidences=confidences)
 
-    def decode_each(self, utterances: Sequence[npt.NDArray[np.float32]]) -> list[list[Hypothesis]]:
+    def decode_each(
+        self, utterances: Sequence[npt.NDArray[np.float32]], *, confidences: bool = True
+    ) -> list[list[Hypothesis]]:
         """As `decode`, of utterances that were looked at: each (T, V), float32, contiguous."""
+        decode = partial(self._decode, confidences=confidences)
         if self.threads == 1 or len(utterances) <= 1:
-            return [self._decode(utterance) for utterance in utterances]
+            return [decode(utterance) for utterance in utterances]
         with ThreadPoolExecutor(min(self.threads, len(utterances))) as pool:
-            return list(pool.map(self._decode, utterances))
+            return list(pool.map(decode, utterances))
 
     @property
     def has_unknown_words(self) -> bool:
@@ -448,14 +460,20 @@ class CtcBeamDecoder:
         )
         self._offset = options.prior_weight * self._prior
 
-    def _decode(self, log_probs: npt.NDArray[np.float32]) -> list[Hypothesis]:
+    def _decode(self, log_probs: npt.NDArray[np.float32], confidences: bool) -> list[Hypothesis]:
         from asr.decode import ctc_beam_kernel as kernel
 
         log_probs = np.require(log_probs, np.float32, ["C", "W"])
-        prepare("beam search", kernel.word_posteriors, lambda: self._search(log_probs[:0]))
-        return self._search(log_probs)
 
-    def _search(self, log_probs: npt.NDArray[np.float32]) -> list[Hypothesis]:
+        def compile_all() -> None:
+            self._search(log_probs[:0], False)
+            none = np.zeros(0, np.int32)
+            kernel.word_masses(np.zeros((0, 5), np.int32), none, np.zeros(0), none, none)
+
+        prepare("beam search", kernel.word_masses, compile_all)
+        return self._search(log_probs, confidences)
+
+    def _search(self, log_probs: npt.NDArray[np.float32], confidences: bool) -> list[Hypothesis]:
         from asr.decode import ctc_beam_kernel as kernel
 
         finals = kernel.search(log_probs, self._offset, self._vocabulary, self._lm, self._hot, self._weights)
@@ -474,7 +492,10 @@ class CtcBeamDecoder:
                 if best != i:
                     totals[best] = float(np.logaddexp(totals[best], totals.pop(i)))
         order = sorted(totals, key=lambda i: -totals[i])[: self.options.nbest]
-        return [self._hypothesis(log_probs, finals, posteriors, i, totals[i]) for i in order]
+        return [
+            self._hypothesis(log_probs, finals, posteriors, i, totals[i], confidences and not rank)
+            for rank, i in enumerate(order)
+        ]
 
     def _hypothesis(
         self,
@@ -483,6 +504,7 @@ class CtcBeamDecoder:
         posteriors: npt.NDArray[np.float64],
         i: int,
         total: float,
+        confidences: bool,
     ) -> Hypothesis:
         from asr.decode import ctc_beam_kernel as kernel
 
@@ -490,14 +512,16 @@ class CtcBeamDecoder:
         masses = kernel.word_posteriors(finals.histories, finals.history, posteriors, i)
         trace, likely = kernel.trace(log_probs, finals.records, finals.record[i], finals.end[i])
         seconds = self.frame_seconds
-        tokens, spans = [], [[math.inf, 0.0] for _ in word_ids]
+        tokens, spans = [], [[len(log_probs), 0] for _ in word_ids]
         for (token, start, end, word), sure in zip(trace.tolist(), np.exp(likely).clip(max=1.0).tolist(), strict=True):
             tokens.append(Word(self.tokens[token], start * seconds, end * seconds, sure))
             if 0 <= word < len(spans):
-                spans[word] = [min(spans[word][0], start * seconds), end * seconds]
+                spans[word] = [min(spans[word][0], start), end]
         texts = [self._text(word, finals.spellings) for word in word_ids.tolist()]
+        if confidences:
+            self._look_around(log_probs, texts, spans, masses)
         found = [
-            Word(text, start, end, min(1.0, mass))
+            Word(text, start * seconds, end * seconds, min(1.0, mass))
             for text, (start, end), mass in zip(texts, spans, masses.tolist(), strict=True)
         ]
         if self._mode == kernel.UNITS:
@@ -516,6 +540,42 @@ class CtcBeamDecoder:
             hotword_score=hot,
             tokens=tuple(tokens),
         )
+
+    def _look_around(
+        self, log_probs: npt.NDArray[np.float32], texts: list[str], spans: list[list[int]], masses: npt.NDArray[Any]
+    ) -> None:
+        """Fills in the confidences of a long utterance's words, from searches of a few words at a time.
+
+        At its end a beam holds readings that differ in the last words alone: what competed with the others is gone.
+
+        Args:
+            spans: The first frame of each word and the one after its last.
+        """
+        from asr.decode import ctc_beam_kernel as kernel
+
+        several, around = _NEIGHBOURS_UNITS if self._mode == kernel.UNITS else _NEIGHBOURS
+        if len(texts) <= several + 2 * around:
+            return
+        number = {text: i for i, text in enumerate(dict.fromkeys(texts))}
+        edges = [(before[1] + after[0]) // 2 for before, after in itertools.pairwise(spans)]
+        edges = [0, *np.maximum.accumulate(edges).tolist(), len(log_probs)]
+        for first in range(0, len(texts), several):
+            low, high = max(0, first - around), min(len(texts), first + several + around)
+            lm = self._lm._replace(
+                start=self._lm.start if not low else 0, eos=self._lm.eos if high == len(texts) else -1
+            )
+            part = log_probs[edges[low] : edges[high]]
+            finals = kernel.search(part, self._offset, self._vocabulary, lm, self._hot, self._weights)
+            if not len(finals.total):
+                continue
+            scaled = np.exp((finals.total - finals.total[0]) / self.options.temperature)
+            words, inverse = np.unique(finals.histories[:, kernel.WORD], return_inverse=True)
+            known = [number.get(self._text(word, finals.spellings), -1) if word >= 0 else -1 for word in words.tolist()]
+            same = np.array(known, np.int32)[inverse]
+            target = np.array([number[text] for text in texts[low:high]], np.int32)
+            found = kernel.word_masses(finals.histories, finals.history, scaled / scaled.sum(), same, target)
+            last = min(first + several, len(texts))
+            masses[first:last] = found[first - low : last - low]
 
     def _text(self, word: int, spellings: npt.NDArray[np.int32]) -> str:
         """A word's text, by its number, or by the node where one that the vocabulary lacks ends."""

@@ -1056,6 +1056,46 @@ def words_of(histories: Array, history: int) -> Array:
 
 
 @jit
+def word_masses(histories: Array, finals: Array, posteriors: Array, same: Array, target: Array) -> Array:
+    """For each of some words (N,): the posterior of the hypotheses that have it at its place, float64 (N,).
+
+    Each is aligned to them with the fewest edits. finals int32 (H,), posteriors float64 (H,), best first; same int32
+    (histories,): which of the words a history ends with, -1 where it is none of them.
+    """
+    least = 1e-6  # posteriors below do not count
+    size = len(target)
+    mass = np.zeros(size, np.float64)
+    for h in range(len(finals)):
+        if posteriors[h] < least:
+            continue
+        length = histories[finals[h], LENGTH]
+        other = np.empty(length, np.int32)
+        node = finals[h]
+        for i in range(length - 1, -1, -1):
+            other[i] = same[node]
+            node = histories[node, PARENT]
+        edits = np.empty((size + 1, length + 1), np.int32)
+        edits[0] = np.arange(length + 1)
+        edits[:, 0] = np.arange(size + 1)
+        for i in range(1, size + 1):
+            for j in range(1, length + 1):
+                changed = edits[i - 1, j - 1] + (target[i - 1] != other[j - 1])
+                edits[i, j] = min(changed, edits[i - 1, j] + 1, edits[i, j - 1] + 1)
+        i, j = size, length
+        while i and j:
+            equal = target[i - 1] == other[j - 1]
+            if edits[i, j] == edits[i - 1, j - 1] + (not equal):
+                if equal:
+                    mass[i - 1] += posteriors[h]
+                i, j = i - 1, j - 1
+            elif edits[i, j] == edits[i - 1, j] + 1:
+                i -= 1
+            else:
+                j -= 1
+    return mass
+
+
+@jit
 def word_posteriors(histories: Array, finals: Array, posteriors: Array, which: int) -> Array:
     """For each word of finals[which]: the posterior of the hypotheses that have it there, float64.
 

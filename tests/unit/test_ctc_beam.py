@@ -781,3 +781,30 @@ def test_lexica_are_taken_in_any_form(tmp_path: Path) -> None:
     lexica: list[Any] = [["ab", "ba"], {"ab": [("a", "b")], "ba": ["ba"]}, Lexicon.spelled(["ab", "ba"])]
     for lexicon in [*lexica, tmp_path / "lexicon.txt", str(tmp_path / "lexicon.txt")]:
         assert decode(CtcBeamDecoder(LETTERS, lexicon=lexicon), said("ab ba"))[0].text == "ab ba"
+
+
+def test_confidences_of_a_long_utterance_know_of_readings_that_the_beam_gave_up() -> None:
+    """Each word is "a" at 0.6 or "b" at 0.4: so sure it is, wherever it stands; a small beam forgets the first ones."""
+    tokens = ["<blank>", "<space>", "a", "b"]
+    frame = {"<blank>": [1.0, 0, 0, 0], "<space>": [0, 1.0, 0, 0], "word": [0, 0, 0.6, 0.4]}
+    rows = [frame[name] for _ in range(40) for name in ("word", "<blank>", "<space>", "<blank>")]
+    log_probs = np.log(np.array([rows]) + 1e-9)
+    decoder = CtcBeamDecoder(tokens, lexicon=["a", "b"], beam_size=300)
+    (nbest,) = decoder.decode(log_probs, [len(rows)])
+    assert nbest[0].text == " ".join("a" * 40)
+    assert [word.confidence for word in nbest[0].words] == pytest.approx([0.6] * 40, abs=0.02)
+    (plain,) = decoder.decode(log_probs, [len(rows)], confidences=False)
+    assert min(word.confidence for word in plain[0].words[:20]) > 0.9  # what was forgotten does not count
+    assert (plain[0].text, plain[0].score) == (nbest[0].text, nbest[0].score)
+    assert [(w.start, w.end) for w in plain[0].words] == [(w.start, w.end) for w in nbest[0].words]
+
+
+def test_confidences_of_words_that_no_list_has() -> None:
+    tokens = ["<blank>", "<space>", *"abc"]
+    row = {"a": [0, 0, 1.0, 0, 0], "c": [0, 0, 0, 0.2, 0.8]}
+    blank, space = [1.0, 0, 0, 0, 0], [0, 1.0, 0, 0, 0]
+    rows = [r for _ in range(12) for r in (row["c"], blank, row["a"], blank, space, blank)]
+    decoder = CtcBeamDecoder(tokens, beam_size=300)
+    (nbest,) = decoder.decode(np.log(np.array([rows]) + 1e-9), [len(rows)])
+    assert nbest[0].text == " ".join(["ca"] * 12)
+    assert [word.confidence for word in nbest[0].words] == pytest.approx([0.8] * 12, abs=0.02)

@@ -42,14 +42,14 @@ def sure(model: Model, path: list[str | None], other: str = "") -> tuple[torch.T
 
 def texts(model: Model, **options: Any) -> list[str]:
     """What is heard where the network says "cat", and "cot" at half its probability."""
-    return [each.text for each in decoding_for(model, **options)(*sure(model, ["c", "a", "t"], other="o"))[0]]
+    return [each.text for each in decoding_for(model, **options).search(*sure(model, ["c", "a", "t"], other="o"))[0]]
 
 
 def test_greedy_unless_something_else_is_there(folder: Path) -> None:
     model = load_model(folder)
     decoding = decoding_for(model)
     assert decoding.facts == {"search": "greedy"}
-    found = decoding(*sure(model, ["c", None, "c", "<space>", "a", "t"]))
+    found = decoding.search(*sure(model, ["c", None, "c", "<space>", "a", "t"]))
     assert [[each.text for each in nbest] for nbest in found] == [["cc at"]]
 
 
@@ -176,7 +176,7 @@ def test_hot_words_that_a_lexicon_of_phones_lacks_are_guessed(tmp_path: Path, ca
     model = phones("".join(f"{w}\t{' '.join(w.upper().replace('C', 'K'))}\n" for w in said), tmp_path)
 
     def heard(*path: str | None, **options: Any) -> str:
-        return decoding_for(model, **options)(*sure(model, list(path)))[0][0].text
+        return decoding_for(model, **options).search(*sure(model, list(path)))[0][0].text
 
     assert heard("K", "O", "T") != "cot"
     with caplog.at_level(logging.WARNING, "asr"):
