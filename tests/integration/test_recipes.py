@@ -67,9 +67,9 @@ def test_from_the_corpus_to_its_figures(home: Path, tmp_path: Path) -> None:
     first = run("mboshi", home, *arguments)
     assert first.returncode == 0, first.stderr
     lines = first.stdout.splitlines()
-    assert [line.split(":")[0] for line in lines] == ["dev-greedy", "dev-6-gram", "test-greedy", "test-6-gram"]
+    assert [line.split(":")[0] for line in lines] == ["dev-greedy", "dev-8-gram", "test-greedy", "test-8-gram"]
     assert {path.name for path in (tmp_path / "exp" / "model").iterdir()} >= {"lm.safetensors", "model.safetensors"}
-    for name, search in (("test-greedy", "greedy"), ("test-6-gram", "beam")):
+    for name, search in (("test-greedy", "greedy"), ("test-8-gram", "beam")):
         scores = json.loads((tmp_path / "exp" / "results" / name / "scores.json").read_text())
         assert scores["decoding"]["search"] == search
         assert scores["utterances"] == 6
