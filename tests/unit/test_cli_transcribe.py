@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -283,18 +284,23 @@ def test_stopped_it_keeps_what_was_read(model: Path, tmp_path: Path, number: sig
     """A microphone that is not closed."""
     data = long_flac(tmp_path / "a.wav", 40).read_bytes()
     command = [sys.executable, "-m", "asr", "transcribe", "-", "--no-vad", "--model", str(model), "--format", "json"]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+    options: dict[str, Any] = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
+    options["preexec_fn"] = lambda: signal.signal(number, signal.SIG_DFL)  # the tests themselves may run under nohup
+    with subprocess.Popen(command, **options) as process:
         assert process.stdin is not None
         assert process.stderr is not None
         process.stdin.write(data[:40] + b"\xff\xff\xff\xff" + data[44:])
         process.stdin.flush()
         time.sleep(8)
         process.send_signal(number)
+        timer = threading.Timer(120, process.kill)  # rather than wait for ever
+        timer.start()
         assert process.stdout is not None
         found = json.loads(process.stdout.read())
         assert process.wait(60) == 130
         assert found["text"].split() == ["tack"] * 40
         assert found["duration"] == pytest.approx(120, abs=1)
+        timer.cancel()
         assert b"what was read is still recognised" in process.stderr.read()
 
 
