@@ -152,8 +152,8 @@ def test_one_broken_file_among_good_ones(model: Path, tmp_path: Path) -> None:
     assert done.stdout.decode().splitlines() == [f"{files[0]}\tlow", f"{files[3]}\tlow"]
     errors = [line for line in done.stderr.decode().splitlines() if line.startswith("asr: error:")]
     assert len(errors) == 2
-    assert "broken.wav" in errors[0]
-    assert "nowhere.wav" in errors[1]
+    assert "nowhere.wav" in errors[0]  # at once
+    assert "broken.wav" in errors[1]
     assert asr("transcribe", "--no-vad", files[1], files[2], "--model", model).returncode == 2
 
 
