@@ -103,7 +103,12 @@ class Comparison:
             "p": self.p,
             "significant": self.significant,
             "comparisons": self.comparisons,
-            "matched_pairs": {"segments": test.segments, "mean": test.mean, "z": test.z, "p": test.p},
+            "matched_pairs": {
+                "segments": test.segments,
+                "mean": test.mean,
+                "z": test.z if math.isfinite(test.z) else None,  # where all differ alike: JSON has no infinity
+                "p": test.p,
+            },
         }
 
 
@@ -205,10 +210,14 @@ def _by_reference(pairs: Sequence[Pair]) -> list[tuple[int, int]]:
     return [*found, (inserted, 0)]
 
 
+def _said(scores: Scores) -> list[list[str]]:
+    return [[reference for reference, _ in pairs if reference is not None] for pairs in scores.alignments]
+
+
 def _check_same(systems: Mapping[str, Scores]) -> None:
     (first, scores), *others = systems.items()
     for name, other in others:
-        if other.unit != scores.unit or [each.length for each in other.each] != [each.length for each in scores.each]:
+        if other.unit != scores.unit or _said(other) != _said(scores):
             raise InputError(
                 f"was not scored against the same references as {first}",
                 where=name,

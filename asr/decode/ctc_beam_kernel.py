@@ -1056,42 +1056,47 @@ def words_of(histories: Array, history: int) -> Array:
 
 
 @jit
+def _share(words: Array, other: Array, posterior: float, mass: Array) -> None:
+    """Adds a hypothesis's posterior to the mass of the words that it has at their place, by the fewest edits."""
+    size, length = len(words), len(other)
+    edits = np.empty((size + 1, length + 1), np.int32)
+    edits[0] = np.arange(length + 1)
+    edits[:, 0] = np.arange(size + 1)
+    for i in range(1, size + 1):
+        for j in range(1, length + 1):
+            changed = edits[i - 1, j - 1] + (words[i - 1] != other[j - 1])
+            edits[i, j] = min(changed, edits[i - 1, j] + 1, edits[i, j - 1] + 1)
+    i, j = size, length
+    while i and j:
+        same = words[i - 1] == other[j - 1]
+        if edits[i, j] == edits[i - 1, j - 1] + (not same):
+            if same:
+                mass[i - 1] += posterior
+            i, j = i - 1, j - 1
+        elif edits[i, j] == edits[i - 1, j] + 1:
+            i -= 1
+        else:
+            j -= 1
+
+
+@jit
 def word_masses(histories: Array, finals: Array, posteriors: Array, same: Array, target: Array) -> Array:
     """For each of some words (N,): the posterior of the hypotheses that have it at its place, float64 (N,).
 
-    Each is aligned to them with the fewest edits. finals int32 (H,), posteriors float64 (H,), best first; same int32
-    (histories,): which of the words a history ends with, -1 where it is none of them.
+    finals int32 (H,), posteriors float64 (H,); same int32 (histories,): which of the words a history ends with, -1
+    where it is none of them.
     """
     least = 1e-6  # posteriors below do not count
-    size = len(target)
-    mass = np.zeros(size, np.float64)
+    mass = np.zeros(len(target), np.float64)
     for h in range(len(finals)):
         if posteriors[h] < least:
             continue
-        length = histories[finals[h], LENGTH]
-        other = np.empty(length, np.int32)
         node = finals[h]
-        for i in range(length - 1, -1, -1):
+        other = np.empty(histories[node, LENGTH], np.int32)
+        for i in range(len(other) - 1, -1, -1):
             other[i] = same[node]
             node = histories[node, PARENT]
-        edits = np.empty((size + 1, length + 1), np.int32)
-        edits[0] = np.arange(length + 1)
-        edits[:, 0] = np.arange(size + 1)
-        for i in range(1, size + 1):
-            for j in range(1, length + 1):
-                changed = edits[i - 1, j - 1] + (target[i - 1] != other[j - 1])
-                edits[i, j] = min(changed, edits[i - 1, j] + 1, edits[i, j - 1] + 1)
-        i, j = size, length
-        while i and j:
-            equal = target[i - 1] == other[j - 1]
-            if edits[i, j] == edits[i - 1, j - 1] + (not equal):
-                if equal:
-                    mass[i - 1] += posteriors[h]
-                i, j = i - 1, j - 1
-            elif edits[i, j] == edits[i - 1, j] + 1:
-                i -= 1
-            else:
-                j -= 1
+        _share(target, other, posteriors[h], mass)
     return mass
 
 
@@ -1099,7 +1104,7 @@ def word_masses(histories: Array, finals: Array, posteriors: Array, same: Array,
 def word_posteriors(histories: Array, finals: Array, posteriors: Array, which: int) -> Array:
     """For each word of finals[which]: the posterior of the hypotheses that have it there, float64.
 
-    The others are aligned to it word by word with the fewest edits. finals int32 (H,), posteriors float64 (H,).
+    finals int32 (H,), posteriors float64 (H,).
     """
     longest = 2000  # words that are aligned; beyond, hypotheses count where they begin alike
     best = words_of(histories, finals[which])
@@ -1116,25 +1121,7 @@ def word_posteriors(histories: Array, finals: Array, posteriors: Array, which: i
         common = depth[node]
         mass[:common] += posteriors[h]
         rest = len(best) - common
-        if length == 0 or rest == 0 or length > longest or rest > longest:
-            continue
-        other = words_of(histories, finals[h])[common:]
-        edits = np.empty((rest + 1, length + 1), np.int32)
-        edits[0] = np.arange(length + 1)
-        edits[:, 0] = np.arange(rest + 1)
-        for i in range(1, rest + 1):
-            for j in range(1, length + 1):
-                changed = edits[i - 1, j - 1] + (best[common + i - 1] != other[j - 1])
-                edits[i, j] = min(changed, edits[i - 1, j] + 1, edits[i, j - 1] + 1)
-        i, j = rest, length
-        while i and j:
-            same = best[common + i - 1] == other[j - 1]
-            if edits[i, j] == edits[i - 1, j - 1] + (not same):
-                if same:
-                    mass[common + i - 1] += posteriors[h]
-                i, j = i - 1, j - 1
-            elif edits[i, j] == edits[i - 1, j] + 1:
-                i -= 1
-            else:
-                j -= 1
+        if length and rest and length <= longest and rest <= longest:
+            other = words_of(histories, finals[h])[common:]
+            _share(best[common:], other, posteriors[h], mass[common:])
     return mass

@@ -6,6 +6,7 @@ import base64
 import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -38,9 +39,8 @@ def report_page(systems: Sequence[Results], *, title: str = "", sound: int = 0) 
     """
     from jinja2 import Environment
 
-    systems = _with_names(systems)
+    systems = _in_one_order(_with_names(systems))
     first = systems[0]
-    _check_same(systems)
     comparisons = compare({s.name: s.scores for s in systems}, first.speakers) if len(systems) > 1 else []
     sure = calibration(first)
     confused = [("Words" if first.unit == "words" else first.unit.capitalize(), confusions(first.scores.alignments))]
@@ -117,8 +117,6 @@ def _printable(text: str) -> str:
 
 def _with_names(systems: Sequence[Results]) -> list[Results]:
     """With names that are different."""
-    from dataclasses import replace
-
     named: dict[str, Results] = {}
     for system in systems:
         name, n = system.name, 1
@@ -129,16 +127,21 @@ def _with_names(systems: Sequence[Results]) -> list[Results]:
     return list(named.values())
 
 
-def _check_same(systems: Sequence[Results]) -> None:
+def _in_one_order(systems: Sequence[Results]) -> list[Results]:
+    """All with their utterances in the order of the first one's."""
     first, *others = systems
     said = {row.id: row.reference for row in first.rows}
+    ordered = [first]
     for other in others:
-        if {row.id: row.reference for row in other.rows} != said:
+        rows = {row.id: row for row in other.rows}
+        if {key: row.reference for key, row in rows.items()} != said:
             raise InputError(
                 f"is not of the same utterances and references as {first.name}",
                 where=other.name,
                 remedy="evaluate both on the same set, with models that write texts alike",
             )
+        ordered.append(replace(other, rows=tuple(rows[key] for key in said)))
+    return ordered
 
 
 def _headline(system: Results) -> dict[str, Any]:
@@ -195,19 +198,13 @@ def _row_facts(row: Row) -> str:
     return ", ".join(part for part in parts if part)
 
 
-def _in_order(systems: Sequence[Results]) -> list[list[int]]:
-    """Of each system, where the utterances of the first one stand."""
-    places = [{row.id: i for i, row in enumerate(system.rows)} for system in systems]
-    return [[place[row.id] for row in systems[0].rows] for place in places]
-
-
 def _worst(systems: Sequence[Results]) -> list[dict[str, Any]]:
-    first, order = systems[0], _in_order(systems)
+    first = systems[0]
     return [
         {
             "id": first.rows[i].id,
             "facts": _row_facts(first.rows[i]),
-            "systems": [(s.name, s.scores.alignments[at[i]]) for s, at in zip(systems, order, strict=True)],
+            "systems": [(s.name, s.scores.alignments[i]) for s in systems],
         }
         for i in _most_wrong(first, _WORST)
     ]
@@ -237,7 +234,7 @@ def _sounds(system: Results, number: int) -> tuple[dict[int, Any], str]:
 
 def _data(systems: Sequence[Results], heard: Mapping[int, Any]) -> str:
     """What the page's script draws: JSON that no text can end."""
-    first, order = systems[0], _in_order(systems)
+    first = systems[0]
 
     def unit(pair: Pair) -> Any:
         said, heard = (None if text is None else _printable(text) for text in pair)
@@ -252,10 +249,10 @@ def _data(systems: Sequence[Results], heard: Mapping[int, Any]) -> str:
             _printable(row.id),
             _printable(_row_facts(row)),
             None if row.duration is None else round(row.duration, 2),
-            [s.scores.each[at[i]].errors for s, at in zip(systems, order, strict=True)],
+            [s.scores.each[i].errors for s in systems],
             first.scores.each[i].length,
             confidence(row),
-            [[unit(p) for p in s.scores.alignments[at[i]]] for s, at in zip(systems, order, strict=True)],
+            [[unit(p) for p in s.scores.alignments[i]] for s in systems],
         ]
         for i, row in enumerate(first.rows)
     ]

@@ -233,6 +233,9 @@ def test_the_page_says_what_is_known() -> None:
     assert "asr evaluate exp/m" in page
     two = Page(report_page([one, results(*[(r, r) for r, _ in said], name="two")])).text
     assert "two is better than one by 33.33 % absolute" in two
+    new = results(*[(r, r if i % 2 else h) for i, (r, h) in enumerate(said)], name="new")
+    turned = Results("new", new.rows[::-1], "words")  # the same utterances in another order
+    assert Page(report_page([one, turned])).text == Page(report_page([one, new])).text
     with pytest.raises(InputError, match="other: is not of the same utterances and references as one"):
         report_page([one, results(("a", "a"), name="other")])
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import math
 import random
 import re
@@ -172,6 +173,8 @@ def test_a_planted_difference_is_found_and_none_is_not() -> None:
     assert str(found) == f"new is better than old by {by}; p < 0.0001 (matched pairs)"
     (turned,) = compare({"new": better, "old": worse})
     assert str(turned) == str(found)
+    (always,) = compare({"a": score([WORDS] * 3, [wrong_at(WORDS, 3)] * 3), "b": score([WORDS] * 3, [WORDS] * 3)})
+    assert json.loads(json.dumps(always.as_dict(), allow_nan=False))["matched_pairs"]["z"] is None
 
     alike = score(said, spoilt(said, 0.25, 4))
     (same,) = compare({"one": worse, "two": alike})
@@ -207,5 +210,7 @@ def test_what_cannot_be_compared() -> None:
     one, other = score(["a b"], ["a b"]), score(["a b c"], ["a b c"])
     with pytest.raises(InputError, match="second: was not scored against the same references as first"):
         compare({"first": one, "second": other})
+    with pytest.raises(InputError, match="was not scored against the same references"):
+        compare({"first": one, "second": score(["a c"], ["a b"])})  # of the same length
     with pytest.raises(InputError, match="needs two systems"):
         compare({"first": one})
