@@ -27,6 +27,7 @@ class Group:
     length: int  # units of reference in them
     rate: float  # errors a unit
     interval: tuple[float, float] | None  # None where there are too few utterances
+    utterances: tuple[int, ...]  # their numbers
 
 
 @dataclass(frozen=True)
@@ -71,7 +72,7 @@ def by_utterance(results: Results) -> dict[str, list[Group]]:
         if row.speaker:
             members[row.speaker].append(i)
     if len(members) > 1:
-        groups = [_group(speaker, [each[i] for i in own]) for speaker, own in members.items()]
+        groups = [_group(speaker, [each[i] for i in own], own) for speaker, own in members.items()]
         found["Speaker"] = sorted(groups, key=lambda group: -group.rate)
     return found
 
@@ -92,13 +93,15 @@ def by_word(results: Results) -> dict[str, list[Group]]:
 
 def _of_units(units: Sequence[Sequence[Pair]], labels: Sequence[Sequence[str]], order: Sequence[str]) -> list[Group]:
     counts: dict[str, list[ErrorCounts]] = defaultdict(list)
-    for own, kinds in zip(units, labels, strict=True):
+    where: dict[str, list[int]] = defaultdict(list)
+    for number, (own, kinds) in enumerate(zip(units, labels, strict=True)):
         wrong: Counter[str] = Counter()
         for (reference, hypothesis), kind in zip(own, kinds, strict=True):
             wrong[kind] += reference != hypothesis
         for kind, n in Counter(kinds).items():
             counts[kind].append(ErrorCounts(wrong[kind], 0, 0, n))
-    return [_group(kind, counts[kind]) for kind in order if kind in counts]
+            where[kind].append(number)
+    return [_group(kind, counts[kind], where[kind]) for kind in order if kind in counts]
 
 
 def confusions(
@@ -173,24 +176,24 @@ def found_by_checking(calibration: Calibration, share: float) -> float:
 def _classes(values: Sequence[float | None], each: Sequence[ErrorCounts]) -> list[Group]:
     """Utterances in classes of the same size by a number, those of the same number together."""
     known = sorted((v, i) for i, v in enumerate(values) if v is not None)
-    edges = sorted({known[round(n * (len(known) - 1) / _CLASSES)][0] for n in range(1, _CLASSES)})
+    edges = sorted({known[max(1, n * len(known) // _CLASSES) - 1][0] for n in range(1, _CLASSES)})
     groups = []
     for low, high in zip([None, *edges], [*edges, None], strict=True):
         own = [(v, i) for v, i in known if (low is None or v > low) and (high is None or v <= high)]
         if own:
             least, most = f"{own[0][0]:.3g}", f"{own[-1][0]:.3g}"
             label = f"{least} to {most}" if least != most else least
-            groups.append(_group(label, [each[i] for _, i in own]))
+            groups.append(_group(label, [each[i] for _, i in own], [i for _, i in own]))
     return groups
 
 
-def _group(label: str, each: Sequence[ErrorCounts]) -> Group:
+def _group(label: str, each: Sequence[ErrorCounts], utterances: Sequence[int]) -> Group:
     errors, length = sum(n.errors for n in each), sum(n.length for n in each)
     interval = None
     if len(each) > 1:
         drawn = confidence_interval(each, samples=_SAMPLES)
         interval = (drawn.low, drawn.high)
-    return Group(label, len(each), length, errors / length if length else float(errors > 0), interval)
+    return Group(label, len(each), length, errors / length if length else float(errors > 0), interval, tuple(utterances))
 
 
 def _place(i: int, n: int) -> str:

@@ -64,14 +64,19 @@ def checking(calibration: Calibration) -> str:
 
 
 def curves(series: Mapping[str, Sequence[tuple[float, float]]], label: str, *, name: str, log: bool = False) -> str:
-    """Curves over epochs, of (epoch, value)."""
+    """Curves over epochs, of (epoch, value).
+
+    Args:
+        log: Whether values that lie far apart are drawn on a logarithmic scale.
+    """
 
     def draw(axis: Any) -> None:
         for i, (what, points) in enumerate(series.items()):
             x, y = zip(*points, strict=True)
             style = {"color": _COLOURS[i % len(_COLOURS)], "linestyle": _DASHES[i % len(_DASHES)]}
             axis.plot(x, y, label=what, marker="." if len(x) < 40 else "", **style)
-        if log:
+        values = [y for points in series.values() for _, y in points]
+        if log and max(values) > 100 * min(values) > 0:
             axis.set_yscale("log")
             axis.yaxis.set_major_formatter("{x:g}")
             axis.yaxis.set_minor_formatter("")

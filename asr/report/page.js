@@ -109,7 +109,7 @@
     page = 0;
     draw();
   };
-  const jump = () => document.getElementById("utterances").scrollIntoView();
+  const jump = () => document.getElementById("h-utterances").focus();  // which scrolls there too
 
   form.addEventListener("submit", event => event.preventDefault());
   form.elements.search.addEventListener("input", choose);
@@ -128,7 +128,11 @@
   }
   for (const button of document.querySelectorAll("[data-sort]")) {
     button.hidden = false;
-    button.addEventListener("click", () => { form.elements.sort.value = button.dataset.sort; choose(); jump(); });
+    button.addEventListener("click", () => {
+      form.elements.sort.value = button.dataset.sort;
+      form.elements.all.click();
+      jump();
+    });
   }
   more.hidden = true;
   form.hidden = false;

@@ -56,10 +56,10 @@ def report_page(systems: Sequence[Results], *, title: str = "", sound: int = 0) 
     sections = {
         "scores": "How good",
         "comparison": "Which is better" if comparisons else "",
-        "utterances": "Every utterance",
-        "confusions": "What is taken for what",
         "where": "Where it fails",
+        "confusions": "What is taken for what",
         "confidence": "Does it know" if sure else "",
+        "utterances": "Every utterance",
         "training": "How it was trained" if epochs else "",
         "made": "How it was made",
     }

@@ -111,12 +111,19 @@ def test_what_a_person_does(browser: Any, page: Path) -> None:
     assert "page 2 of 3" in browser.find_element("css selector", ".pages").text
     assert texts(browser, "article h3")[0].split()[0] == "u49"
 
-    first = browser.find_element("css selector", ".where")
-    count = int(first.text)
-    first.click()
+    group = browser.find_element("css selector", "#where .where")
+    count = int(group.text)
+    group.click()
+    assert 1 < count < 131
+    assert texts(browser, "output") == [f"{count} of 131 utterances"]
+    assert browser.switch_to.active_element.text == "Every utterance"  # where a screen reader goes on
+    confused = browser.find_element("css selector", "#confusions .where")
+    count = int(confused.text)
+    confused.click()
     assert 1 <= int(texts(browser, "output")[0].split()[0]) <= count
     browser.find_element("css selector", "[data-sort]").click()
     assert sort.get_attribute("value") == "difference"
+    assert texts(browser, "output") == ["131 of 131 utterances"]
 
 
 def test_what_a_text_holds_is_shown_and_nothing_else(browser: Any, page: Path) -> None:

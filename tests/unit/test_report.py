@@ -95,12 +95,12 @@ def test_groups_of_utterances() -> None:
     found = by_utterance(Results("s", rows, "words"))
     assert list(found) == ["Duration, s", "Speaking rate, words a second", "Speaker"]
     durations = found["Duration, s"]
-    assert [(g.label, g.count, g.rate) for g in durations] == [
-        ("1 to 3", 3, 0.0),
-        ("4 to 5", 2, 0.0),
-        ("6", 1, 0.5),
-        ("7 to 8", 2, 0.5),
-        ("9 to 10", 2, 0.5),
+    assert [(g.label, g.count, g.rate, g.utterances) for g in durations] == [
+        ("1 to 2", 2, 0.0, (0, 1)),
+        ("3 to 4", 2, 0.0, (2, 3)),
+        ("5 to 6", 2, 0.25, (4, 5)),
+        ("7 to 8", 2, 0.5, (6, 7)),
+        ("9 to 10", 2, 0.5, (8, 9)),
     ]
     assert {g.label: (g.count, g.length, g.rate) for g in found["Speaker"]} == {"s0": (5, 10, 0.3), "s1": (5, 10, 0.2)}
     assert found["Speaker"][0].label == "s0"  # the worst one first
@@ -123,6 +123,7 @@ def test_groups_of_words() -> None:
         "6 to 20 times": (1, 0),
         "more often": (1, 0),
     }
+    assert found["Place in the utterance"][1].utterances == (0,)
     assert list(by_word(results(("a b", "a b")))) == ["Place in the utterance"]
 
 
