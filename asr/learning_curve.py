@@ -81,10 +81,10 @@ def learning_curve(
     """Trains on nested parts of the training set and scores each; what is there is left out.
 
     A part's utterances are those of the smallest hashes of their ids, so that a smaller one is in each larger one. A
-    fraction f of the speech is seen in f ** -0.5 times as many epochs.
+    fraction f of the speech is seen in f ** -0.5 times as many epochs; all that begins at an epoch begins as much later.
 
     Args:
-        config: Of the whole; only its epochs are changed.
+        config: Of the whole.
         data: A folder of manifests.
         out: Gets a folder for each part, learning-curve.json and learning-curve.svg.
         split: That errors are counted on.
@@ -101,7 +101,7 @@ def learning_curve(
     for fraction in parts:
         folder = out / f"{fraction:g}"
         _part(data, folder / "data", fraction, split)
-        run = replace(config, epochs=max(1, round(config.epochs / math.sqrt(fraction))))
+        run = _stretched(config, 1 / math.sqrt(fraction))
         if not is_finished(folder / "run"):
             say(f"{100 * fraction:g} % of the speech, {run.epochs} epochs")
             train_recognizer(run, folder / "data", folder / "run")
@@ -165,6 +165,30 @@ def _line(x: npt.NDArray[np.float64], y: npt.NDArray[np.float64]) -> npt.NDArray
 def _edges(values: npt.NDArray[np.float64]) -> tuple[float, float]:
     low, high = np.quantile(values, [0.025, 0.975])
     return float(low), float(high)
+
+
+def _stretched(config: TrainConfig, factor: float) -> TrainConfig:
+    """A training of so many times the epochs, and its schedule with it."""
+
+    def later(epochs: int) -> int:
+        return round(factor * epochs)
+
+    def start(epoch: int) -> int:  # they count from 1
+        return 1 + later(epoch - 1)
+
+    augment, masks, criterion = config.augment, config.spec_augment, config.model.criterion
+    return replace(
+        config,
+        epochs=max(1, later(config.epochs)),
+        augment=replace(augment, start_epoch=start(augment.start_epoch), ramp_epochs=later(augment.ramp_epochs)),
+        spec_augment=replace(
+            masks,
+            start_epoch=start(masks.start_epoch),
+            frequency_warp_start=start(masks.frequency_warp_start),
+            ramp_epochs=later(masks.ramp_epochs),
+        ),
+        model=replace(config.model, criterion=replace(criterion, warm_up_epochs=later(criterion.warm_up_epochs))),
+    )
 
 
 def _part(data: Path, folder: Path, fraction: float, split: str) -> None:

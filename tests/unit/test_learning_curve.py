@@ -10,14 +10,17 @@ from helpers import spelled_cuts, spelled_texts
 from typer.testing import CliRunner
 
 from asr.cli import app
+from asr.config import read_config
 from asr.errors import InputError
 from asr.learning_curve import fit
 from asr.score import ErrorCounts
+from asr.train import TrainConfig
 
 CONFIG = """
 model:
   features: {sample_rate: 8000, num_mel_bins: 16}
   encoder: {hidden: 8, layers: 1, factor: 4, dropout: 0.0}
+spec_augment: {start_epoch: 4}
 epochs: 1
 batch_seconds: 20
 """
@@ -98,6 +101,9 @@ def test_the_command(tmp_path: Path) -> None:
         for name in ("0.25", "0.5", "1")
     ]
     assert epochs == [2, 1, 1]
+    runs = [tmp_path / f"out/{name}/run/config.yaml" for name in ("0.25", "0.5", "1")]
+    starts = [read_config(TrainConfig, run, ignore=["run"]).spec_augment.start_epoch for run in runs]
+    assert starts == [7, 5, 4]  # 1 + 3 epochs later, stretched
 
     before = {path: path.stat().st_mtime_ns for path in (tmp_path / "out").rglob("model.safetensors")}
     again = runner.invoke(app, arguments)
