@@ -81,7 +81,7 @@ def learning_curve(
     """Trains on nested parts of the training set and scores each; what is there is left out.
 
     A part's utterances are those of the smallest hashes of their ids, so that a smaller one is in each larger one. A
-    fraction f of the speech is seen in f ** -0.5 times as many epochs; all that begins at an epoch begins as much later.
+    fraction f of the speech is seen in f ** -0.5 times as many epochs; what begins at an epoch begins as much later.
 
     Args:
         config: Of the whole.

@@ -193,7 +193,8 @@ def _group(label: str, each: Sequence[ErrorCounts], utterances: Sequence[int]) -
     if len(each) > 1:
         drawn = confidence_interval(each, samples=_SAMPLES)
         interval = (drawn.low, drawn.high)
-    return Group(label, len(each), length, errors / length if length else float(errors > 0), interval, tuple(utterances))
+    rate = errors / length if length else float(errors > 0)
+    return Group(label, len(each), length, rate, interval, tuple(utterances))
 
 
 def _place(i: int, n: int) -> str:
