@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
@@ -121,6 +122,8 @@ def _reason(error: Exception) -> str:
     lines = str(error).splitlines()
     key = next((line.split(":", 1)[1].strip() for line in lines if line.strip().startswith("full_key:")), "")
     reason = "is a list, written [a, b]" if "not a TupleConfig, ListConfig" in lines[0] else lines[0]
+    reason = reason.replace("Value '$VALUE' of type '$VALUE_TYPE'", "a value in a list")  # OmegaConf does not know it
+    reason = re.sub(r"TupleConfig length (\d+) .* length (\d+)", r"a list has \1 values, not \2", reason)
     return f"{key}: {reason}" if key else reason
 
 

@@ -1,4 +1,4 @@
-"""Decoding options found on a dev set: language model weight, word score, prior weight, temperature, beam.
+"""Decoding options found on a dev set: language model weight, word score, prior weight, beam, true confidences.
 
 The network runs once; then its log-probabilities are decoded some hundred times.
 """
@@ -21,6 +21,7 @@ import numpy.typing as npt
 import torch
 
 from asr.data import load_batches, read_cuts
+from asr.decode.confidence import calibrated, fit_calibration
 from asr.decode.ctc_beam import BeamOptions, CtcBeamDecoder, LmUnit
 from asr.decoding import beam_decoder
 from asr.errors import InputError
@@ -63,7 +64,7 @@ class Tuning:
     best: BeamOptions
     score: Scores
     trials: tuple[Trial, ...]
-    cross_entropy: tuple[float, float]  # nats a word: of confidences at temperature 1, and at the one found
+    cross_entropy: tuple[float, float]  # nats a word: of confidences as they come, and as they were made
     seconds: float
 
     def surface(self) -> list[list[str]]:
@@ -139,8 +140,8 @@ def tune(
     if warps:
         warped = tried(replace(best.options, warps=warps))
         best = warped if warped.error <= best.error * (1 - WORTH) else best
-    temperature, entropy = _temperature(tried.decode, best.options, references)
-    options = replace(best.options, temperature=temperature, nbest=start.nbest)
+    made, entropy = _true_confidences(tried.decode, best.options, references)
+    options = replace(made, nbest=start.nbest)
     result = score(references, [hypothesis.text for hypothesis in tried.decode(options)], unit=unit)
     progress(len(tried.trials), len(tried.trials))
 
@@ -279,19 +280,31 @@ def _log_probs(
     return {warp: [x[warp] for x, _ in ordered] for warp in warps}, [text for _, text in ordered]
 
 
-def _temperature(
+def _true_confidences(
     decode: Callable[[BeamOptions], list[Hypothesis]], options: BeamOptions, references: Sequence[str]
-) -> tuple[float, tuple[float, float]]:
-    """The temperature at which confidences tell best which words are right: least cross-entropy, nats a word."""
-    entropy = {}
-    right: npt.NDArray[np.bool_] | None = None
-    for temperature in (1.0, *TEMPERATURES):
-        found = decode(replace(options, temperature=temperature))
-        if right is None:  # the words are the same at any temperature
-            texts = [[word.text for word in hypothesis.words] for hypothesis in found]
-            right = np.array([ok for each in correct_words(references, texts) for ok in each], bool)
-        sure = np.array([word.confidence for hypothesis in found for word in hypothesis.words])
-        sure = sure.clip(1e-3, 1 - 1e-3)
-        entropy[temperature] = float(-np.log(np.where(right, sure, 1 - sure)).mean()) if len(sure) else 0.0
-    best = min(entropy, key=lambda t: entropy[t])
-    return best, (entropy[1.0], entropy[best])
+) -> tuple[BeamOptions, tuple[float, float]]:
+    """Temperature and calibration with which confidences tell best which words are right.
+
+    Least cross-entropy, nats a word: what it is without either, and with those found.
+    """
+    plain = replace(options, temperature=1.0, calibration=(1.0, 0.0))
+    found = decode(plain)  # the words are the same at any temperature
+    texts = [[word.text for word in hypothesis.words] for hypothesis in found]
+    right = np.array([ok for each in correct_words(references, texts) for ok in each], dtype=np.bool_)
+    entropy = {plain: _cross_entropy(_shares(found), right)}
+    for temperature in TEMPERATURES:
+        shares = _shares(decode(replace(plain, temperature=temperature)))
+        calibration = fit_calibration(shares, right)
+        made = replace(plain, temperature=temperature, calibration=calibration)
+        entropy[made] = _cross_entropy(calibrated(shares, *calibration), right)
+    best = min(entropy, key=lambda o: entropy[o])
+    return best, (entropy[plain], entropy[best])
+
+
+def _shares(found: Sequence[Hypothesis]) -> npt.NDArray[np.float64]:
+    return np.array([word.confidence for hypothesis in found for word in hypothesis.words], np.float64)
+
+
+def _cross_entropy(sure: npt.NDArray[np.float64], right: npt.NDArray[np.bool_]) -> float:
+    held = sure.clip(1e-3, 1 - 1e-3)
+    return float(-np.log(np.where(right, held, 1 - held)).mean()) if len(held) else 0.0

@@ -31,8 +31,8 @@ def tune(
 ) -> None:
     """Find the best decoding options on a dev set.
 
-    LM weight, word score, prior weight, beam and temperature are written into the model folder, with the LM and the
-    lexicon where they are given here: from then on `asr transcribe --model MODEL` uses them.
+    LM weight, word score, prior weight, beam and what makes confidences true are written into the model folder, with
+    the LM and the lexicon where they are given here: from then on `asr transcribe --model MODEL` uses them.
     """
     ready_torch()
     from asr.tune import tune as run
@@ -59,11 +59,12 @@ def tune(
     best = result.best
     say(
         f"asr: {len(result.trials)} decodings in {result.seconds:.0f} s; confidences: {result.cross_entropy[0]:.3f}"
-        f" nats a word at temperature 1, {result.cross_entropy[1]:.3f} at {best.temperature:g}"
+        f" nats a word as they come, {result.cross_entropy[1]:.3f} as they will be"
     )
     print(
         f"lm_weight {best.lm_weight:g}, word_score {best.word_score:g}, unk_score {best.unk_score:g},"
         f" unk_letter_score {best.unk_letter_score:g}, prior_weight {best.prior_weight:g},"
-        f" beam_size {best.beam_size}, temperature {best.temperature:g}: {result.score}"
+        f" beam_size {best.beam_size}, temperature {best.temperature:g},"
+        f" calibration {best.calibration[0]:g} {best.calibration[1]:g}: {result.score}"
     )
     say(f"asr: written to {model}: asr transcribe and asr evaluate use them from now on")

@@ -29,6 +29,7 @@ import numpy as np
 import numpy.typing as npt
 
 from asr.config import check
+from asr.decode.confidence import calibrated
 from asr.decode.hotwords import MOST_SCORE, hot_automaton, hot_phrases
 from asr.errors import InputError
 from asr.lexicon import Lexicon, build_trie, read_lexicon
@@ -79,6 +80,10 @@ class BeamOptions:
     prior_weight: float = 0.0  # of the tokens' log prior, which is subtracted
     hotword_boost: float = 5.0  # of hot words that come without one
     temperature: float = 1.0  # by which scores are divided before confidences are taken from them
+    calibration: tuple[float, float] = (
+        1.0,
+        0.0,
+    )  # slope and offset of confidences' log odds: asr.decode.confidence
     beam_threshold: float = 15.0  # hypotheses that are worse than the best by more are dropped; inf: none
     token_threshold: float = 8.0  # tokens that are worse than the frame's best by more are passed over; inf: none
     # factors that the mel axis is stretched by: all are heard, and that with the best score counts (test-time
@@ -94,6 +99,8 @@ class BeamOptions:
         for name, (least, most) in _RANGES.items():
             value = getattr(self, name)
             check(least <= value <= most, f"{name} {value} is not between {least:g} and {most:g}")
+        tame = len(self.calibration) == 2 and 0 < self.calibration[0] <= 1000 and abs(self.calibration[1]) <= 1000
+        check(tame, f"calibration {list(self.calibration)} is not a slope above 0 and an offset, of 1000 at most")
         few = len(self.warps) <= 16 and all(0.5 <= warp <= 2 for warp in self.warps)
         check(few, f"warps {list(self.warps)} are not up to 16 factors between 0.5 and 2")
         check(self.lm_unit in ("auto", "word", "token"), f"lm_unit {self.lm_unit!r} is not auto, word or token")
@@ -528,6 +535,9 @@ class CtcBeamDecoder:
             text, found = self._joined(found)
         else:
             text = (" " if self.words else "").join(texts)
+        if self.options.calibration != (1.0, 0.0):
+            sure = calibrated([word.confidence for word in found], *self.options.calibration)
+            found = [replace(word, confidence=chance) for word, chance in zip(found, sure.tolist(), strict=True)]
         lm, hot = float(finals.lm[i]), float(finals.hotwords[i])
         said = self.options.word_score * float(finals.length[i])
         return Hypothesis(

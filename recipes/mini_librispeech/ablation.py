@@ -111,7 +111,8 @@ def best_options() -> BeamOptions:
     scores = (kept if path.is_file() else kept[BASE])["scores"]
     found = scores[f"dev-{ORDER}-gram"]["decoding"]
     known = {f.name: found[f.name] for f in fields(BeamOptions) if f.name in found}
-    return BeamOptions(**{key: math.inf if value is None else value for key, value in known.items()})
+    lists = {key: tuple(value) for key, value in known.items() if isinstance(value, list)}
+    return BeamOptions(**{key: math.inf if value is None else value for key, value in known.items()} | lists)
 
 
 def untuned(trained: Path, out: Path, kind: str) -> None:

@@ -219,6 +219,15 @@ def test_temperature_flattens_confidences_and_nothing_else() -> None:
     assert cold.score == warm.score == pytest.approx(math.log(0.8))
 
 
+def test_calibration_changes_confidences_and_nothing_else() -> None:
+    tokens = ["<blank>", SPACE, "a", "b"]
+    log_probs = logs((0, 0, 0.8, 0.2))
+    (plain,) = decode(CtcBeamDecoder(tokens), log_probs)
+    (made,) = decode(CtcBeamDecoder(tokens, calibration=(0.5, -1.0)), log_probs)
+    assert made.words[0].confidence == pytest.approx(1 / (1 + math.exp(1 - 0.5 * math.log(4))))
+    assert replace(made, words=plain.words) == plain
+
+
 def test_times_of_tokens_and_words() -> None:
     tokens = ["<blank>", SPACE, "a", "b"]
     path = [0, 2, 2, 0, 3, 1, 1, 0, 3, 0]
@@ -544,6 +553,9 @@ def test_weights_may_be_whole_or_large(tmp_path: Path, numbers: str) -> None:
         ({"hotwords": {"a": 1000.0}}, "boost 1000.0 of 'a'"),
         ({"lm_weight": math.nan}, "lm_weight"),
         ({"temperature": 0.0}, "temperature"),
+        ({"calibration": (0.0, 0.0)}, "calibration"),
+        ({"calibration": (1.0,)}, "calibration"),
+        ({"calibration": (1.0, math.nan)}, "calibration"),
         ({"beam_threshold": -1.0}, "beam_threshold"),
         ({"beam_threshold": math.nan}, "beam_threshold"),
         ({"lm_unit": "letter"}, "lm_unit"),

@@ -6,6 +6,7 @@ import math
 import shutil
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -65,7 +66,8 @@ def check(result: Tuning, folder: Path, cuts: Path) -> None:
     assert evaluate(loaded, cuts) == result.score
     errors = {trial.options: trial.error for trial in result.trials}
     assert len(errors) == len(result.trials)  # none was tried twice
-    best = errors[replace(result.best, temperature=result.trials[0].options.temperature, nbest=1)]
+    start = result.trials[0].options
+    best = errors[replace(result.best, temperature=start.temperature, calibration=start.calibration, nbest=1)]
     assert best == (result.score.words if loaded.has_words else result.score.characters).rate
     assert best <= 1.01 * min(trial.error for trial in result.trials if trial.options.beam_size in BEAMS)
     smaller = [errors[o] for o in errors if replace(o, beam_size=0) == replace(result.trials[-1].options, beam_size=0)]
@@ -86,7 +88,7 @@ def test_a_language_model_is_fitted_and_kept(folder: Path, cuts: Path, lm: Path)
     # Every point of the grid was tried, and what lies around the best.
     tried = {(o.lm_weight, o.word_score, o.prior_weight) for o in (trial.options for trial in result.trials)}
     assert tried >= {(a, b, c) for a in GRID["lm_weight"] for b in GRID["word_score"] for c in GRID["prior_weight"]}
-    found = replace(result.best, beam_size=SEARCH_BEAM, temperature=1.0)
+    found = replace(result.best, beam_size=SEARCH_BEAM, temperature=1.0, calibration=(1.0, 0.0))
     for name, step in (
         ("lm_weight", 0.1),
         ("word_score", 0.375),
@@ -204,10 +206,10 @@ def test_characters_count_where_nothing_separates_words(folder: Path, cuts: Path
     assert result.score.error.rate > 0
 
 
-def test_the_temperature_makes_confidences_true(folder: Path, cuts: Path, lm: Path) -> None:
+def test_confidences_are_made_true(folder: Path, cuts: Path, lm: Path) -> None:
     result = tune(folder, cuts, lm=lm)
 
-    def cross_entropy(**options: float) -> float:
+    def cross_entropy(**options: Any) -> float:
         """As the confidences of another pass have it."""
         model = load_model(folder)
         found = list(recognize(model, read_cuts(cuts), decoding=decoding_for(model, **options)))
@@ -218,13 +220,15 @@ def test_the_temperature_makes_confidences_true(folder: Path, cuts: Path, lm: Pa
         return float(-np.log(np.where(right, sure, 1 - sure)).mean())
 
     assert result.cross_entropy == (
-        pytest.approx(cross_entropy(temperature=1.0), abs=1e-4),
+        pytest.approx(cross_entropy(temperature=1.0, calibration=(1.0, 0.0)), abs=1e-4),
         pytest.approx(cross_entropy(), abs=1e-4),
     )
     assert result.cross_entropy[1] < 0.9 * result.cross_entropy[0]  # the model is surer than it is right
-    assert result.best.temperature > 1
-    for temperature in (0.6 * result.best.temperature, 1.6 * result.best.temperature):
-        assert cross_entropy(temperature=temperature) >= result.cross_entropy[1]
+    assert result.best.calibration != (1.0, 0.0)
+    slope, offset = result.best.calibration
+    for calibration in ((slope + 0.3, offset), (slope, offset + 0.5), (slope, offset - 0.5), (1.0, 0.0)):
+        assert cross_entropy(calibration=calibration) > result.cross_entropy[1]
+    assert cross_entropy(temperature=0.4 * result.best.temperature) > result.cross_entropy[1]
 
 
 def test_the_table_has_the_least_error_of_each_pair_of_weights(folder: Path, cuts: Path, lm: Path) -> None:
