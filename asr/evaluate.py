@@ -22,7 +22,7 @@ from asr.lexicon import read_lexicon
 from asr.model_folder import Model, utterance_keys
 from asr.provenance import provenance
 from asr.score import ErrorCounts, Scores, Unit, score
-from asr.significance import confidence_interval
+from asr.significance import confidence_interval, interval_facts
 from asr.tokenizer import PhoneTokenizer
 from asr.transcript import Hypothesis
 
@@ -216,10 +216,10 @@ def _intervals(results: Sequence[Recognized], scores: Scores) -> dict[str, Any]:
         own = of_speakers[speaker]
         total, length = sum(n.errors for n in own), sum(n.length for n in own)
         rate = round(total / length, 5) if length else None
-        interval = confidence_interval(own).as_dict()["interval"]
+        interval = interval_facts(confidence_interval(own))["interval"]
         speakers[speaker] = {"rate": rate, "interval": interval, "errors": total, "length": length}
     whole = confidence_interval(scores.each, [r.utterance.speaker for r in results])
-    return {**whole.as_dict(), "speakers": speakers}
+    return {**interval_facts(whole), "speakers": speakers}
 
 
 def _row(result: Recognized, several: bool, seen: Counter[str] | None) -> dict[str, Any]:
@@ -232,6 +232,7 @@ def _row(result: Recognized, several: bool, seen: Counter[str] | None) -> dict[s
         "duration": round(utterance.duration, 3),
         "snr": round(result.snr, 1),
         "loss": None if result.left_out else round(result.loss, 4),
+        **({} if result.comparable else {"counted": False}),
         "words": [word.as_dict() for word in hypothesis.words],
         **({} if seen is None else {"seen": [seen[word] for word in result.reference.split()]}),
         **({"nbest": [each.as_dict() for each in result.nbest]} if several else {}),

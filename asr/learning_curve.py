@@ -59,6 +59,10 @@ class Curve:
     def __str__(self) -> str:
         low, high = (100 * edge for edge in self.doubled_interval)
         last = self.points[-1]
+        if self.exponent <= 0:
+            return (
+                f"with {last.hours:.2f} h {100 * last.rate:.2f} %; more speech did not make it better: no law to go on"
+            )
         return (
             f"with {last.hours:.2f} h {100 * last.rate:.2f} %; twice as much would likely give"
             f" {100 * self.doubled:.2f} % (95 % interval {low:.2f} to {high:.2f}), if it goes on falling as it did"

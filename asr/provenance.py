@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import shlex
 import subprocess
 import sys
 from datetime import datetime, timezone
@@ -14,17 +15,27 @@ from typing import Any
 
 def provenance() -> dict[str, Any]:
     """Facts for a result's file: the command, versions, the commit where the code lies in a git checkout, hardware."""
-    program, checkout = Path(sys.argv[0]).resolve(), Path(__file__).resolve().parents[1]
-    within = program.suffix == ".py" and program.is_relative_to(checkout)
     return {
-        "command": " ".join([str(program.relative_to(checkout)) if within else program.name, *sys.argv[1:]]),
-        "date": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        "command": command(),
+        "date": now(),
         "commit": _commit(),
         "versions": {"python": platform.python_version()}
         | {name: found for name in ("kikitori", "torch", "numpy", "lhotse") if (found := _version(name))},
         "hardware": hardware(),
         "threads": _threads(),
     }
+
+
+def command() -> str:
+    """This process's, as a shell takes it; of a script of this checkout the path within it."""
+    program, checkout = Path(sys.argv[0]).resolve(), Path(__file__).resolve().parents[1]
+    within = program.suffix == ".py" and program.is_relative_to(checkout)
+    return shlex.join([str(program.relative_to(checkout)) if within else program.name, *sys.argv[1:]])
+
+
+def now() -> str:
+    """The date and time, UTC."""
+    return datetime.now(timezone.utc).isoformat(timespec="seconds")
 
 
 def _threads() -> int:

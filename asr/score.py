@@ -8,6 +8,7 @@ from __future__ import annotations
 import io
 import itertools
 import json
+import unicodedata
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -25,6 +26,7 @@ Pair = tuple[str | None, str | None]  # units of reference and hypothesis; None:
 _APOSTROPHES = regex.compile(r"['\u2019\u02bc\u05f3\u05f4]")
 _HYPHENS = regex.compile(r"[-\u2010\u2011]")
 _OTHER_PUNCTUATION = regex.compile(r"[\p{P}\p{S}--['\u2019\u02bc\u05f3\u05f4\-\u2010\u2011]]", regex.V1)
+_TRN = regex.compile(r"(.*?)\s*\(([^()\s]*[\d_-][^()\s]*)\)\s*")  # an id has a digit, _ or -: (laughter) is none
 _RATES = {"words": "WER", "characters": "CER", "phones": "PER"}
 
 
@@ -88,13 +90,13 @@ class Scores:
 
     def headline(self) -> str:
         """The rate that counts: "WER 1.20 %"."""
-        return f"{_RATES[self.unit]} {100 * self.error.rate:.2f} %"
+        return f"{_RATES[self.unit]} {_percent(self.error)}"
 
     def summary(self) -> str:
         """One line: WER and CER, where both can be counted."""
         counts = {self.unit: self.error, **({"characters": self.characters} if self.unit == "words" else {})}
         parts = [
-            f"{_RATES[unit]} {100 * n.rate:.2f} % ({n.errors} of {n.length} {unit}: {n.substitutions} substituted,"
+            f"{_RATES[unit]} {_percent(n)} ({n.errors} of {n.length} {unit}: {n.substitutions} substituted,"
             f" {n.deletions} deleted, {n.insertions} inserted)"
             for unit, n in counts.items()
         ]
@@ -111,6 +113,10 @@ class Scores:
             "utterances": self.utterances,
             "wrong_utterances": self.wrong_utterances,
         }
+
+
+def _percent(counts: ErrorCounts) -> str:
+    return f"{100 * counts.rate:.2f} %" if counts.length else "cannot be told: the references are empty"
 
 
 def score(references: Sequence[str], hypotheses: Sequence[str], *, unit: Unit = "words") -> Scores:
@@ -149,36 +155,93 @@ def correct_words(references: Sequence[str], hypotheses: Sequence[Sequence[str]]
     return [[r == h for r, h in each if h is not None] for each in pairs]
 
 
-# What makes two spellings of the same words equal, one after the other.
+# What makes two spellings of the same text equal, one after the other.
 _SPELLINGS: dict[str, Callable[[str], str]] = {
+    "encoding": lambda text: unicodedata.normalize("NFKC", text),
     "case": str.casefold,
     "punctuation": lambda text: _OTHER_PUNCTUATION.sub("", text),
     "apostrophes": lambda text: _APOSTROPHES.sub("", text),
-    "hyphens": lambda text: _HYPHENS.sub(" ", text),
-    "compounds": lambda text: text.replace(" ", ""),
 }
+# The same for several words at once, which it parts or joins.
+_PARTED: dict[str, Callable[[str], str]] = {
+    "hyphens": lambda text: _HYPHENS.sub(" ", text),
+    "compounds": lambda text: _HYPHENS.sub("", text).replace(" ", ""),
+}
+_MOST_PARTS = 4  # of a compound
 
 
 def spelling_errors(scores: Scores) -> dict[str, int]:
-    """Of the errors in words, how many are such in spelling alone, by what they differ in.
+    """How many errors fewer there are where texts that differ in spelling alone count as equal.
 
-    Errors in a row are looked at together: "ice-cream" for "ice cream" is a hyphen, "icecream" a compound.
+    One thing after the other: encoding (NFKC), case, punctuation, apostrophes, hyphens, compounds ("icecream" for "ice
+    cream"); of characters the first four, and spaces. Nothing of phones.
     """
-    found = dict.fromkeys(_SPELLINGS, 0)
-    if scores.unit != "words":
+    if scores.unit == "phones":
+        return {}
+    letters = scores.unit == "characters"
+    join = "" if letters else " "
+    said = [join.join(r for r, _ in pairs if r is not None) for pairs in scores.alignments]
+    heard = [join.join(h for _, h in pairs if h is not None) for pairs in scores.alignments]
+    pairs_of = list(scores.alignments)
+    found: dict[str, int] = {}
+
+    def count(kind: str) -> None:
+        """Aligns again what may be equal now."""
+        wrong = [i for i, pairs in enumerate(pairs_of) if _errors(pairs)]
+        cut = graphemes if letters else str.split
+        again = _align([cut(said[i]) for i in wrong], [cut(heard[i]) for i in wrong]) if wrong else []
+        found[kind] = 0
+        for i, pairs in zip(wrong, again, strict=True):
+            if (fewer := _errors(pairs_of[i]) - _errors(pairs)) >= 0:
+                found[kind] += fewer
+                pairs_of[i] = pairs
+
+    for kind, same in _SPELLINGS.items():
+        said, heard = ([same(text) for text in side] for side in (said, heard))
+        count(kind)
+    if letters:
+        said, heard = (["".join(text.split()) for text in side] for side in (said, heard))
+        count("spaces")
         return found
-    for pairs in scores.alignments:
-        for wrong, run in itertools.groupby(pairs, lambda pair: pair[0] != pair[1]):
-            if not wrong:
-                continue
-            row = list(run)
-            said, heard = (" ".join(unit for unit in side if unit is not None) for side in zip(*row, strict=True))
-            for kind, same in _SPELLINGS.items():
-                said, heard = " ".join(same(said).split()), " ".join(same(heard).split())
-                if said == heard:
-                    found[kind] += len(row)
-                    break
+    for kind, same in _PARTED.items():
+        heard = [_respelt(pairs, same) for pairs in pairs_of]
+        count(kind)
     return found
+
+
+def _errors(pairs: Sequence[Pair]) -> int:
+    return sum(r != h for r, h in pairs)
+
+
+def _respelt(pairs: Sequence[Pair], same: Callable[[str], str]) -> str:
+    """The hypothesis, with the reference's words in place of such as are the same, parted or joined otherwise."""
+    words: list[str] = []
+    for wrong, run in itertools.groupby(pairs, lambda pair: pair[0] != pair[1]):
+        row = list(run)
+        said, heard = ([unit for unit in side if unit is not None] for side in zip(*row, strict=True))
+        while wrong and heard:
+            wide, theirs = next(
+                (
+                    (n, theirs)
+                    for n in range(1, 1 + min(_MOST_PARTS, len(heard)))
+                    if (theirs := _found(said, " ".join(heard[:n]), same))
+                ),
+                (1, heard[:1]),
+            )
+            words += theirs
+            heard = heard[wide:]
+        words += heard
+    return " ".join(words)
+
+
+def _found(words: Sequence[str], text: str, same: Callable[[str], str]) -> list[str]:
+    """Words, one after the other, that are the text once both are made the same."""
+    wanted = " ".join(same(text).split())
+    for i in range(len(words)):
+        for n in range(1, 1 + min(_MOST_PARTS, len(words) - i)):
+            if wanted and " ".join(same(" ".join(words[i : i + n])).split()) == wanted:
+                return list(words[i : i + n])
+    return []
 
 
 def _align(references: list[list[str]], hypotheses: list[list[str]]) -> list[tuple[Pair, ...]]:
@@ -202,7 +265,7 @@ def _align(references: list[list[str]], hypotheses: list[list[str]]) -> list[tup
 def _counted(pairs: Sequence[Pair]) -> ErrorCounts:
     insertions = sum(r is None for r, _ in pairs)
     deletions = sum(h is None for _, h in pairs)
-    wrong = sum(r != h for r, h in pairs)
+    wrong = _errors(pairs)
     return ErrorCounts(wrong - insertions - deletions, deletions, insertions, len(pairs) - insertions)
 
 
@@ -210,8 +273,11 @@ def _total(alignments: Sequence[Sequence[Pair]]) -> ErrorCounts:
     return _counted([pair for pairs in alignments for pair in pairs])
 
 
-def read_texts(path: str | Path) -> dict[str, str]:
-    """Texts by utterance id: `id text` a line as Kaldi's, or JSONL with `id` and `text`.
+def read_texts(path: str | Path, *, empty: bool = False) -> dict[str, str]:
+    """Texts by utterance id: `id text` a line as Kaldi's, sclite's trn (`text (id)`), or JSONL with `id` and `text`.
+
+    Args:
+        empty: Whether a file without any text is one of a system that heard nothing, and no mistake.
 
     Raises:
         InputError: Names the file and the line of an id that stands there twice or a line that cannot be read.
@@ -219,12 +285,16 @@ def read_texts(path: str | Path) -> dict[str, str]:
     path = Path(path)
     texts: dict[str, str] = {}
     lines = _lines(path)
-    as_json = next((line for line in lines if line.strip()), "").lstrip().startswith("{")
+    filled = [line for line in lines if line.strip()]
+    as_json = bool(filled) and filled[0].lstrip().startswith("{")
+    as_trn = bool(filled) and all(map(_TRN.fullmatch, filled))
     for number, line in enumerate(lines, 1):
         if not line.strip():
             continue
         if as_json:
             key, text = _json_line(line, f"{path}, line {number}")
+        elif as_trn and (found := _TRN.fullmatch(line)):
+            text, key = found.groups()
         else:
             key, _, text = line.strip().partition(" ")
             if "\t" in key:
@@ -232,7 +302,7 @@ def read_texts(path: str | Path) -> dict[str, str]:
         if key in texts:
             raise InputError(f"the id {key!r} stands there twice", where=f"{path}, line {number}")
         texts[key] = text.strip()
-    if not texts:
+    if not texts and not empty:
         raise InputError("holds no text", where=path)
     return texts
 
@@ -251,10 +321,14 @@ def read_speakers(path: str | Path, *, texts: bool = False) -> dict[str, str]:
     return {} if texts else read_texts(path)
 
 
-def read_lines(path: str | Path) -> dict[str, str]:
-    """Plain lines in order, the line's number as the id; an empty line is an empty text."""
+def read_lines(path: str | Path, *, empty: bool = False) -> dict[str, str]:
+    """Plain lines in order, the line's number as the id; an empty line is an empty text.
+
+    Args:
+        empty: As in read_texts.
+    """
     lines = _lines(path)
-    if not any(line.strip() for line in lines):
+    if not empty and not any(line.strip() for line in lines):
         raise InputError("holds no text", where=path)
     return {str(number): line.strip() for number, line in enumerate(lines, 1)}
 
@@ -264,7 +338,7 @@ def pair(references: Mapping[str, str], hypotheses: Mapping[str, str]) -> tuple[
 
     A missing hypothesis counts as an empty one, so its words as deletions; a superfluous one is left out.
     """
-    if not references.keys() & hypotheses.keys():
+    if hypotheses and not references.keys() & hypotheses.keys():
         raise InputError(
             f"references and hypotheses have no id in common ({next(iter(references), '')!r} stands first in the one,"
             f" {next(iter(hypotheses), '')!r} in the other)",

@@ -3,7 +3,8 @@
 Intervals are bootstrapped (Bisani and Ney, "Bootstrap estimates for confidence intervals in ASR performance
 evaluation", 2004); systems are compared by the same draws of utterances, and by the matched-pairs test of sentence
 segments (Gillick and Cox, "Some statistical issues in the comparison of speech recognition algorithms", 1989), cut as
-NIST's sc_stats does.
+NIST's sc_stats does. That test takes errors to be independent but within a segment: where they come in some speakers'
+utterances rather than in others', it is too sure, and the draws are not. So both have to agree.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ FEW_SPEAKERS = 10  # fewer are too few to be drawn from
 SAMPLES = 10_000
 _AT_ONCE = 2_000_000  # numbers drawn at a time
 _GOOD = 2  # words right in both systems, that part two segments
+_FEW_SEGMENTS = 50  # that differ; with fewer, signs are counted out
 
 
 @dataclass(frozen=True)
@@ -49,7 +51,7 @@ class MatchedPairs:
     mean: float  # of the errors of the first less those of the second, a segment
     deviation: float  # of them
     z: float
-    p: float  # two-sided
+    p: float  # two-sided: of the normal law; of all ways that the signs could have fallen, where few segments differ
 
 
 @dataclass(frozen=True)
@@ -58,7 +60,7 @@ class Comparison:
 
     systems: tuple[str, str]
     rates: tuple[float, float]
-    interval: Interval  # of the first rate less the second
+    interval: Interval | None  # of the first rate less the second; None of one utterance
     matched_pairs: MatchedPairs
     p: float  # of the matched pairs, corrected for the number of comparisons
     comparisons: int
@@ -71,26 +73,28 @@ class Comparison:
 
     @property
     def significant(self) -> bool:
-        """Whether chance alone would rarely make such a difference."""
-        return self.p < 1 - self.level
+        """Whether chance alone would rarely make such a difference: by the test, and by the interval."""
+        interval = self.interval
+        return self.p < 1 - self.level and interval is not None and (interval.low > 0 or interval.high < 0)
 
     def __str__(self) -> str:
         """In words, the better one first."""
-        edges = (self.interval.low, self.interval.high)
-        better, worse = self.systems
-        if self.difference > 0:
-            better, worse = worse, better
-        else:
-            edges = (-edges[1], -edges[0])
-        low, high = (100 * edge + 0.0 for edge in edges)  # no -0
-        by = f"{100 * abs(self.difference):.2f} % absolute, {100 * self.level:g} % interval {low:.2f} to {high:.2f}"
+        better, worse = self.systems if self.difference <= 0 else self.systems[::-1]
+        by = f"{100 * abs(self.difference):.2f} % absolute"
+        if self.interval is not None:
+            edges = (self.interval.low, self.interval.high)
+            edges = edges if self.difference > 0 else (-edges[1], -edges[0])
+            low, high = (100 * edge + 0.0 for edge in edges)  # no -0
+            by += f", {100 * self.level:g} % interval {low:.2f} to {high:.2f}"
+            by += " over speakers" if self.interval.over == "speakers" else ""
         p = "p < 0.0001" if self.p < 1e-4 else f"p = {self.p:.4f}"
         p += f" (matched pairs{f', corrected for {self.comparisons} comparisons' if self.comparisons > 1 else ''})"
         if self.significant:
             return f"{better} is better than {worse} by {by}; {p}"
         if not self.difference:
             return f"{better} and {worse} are equally good: by {by}; {p}"
-        return f"whether {better} is better than {worse} is not certain: by {by}; {p}"
+        but = ", but the interval holds 0" if self.p < 1 - self.level and self.interval else ""
+        return f"whether {better} is better than {worse} is not certain: by {by}; {p}{but}"
 
     def as_dict(self) -> dict[str, Any]:
         """For JSON."""
@@ -99,7 +103,7 @@ class Comparison:
             "systems": list(self.systems),
             "rates": list(self.rates),
             "difference": self.difference,
-            **self.interval.as_dict(),
+            **interval_facts(self.interval),
             "p": self.p,
             "significant": self.significant,
             "comparisons": self.comparisons,
@@ -119,16 +123,28 @@ def confidence_interval(
     level: float = 0.95,
     samples: int = SAMPLES,
     seed: int = 0,
-) -> Interval:
+) -> Interval | None:
     """The interval of an error rate: utterances are drawn anew with replacement; speakers, where there are ten or more.
+
+    Without any error draws have none either: the upper edge is then that of Clopper and Pearson (1934), units
+    taken as independent. None for a single utterance, and where the references are empty.
 
     Args:
         each: Errors of each utterance.
         speakers: Of each utterance.
     """
     errors, lengths, over, why = _drawn_from([each], speakers)
+    if len(each) < 2 or not lengths.sum():
+        return None
+    if not errors.any():
+        return Interval(0.0, 1 - ((1 - level) / 2) ** (1 / int(lengths.sum())), over, why)
     rates = _resampled(errors[0], lengths, samples, seed)
     return _interval(rates, level, over, why)
+
+
+def interval_facts(interval: Interval | None) -> dict[str, Any]:
+    """For JSON."""
+    return interval.as_dict() if interval else {"interval": None, "interval_over": None}
 
 
 def compare(
@@ -145,16 +161,20 @@ def compare(
     procedure", 1979); intervals are each comparison's own.
 
     Raises:
-        InputError: The systems were not scored against the same references.
+        InputError: The systems were not scored against the same references, or these are empty.
     """
     if len(systems) < 2:
         raise InputError("a comparison needs two systems")
+    if not any(scores.error.length for scores in systems.values()):
+        raise InputError("the references are empty: there is no error rate to compare")
     names = list(systems)
     _check_same(systems)
     errors, lengths, over, why = _drawn_from([systems[name].each for name in names], speakers)
     found = []
     for a, b in itertools.combinations(range(len(names)), 2):
-        interval = _interval(_resampled(errors[a] - errors[b], lengths, samples, seed), level, over, why)
+        interval = None
+        if lengths.size > 1:
+            interval = _interval(_resampled(errors[a] - errors[b], lengths, samples, seed), level, over, why)
         first, second = systems[names[a]], systems[names[b]]
         test = matched_pairs(first.alignments, second.alignments)
         rates = (first.error.rate, second.error.rate)
@@ -179,7 +199,25 @@ def matched_pairs(a: Sequence[Sequence[Pair]], b: Sequence[Sequence[Pair]]) -> M
         z = math.copysign(math.inf, mean) if mean else 0.0
     else:
         z = mean / (deviation / math.sqrt(len(differences)))
-    return MatchedPairs(len(differences), mean, deviation, z, math.erfc(abs(z) / math.sqrt(2)))
+    few = np.count_nonzero(differences) < _FEW_SEGMENTS
+    p = _sign_flips(differences) if few else math.erfc(abs(z) / math.sqrt(2))
+    return MatchedPairs(len(differences), mean, deviation, z, p)
+
+
+def _sign_flips(differences: npt.NDArray[np.float64]) -> float:
+    """The share of all ways to choose the differences' signs whose sum lies as far from 0 (Fisher 1935)."""
+    import numpy as np
+
+    sizes = np.abs(differences).astype(np.int64)
+    chances = np.ones(1)  # of each sum from -reach to reach
+    for size in sizes[sizes > 0].tolist():
+        wider = np.zeros(len(chances) + 2 * size)
+        wider[: len(chances)] += chances / 2
+        wider[2 * size :] += chances / 2
+        chances = wider
+    reach, found = len(chances) // 2, abs(int(differences.sum()))
+    far = np.abs(np.arange(-reach, reach + 1)) >= found
+    return min(1.0, float(chances[far].sum()))
 
 
 def _segments(a: Sequence[Pair], b: Sequence[Pair]) -> list[tuple[int, int]]:

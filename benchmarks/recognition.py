@@ -69,7 +69,7 @@ def main() -> None:
         interval = confidence_interval(scores.each)
         factor = sum(taken[name]) / seconds
         ratio = statistics.median(a / b for a, b in zip(taken[name], taken[first], strict=True))
-        edges = f"{100 * interval.low:.2f} to {100 * interval.high:.2f}"
+        edges = f"{100 * interval.low:.2f} to {100 * interval.high:.2f}" if interval else "–"
         print(f"| {name} | {100 * scores.error.rate:.2f} | {edges} | {factor:.4f} | {ratio:.2f} |")
     print("\nRatio: of the time for an utterance to that of the first program, the median over utterances.")
 

@@ -368,6 +368,8 @@ def rate(score: Mapping[str, Any]) -> str:
 
 def limits(counts: Mapping[str, Any]) -> str:
     """'1.00 to 1.40'."""
+    if counts["interval"] is None:  # of one utterance
+        return "–"
     low, high = counts["interval"]
     return f"{100 * low:.2f} to {100 * high:.2f}"
 

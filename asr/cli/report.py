@@ -24,9 +24,10 @@ def report(
     One HTML file that needs no network. Of several RESULTS, all of one set, the first is looked at most closely.
     """
     from asr.cli.common import say
-    from asr.files import write_text
-    from asr.report import read_results, report_page
+    from asr.files import check_output, write_text
+    from asr.report import inputs_of, read_results, report_page
 
+    check_output(out, *(path for each in results for path in inputs_of(each)))
     page = report_page([read_results(each) for each in results], title=title, sound=sound)
     write_text(out, page)
-    say(f"asr: {out}: written, {len(page.encode()) / 1e6:.1f} MB")
+    say(f"asr: {out}: written, {out.stat().st_size / 1e6:.1f} MB")

@@ -23,7 +23,7 @@ def score(
     ] = False,
     unit: Annotated[
         str | None,
-        typer.Option(help="What errors are counted in: words or characters. Default: as the references are written."),
+        typer.Option(help="What errors are counted in: words or characters. Default: words, if the script has spaces."),
     ] = None,
     speakers: Annotated[
         Path | None, typer.Option(help="`id speaker` a line, for intervals. Default: as JSON lines say.")
@@ -32,12 +32,12 @@ def score(
 ) -> None:
     """Word and character error rate of text files against another, how sure they are, and which is better.
 
-    Files hold `id text` a line, as Kaldi's, or JSON lines with `id` and `text` (hypotheses.jsonl). Texts are compared
-    as they are: case and punctuation count, and what only they cost is said.
+    Files hold `id text` a line, as Kaldi's, `text (id)`, as sclite's, or JSON lines with `id` and `text`
+    (hypotheses.jsonl). Texts are compared as they are: case and punctuation count, and what only they cost is said.
     """
     from asr.errors import InputError
     from asr.score import pair, read_lines, read_speakers, read_texts, score as score_texts, spelling_errors
-    from asr.significance import compare, confidence_interval
+    from asr.significance import compare, confidence_interval, interval_facts
     from asr.text import has_word_spaces
 
     read = read_lines if lines else read_texts
@@ -47,11 +47,19 @@ def score(
     counted = unit or ("words" if has_word_spaces(references.values()) else "characters")
     of_speaker = read_speakers(speakers) if speakers else {}
     systems: dict[str, Scores] = {}
+    unpaired: list[dict[str, list[str]]] = []
     for path, name in zip(hypotheses, _names(hypotheses), strict=True):
-        said, heard, notes = pair(references, read(path))
+        texts = read(path, empty=True)
+        said, heard, notes = pair(references, texts)
         for note in notes:
             print(f"asr: {path}: {note}", file=sys.stderr)
         systems[name] = score_texts(said, heard, unit="characters" if counted == "characters" else "words")
+        unpaired.append(
+            {
+                "missing": [key for key in references if key not in texts],
+                "extra": [key for key in texts if key not in references],
+            }
+        )
     if not speakers and not lines:
         for path in [reference, *hypotheses]:
             of_speaker |= read_speakers(path, texts=True)
@@ -60,24 +68,25 @@ def score(
     voices = [of_speaker.get(key, "") for key in references]
 
     facts: list[dict[str, Any]] = []
-    for name, scores in systems.items():
+    for (name, scores), ids in zip(systems.items(), unpaired, strict=True):
         interval = confidence_interval(scores.each, voices)
         spelling = spelling_errors(scores)
-        facts.append({**scores.as_dict(), **interval.as_dict(), "spelling": spelling})
+        facts.append({**scores.as_dict(), **interval_facts(interval), "spelling": spelling, **ids})
         if as_json:
             continue
         print(f"{name}: {scores}" if len(systems) > 1 else scores)
-        why = f" ({interval.why})" if interval.why else ""
-        print(f"  95 % interval {100 * interval.low:.2f} to {100 * interval.high:.2f} %, over {interval.over}{why}")
+        if interval:
+            why = f" ({interval.why})" if interval.why else ""
+            print(f"  95 % interval {100 * interval.low:.2f} to {100 * interval.high:.2f} %, over {interval.over}{why}")
         if kinds := ", ".join(f"{kind} {n}" for kind, n in spelling.items() if n):
-            print(f"  {sum(spelling.values())} of {scores.words.errors} errors are spelling alone: {kinds}")
-    found = compare(systems, voices) if len(systems) > 1 else []
+            print(f"  {sum(spelling.values())} of {scores.error.errors} errors are spelling alone: {kinds}")
+    found = compare(systems, voices) if len(systems) > 1 and next(iter(systems.values())).error.length else []
     if as_json:
         several = {
             "systems": [{"name": name, **each} for name, each in zip(systems, facts, strict=True)],
             "comparisons": [each.as_dict() for each in found],
         }
-        print(json.dumps(several if found else facts[0], ensure_ascii=False))
+        print(json.dumps(several if len(systems) > 1 else facts[0], ensure_ascii=False, allow_nan=False))
     elif found:
         print()
         for each in found:

@@ -86,9 +86,11 @@ def by_word(results: Results) -> dict[str, list[Group]]:
     places = [[_place(i, len(own)) for i in range(len(own))] for own in units]
     found = {"Place in the utterance": _of_units(units, places, _PLACES)}
     seen = [[_seen(n) for n in row.seen] for row in results.rows]
-    if all(len(own) == len(labels) for own, labels in zip(units, seen, strict=True)):
-        found["Times in the training texts"] = _of_units(units, seen, [*(label for _, label in _SEEN), _OFTEN])
-    return found
+    fitting = [own if len(own) == len(labels) else [] for own, labels in zip(units, seen, strict=True)]
+    if any(fitting):
+        labels = [own[: len(fits)] for own, fits in zip(seen, fitting, strict=True)]
+        found["Times in the training texts"] = _of_units(fitting, labels, [*(label for _, label in _SEEN), _OFTEN])
+    return {title: groups for title, groups in found.items() if groups}
 
 
 def _of_units(units: Sequence[Sequence[Pair]], labels: Sequence[Sequence[str]], order: Sequence[str]) -> list[Group]:
@@ -181,18 +183,21 @@ def _classes(values: Sequence[float | None], each: Sequence[ErrorCounts]) -> lis
     for low, high in zip([None, *edges], [*edges, None], strict=True):
         own = [(v, i) for v, i in known if (low is None or v > low) and (high is None or v <= high)]
         if own:
-            least, most = f"{own[0][0]:.3g}", f"{own[-1][0]:.3g}"
+            least, most = _shown(own[0][0]), _shown(own[-1][0])
             label = f"{least} to {most}" if least != most else least
             groups.append(_group(label, [each[i] for _, i in own], [i for _, i in own]))
     return groups
 
 
+def _shown(value: float) -> str:
+    """Two decimals where they are needed."""
+    return f"{value:.2f}".rstrip("0").rstrip(".")
+
+
 def _group(label: str, each: Sequence[ErrorCounts], utterances: Sequence[int]) -> Group:
     errors, length = sum(n.errors for n in each), sum(n.length for n in each)
-    interval = None
-    if len(each) > 1:
-        drawn = confidence_interval(each, samples=_SAMPLES)
-        interval = (drawn.low, drawn.high)
+    drawn = confidence_interval(each, samples=_SAMPLES)
+    interval = (drawn.low, drawn.high) if drawn else None
     rate = errors / length if length else float(errors > 0)
     return Group(label, len(each), length, rate, interval, tuple(utterances))
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import io
+import math
 import re
+import warnings
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -18,12 +20,14 @@ _DASHES: tuple[Any, ...] = ("-", (0, (5, 2)), (0, (1, 1.5)), (0, (5, 1, 1, 1)))
 _VARIABLES = {_INK: "--ink", _LINE: "--line"} | {c: f"--series-{i}" for i, c in enumerate(_COLOURS, 1)}
 
 
-def rates(groups: Sequence[Group], label: str, *, name: str) -> str:
-    """Error rates of groups with their intervals, as horizontal bars."""
+def rates(groups: Sequence[Group], label: str, *, name: str, whole: float) -> str:
+    """Error rates of groups with their intervals, as horizontal bars; the rate of the whole as a line."""
 
     def draw(axis: Any) -> None:
         places = range(len(groups))
-        axis.barh(places, [100 * g.rate for g in groups], color=_COLOURS[0], height=0.6)
+        axis.barh(places, [100 * g.rate for g in groups], color=_COLOURS[0], alpha=0.5, height=0.6)
+        if math.isfinite(whole):
+            axis.axvline(100 * whole, color=_LINE, linewidth=1, linestyle=_DASHES[1])
         for i, group in enumerate(groups):
             if group.interval:
                 axis.plot([100 * edge for edge in group.interval], [i, i], color=_INK, linewidth=1.2)
@@ -89,6 +93,7 @@ def curves(series: Mapping[str, Sequence[tuple[float, float]]], label: str, *, n
 
 
 def _short(label: str, most: int = 32) -> str:
+    label = "".join(c if c.isprintable() else " " for c in label)
     return label if len(label) <= most else label[: most - 3] + "..."
 
 
@@ -109,12 +114,14 @@ def _svg(draw: Callable[[Any], None], *, name: str, height: float = 2.6) -> str:
             spine.set_visible(side in ("left", "bottom"))
             spine.set_color(_LINE)
         content = io.StringIO()
-        figure.savefig(content, format="svg", transparent=True, metadata={"Date": None})
+        with warnings.catch_warnings():  # letters that matplotlib's font lacks: the page's has them
+            warnings.filterwarnings("ignore", "Glyph .* missing from font")
+            figure.savefig(content, format="svg", transparent=True, metadata={"Date": None})
     text = content.getvalue()
     text = re.sub(r"<(metadata|style).*?</\1>", "", text[text.index("<svg") :], flags=re.S)
     text = re.sub(r"font: ([\d.]+)px [^;\"]*", r"font: \1px inherit; font-family: inherit", text)
     for colour, variable in _VARIABLES.items():
-        text = text.replace(colour, f"var({variable})")
+        text = re.sub(rf"((?:fill|stroke): ?){colour}\b", rf"\1var({variable})", text)
     unique = re.sub(r"\W+", "-", name)
     text = re.sub(r'id="([^"]+)"', rf'id="{unique}-\1"', text)
     text = re.sub(r'(url\(#|href="#)', rf"\g<1>{unique}-", text)

@@ -26,8 +26,8 @@
   const spread = row => Math.max(...row.errors) - Math.min(...row.errors);
   const text = row => row.text ??= [
     row.id, row.facts, ...row.systems.flatMap(pairs => [
-      pairs.map(p => typeof p === "string" ? p : p[0]).filter(Boolean).join(" "),
-      pairs.map(p => typeof p === "string" ? p : p[1]).filter(Boolean).join(" "),
+      pairs.map(p => typeof p === "string" ? p : p[0]).filter(Boolean).join(data.join),
+      pairs.map(p => typeof p === "string" ? p : p[1]).filter(Boolean).join(data.join),
     ]),
   ].join("\n").toLowerCase();
 
@@ -37,12 +37,17 @@
     if (content !== undefined) element.textContent = content;
     return element;
   };
+  const named = (tag, className, name, content) => {  // the name is for those who hear the page
+    const element = make(tag, className);
+    element.append(make("span", "aside", name), content);
+    return element;
+  };
   const unit = pair => {
     const outer = make("span", "pair");
     if (typeof pair === "string") outer.textContent = pair;
-    else if (pair[1] === null) outer.append(make("del", "", pair[0]));
-    else if (pair[0] === null) outer.append(make("ins", "", pair[1]));
-    else outer.append(make("span", "said", pair[0]), " ", make("mark", "", pair[1]));
+    else if (pair[1] === null) outer.append(named("del", "", "not heard: ", pair[0]));
+    else if (pair[0] === null) outer.append(named("ins", "", "not said: ", pair[1]));
+    else outer.append(named("span", "said", "said: ", pair[0]), " ", named("mark", "", "heard: ", pair[1]));
     return outer;
   };
   const sound = (id, mp3, picture, seconds, words) => {
@@ -84,20 +89,22 @@
       if (data.systems.length > 1) outer.append(make("p", "system", data.systems[i] + ": " + row.errors[i]));
       const line = make("p", "aligned");
       if (data.language) line.lang = data.language;
+      line.dir = data.direction;
       for (const pair of pairs) line.append(unit(pair), " ");
       outer.append(line);
     });
     return outer;
   };
 
-  let chosen = null, page = 0, shown = rows;
+  let chosen = null, what = "", page = 0, shown = rows;
   const draw = () => {
     const last = Math.max(0, Math.ceil(shown.length / size) - 1);
     page = Math.min(page, last);
     list.replaceChildren(...shown.slice(page * size, (page + 1) * size).map(article));
-    form.elements.count.textContent = `${shown.length.toLocaleString("en")} of ${rows.length.toLocaleString("en")} utterances`;
+    form.elements.count.textContent =
+      `${shown.length.toLocaleString("en")} of ${rows.length.toLocaleString("en")} utterances` +
+      (chosen ? ` (${what})` : "") + (last ? `, page ${page + 1} of ${last + 1}` : "");
     pages.hidden = last === 0;
-    pages.querySelector("span").textContent = `page ${page + 1} of ${last + 1}`;
     pages.querySelector("[name=previous]").disabled = page === 0;
     pages.querySelector("[name=next]").disabled = page === last;
     form.elements.all.hidden = !chosen && !form.elements.search.value;
@@ -114,13 +121,19 @@
   form.addEventListener("submit", event => event.preventDefault());
   form.elements.search.addEventListener("input", choose);
   form.elements.sort.addEventListener("change", choose);
-  form.elements.all.addEventListener("click", () => { chosen = null; form.elements.search.value = ""; choose(); });
+  form.elements.all.addEventListener("click", () => {
+    chosen = null;
+    form.elements.search.value = "";
+    choose();
+    form.elements.search.focus();
+  });
   for (const [name, step] of [["previous", -1], ["next", 1]])
     pages.querySelector(`[name=${name}]`).addEventListener("click", () => { page += step; draw(); jump(); });
   for (const button of document.querySelectorAll(".where")) {
     button.disabled = false;
     button.addEventListener("click", () => {
       chosen = new Set(button.dataset.utterances.split(" ").map(Number));
+      what = button.dataset.what;
       form.elements.search.value = "";
       choose();
       jump();

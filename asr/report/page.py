@@ -5,6 +5,10 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import re
+import shlex
+import unicodedata
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -14,14 +18,17 @@ from asr.errors import InputError
 from asr.files import write_text
 from asr.report import charts
 from asr.report.analysis import Group, by_utterance, by_word, calibration, confusions, found_by_checking
-from asr.report.results import Results, Row, read_results
-from asr.score import Pair, score, spelling_errors
+from asr.report.results import Results, Row, number, read_results
+from asr.score import ErrorCounts, Pair, score, spelling_errors
 from asr.significance import compare, confidence_interval
 
 _WORST = 100  # utterances that are there without JavaScript
 _RATES = {"words": "WER", "characters": "CER", "phones": "PER"}
 _CHECKED = (5, 10, 20, 30, 50)  # % of the words
 _INVISIBLE = {n: f"\\x{n:02x}" for n in [*range(32), *range(127, 160)]}
+# A path from the root, in a word or behind = : , and the like.
+_ABSOLUTE = re.compile(r"""(?<![^\s=:,@('"\[])(?:file:/+|~?/|[A-Za-z]:[\\/])[^:,'"\]]*""")
+_HOME = re.compile(r"^(?:home|Users)/[^/]+(?:/|$)|^root(?:/|$)")
 # Directions that a text may force upon what stands after it.
 _INVISIBLE |= {n: f"\\u{n:04x}" for n in [0x200E, 0x200F, *range(0x202A, 0x202F), *range(0x2066, 0x206A)]}
 
@@ -41,7 +48,9 @@ def report_page(systems: Sequence[Results], *, title: str = "", sound: int = 0) 
 
     systems = _in_one_order(_with_names(systems))
     first = systems[0]
-    comparisons = compare({s.name: s.scores for s in systems}, first.speakers) if len(systems) > 1 else []
+    comparisons = []
+    if len(systems) > 1 and first.scores.error.length:
+        comparisons = compare({s.name: s.scores for s in systems}, first.speakers)
     sure = calibration(first)
     confused = [("Words" if first.unit == "words" else first.unit.capitalize(), confusions(first.scores.alignments))]
     if first.unit == "words":
@@ -65,13 +74,14 @@ def report_page(systems: Sequence[Results], *, title: str = "", sound: int = 0) 
     }
     environment = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
     environment.filters["printable"] = _printable
+    environment.filters["percent"] = _percent
     environment.filters["shown"] = lambda text: _printable(text) if text.strip() else "(space)"
     template = environment.from_string(_file("page.html"))
     script = _file("page.js")
     from markupsafe import Markup
 
     return template.render(
-        title=title or " and ".join(s.name for s in systems),
+        title=_safe(title or " and ".join(s.name for s in systems)),
         style=Markup(_file("page.css")),
         script=Markup(script),
         script_hash="sha256-" + base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
@@ -79,6 +89,8 @@ def report_page(systems: Sequence[Results], *, title: str = "", sound: int = 0) 
         rate=_RATES[first.unit],
         unit=first.unit,
         language=_language(first),
+        direction=_direction(first),
+        measured=_measured(first),
         systems=[_headline(s) for s in systems],
         notes=notes,
         comparisons=comparisons,
@@ -104,6 +116,31 @@ def write_report(folder: str | Path) -> Path:
     path = Path(folder) / "report.html"
     write_text(path, report_page([read_results(str(folder))]))
     return path
+
+
+def _safe(text: str) -> str:
+    """With nothing that cannot be written as UTF-8."""
+    return text.encode("utf-8", "replace").decode()
+
+
+def _percent(counts: ErrorCounts) -> str:
+    return f"{100 * counts.rate:.2f}" if counts.length else "–"
+
+
+def _measured(system: Results) -> str:
+    """ "514 utterances, 2,993 words, 26.5 minutes, 3 speakers"."""
+    speakers = {row.speaker for row in system.rows if row.speaker}
+    seconds = sum(row.duration or 0 for row in system.rows)
+    parts = [(len(system.rows), "utterance"), (system.scores.error.length, system.unit[:-1])]
+    parts += [(len(speakers), "speaker")] if speakers else []
+    said = [f"{n:,} {what}{'' if n == 1 else 's'}" for n, what in parts]
+    return ", ".join([*said, *([_minutes(seconds)] if seconds else [])])
+
+
+def _direction(system: Results) -> str:
+    """That in which most of the letters are written."""
+    kinds = Counter(unicodedata.bidirectional(c) for row in system.rows[:1000] for c in row.reference)
+    return "rtl" if kinds["R"] + kinds["AL"] > kinds["L"] else "ltr"
 
 
 def _file(name: str) -> str:
@@ -134,9 +171,13 @@ def _in_one_order(systems: Sequence[Results]) -> list[Results]:
     ordered = [first]
     for other in others:
         rows = {row.id: row for row in other.rows}
-        if {key: row.reference for key, row in rows.items()} != said:
+        differs = next((key for key in said.keys() | rows.keys() if key not in said or key not in rows), None)
+        example = f" ({differs} is of one of them alone)" if differs else ""
+        if not differs and (key := next((key for key in said if said[key] != rows[key].reference), None)):
+            differs, example = key, f" ({key}: {said[key]!r} and {rows[key].reference!r})"
+        if differs is not None:
             raise InputError(
-                f"is not of the same utterances and references as {first.name}",
+                f"is not of the same utterances and references as {first.name}{example}",
                 where=other.name,
                 remedy="evaluate both on the same set, with models that write texts alike",
             )
@@ -160,36 +201,51 @@ def _made(facts: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
     decoding = facts.get("decoding")
     known: dict[str, Any] = {
         "model": facts.get("model"),
-        "data": _relative(facts["data"]) if isinstance(facts.get("data"), str) else None,
-        "decoding": ", ".join(f"{k} {v}" for k, v in decoding.items()) if isinstance(decoding, dict) else None,
-        "command": facts.get("command"),
+        "data": facts.get("data"),
+        "references": facts.get("references"),
+        "decoding": decoding,
+        "command": _words(facts["command"]) if isinstance(facts.get("command"), str) else None,
         "commit": facts.get("commit"),
         "date": facts.get("date"),
         "hardware": facts.get("hardware"),
         "versions": facts.get("versions"),
-        "audio": _minutes(facts.get("audio_seconds")),
-        "real-time factor": facts.get("real_time_factor"),
+        "audio": _minutes(seconds) if (seconds := number(facts.get("audio_seconds"))) else None,
+        "real-time factor": number(facts.get("real_time_factor")),
     }
     for name, value in known.items():
         if isinstance(value, dict):
-            value = ", ".join(f"{k} {v}" for k, v in value.items())
+            value = ", ".join(f"{_relative(str(k))} {_relative(str(v))}" for k, v in value.items())
+        elif isinstance(value, list):
+            value = shlex.join(_relative(str(v)) for v in value)
         if value not in (None, ""):
-            yield name, " ".join(map(_relative, str(value).split(" ")))
+            yield name, _safe(_relative(str(value)))
 
 
-def _relative(word: str) -> str:
-    """The last two parts of an absolute path; anything else as it is."""
-    path = Path(word)
-    return "/".join(path.parts[-2:]) if path.is_absolute() and len(path.parts) > 1 else word
+def _words(command: str) -> list[str]:
+    """A command as its words."""
+    try:
+        return shlex.split(command)
+    except ValueError:  # made before commands were quoted
+        return command.split()
 
 
-def _minutes(seconds: Any) -> str | None:
-    return f"{seconds / 60:.1f} minutes" if isinstance(seconds, int | float) else None
+def _relative(text: str) -> str:
+    """Absolute paths cut to their last two parts, without whose home they are in; anything else as it is."""
+
+    def cut(found: re.Match[str]) -> str:
+        path = re.sub(r"^(?:file:/+|~?/|[A-Za-z]:/)", "", found[0].replace("\\", "/"))
+        return "/".join(_HOME.sub("", path).split("/")[-2:])
+
+    return _ABSOLUTE.sub(cut, text)
+
+
+def _minutes(seconds: float) -> str:
+    return f"{seconds / 60:.1f} minutes" if seconds < 7200 else f"{seconds / 3600:.1f} hours"
 
 
 def _language(system: Results) -> str:
     found = system.facts.get("language")
-    return found if isinstance(found, str) else ""
+    return found if isinstance(found, str) and re.fullmatch(r"[A-Za-z0-9-]+", found) else ""
 
 
 def _row_facts(row: Row) -> str:
@@ -257,8 +313,15 @@ def _data(systems: Sequence[Results], heard: Mapping[int, Any]) -> str:
         for i, row in enumerate(first.rows)
     ]
     names = [_printable(s.name) for s in systems]
-    whole = {"systems": names, "language": _language(first), "rows": rows, "sounds": heard}
-    text = json.dumps(whole, ensure_ascii=False, separators=(",", ":"))
+    whole = {
+        "systems": names,
+        "language": _language(first),
+        "direction": _direction(first),
+        "join": "" if first.unit == "characters" else " ",
+        "rows": rows,
+        "sounds": heard,
+    }
+    text = json.dumps(whole, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
     return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026").replace("\u2028", "\\u2028")
 
 
@@ -268,11 +331,15 @@ def _groups(system: Results) -> list[tuple[str, list[Group], Any, str, str]]:
     rate = _RATES[system.unit]
     found = []
     for title, groups in by_utterance(system).items():
-        chart = Markup(charts.rates(groups, f"{rate}, %", name=title)) if len(groups) <= 40 else ""
+        whole = system.scores.error.rate
+        chart = Markup(charts.rates(groups, f"{rate}, %", name=title, whole=whole)) if len(groups) <= 40 else ""
         found.append((title, groups, chart, "utterances", rate))
+    errors = system.scores.error
     for title, groups in by_word(system).items():
         of = f"{system.unit} wrong"
-        found.append((title, groups, Markup(charts.rates(groups, f"{of}, %", name=title)), "utterances", of))
+        whole = (errors.errors - errors.insertions) / max(1, errors.length)
+        chart = Markup(charts.rates(groups, f"{of}, %", name=title, whole=whole))
+        found.append((title, groups, chart, "utterances", of))
     return found
 
 
@@ -307,4 +374,5 @@ def _epoch(row: Mapping[str, Any]) -> dict[str, str]:
         "dev_loss": shown("dev_loss", ".3f"),
         "error": shown(error, ".2f", 100),
         "learning_rate": shown("learning_rate", ".2g"),
+        "gradient_norm": shown("gradient_norm", ".3g"),
     }

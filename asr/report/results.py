@@ -12,10 +12,12 @@ from typing import Any
 
 from asr.errors import InputError
 from asr.files import read_text
+from asr.provenance import command, now
 from asr.score import Scores, Unit, pair, read_texts, score
 from asr.text import has_word_spaces
 
 SCORES_FORMAT = 1  # of scores.json and hypotheses.jsonl
+_MOST = 1e12  # no duration, level or loss is larger
 _UNITS: dict[str, Unit] = {"wer": "words", "cer": "characters", "per": "phones"}
 
 
@@ -72,12 +74,25 @@ def read_results(source: str) -> Results:
     """
     if Path(source).is_dir():
         return _of_folder(Path(source))
+    if files := _two_files(source):
+        return _of_texts(*files)
+    remedy = "name a folder made by `asr evaluate --out`, or two text files as REF:HYP"
+    raise InputError("neither a folder of results nor two text files", where=source, remedy=remedy)
+
+
+def inputs_of(source: str) -> list[Path]:
+    """The files that read_results reads, as far as they would be lost if a report were written over them."""
+    if Path(source).is_dir():
+        return [Path(source) / name for name in ("hypotheses.jsonl", "scores.json")]
+    return list(_two_files(source) or ())
+
+
+def _two_files(source: str) -> tuple[Path, Path] | None:
     for i, letter in enumerate(source):
         files = (Path(source[:i]), Path(source[i + 1 :]))
         if letter == ":" and files[0].is_file() and files[1].is_file():
-            return _of_texts(*files)
-    remedy = "name a folder made by `asr evaluate --out`, or two text files as REF:HYP"
-    raise InputError("neither a folder of results nor two text files", where=source, remedy=remedy)
+            return files
+    return None
 
 
 def _of_folder(folder: Path) -> Results:
@@ -91,35 +106,51 @@ def _of_folder(folder: Path) -> Results:
     facts: dict[str, Any] = {}
     if (scores := folder / "scores.json").is_file():
         facts = _object(read_text(scores), str(scores))
-        if facts.get("format") != SCORES_FORMAT:
-            found = facts.get("format")
-            raise InputError(
-                f"has format {found}, this version reads {SCORES_FORMAT}", where=scores, remedy="evaluate again"
-            )
-    lines = [line for line in read_text(path).split("\n") if line.strip()]
-    rows = tuple(
-        _row(_object(line, where), where) for n, line in enumerate(lines, 1) for where in [f"{path}, line {n}"]
-    )
+        found = facts.get("format")
+        if type(found) is not int or found != SCORES_FORMAT:
+            wrong = f"has format {found!r}, this version reads {SCORES_FORMAT}"
+            raise InputError(wrong, where=scores, remedy="evaluate again")
+    lines = [(f"{path}, line {n}", line) for n, line in enumerate(read_text(path).split("\n"), 1) if line.strip()]
+    every = [(_object(line, where), where) for where, line in lines]
+    rows = tuple(_row(values, where) for values, where in every if values.get("counted") is not False)
     if not rows:
         raise InputError("holds no utterance", where=path)
     twice = [key for key, n in Counter(row.id for row in rows).items() if n > 1]
     if twice:
         raise InputError(f"the id {twice[0]!r} stands there twice", where=path)
-    unit = _UNITS.get(facts.get("headline", ""), _unit(row.reference for row in rows))
-    return Results(_name(folder), rows, unit, facts, _log(folder))
+    headline = facts.get("headline")
+    unit = _UNITS.get(headline if isinstance(headline, str) else "", _unit(row.reference for row in rows))
+    left_out = len(every) - len(rows)
+    notes = [f"{left_out} of {len(every)} utterances are left out: not all of their words have a pronunciation"]
+    return Results(_name(folder, facts), rows, unit, facts, _log(folder), tuple(notes if left_out else ()))
 
 
-def _name(folder: Path) -> str:
-    """exp/fsdd/results/test -> fsdd, test"""
-    parts = [part for part in folder.resolve().parts if part not in ("exp", "results", "/")]
-    return ", ".join(parts[-2:])
+def _name(folder: Path, facts: Mapping[str, Any]) -> str:
+    """The model's and the folder's: "fsdd, test"."""
+    own = _text(folder.name or folder.resolve().name)
+    model = facts.get("model")
+    return f"{_text(model)}, {own}" if isinstance(model, str) and model else own
 
 
 def _of_texts(reference: Path, hypothesis: Path) -> Results:
-    references = read_texts(reference)
-    said, heard, notes = pair(references, read_texts(hypothesis))
-    rows = tuple(Row(key, r, h) for key, r, h in zip(references, said, heard, strict=True))
-    return Results(hypothesis.name, rows, _unit(said), notes=tuple(f"{hypothesis.name}: {note}" for note in notes))
+    references, texts = read_texts(reference), read_texts(hypothesis, empty=True)
+    said, heard, notes = pair(references, texts)
+    known, more = _rows_of_json(reference), _rows_of_json(hypothesis)
+    rows = []
+    for key, r, h in zip(references, said, heard, strict=True):
+        values = known.get(key, {}) | more.get(key, {}) | {"id": key, "reference": r, "text": h}
+        rows.append(_row(values, f"{hypothesis}, id {key}"))
+    name = _text(hypothesis.name if hypothesis.is_absolute() else "/".join(hypothesis.parts[-2:]))
+    facts = {"references": _text(reference.name), "command": _text(command()), "date": now()}
+    return Results(name, tuple(rows), _unit(said), facts, notes=tuple(f"{name}: {_text(note)}" for note in notes))
+
+
+def _rows_of_json(path: Path) -> dict[str, dict[str, Any]]:
+    """What else JSON lines tell, by id; nothing of other files."""
+    lines = [line for line in read_text(path).split("\n") if line.strip()]
+    if not lines or not lines[0].lstrip().startswith("{"):
+        return {}
+    return {str(row.get("id")): row for row in (_object(line, str(path)) for line in lines)}
 
 
 def _unit(references: Any) -> Unit:
@@ -127,17 +158,17 @@ def _unit(references: Any) -> Unit:
 
 
 def _log(folder: Path) -> tuple[Mapping[str, Any], ...]:
-    """That of the run whose folder this is in, if any."""
+    """That of the run whose folder this is in, if any; lines that cannot be read are passed over."""
     for parent in list(folder.resolve().parents)[:3]:
         if (path := parent / "log.jsonl").is_file():
             rows = []
-            for line in read_text(path).split("\n"):
+            for line in path.read_text(encoding="utf-8", errors="replace").split("\n"):
                 try:
                     row = json.loads(line)
-                except ValueError:  # the last line of a run that was killed
+                except (ValueError, RecursionError):  # the last line of a run that was killed
                     continue
                 if isinstance(row, dict):
-                    rows.append(row)
+                    rows.append({k: v for k, v in row.items() if not _is_number(v) or number(v) is not None})
             return tuple(rows)
     return ()
 
@@ -158,12 +189,12 @@ def _row(values: Mapping[str, Any], where: str) -> Row:
             raise InputError(f"has no {name}", where=where, remedy="evaluate again")
     words, seen = values.get("words"), values.get("seen")
     return Row(
-        values["id"],
-        " ".join(values["reference"].split()),
-        " ".join(values["text"].split()),
-        values["speaker"] if isinstance(values.get("speaker"), str) else "",
-        _number(values.get("duration")),
-        _number(values.get("snr")),
+        _text(values["id"]),
+        " ".join(_text(values["reference"]).split()),
+        " ".join(_text(values["text"]).split()),
+        _text(values["speaker"]) if isinstance(values.get("speaker"), str) else "",
+        number(values.get("duration")),
+        number(values.get("snr")),
         tuple(_word(word, where) for word in words) if isinstance(words, list) else (),
         tuple(seen) if isinstance(seen, list) and all(type(n) is int for n in seen) else (),
     )
@@ -172,8 +203,21 @@ def _row(values: Mapping[str, Any], where: str) -> Row:
 def _word(values: Any, where: str) -> Word:
     if not isinstance(values, dict) or not isinstance(values.get("text"), str):
         raise InputError("has a word without text", where=where, remedy="evaluate again")
-    return Word(values["text"], *(_number(values.get(name)) for name in ("start", "end", "confidence")))
+    start, end, confidence = (number(values.get(name)) for name in ("start", "end", "confidence"))
+    if confidence is not None and not 0 <= confidence <= 1:
+        confidence = None
+    return Word(_text(values["text"]), start, end, confidence)
 
 
-def _number(value: Any) -> float | None:
-    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
+def _text(value: str) -> str:
+    """Without what cannot be written: halves of characters, and bytes of file names that are no characters."""
+    return "".join("\ufffd" if "\ud800" <= c <= "\udfff" else c for c in value)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def number(value: Any) -> float | None:
+    """A value of JSON as a number that can be reckoned with; None where it is none, or beyond all measure."""
+    return float(value) if _is_number(value) and abs(value) < _MOST else None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,8 @@ from asr.audio import Samples
 from asr.data import read_cuts
 from asr.errors import InputError
 from asr.report.results import Results
+
+log = logging.getLogger(__name__)
 
 _RATE = 16000
 _LONGEST = 30.0  # seconds
@@ -44,8 +47,9 @@ def sounds(results: Results, ids: Sequence[str]) -> tuple[dict[str, Sound], str]
             continue
         try:
             samples = known[key].samples(_RATE)
-        except InputError as e:
-            problem = f"some sound cannot be read: {e}"
+        except InputError as e:  # which names the file, where the page names no path
+            log.warning("%s", e)
+            problem = f"the sound of {key} cannot be read"
             continue
         found[key] = Sound(len(samples) / _RATE, _mp3(samples), _picture(samples))
     return found, problem

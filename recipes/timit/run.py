@@ -16,7 +16,7 @@ from typing import Any
 from asr.files import read_text, write_json
 from asr.recipe import TextModel, argument_parser, read_arguments, results, run, told_plainly
 from asr.score import Scores, score
-from asr.significance import confidence_interval
+from asr.significance import confidence_interval, interval_facts
 from data_prep import timit
 
 HERE = Path(__file__).resolve().parent
@@ -30,7 +30,7 @@ def score_classes(folder: Path) -> Scores:
         chosen = [row for row in rows if speaker in (None, row["speaker"])]
         references, heard = ([timit.fold(row[key], 39) for row in chosen] for key in ("reference", "text"))
         scores = score(references, heard, unit="phones")
-        return scores, confidence_interval(scores.each).as_dict()["interval"]
+        return scores, interval_facts(confidence_interval(scores.each))["interval"]
 
     found, interval = counted()
     speakers: dict[str, Any] = {}

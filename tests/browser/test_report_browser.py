@@ -93,7 +93,7 @@ def texts(browser: Any, selector: str) -> list[str]:
 
 def test_what_a_person_does(browser: Any, page: Path) -> None:
     browser.get(page.as_uri())
-    assert texts(browser, "output") == ["131 of 131 utterances"]
+    assert texts(browser, "output") == ["131 of 131 utterances, page 1 of 3"]
     assert len(texts(browser, "article")) == 50
 
     search = browser.find_element("name", "search")
@@ -101,21 +101,24 @@ def test_what_a_person_does(browser: Any, page: Path) -> None:
     assert texts(browser, "output") == ["11 of 131 utterances"]  # u12, u120 to u129
     assert all("u12" in heading for heading in texts(browser, "article h3"))
     browser.find_element("name", "all").click()
-    assert texts(browser, "output") == ["131 of 131 utterances"]
+    assert browser.switch_to.active_element == search
+    assert texts(browser, "output") == ["131 of 131 utterances, page 1 of 3"]
 
     sort = browser.find_element("name", "sort")
     sort.find_element("css selector", "option[value=id]").click()
     ids = [heading.split()[0] for heading in texts(browser, "article h3")]
     assert ids[1:4] == ["u0", "u1", "u2"]  # numbers as numbers
     browser.find_element("name", "next").click()
-    assert "page 2 of 3" in browser.find_element("css selector", ".pages").text
+    assert texts(browser, "output") == ["131 of 131 utterances, page 2 of 3"]
     assert texts(browser, "article h3")[0].split()[0] == "u49"
 
     group = browser.find_element("css selector", "#where .where")
     count = int(group.text)
     group.click()
     assert 1 < count < 131
-    assert texts(browser, "output") == [f"{count} of 131 utterances"]
+    what = group.get_attribute("data-what")
+    assert what.startswith("Duration, s: ")
+    assert texts(browser, "output") == [f"{count} of 131 utterances ({what})"]
     assert browser.switch_to.active_element.text == "Every utterance"  # where a screen reader goes on
     confused = browser.find_element("css selector", "#confusions .where")
     count = int(confused.text)
@@ -123,7 +126,7 @@ def test_what_a_person_does(browser: Any, page: Path) -> None:
     assert 1 <= int(texts(browser, "output")[0].split()[0]) <= count
     browser.find_element("css selector", "[data-sort]").click()
     assert sort.get_attribute("value") == "difference"
-    assert texts(browser, "output") == ["131 of 131 utterances"]
+    assert texts(browser, "output") == ["131 of 131 utterances, page 1 of 3"]
 
 
 def test_what_a_text_holds_is_shown_and_nothing_else(browser: Any, page: Path) -> None:

@@ -159,6 +159,18 @@ def test_score_says_how_sure_it_is(tmp_path: Path) -> None:
     (facts,) = [json.loads(runner.invoke(app, ["score", *files, "--json"]).stdout)]
     assert (facts["interval"], facts["interval_over"]) == ([0.5, 2.0], "utterances")
     assert facts["spelling"]["hyphens"] == 2
+    assert (facts["missing"], facts["extra"]) == ([], [])
+    files = written(tmp_path, ref="u1 a b\nu2 c\n", hyp="u1 a b\nu3 c\n")
+    facts = json.loads(runner.invoke(app, ["score", *files, "--json"]).stdout)
+    assert (facts["missing"], facts["extra"]) == (["u2"], ["u3"])
+    empty = written(tmp_path, ref="u1\nu2\n", hyp="u1 a\nu2\n", other="u1\nu2 b\n")
+    done = runner.invoke(app, ["score", *empty])
+    assert "WER cannot be told: the references are empty (1 of 0 words" in done.stdout
+    assert json.loads(runner.invoke(app, ["score", *empty, "--json"]).stdout)["comparisons"] == []
+    silent = written(tmp_path, ref="u1 a b\nu2 c\n", hyp="")
+    done = runner.invoke(app, ["score", *silent])
+    assert "WER 100.00 % (3 of 3 words: 0 substituted, 3 deleted" in done.stdout
+    assert "2 references have no hypothesis and count as deletions" in done.stderr
     speakers = "".join(f"u{i} voice{i}\n" for i in range(12))
     texts = "".join(f"u{i} a b c\n" for i in range(12))
     files = written(tmp_path, ref=texts, hyp=texts.replace("u3 a", "u3 x"), voices=speakers)
@@ -298,14 +310,14 @@ def test_evaluate_says_what_it_decoded_with(spoken: Path, tmp_path: Path) -> Non
         "lm_unit": "word",
         "warps": [0.999, 1.001],
     }
-    assert values.keys() == {field.name for field in fields(BeamOptions)}
+    assert values.keys() | {"calibration"} == {field.name for field in fields(BeamOptions)}  # which tuning alone finds
     assert not values.items() & to_dict(BeamOptions()).items()
     options = [
         word for name, value in values.items() for word in ("--" + name.replace("_", "-"), str(value).strip("[]"))
     ]
     words = ["--lm", "lm.arpa", "--lexicon", "lexicon.txt", "--hotwords", "hot.txt"]
     scores, rows = evaluated(spoken, tmp_path, *options, *words)
-    named = {"lm": "lm.arpa", "lexicon": "lexicon.txt", "hotwords": "hot.txt"}
+    named = {"lm": "lm.arpa", "lexicon": "lexicon.txt", "hotwords": "hot.txt", "calibration": [1.0, 0.0]}
     assert scores["decoding"] == {"search": "beam", **values, **named}
     assert scores["wer"]["errors"] == 0
     for row, text in zip(rows, TEXTS, strict=True):

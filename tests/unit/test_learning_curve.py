@@ -68,6 +68,11 @@ def test_exactly_on_the_line() -> None:
     assert curve.doubled_interval == pytest.approx((0.05, 0.05))
 
 
+def test_a_curve_that_rises_is_no_law() -> None:
+    parts = [(h / 4, h, [ErrorCounts(e, 0, 0, 1000)], e / 1000) for h, e in ((1.0, 200), (2.0, 250), (4.0, 300))]
+    assert str(fit(parts, "dev")) == "with 4.00 h 30.00 %; more speech did not make it better: no law to go on"
+
+
 def test_without_errors_there_is_nothing_to_fit() -> None:
     parts = [(0.5, 1.0, [ErrorCounts(1, 0, 0, 10)], 0.1), (1.0, 2.0, [ErrorCounts(0, 0, 0, 10)], 0.0)]
     with pytest.raises(InputError, match="test: a part of the speech gives no error at all"):
@@ -89,7 +94,7 @@ def test_the_command(tmp_path: Path) -> None:
     arguments += [str(tmp_path / "out"), "--fractions", "0.25,0.5,1"]
     done = runner.invoke(app, arguments)
     assert done.exit_code == 0, done.output
-    assert "twice as much would likely give" in done.stdout
+    assert "more speech did not make it better" in done.stdout  # nothing is learnt in so little
     curve = json.loads((tmp_path / "out/learning-curve.json").read_text())
     assert [point["fraction"] for point in curve["points"]] == [0.25, 0.5, 1.0]
     assert (tmp_path / "out/learning-curve.svg").read_text().startswith("<?xml")

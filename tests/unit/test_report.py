@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 import shutil
 import subprocess
@@ -37,8 +38,16 @@ def folder_of(path: Path, rows: list[dict[str, Any]], facts: Mapping[str, Any] |
 def test_a_folder_of_results(tmp_path: Path) -> None:
     word = {"text": "a", "start": 0.1, "end": 0.3, "confidence": 0.9}
     row = {"id": "u1", "text": "a", "reference": "a b", "speaker": "ann", "duration": 2, "snr": 20.5, "seen": [3, 0]}
-    source = folder_of(tmp_path / "exp/run/results/test", [{**row, "words": [word]}], {"headline": "cer"})
-    (tmp_path / "exp/run/log.jsonl").write_text('{"kind": "epoch", "epoch": 1}\n{"kind": "ep')
+    facts = {"headline": "cer", "model": "run"}
+    source = folder_of(tmp_path / "exp/run/results/test", [{**row, "words": [word]}], facts)
+    log = (
+        '{"kind": "epoch", "epoch": 1, "loss": NaN, "dev_loss": 1'
+        + "0" * 400
+        + "}\n"
+        + "[" * 100_000
+        + '\n{"kind": "ep'
+    )
+    (tmp_path / "exp/run/log.jsonl").write_bytes(log.encode() + b"\xff\n")
     found = read_results(source)
     assert found.rows == (Row("u1", "a b", "a", "ann", 2.0, 20.5, (Word("a", 0.1, 0.3, 0.9),), (3, 0)),)
     assert (found.name, found.unit, found.log) == ("run, test", "characters", ({"kind": "epoch", "epoch": 1},))
@@ -50,6 +59,23 @@ def test_two_files_of_texts(tmp_path: Path) -> None:
     found = read_results(f"{tmp_path}/ref:erence:{tmp_path}/hyp")
     assert found.rows == (Row("u1", "a b", "a x"), Row("u2", "c", ""))
     assert found.notes == ("hyp: 1 references have no hypothesis and count as deletions (first: u2)",)
+    made = Page(report_page([found])).text
+    assert all(what in made for what in ("ref:erence", "command", "date"))
+    (tmp_path / "ref.jsonl").write_text('{"id": "u1", "text": "a b", "speaker": "ann"}\n{"id": "u2", "text": "c"}\n')
+    rows = '{"id": "u1", "text": "a x", "duration": 2.0, "words": [{"text": "a", "confidence": 0.5}]}\n'
+    (tmp_path / "hyp.jsonl").write_text(rows)
+    found = read_results(f"{tmp_path}/ref.jsonl:{tmp_path}/hyp.jsonl")
+    assert found.rows == (Row("u1", "a b", "a x", "ann", 2.0, None, (Word("a", None, None, 0.5),)), Row("u2", "c", ""))
+    (tmp_path / "hyp").write_text("")
+    assert [row.hypothesis for row in read_results(f"{tmp_path}/ref.jsonl:{tmp_path}/hyp").rows] == ["", ""]
+
+
+def test_utterances_that_are_not_counted(tmp_path: Path) -> None:
+    rows = [{"id": f"u{i}", "text": "AH", "reference": "AH K"} for i in range(3)]
+    found = read_results(folder_of(tmp_path / "r", [{**rows[0], "counted": False}, *rows[1:]], {"headline": "per"}))
+    assert [row.id for row in found.rows] == ["u1", "u2"]
+    assert found.notes == ("1 of 3 utterances are left out: not all of their words have a pronunciation",)
+    assert found.notes[0] in Page(report_page([found])).text
 
 
 @pytest.mark.parametrize(
@@ -65,6 +91,8 @@ def test_two_files_of_texts(tmp_path: Path) -> None:
             {"format": 2},
             "scores.json: has format 2, this version reads 1",
         ),
+        ([{"id": "u", "text": "a", "reference": "b"}], {"format": True}, "has format True"),
+        ([{"id": "u", "text": "a", "reference": "b"}], {"format": "1"}, "has format '1'"),
         ([], {}, "holds no utterance"),
     ],
 )
@@ -79,6 +107,34 @@ def test_what_is_no_results(tmp_path: Path) -> None:
         read_results(str(tmp_path / "exp"))
     with pytest.raises(InputError, match="neither a folder of results nor two text files"):
         read_results(str(tmp_path / "nothing"))
+
+
+HUGE = 10**400
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf, HUGE, True, "1", [[]], None, {"a": 1}])
+def test_values_that_mean_nothing_are_not_known(tmp_path: Path, value: Any) -> None:
+    word = {"text": "a", "start": value, "end": value, "confidence": value}
+    row = {"id": "u1", "text": "a", "reference": "b", "duration": value, "snr": value, "words": [word], "seen": value}
+    names = ("headline", "model", "data", "command", "decoding", "hardware", "versions", "language", "audio_seconds")
+    found = read_results(folder_of(tmp_path / "r", [row], dict.fromkeys(names, value)))
+    assert found.rows == (Row("u1", "b", "a", words=(Word("a", None, None, None),)),)
+    page = Page(report_page([found]))
+    json.loads(page.scripts[0], parse_constant=lambda name: pytest.fail(name))  # as a browser reads it
+
+
+@pytest.mark.parametrize("sure", [-0.5, 1.5])
+def test_confidences_are_from_0_to_1(tmp_path: Path, sure: float) -> None:
+    row = {"id": "u1", "text": "a", "reference": "b", "words": [{"text": "a", "confidence": sure}]}
+    assert read_results(folder_of(tmp_path / "r", [row])).rows[0].words[0].confidence is None
+
+
+def test_halves_of_characters(tmp_path: Path) -> None:
+    row = {"id": "u\ud800", "text": "a\udc00", "reference": "b", "speaker": "\udfff", "words": [{"text": "\ud800"}]}
+    source = folder_of(tmp_path / "r", [row])
+    done = runner.invoke(app, ["report", source, "--out", str(tmp_path / "r.html"), "--title", "t\udcff"])
+    assert done.exit_code == 0, done.stderr
+    assert "u\ufffd" in (tmp_path / "r.html").read_text(encoding="utf-8")
 
 
 def test_what_is_taken_for_what() -> None:
@@ -104,6 +160,10 @@ def test_groups_of_utterances() -> None:
     ]
     assert {g.label: (g.count, g.length, g.rate) for g in found["Speaker"]} == {"s0": (5, 10, 0.3), "s1": (5, 10, 0.2)}
     assert found["Speaker"][0].label == "s0"  # the worst one first
+    loud = tuple(Row(f"u{i}", "a", "a", duration=1000 + i / 10) for i in range(10))
+    labels = [g.label for g in by_utterance(Results("s", loud, "words"))["Duration, s"]]
+    assert labels[0] == "1000 to 1000.1"
+    assert len(set(labels)) == 5
 
 
 def test_groups_of_words() -> None:
@@ -123,6 +183,9 @@ def test_groups_of_words() -> None:
         "6 to 20 times": (1, 0),
         "more often": (1, 0),
     }
+    spoilt = (*rows, Row("u4", "a b", "a b", seen=(0,)))  # of another length: it alone is not counted
+    again = {g.label: (g.length, g.rate) for g in by_word(Results("s", spoilt, "words"))["Times in the training texts"]}
+    assert again == seen
     assert found["Place in the utterance"][1].utterances == (0,)
     assert list(by_word(results(("a b", "a b")))) == ["Place in the utterance"]
 
@@ -237,8 +300,48 @@ def test_the_page_says_what_is_known() -> None:
     new = results(*[(r, r if i % 2 else h) for i, (r, h) in enumerate(said)], name="new")
     turned = Results("new", new.rows[::-1], "words")  # the same utterances in another order
     assert Page(report_page([one, turned])).text == Page(report_page([one, new])).text
-    with pytest.raises(InputError, match="other: is not of the same utterances and references as one"):
+    with pytest.raises(InputError, match=r"other: is not of the same utterances and references as one .u.* is of one"):
         report_page([one, results(("a", "a"), name="other")])
+    other = results(*[(r.upper(), r) for r, _ in said], name="other")
+    with pytest.raises(InputError, match=r"as one .u0: 'w0 b c' and 'W0 B C'"):
+        report_page([one, other])
+    assert "Measured on 30 utterances, 90 words." in page
+
+
+@pytest.mark.parametrize(
+    ("known", "shown"),
+    [
+        (
+            {"command": "asr evaluate m '--hotwords=/srv/my dir/hot.txt' x=/home/ann/c y"},
+            "'--hotwords=my dir/hot.txt' x=c y",
+        ),
+        ({"command": "asr evaluate /home/ann/exp/m 'unbalanced"}, "asr evaluate exp/m"),
+        ({"data": "/home/ann/My Data/cuts.jsonl.gz"}, "My Data/cuts.jsonl.gz"),
+        ({"data": "file:///Users/ann/cuts.jsonl.gz"}, "cuts.jsonl.gz"),
+        ({"data": "C:\\Users\\ann\\data\\cuts.jsonl.gz"}, "data/cuts.jsonl.gz"),
+        ({"decoding": {"lm": "/home/ann/lm dir/x.arpa", "files": ["/home/ann/q"]}}, "lm lm dir/x.arpa, files ['q']"),
+        ({"data": "data/cuts.jsonl.gz"}, "data/cuts.jsonl.gz"),
+    ],
+)
+def test_paths_of_the_machine_are_cut(known: dict[str, Any], shown: str) -> None:
+    page = report_page([results(("a", "b"), **known)])
+    assert shown in Page(page).text
+    assert "ann" not in page
+
+
+def test_directions_and_texts_without_spaces() -> None:
+    page = Page(report_page([results(("\u05e9\u05dc\u05d5\u05dd \u05dc\u05db\u05dc", "\u05e9\u05dc\u05d5\u05dd"))]))
+    assert {a["dir"] for _, a in page.tags if "dir" in a} == {"rtl"}
+    assert json.loads(page.scripts[0])["direction"] == "rtl"
+    han = Page(report_page([Results("s", (Row("u1", "\u4eca\u5929", "\u4eca"),), "characters")]))
+    assert json.loads(han.scripts[0])["join"] == ""
+    assert {a["dir"] for _, a in han.tags if "dir" in a} == {"ltr"}
+
+
+def test_without_reference_there_is_no_rate() -> None:
+    page = Page(report_page([results(("", "a"), ("", ""), name="one"), results(("", "b"), ("", "c"), name="two")])).text
+    assert "The references are empty" in page
+    assert not re.search(r"\b(inf|nan)\b", page)
 
 
 def test_it_stays_small_and_quick_to_make() -> None:
@@ -277,3 +380,7 @@ def test_the_command(tmp_path: Path) -> None:
     assert "50.00" in page.text
     result = runner.invoke(app, ["report", str(tmp_path / "nothing"), "--out", str(tmp_path / "report.html")])
     assert (result.exit_code, "neither a folder of results" in result.stderr) == (2, True)
+    before = Path(source, "hypotheses.jsonl").read_bytes()
+    result = runner.invoke(app, ["report", source, "--out", f"{source}/hypotheses.jsonl"])
+    assert (result.exit_code, "is read, and would be replaced" in result.stderr) == (2, True)
+    assert Path(source, "hypotheses.jsonl").read_bytes() == before

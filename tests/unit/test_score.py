@@ -104,20 +104,40 @@ def test_each_utterance_and_its_alignment() -> None:
         ("no, thank you.", "no thank you", {"punctuation": 2}),
         ("yes \u2014 no", "yes no", {"punctuation": 1}),
         ("don't o\u2019clock", "dont o'clock", {"apostrophes": 2}),
+        ("caf\u00e9 \uff41", "cafe\u0301 a", {"encoding": 2}),
         ("a well-known man", "a well known man", {"hyphens": 2}),
         ("ice cream", "icecream", {"compounds": 2}),
+        ("icecream", "ice cream", {"compounds": 2}),
         ("an ice cream", "an ice-cream", {"hyphens": 2}),
         ("Ice-cream!", "ice cream", {"hyphens": 2}),  # case and punctuation, too
-        ("the Ice is cold", "the ice iz cold", {}),  # a wrong word beside it: the row is more than spelling
+        ("the Ice is cold", "the ice iz cold", {"case": 1}),  # a wrong word beside it
+        ("the ice cream is cold", "the icecream iz cold", {"compounds": 2}),
+        ("so the ice cream is cold", "sow ze ice-cream cold", {"hyphens": 2}),
         ("the Ice was so cold", "the ice was sow cold", {"case": 1}),
         ("a cat", "a bat", {}),
         ("", "word", {}),
     ],
 )
 def test_errors_that_are_spelling_alone(reference: str, hypothesis: str, spelling: dict[str, int]) -> None:
-    kinds = dict.fromkeys(("case", "punctuation", "apostrophes", "hyphens", "compounds"), 0)
+    kinds = dict.fromkeys(("encoding", "case", "punctuation", "apostrophes", "hyphens", "compounds"), 0)
     assert spelling_errors(score([reference], [hypothesis])) == kinds | spelling
-    assert not any(spelling_errors(score([reference], [hypothesis], unit="characters")).values())
+
+
+def test_spelling_alone_is_what_remains_without_it() -> None:
+    rng = random.Random(0)
+    words = [f"wo{a}{b}" for a in "abcdefgh" for b in "abcdefgh"]
+    plain = [[rng.choice(words) for _ in range(12)] for _ in range(200)]
+    heard = [" ".join(w if rng.random() > 0.3 else rng.choice(words) for w in each) for each in plain]
+    said = [" ".join(w.capitalize() + "," if rng.random() < 0.3 else w for w in each) for each in plain]
+    raw, without = score(said, heard), score([" ".join(each) for each in plain], heard)
+    assert without.words.errors > 500
+    assert sum(spelling_errors(raw).values()) == raw.words.errors - without.words.errors
+
+
+def test_spelling_of_characters() -> None:
+    found = spelling_errors(score(["\u4eca\u5929 \u5929\u6c14A"], ["\u4eca\u5929\u5929\u6c17a"], unit="characters"))
+    assert found == {"encoding": 0, "case": 1, "punctuation": 0, "apostrophes": 0, "spaces": 1}
+    assert spelling_errors(score(["AH K"], ["ah k"], unit="phones")) == {}
 
 
 def test_rates_without_a_reference() -> None:
@@ -183,6 +203,8 @@ def test_errors_are_the_edit_distance(pairs: list[tuple[list[str], list[str]]]) 
         ("\ufeffu1 a\r\nu2 b\r\n", {"u1": "a", "u2": "b"}),
         ("u1 a\u2028b\nu2 c\u0085d\n", {"u1": "a\u2028b", "u2": "c\u0085d"}),
         ('{"id": "u1", "text": " a b "}\n\n{"text": "", "id": 2, "more": 1}', {"u1": "a b", "2": ""}),
+        ("hello (laughter) world (spk1_u1)\n (spk1_u2)\n", {"spk1_u1": "hello (laughter) world", "spk1_u2": ""}),
+        ("u1 hello (laughter)\nu2 (laughter)\n", {"u1": "hello (laughter)", "u2": "(laughter)"}),
         ('{"id": "u1", "text": "a\u2028b\u0085c"}\n', {"u1": "a\u2028b\u0085c"}),
     ],
 )
@@ -227,6 +249,9 @@ def test_plain_lines(tmp_path: Path) -> None:
     assert read_lines(path) == {"1": "a", "2": ""}
     path.write_bytes(b"\n\n")
     assert "holds no text" in error_of(path, read_lines)
+    assert read_lines(path, empty=True) == {"1": "", "2": ""}
+    assert read_texts(path, empty=True) == {}  # of a system that heard nothing
+    assert pair({"u1": "a"}, {})[:2] == (["a"], [""])
 
 
 def test_pairs_by_id() -> None:

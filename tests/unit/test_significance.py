@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import itertools
 import json
 import math
 import random
@@ -13,7 +14,7 @@ import pytest
 
 from asr.errors import InputError
 from asr.score import ErrorCounts, Scores, score
-from asr.significance import Interval, compare, confidence_interval, matched_pairs
+from asr.significance import Interval, _sign_flips, compare, confidence_interval, matched_pairs
 
 
 def wrong_at(words: str, *places: int) -> str:
@@ -58,15 +59,37 @@ def test_the_statistic_by_hand() -> None:
     second = score(said, [WORDS] * 3 + [wrong_at(WORDS, 3)])
     test = matched_pairs(first.alignments, second.alignments)
     assert (test.segments, test.mean, test.deviation, test.z) == (4, 0.5, pytest.approx(1.0), pytest.approx(1.0))
-    assert test.p == pytest.approx(0.3173, abs=1e-4)  # 1.96 would be 0.05
+    assert test.p == pytest.approx(10 / 16)  # of 16 ways to choose signs, all but 6 give 2 or more, or -2 or less
+    # A hundred of each: the normal law
+    test = matched_pairs(
+        *(
+            score(said * 25, [t for t in each for _ in range(25)]).alignments
+            for each in ([wrong_at(WORDS, 3)] * 3 + [WORDS], [WORDS] * 3 + [wrong_at(WORDS, 3)])
+        )
+    )
+    assert test.p == pytest.approx(math.erfc(test.z / math.sqrt(2)))
+    assert test.z == pytest.approx(0.5 / (math.sqrt(75 / 99) / 10))
 
 
-def test_without_any_difference_in_differences() -> None:
-    said = [WORDS] * 3
-    always = matched_pairs(score(said, [wrong_at(WORDS, 3)] * 3).alignments, score(said, said).alignments)
-    assert (always.z, always.p) == (math.inf, 0.0)
-    never = matched_pairs(score(said, said).alignments, score(said, said).alignments)
+@pytest.mark.parametrize(("wrong", "p"), [(1, 1.0), (2, 0.5), (3, 0.25), (6, 1 / 32)])
+def test_a_few_errors_prove_little(wrong: int, p: float) -> None:
+    said = [WORDS] * 20
+    some, none = score(said, [wrong_at(WORDS, 3)] * wrong + said[wrong:]), score(said, said)
+    assert matched_pairs(some.alignments, none.alignments).p == pytest.approx(p)
+    assert matched_pairs(none.alignments, some.alignments).p == pytest.approx(p)
+    (found,) = compare({"some": some, "none": none})
+    assert found.significant == (p < 0.05)
+    never = matched_pairs(none.alignments, none.alignments)
     assert (never.segments, never.z, never.p) == (0, 0.0, 1.0)
+
+
+def test_signs_are_counted_out() -> None:
+    differences = [3, 1, -2, 2, 5]
+    sums = [
+        sum(s * d for s, d in zip(signs, differences, strict=True)) for signs in itertools.product((1, -1), repeat=5)
+    ]
+    expected = sum(abs(each) >= sum(differences) for each in sums) / 32
+    assert _sign_flips(np.array(differences, float)) == pytest.approx(expected)
 
 
 def spoilt(sentences: Sequence[str], share: float, seed: int) -> list[str]:
@@ -147,6 +170,18 @@ def test_an_interval_is_as_wide_as_theory_has_it() -> None:
     assert confidence_interval(each, seed=1) != found
 
 
+def test_without_error_or_others_there_is_little_to_say() -> None:
+    assert confidence_interval(counts(3)) is None  # one utterance
+    assert confidence_interval(counts(0, 1, length=0)) is None
+    none = confidence_interval(counts(*[0] * 30))
+    assert none is not None
+    assert (none.low, none.high) == (0, pytest.approx(1 - 0.025 ** (1 / 300)))  # Clopper and Pearson: 1.2 %
+    (found,) = compare({"a": score(["a b"], ["a x"]), "b": score(["a b"], ["a b"])})
+    assert (found.interval, found.significant) == (None, False)
+    with pytest.raises(InputError, match="the references are empty"):
+        compare({"a": score([""], ["x"]), "b": score([""], [""])})
+
+
 def test_ten_speakers_are_drawn_from() -> None:
     each = counts(*[0, 10] * 30)
     voices = [f"voice {i % 10}" for i in range(60)]  # all of a voice is right, or all is wrong
@@ -184,13 +219,47 @@ def test_a_planted_difference_is_found_and_none_is_not() -> None:
     assert compare({"one": worse, "two": worse})[0].difference == 0
 
 
-def test_false_alarms_are_as_many_as_they_may_be() -> None:
+@pytest.mark.parametrize(("number", "share"), [(60, 0.2), (10, 0.03), (30, 0.03)])
+def test_false_alarms_are_as_many_as_they_may_be(number: int, share: float) -> None:
     alarms = 0
     for seed in range(200):
-        said = sentences(60, seed)
-        one, two = (score(said, spoilt(said, 0.2, 1000 * seed + i)) for i in (1, 2))
+        said = sentences(number, seed)
+        one, two = (score(said, spoilt(said, share, 1000 * seed + i)) for i in (1, 2))
         alarms += matched_pairs(one.alignments, two.alignments).p < 0.05
-    assert 2 <= alarms <= 21  # of 200, 10 expected: 99.9 % of the time
+    assert alarms <= 21  # of 200, 10 expected: 99.9 % of the time
+
+
+def test_errors_of_some_speakers_make_no_winner() -> None:
+    """Each of twelve speakers lies better to one of two systems that are equally good."""
+    alarms = 0
+    for seed in range(60):
+        rng = random.Random(seed)
+        said = sentences(120, seed)
+        voices = [f"voice {i % 12}" for i in range(120)]
+        shares = [{voice: rng.choice((0.05, 0.35)) for voice in voices} for _ in range(2)]
+        heard = [
+            [
+                spoilt([text], own[voice], 7 * seed + i)[0]
+                for i, (text, voice) in enumerate(zip(said, voices, strict=True))
+            ]
+            for own in shares
+        ]
+        (found,) = compare({"a": score(said, heard[0]), "b": score(said, heard[1])}, voices, samples=1000)
+        alarms += found.significant
+    assert alarms <= 10  # 3 expected were draws of twelve exact; matched pairs alone give about 30
+
+
+def test_where_the_test_and_the_draws_disagree() -> None:
+    said = sentences(240, 1)
+    voices = [f"voice {i % 12}" for i in range(240)]
+    worse = [spoilt([text], 0.9, i)[0] if i % 12 == 0 else text for i, text in enumerate(said)]  # one speaker's alone
+    (found,) = compare({"a": score(said, worse), "b": score(said, said)}, voices)
+    assert found.matched_pairs.p < 0.0001
+    assert found.interval is not None
+    assert found.interval.low <= 0
+    assert not found.significant
+    assert str(found).startswith("whether b is better than a is not certain: by ")
+    assert str(found).endswith("over speakers; p < 0.0001 (matched pairs), but the interval holds 0")
 
 
 def test_several_comparisons_are_corrected() -> None:
