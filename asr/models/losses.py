@@ -108,3 +108,22 @@ def _said(choices: Sequence[Sequence[Sequence[Sequence[int]]]], of_words: Sequen
 def _padded(sequences: Sequence[Sequence[int]]) -> tuple[Tensor, Tensor]:
     tensors = [torch.tensor(sequence, dtype=torch.long) for sequence in sequences]
     return torch.nn.utils.rnn.pad_sequence(tensors, batch_first=True), torch.tensor([len(t) for t in tensors])
+
+
+def label_smoothed_cross_entropy(
+    log_probs: Tensor, targets: Tensor, target_lens: Tensor, *, smoothing: float = 0.0
+) -> Loss:
+    """Cross-entropy with a target of 1 - smoothing on the right token, the rest spread over all (Szegedy et al. 2016).
+
+    Args:
+        log_probs: (B, U, V), natural logarithms.
+        targets: (B, U), padded with any token's number.
+        target_lens: (B,).
+        smoothing: From 0 to 1.
+    """
+    at = torch.arange(targets.shape[1], device=targets.device)
+    real = at < target_lens[:, None]  # (B, U)
+    right = -log_probs.gather(2, targets[:, :, None])[:, :, 0]  # (B, U)
+    each = (1 - smoothing) * right - smoothing * log_probs.mean(2) if smoothing else right
+    per_item = each.masked_fill(~real, 0.0).sum(1)
+    return Loss(per_item.sum(), target_lens.sum(), per_item, torch.zeros_like(target_lens, dtype=torch.bool))

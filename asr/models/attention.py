@@ -1,0 +1,173 @@
+"""Attention: a decoder's queries look at encoder states. Four kinds, one interface.
+
+B batch, K queries of each utterance (hypotheses of a beam; 1 in training), T frames, D encoder width, Q query width,
+A attention width, S heads.
+
+    attention = build_attention("location", query_dim=Q, memory_dim=D)
+    memory = attention.memory(encoder_out, lens)            # once an utterance: it is not copied for its K queries
+    weights = attention.first(memory, K)
+    context, weights = attention(query, memory, weights)    # (B, K, Q) -> (B, K, D), (B, S, K, T)
+
+Padding gets no weight, whatever stands there.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Literal, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from asr.config import check
+from asr.masks import length_mask, zero_padding
+
+AttentionKind = Literal["additive", "location", "dot", "multi-head"]
+
+
+class Memory(NamedTuple):
+    """What is looked at."""
+
+    keys: Tensor  # (B, T, A); multi-head: (B, S, T, A / S)
+    values: Tensor  # (B, T, D), padding zero; multi-head: (B, S, T, A / S)
+    mask: Tensor  # (B, T), True where a frame is real
+
+
+class Attention(nn.Module):
+    """What all kinds have in common: keys are made once, energies become weights, weights a sum of values."""
+
+    def __init__(self, query_dim: int, memory_dim: int, dim: int) -> None:
+        super().__init__()
+        self.query = nn.Linear(query_dim, dim)
+        self.key = nn.Linear(memory_dim, dim, bias=False)
+        self.heads, self.output_dim = 1, memory_dim
+
+    def memory(self, encoder_out: Tensor, lens: Tensor) -> Memory:
+        """Encoder states (B, T, D) and lengths (B,), as they are looked at."""
+        values = zero_padding(encoder_out, lens)
+        return Memory(self.key(values), values, length_mask(lens, values.shape[1]))
+
+    def first(self, memory: Memory, queries: int) -> Tensor:
+        """The weights before the first step (B, S, K, T): all frames alike."""
+        shares = memory.mask / memory.mask.sum(1, keepdim=True).clamp(min=1)  # (B, T)
+        return shares[:, None, None].expand(-1, self.heads, queries, -1).to(memory.values.dtype)
+
+    def forward(self, query: Tensor, memory: Memory, previous: Tensor) -> tuple[Tensor, Tensor]:
+        """Looks once.
+
+        Args:
+            query: (B, K, Q).
+            memory: Of `memory`.
+            previous: Weights of the step before (B, S, K, T).
+
+        Returns:
+            The context (B, K, output_dim), and the weights (B, S, K, T), which sum to one over real frames.
+        """
+        weights = _weights(self.energies(self.query(query), memory, previous), memory.mask)  # (B, K, T)
+        return torch.bmm(weights, memory.values), weights[:, None]
+
+    def energies(self, query: Tensor, memory: Memory, previous: Tensor) -> Tensor:
+        """Queries (B, K, A) -> how much each frame is wanted (B, K, T)."""
+        raise NotImplementedError
+
+
+class AdditiveAttention(Attention):
+    """A small network compares query and frame (Bahdanau et al., "Neural machine translation by jointly learning to
+    align and translate", 2015)."""
+
+    def __init__(self, query_dim: int, memory_dim: int, *, dim: int = 256) -> None:
+        super().__init__(query_dim, memory_dim, dim)
+        self.score = nn.Linear(dim, 1, bias=False)
+
+    def energies(self, query: Tensor, memory: Memory, previous: Tensor) -> Tensor:
+        energies: Tensor = self.score(torch.tanh(query[:, :, None] + memory.keys[:, None]))  # (B, K, T, 1)
+        return energies[..., 0]
+
+
+class LocationAttention(AdditiveAttention):
+    """Additive, and it sees where it looked before (Chorowski et al., "Attention-based models for speech recognition",
+    2015): the previous weights through a convolution."""
+
+    def __init__(
+        self, query_dim: int, memory_dim: int, *, dim: int = 256, channels: int = 10, width: int = 101
+    ) -> None:
+        super().__init__(query_dim, memory_dim, dim=dim)
+        self.convolution = nn.Conv1d(1, channels, width, padding=width // 2, bias=False)
+        self.location = nn.Linear(channels, dim, bias=False)
+
+    def energies(self, query: Tensor, memory: Memory, previous: Tensor) -> Tensor:
+        b, _, k, t = previous.shape
+        seen = self.convolution(previous.reshape(b * k, 1, t))[..., :t]  # (B K, C, T)
+        where = self.location(seen.transpose(1, 2)).reshape(b, k, t, -1)  # (B, K, T, A)
+        energies: Tensor = self.score(torch.tanh(query[:, :, None] + memory.keys[:, None] + where))
+        return energies[..., 0]
+
+
+class DotAttention(Attention):
+    """Scaled dot products (Luong et al. 2015; Vaswani et al. 2017)."""
+
+    def __init__(self, query_dim: int, memory_dim: int, *, dim: int = 256) -> None:
+        super().__init__(query_dim, memory_dim, dim)
+
+    def energies(self, query: Tensor, memory: Memory, previous: Tensor) -> Tensor:
+        return torch.bmm(query, memory.keys.transpose(1, 2)) / math.sqrt(query.shape[-1])
+
+
+class MultiHeadAttention(Attention):
+    """Several scaled dot products, each over its own projections (Vaswani et al., "Attention is all you need", 2017).
+
+    What torch.nn.MultiheadAttention computes, with keys and values made once.
+    """
+
+    def __init__(self, query_dim: int, memory_dim: int, *, dim: int = 256, heads: int = 4) -> None:
+        check(dim % heads == 0, f"attention of width {dim} cannot be parted into {heads} heads of the same width")
+        super().__init__(query_dim, memory_dim, dim)
+        self.key = nn.Linear(memory_dim, dim)
+        self.value = nn.Linear(memory_dim, dim)
+        self.output = nn.Linear(dim, dim)
+        self.heads, self.output_dim = heads, dim
+
+    def memory(self, encoder_out: Tensor, lens: Tensor) -> Memory:
+        x = zero_padding(encoder_out, lens)
+        return Memory(self._parted(self.key(x)), self._parted(self.value(x)), length_mask(lens, x.shape[1]))
+
+    def forward(self, query: Tensor, memory: Memory, previous: Tensor) -> tuple[Tensor, Tensor]:
+        q = self._parted(self.query(query))  # (B, S, K, A / S)
+        energies = q @ memory.keys.transpose(2, 3) / math.sqrt(q.shape[-1])  # (B, S, K, T)
+        weights = _weights(energies, memory.mask[:, None])
+        context: Tensor = self.output((weights @ memory.values).transpose(1, 2).flatten(2))  # (B, K, A)
+        return context, weights
+
+    def _parted(self, x: Tensor) -> Tensor:
+        """(B, X, A) -> (B, S, X, A / S)"""
+        return x.reshape(*x.shape[:2], self.heads, -1).transpose(1, 2)
+
+
+def build_attention(
+    kind: AttentionKind, *, query_dim: int, memory_dim: int, dim: int = 256, heads: int = 4
+) -> Attention:
+    """An attention of a kind: additive | location | dot | multi-head.
+
+    Args:
+        query_dim: Q.
+        memory_dim: D.
+        dim: A, in which they are compared.
+        heads: S, of multi-head alone.
+    """
+    make: dict[str, Callable[[], Attention]] = {
+        "additive": lambda: AdditiveAttention(query_dim, memory_dim, dim=dim),
+        "location": lambda: LocationAttention(query_dim, memory_dim, dim=dim),
+        "dot": lambda: DotAttention(query_dim, memory_dim, dim=dim),
+        "multi-head": lambda: MultiHeadAttention(query_dim, memory_dim, dim=dim, heads=heads),
+    }
+    check(kind in make, f"attention {kind!r} is none of {', '.join(make)}")
+    return make[kind]()
+
+
+def _weights(energies: Tensor, mask: Tensor) -> Tensor:
+    """Energies (B, ..., K, T) and mask (B, ..., T) -> weights; all 0 where no frame is real."""
+    mask = mask.unsqueeze(-2)
+    least = torch.finfo(torch.float32).min  # not infinite: where nothing is real, gradients stay numbers
+    weights = energies.float().masked_fill(~mask, least).softmax(dim=-1)
+    return weights.masked_fill(~mask, 0.0).to(energies.dtype)
