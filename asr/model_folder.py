@@ -120,6 +120,8 @@ class Model:
         """
         criterion, recognizer = self.config.criterion, self.recognizer
         recognizer.ctc_share = criterion.ctc_share
+        decoder = self.config.decoder
+        recognizer.decoder_learns = epoch is None or epoch + 1 >= decoder.start_epoch or not decoder.ctc_weight
         self.warming_up = epoch is not None and epoch < criterion.warm_up_epochs
         if self.warming_up:
             recognizer.ngrams = {}

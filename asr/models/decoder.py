@@ -44,7 +44,7 @@ class DecoderConfig:
     dropout: float = 0.2
     label_smoothing: float = 0.1
     ctc_weight: float = 0.3  # of CTC's loss, the decoder has the rest; 0: attention alone
-    start_epoch: int = 1  # the first in which the decoder learns: CTC finds the alignment before
+    start_epoch: int = 4  # the first in which the decoder learns: CTC finds the alignment before (of ctc_weight 0: 1)
 
     def __post_init__(self) -> None:
         for name in ("hidden", "embedding", "attention_dim"):
@@ -54,10 +54,6 @@ class DecoderConfig:
         check(0 <= self.label_smoothing < 1, f"decoder.label_smoothing {self.label_smoothing} is not in 0-1")
         check(0 <= self.ctc_weight < 1, f"decoder.ctc_weight {self.ctc_weight} is not in 0-1: 1 would teach it nothing")
         check(self.start_epoch >= 1, f"decoder.start_epoch {self.start_epoch} is below 1: epochs count from 1")
-        check(
-            self.start_epoch == 1 or self.ctc_weight > 0,
-            "decoder.start_epoch: without CTC (ctc_weight 0) there is nothing to learn before the decoder does",
-        )
         check(
             self.attention != "multi-head" or self.attention_dim % self.heads == 0,
             f"decoder.attention_dim {self.attention_dim} cannot be parted into {self.heads} heads of the same width",

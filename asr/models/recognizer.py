@@ -1,4 +1,7 @@
-"""The recogniser: features, encoder and CTC heads. B batch, N samples, T frames, V vocabulary, U tokens."""
+"""The recogniser: features, encoder, CTC heads, and perhaps an attention decoder.
+
+B batch, N samples, T frames, V vocabulary, U tokens, D encoder width.
+"""
 
 from __future__ import annotations
 
@@ -13,6 +16,7 @@ from torch import Tensor, nn
 from asr.config import check, to_dict
 from asr.features import FeatureConfig, Frontend
 from asr.models.ctc_crf import TokenNgram, ctc_crf_loss
+from asr.models.decoder import AttentionDecoder, DecoderConfig
 from asr.models.encoder import EncoderConfig, RnnEncoder, RnnLayer
 from asr.models.losses import Loss, choose_pronunciations, ctc_loss
 from asr.spec_augment import SpecAugmentConfig, spec_augment, warp_frequency
@@ -62,6 +66,7 @@ class ModelConfig:
     intermediate: IntermediateConfig = field(default_factory=IntermediateConfig)
     encoder: EncoderConfig = field(default_factory=EncoderConfig)
     criterion: CriterionConfig = field(default_factory=CriterionConfig)
+    decoder: DecoderConfig = field(default_factory=DecoderConfig)  # of the main head's tokens
 
     def __post_init__(self) -> None:
         heads, weights, kind = list(self.heads), list(self.head_weights), self.tokenizer.kind
@@ -122,7 +127,7 @@ class SpeechBatch(Protocol):
 
 
 class Recognizer(nn.Module):
-    """Features -> encoder -> CTC heads.
+    """Features -> encoder -> CTC heads, and the attention decoder, where there is one.
 
     `spec_augment`, where set, masks features while the module is in training mode.
 
@@ -132,6 +137,8 @@ class Recognizer(nn.Module):
         vocab_sizes: V of each head, by the kind of its tokens; the first is the main one.
         weights: Of each head's loss; none: the same for each.
         intermediate: The layer that learns the first head's tokens as well.
+        decoder: Learns the first head's tokens as well.
+        ctc_weight: Of the heads' loss beside the decoder's.
     """
 
     def __init__(
@@ -141,6 +148,8 @@ class Recognizer(nn.Module):
         vocab_sizes: Mapping[str, int],
         weights: Sequence[float] = (),
         intermediate: IntermediateConfig | None = None,
+        decoder: AttentionDecoder | None = None,
+        ctc_weight: float = 0.3,
     ) -> None:
         super().__init__()
         self.frontend = frontend
@@ -154,6 +163,8 @@ class Recognizer(nn.Module):
         if self.intermediate.layer:
             width = cast("RnnLayer", encoder.layers[self.intermediate.layer - 1]).output_dim
             self.intermediate_head = nn.Linear(width, vocab_sizes[self.main])
+        self.decoder, self.ctc_weight = decoder, ctc_weight
+        self.decoder_learns = True  # not yet, where CTC learns first
         self.spec_augment: SpecAugmentConfig | None = None
         self.ngrams: dict[str, TokenNgram] = {}  # of the heads whose loss is CTC-CRF's
         self.ctc_share = 0.0  # of CTC's loss, beside it
@@ -168,7 +179,7 @@ class Recognizer(nn.Module):
         return head
 
     def forward(self, batch: SpeechBatch) -> Loss:
-        """The loss that training lowers: the heads' weighted sum, counted in the main head's tokens."""
+        """The loss that training lowers: the weighted sum of heads and decoder, counted in the main head's tokens."""
         features, lens = self.features(batch.samples, batch.sample_lens, batch.speakers)
         if self.training and self.spec_augment is not None:
             features = spec_augment(
@@ -187,12 +198,20 @@ class Recognizer(nn.Module):
             if self.training and targets.choices is not None:
                 targets = Targets(*choose_pronunciations(log_probs.detach(), lens, targets.choices))
             losses[kind], learnt[kind] = self._loss(kind, log_probs, lens, targets), targets
-        loss = _weighted(losses, self.weights, self.main)
-        if inner is None:
+        loss, first = _weighted(losses, self.weights, self.main), learnt[next(iter(self.heads))]
+        if inner is not None:
+            share = self.intermediate.weight
+            within = ctc_loss(_log_softmax(self.intermediate_head, inner), lens, first.tokens, first.lens)
+            loss = _weighted({"": loss, "inner": within}, {"": 1 - share, "inner": share}, "")
+        if self.decoder is None:
             return loss
-        first, share = learnt[next(iter(self.heads))], self.intermediate.weight
-        within = ctc_loss(_log_softmax(self.intermediate_head, inner), lens, first.tokens, first.lens)
-        return _weighted({"": loss, "inner": within}, {"": 1 - share, "inner": share}, "")
+        if not self.decoder_learns:  # each parameter has a gradient, as several processes need it
+            return replace(loss, sum=loss.sum + 0 * sum(parameter.sum() for parameter in self.decoder.parameters()))
+        attention = self.decoder.loss(encoder_out, lens, first.tokens, first.lens)
+        if not self.ctc_weight:
+            return replace(attention, sum=attention.sum + 0 * loss.sum)
+        weights = {"": self.ctc_weight, "attention": 1 - self.ctc_weight}
+        return _weighted({"": loss, "attention": attention}, weights, "")
 
     def features(
         self, samples: Tensor, sample_lens: Tensor, speakers: Sequence[str] | None = None
@@ -212,10 +231,19 @@ class Recognizer(nn.Module):
         Args:
             warp: The mel axis is stretched by it.
         """
+        encoder_out, lens = self.encode(features, lens, warp=warp)
+        return self.ctc(encoder_out), lens
+
+    def encode(self, features: Tensor, lens: Tensor, *, warp: float = 1.0) -> tuple[Tensor, Tensor]:
+        """Features (B, T, F), lengths (B,) -> encoder states (B, T, D), lengths (B,); `warp` as in `log_probs`."""
         if warp != 1:
             features = warp_frequency(features, [warp] * len(features), self.frontend.extractor.dim)
-        encoder_out, lens = self.encoder(_a_frame_at_least(features), lens)  # (B, T, D)
-        return _log_softmax(self.head, encoder_out), lens
+        encoder_out, lens = self.encoder(_a_frame_at_least(features), lens)
+        return encoder_out, lens
+
+    def ctc(self, encoder_out: Tensor) -> Tensor:
+        """Encoder states (B, T, D) -> log-probabilities of the main head's tokens (B, T, V)."""
+        return _log_softmax(self.head, encoder_out)
 
     def loss(self, log_probs: Tensor, lens: Tensor, batch: SpeechBatch) -> Loss:
         """The loss of the main head's log_probs, which have been computed."""
@@ -263,4 +291,13 @@ def build_recognizer(
     frontend = Frontend(config.features)
     with torch.device("meta" if without_weights else "cpu"):
         encoder = RnnEncoder(frontend.dim, **to_dict(config.encoder))
-        return Recognizer(frontend, encoder, vocab_sizes, config.head_weights, config.intermediate)
+        decoder = None
+        if config.decoder.kind == "attention":
+            settings = to_dict(config.decoder)
+            of_training = ("kind", "ctc_weight", "start_epoch")
+            size = vocab_sizes[config.kinds[0]]
+            wanted = {name: value for name, value in settings.items() if name not in of_training}
+            decoder = AttentionDecoder(encoder.output_dim, size, **wanted)
+        return Recognizer(
+            frontend, encoder, vocab_sizes, config.head_weights, config.intermediate, decoder, config.decoder.ctc_weight
+        )
