@@ -68,3 +68,29 @@ def grow(children: Array, steps: Array, vocab: int, word: Array, first: Array, a
             word[node] = number
             node += 1
     return node == end
+
+
+@jit_borrowing
+def next_scores(
+    states: Array, token: Array, word: Array, log_prob: Array, link: Array, first: Array, backoff: Array,
+    scores: Array, following: Array,
+) -> None:  # fmt: skip
+    """Fills in scores (N, V), log10, of each token after each state (N,), and the nodes (N, V) it leads to.
+
+    Args:
+        token: Of each word of the model, the number of the token it is, or -1.
+        Others: Arrays of NgramModel.
+    """
+    for n in range(len(states)):
+        node, weight = states[n], 0.0
+        following[n, :] = -1
+        while True:
+            for child in range(first[node], first[node + 1]):
+                v = token[word[child]]
+                if v >= 0 and following[n, v] < 0:
+                    scores[n, v] = weight + log_prob[child]
+                    following[n, v] = child
+            if node == 0:
+                break
+            weight += backoff[node]
+            node = link[node]
