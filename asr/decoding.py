@@ -8,15 +8,17 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from torch import Tensor
 
+from asr.attention_decoding import AttentionSearch, TwoPassSearch, attention_decoder
 from asr.config import check, to_dict
-from asr.decode.ctc_beam import BeamOptions, CtcBeamDecoder, with_options
+from asr.decode.ctc_beam import CtcBeamDecoder
 from asr.decode.greedy import greedy_search
 from asr.decode.hotwords import hot_phrases
+from asr.decode.options import BeamOptions, with_options
 from asr.errors import InputError
 from asr.lexicon import Lexicon, read_lexicon
 from asr.model_folder import Model
@@ -30,6 +32,7 @@ log = logging.getLogger(__name__)
 
 HotWords = str | Path | Mapping[str, float | None] | Sequence[str]
 _OPTIONS = ("greedy", "lm", "lexicon", "hotwords", "threads")
+_BY_ATTENTION = ("ctc_weight", "length_reward", "length_norm", "end_factor")
 TOKEN_SEARCH = BeamOptions(beam_size=16, lm_weight=1.0, unk_score=0.0, unk_letter_score=0.0, lm_unit="token")
 
 
@@ -42,15 +45,9 @@ class Heard:
     lens: Tensor  # (B,)
 
 
-class Search(Protocol):
-    """(log_probs (B, T, V), lens (B,), names) -> the hypotheses of each utterance, best first.
-
-    Confidences that take long are only looked for where they are wanted.
-    """
-
-    def __call__(
-        self, log_probs: Tensor, lens: Tensor, names: Sequence[str] | None = None, *, confidences: bool = True
-    ) -> list[list[Hypothesis]]: ...
+# (log_probs (B, T, V), lens (B,), names, confidences=...) -> the hypotheses of each utterance, best first; confidences
+# that take long are only looked for where they are wanted. Those that attend take encoder_out=(B, T, D), too.
+Search = Callable[..., list[list[Hypothesis]]]
 
 
 @dataclass(frozen=True)
@@ -61,6 +58,7 @@ class Decoding:
     facts: dict[str, Any]  # what a result was decoded with
     units: bool = False  # whether it gives the tokens themselves, phones, and not words
     warps: tuple[float, ...] = ()  # of the mel axis, that are tried
+    attends: bool = False  # whether the search takes the encoder's states, too
 
     def hear(
         self,
@@ -83,23 +81,28 @@ class Decoding:
             features, feature_lens = recognizer.features(samples, sample_lens, speakers)
 
         def network(warp: float) -> tuple[Tensor, Tensor]:
+            """What CTC says, and the encoder's states."""
             with timed("network"):
-                return recognizer.log_probs(features, feature_lens, warp=warp)
+                encoder_out, _ = recognizer.encode(features, feature_lens, warp=warp)
+                return recognizer.ctc(encoder_out), encoder_out
 
-        def search(log_probs: Tensor, sure: bool) -> list[list[Hypothesis]]:
+        def search(log_probs: Tensor, encoder_out: Tensor, sure: bool) -> list[list[Hypothesis]]:
             with timed("decoding"):
-                return self.search(log_probs, lens, names, confidences=sure)
+                more = {"encoder_out": encoder_out} if self.attends else {}
+                return self.search(log_probs, lens, names, confidences=sure, **more)
 
-        log_probs, lens = network(1.0)
+        lens = recognizer.encoder.output_lens(feature_lens)
+        plain = network(1.0)
         if len(self.warps) < 2:
             (warp,) = self.warps or (1.0,)
-            return Heard(search(log_probs if warp == 1 else network(warp)[0], confidences), log_probs, lens)
-        warped = [log_probs if warp == 1 else network(warp)[0] for warp in self.warps]
-        ways = [search(each, False) for each in warped]
+            return Heard(search(*(plain if warp == 1 else network(warp)), confidences), plain[0], lens)
+        warped = [plain if warp == 1 else network(warp) for warp in self.warps]
+        ways = [search(*each, False) for each in warped]
         best = [max(range(len(several)), key=lambda n: several[n][0].score) for several in zip(*ways, strict=True)]
         if confidences:
-            return Heard(search(torch.stack([warped[n][i] for i, n in enumerate(best)]), True), log_probs, lens)
-        return Heard([ways[n][i] for i, n in enumerate(best)], log_probs, lens)
+            chosen = [torch.stack([warped[n][k][i] for i, n in enumerate(best)]) for k in range(2)]
+            return Heard(search(chosen[0], chosen[1], True), plain[0], lens)
+        return Heard([ways[n][i] for i, n in enumerate(best)], plain[0], lens)
 
     @property
     def several(self) -> bool:
@@ -108,8 +111,14 @@ class Decoding:
 
 
 def greedy_decoding(model: Model, *, threads: int = 0) -> Decoding:
-    """The best token of each frame; of CTC-CRF, whose frames tell little alone, the best ones with the token model."""
+    """The best token of each frame; of CTC-CRF, whose frames tell little alone, the best ones with the token model.
+
+    Where CTC was not trained, what the attention decoder says, token by token.
+    """
     units = model.tokenizer.kind == "phones"
+    if model.recognizer.decoder is not None and not model.config.decoder.ctc_weight:
+        attention = AttentionSearch(model, BeamOptions(attention_beam=1))
+        return Decoding(attention, {"search": "greedy by attention"}, units=units, attends=True)
     if model.token_lm is not None and not model.warming_up:
         decoder = CtcBeamDecoder(
             model.tokenizer.tokens,
@@ -233,12 +242,26 @@ def decoding_for(
     """
     asked = lm or lexicon or hotwords or changes
     phones = model.tokenizer.kind == "phones"
-    if greedy or not (asked or phones or model.lm or model.lexicon or model.decoding):
+    attentive = model.recognizer.decoder is not None and model.recognizer.main == model.config.kinds[0]
+    if greedy or not (asked or phones or model.lm or model.lexicon or model.decoding or attentive):
         return greedy_decoding(model, threads=threads)
     known = {field.name for field in fields(BeamOptions)}
     for name in changes:
         check(name in known, f"there is no option {name!r}: there are {', '.join([*_OPTIONS, *sorted(known)])}")
     options = with_options(model.decoding or BeamOptions(), changes)
+    listed = bool(lexicon or model.lexicon or hotwords or phones)
+    found = _search_kind(model, options, attentive, words=listed or bool(lm or model.lm))
+    if found == "attention":
+        if lexicon or hotwords:
+            raise InputError(
+                "the attention decoder says tokens, and knows of no lexicon or hot words",
+                where="search=attention",
+                remedy="search=two-pass",
+            )
+        attention = AttentionSearch(model, options, lm or model.lm)
+        facts = _facts(attention.options, ("attention_beam", "nbest", *_BY_ATTENTION, "lm_weight"))
+        facts |= {"lm": Path(path).name} if (path := lm or model.lm) else {}
+        return Decoding(attention, {"search": "attention", **facts}, units=phones, warps=options.warps, attends=True)
     decoder = beam_decoder(model, lm=lm, lexicon=lexicon, hotwords=hotwords, options=options, threads=threads)
     if options.prior_weight and model.log_prior is None:
         log.warning("%s: the model has no prior of its tokens: prior_weight means nothing", model.name)
@@ -248,5 +271,32 @@ def decoding_for(
     named = {name: Path(path).name for name, path in files.items() if isinstance(path, str | Path)}
     if phones:
         named.setdefault("lexicon", "pronunciations.txt")
-    facts = {name: None if value == math.inf else value for name, value in to_dict(options).items()}  # JSON has no inf
-    return Decoding(decoder.decode, {"search": "beam", **facts, **named}, warps=options.warps)
+    own = [name for name in to_dict(options) if name not in ("search", "attention_beam", *_BY_ATTENTION)]
+    if found == "two-pass":
+        facts = _facts(options, (*own, "attention_beam", "ctc_weight", "length_reward"))
+        two_pass = TwoPassSearch(model, decoder)
+        return Decoding(two_pass, {"search": "two-pass", **facts, **named}, warps=options.warps, attends=True)
+    return Decoding(decoder.decode, {"search": "beam", **_facts(options, own), **named}, warps=options.warps)
+
+
+def _search_kind(model: Model, options: BeamOptions, attentive: bool, *, words: bool) -> str:
+    """How a model is searched: ctc, attention or two-pass."""
+    alone = attentive and not model.config.decoder.ctc_weight
+    found = options.search
+    if found == "auto":
+        found = "ctc" if not attentive else "two-pass" if words and not alone else "attention"
+    if found != "ctc":
+        attention_decoder(model)
+    if found != "attention" and alone:
+        raise InputError(
+            f"was trained with attention alone: its CTC head has learnt nothing, which search={found} needs",
+            where=model.name,
+            remedy="search=attention; or train with decoder.ctc_weight above 0",
+        )
+    return found
+
+
+def _facts(options: BeamOptions, names: Sequence[str]) -> dict[str, Any]:
+    """For JSON, which has no infinity."""
+    values = to_dict(options)
+    return {name: None if values[name] == math.inf else values[name] for name in names}

@@ -33,7 +33,7 @@ import torch
 import yaml
 
 from asr.config import from_dict, to_dict
-from asr.decode.ctc_beam import BeamOptions
+from asr.decode.options import BeamOptions
 from asr.errors import InputError
 from asr.files import atomic_path, read_text, write_text
 from asr.lm.ngram import NgramModel, read_ngram, save_ngram

@@ -21,7 +21,7 @@ from asr.errors import InputError
 from asr.score import Unit
 
 if TYPE_CHECKING:
-    from asr.decode.ctc_beam import BeamOptions
+    from asr.decode.options import BeamOptions
     from asr.model_folder import Model
 
 log = logging.getLogger(__name__)

@@ -22,7 +22,8 @@ import torch
 
 from asr.data import load_batches, read_cuts
 from asr.decode.confidence import calibrated, fit_calibration
-from asr.decode.ctc_beam import BeamOptions, CtcBeamDecoder, LmUnit
+from asr.decode.ctc_beam import CtcBeamDecoder
+from asr.decode.options import BeamOptions, LmUnit
 from asr.decoding import beam_decoder
 from asr.errors import InputError
 from asr.evaluate import fit_speakers

@@ -51,6 +51,20 @@ TokenThreshold = Annotated[
 ]
 LmUnit = Annotated[str | None, typer.Option(help="What the LM is over: auto, word or token. Default: auto.")]
 
+SearchName = Annotated[
+    str | None,
+    typer.Option(
+        "--search", help="Of a model with an attention decoder: ctc, attention, two-pass or auto. Default: auto."
+    ),
+]
+AttentionBeam = Annotated[int | None, typer.Option(help="Hypotheses of the attention decoder. Default: 10.")]
+CtcWeight = Annotated[float | None, typer.Option(help="Of CTC beside attention, 0 to 1. Default: 0.3.")]
+LengthReward = Annotated[float | None, typer.Option(help="Added for each token, with attention. Default: 0.")]
+LengthNorm = Annotated[float | None, typer.Option(help="0: scores of attention as they are; 1: a token's. Default: 0.")]
+EndFactor = Annotated[
+    float | None, typer.Option(help="How much less likely than the best token an end may be (or inf). Default: inf.")
+]
+
 Warps = Annotated[
     str | None,
     typer.Option(

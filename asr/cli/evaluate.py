@@ -8,18 +8,24 @@ from typing import Annotated
 import typer
 
 from asr.cli.common import (
+    AttentionBeam,
     BeamSize,
     BeamThreshold,
+    CtcWeight,
+    EndFactor,
     Greedy,
     HeadKind,
     HotwordBoost,
     HotwordsFile,
+    LengthNorm,
+    LengthReward,
     LexiconFile,
     Lm,
     LmUnit,
     LmWeight,
     Nbest,
     PriorWeight,
+    SearchName,
     Temperature,
     TokenThreshold,
     UnkLetterScore,
@@ -59,6 +65,12 @@ def evaluate(
     token_threshold: TokenThreshold = None,
     lm_unit: LmUnit = None,
     warps: Warps = None,
+    search: SearchName = None,
+    attention_beam: AttentionBeam = None,
+    ctc_weight: CtcWeight = None,
+    length_reward: LengthReward = None,
+    length_norm: LengthNorm = None,
+    end_factor: EndFactor = None,
 ) -> None:
     """Decode a set of utterances and score it."""
     ready_torch()
@@ -85,6 +97,12 @@ def evaluate(
         token_threshold=token_threshold,
         lm_unit=lm_unit,
         warps=numbers_of(warps),
+        search=search,
+        attention_beam=attention_beam,
+        ctc_weight=ctc_weight,
+        length_reward=length_reward,
+        length_norm=length_norm,
+        end_factor=end_factor,
     )
     result = run(loaded, cuts, out, **given(batch_seconds=batch_seconds, num_workers=num_workers), **decoding)
     print(result.summary())

@@ -16,18 +16,24 @@ from typing import TYPE_CHECKING, Annotated, BinaryIO
 import typer
 
 from asr.cli.common import (
+    AttentionBeam,
     BeamSize,
     BeamThreshold,
+    CtcWeight,
+    EndFactor,
     Greedy,
     HeadKind,
     HotwordBoost,
     HotwordsFile,
+    LengthNorm,
+    LengthReward,
     LexiconFile,
     Lm,
     LmUnit,
     LmWeight,
     Nbest,
     PriorWeight,
+    SearchName,
     Temperature,
     TokenThreshold,
     UnkLetterScore,
@@ -112,6 +118,12 @@ def transcribe(
     token_threshold: TokenThreshold = None,
     lm_unit: LmUnit = None,
     warps: Warps = None,
+    search: SearchName = None,
+    attention_beam: AttentionBeam = None,
+    ctc_weight: CtcWeight = None,
+    length_reward: LengthReward = None,
+    length_norm: LengthNorm = None,
+    end_factor: EndFactor = None,
 ) -> None:
     """Transcribe audio files.
 
@@ -184,6 +196,12 @@ def transcribe(
         token_threshold=token_threshold,
         lm_unit=lm_unit,
         warps=numbers_of(warps),
+        search=search,
+        attention_beam=attention_beam,
+        ctc_weight=ctc_weight,
+        length_reward=length_reward,
+        length_norm=length_norm,
+        end_factor=end_factor,
     )
     if threads is not None:
         import torch

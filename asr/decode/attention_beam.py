@@ -22,8 +22,8 @@ from typing import Any, Protocol, TypeVar
 import torch
 from torch import Tensor
 
-from asr.config import check
 from asr.decode.ctc_prefix import CtcPrefixScorer
+from asr.decode.options import BeamOptions
 
 END_ID = 0
 S = TypeVar("S", bound="State")
@@ -36,30 +36,6 @@ class State(Protocol):
 
 
 Step = Callable[[Tensor, Any], tuple[Tensor, Any]]
-
-
-@dataclass(frozen=True, kw_only=True)
-class AttentionOptions:
-    """How to search."""
-
-    beam_size: int = 10
-    nbest: int = 1
-    ctc_weight: float = 0.3  # 0: CTC is not asked; 1: it alone counts, on what attention finds
-    lm_weight: float = 0.0
-    length_reward: float = 0.0  # for each token
-    length_norm: float = 0.0  # 0: scores as they are; 1: for each token (attention alone prefers short texts)
-    # a text may end where the end's log-probability is at most so many times that of the best token (Hannun et al.
-    # 2019): against texts that are cut short; inf: anywhere
-    end_factor: float = math.inf
-
-    def __post_init__(self) -> None:
-        check(1 <= self.beam_size <= 10_000, f"beam_size {self.beam_size} is not from 1 to 10,000")
-        check(1 <= self.nbest <= self.beam_size, f"nbest {self.nbest} is not from 1 to beam_size {self.beam_size}")
-        check(0 <= self.ctc_weight <= 1, f"ctc_weight {self.ctc_weight} is not between 0 and 1")
-        check(0 <= self.lm_weight <= 20, f"lm_weight {self.lm_weight} is not between 0 and 20")
-        check(abs(self.length_reward) <= 300, f"length_reward {self.length_reward} is not between -300 and 300")
-        check(0 <= self.length_norm <= 2, f"length_norm {self.length_norm} is not between 0 and 2")
-        check(self.end_factor >= 1, f"end_factor {self.end_factor} is below 1")
 
 
 @dataclass(frozen=True)
@@ -78,7 +54,7 @@ def attention_beam_search(
     step: Step,
     state: Any,
     max_tokens: Tensor,
-    options: AttentionOptions,
+    options: BeamOptions,
     *,
     ctc: CtcPrefixScorer | None = None,
     lm: tuple[Step, Any] | None = None,
@@ -89,11 +65,10 @@ def attention_beam_search(
         step: The decoder.
         state: Of one hypothesis an utterance, before the first token.
         max_tokens: (B,): no text of an utterance has more. CTC allows no more than frames.
-        options: How to search.
-        ctc: Where ctc_weight is not 0.
+        options: How to search: attention_beam, nbest, ctc_weight, lm_weight, length_reward, length_norm, end_factor.
+        ctc: Without it attention is alone, whatever ctc_weight.
         lm: A step function and its state, of one hypothesis an utterance.
     """
-    check(ctc is not None or not options.ctc_weight, "a ctc_weight needs CTC's log-probabilities")
     count, limits = len(max_tokens), max_tokens.tolist()
     done: list[list[TokenHypothesis]] = [[] for _ in range(count)]
     texts: list[list[tuple[int, ...]]] = [[()] for _ in range(count)]
@@ -101,7 +76,8 @@ def attention_beam_search(
     dead = torch.zeros(count, 1, dtype=torch.bool)  # where there are fewer hypotheses than the beam holds
     last = torch.full((count, 1), END_ID)
     totals = torch.zeros(3, count, 1, dtype=torch.double)  # of attention, CTC, language model
-    weights = torch.tensor([1 - options.ctc_weight, options.ctc_weight, options.lm_weight], dtype=torch.double)
+    ctc_weight, lm_weight = options.ctc_weight if ctc else 0.0, options.lm_weight if lm else 0.0
+    weights = (1 - ctc_weight, ctc_weight, lm_weight)
     prefixes = ctc.start() if ctc is not None else None
     lm_step, lm_state = lm if lm is not None else (None, None)
     for length in range(max(limits, default=0) + 1):
@@ -117,7 +93,8 @@ def attention_beam_search(
         score = sum(w * part for w, part in zip(weights, parts, strict=True) if w) + options.length_reward * length
         assert isinstance(score, Tensor)
         score = score.masked_fill(dead[:, :, None], -math.inf)
-        may_end = log_probs[:, :, END_ID] >= options.end_factor * log_probs[:, :, END_ID + 1 :].amax(dim=2)
+        likeliest = log_probs[:, :, END_ID + 1 :].amax(dim=2).clamp(max=-1e-9)
+        may_end = log_probs[:, :, END_ID] >= options.end_factor * likeliest
         for b in range(count):
             for k, text in enumerate(texts[b] if running[b] else []):
                 total = float(score[b, k, END_ID])
@@ -128,7 +105,7 @@ def attention_beam_search(
             done[b] = sorted(done[b], key=lambda h: -h.rank)[: options.nbest]
 
         score[:, :, END_ID] = -math.inf
-        best, index = score.flatten(1).topk(min(options.beam_size, score[0].numel()), dim=1)  # (B, K')
+        best, index = score.flatten(1).topk(min(options.attention_beam, score[0].numel()), dim=1)  # (B, K')
         parents, tokens = index // score.shape[2], index % score.shape[2]
         for b, reach in enumerate(best[:, 0].tolist()):
             hope = _most(reach + options.length_reward, length + 1, limits[b], options)
@@ -150,7 +127,7 @@ def attention_beam_search(
     return [found or [nothing] for found in done]
 
 
-def _most(score: float, length: int, limit: int, options: AttentionOptions) -> float:
+def _most(score: float, length: int, limit: int, options: BeamOptions) -> float:
     """What a hypothesis can reach at most: its parts never grow, but for the reward."""
     score += max(0.0, options.length_reward) * max(0, limit - length)
     return float(score / (length + 1 if score > 0 else limit + 1) ** options.length_norm)

@@ -20,17 +20,18 @@ import math
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, fields, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
 from asr.config import check
 from asr.decode.confidence import calibrated
-from asr.decode.hotwords import MOST_SCORE, hot_automaton, hot_phrases
+from asr.decode.hotwords import hot_automaton, hot_phrases
+from asr.decode.options import BeamOptions, with_options
 from asr.errors import InputError
 from asr.lexicon import Lexicon, build_trie, read_lexicon
 from asr.lm.ngram import NgramModel, read_ngram
@@ -42,68 +43,14 @@ from asr.transcript import Hypothesis, Word
 if TYPE_CHECKING:
     from torch import Tensor
 
-LmUnit = Literal["auto", "word", "token"]
-
 
 log = logging.getLogger(__name__)
 
 LN10 = math.log(10.0)
-MOST_HYPOTHESES = 1 << 30
 # Words whose confidences are looked for at a time, and words around them that are heard with them; of tokens.
 _NEIGHBOURS, _NEIGHBOURS_UNITS = (4, 2), (24, 12)
 
-_RANGES = {
-    "lm_weight": (0, 20),
-    "prior_weight": (0, 20),
-    "word_score": (-MOST_SCORE, MOST_SCORE),
-    "unk_score": (-MOST_SCORE, MOST_SCORE),
-    "unk_letter_score": (-MOST_SCORE, 0),
-    "hotword_boost": (-MOST_SCORE, MOST_SCORE),
-    "temperature": (1e-3, 1e6),
-    "beam_threshold": (0, math.inf),
-    "token_threshold": (0, math.inf),
-}
-
 _Floats: TypeAlias = npt.NDArray[np.float64]
-
-
-@dataclass(frozen=True, kw_only=True)
-class BeamOptions:
-    """How to search. Scores are natural logarithms."""
-
-    beam_size: int = 100  # hypotheses that are kept; 0: all
-    nbest: int = 1  # hypotheses that are returned
-    lm_weight: float = 0.8  # of the language model's log-probability
-    word_score: float = 0.0  # added for each word
-    unk_score: float = -5.0  # added for each word that the language model does not know
-    unk_letter_score: float = -1.5  # added for each letter of those that no list has; 0 or below
-    prior_weight: float = 0.0  # of the tokens' log prior, which is subtracted
-    hotword_boost: float = 5.0  # of hot words that come without one
-    temperature: float = 1.0  # by which scores are divided before confidences are taken from them
-    calibration: tuple[float, float] = (
-        1.0,
-        0.0,
-    )  # slope and offset of confidences' log odds: asr.decode.confidence
-    beam_threshold: float = 15.0  # hypotheses that are worse than the best by more are dropped; inf: none
-    token_threshold: float = 8.0  # tokens that are worse than the frame's best by more are passed over; inf: none
-    # factors that the mel axis is stretched by: all are heard, and that with the best score counts (test-time
-    # vocal-tract normalisation); empty: as it is
-    warps: tuple[float, ...] = ()
-    lm_unit: LmUnit = "auto"  # what the model is over; auto: tokens if nothing ends words
-
-    def __post_init__(self) -> None:
-        for name, low in (("beam_size", 0), ("nbest", 1)):
-            value = getattr(self, name)
-            whole = isinstance(value, int) and low <= value <= MOST_HYPOTHESES
-            check(whole, f"{name} {value} is not a whole number from {low} to {MOST_HYPOTHESES}")
-        for name, (least, most) in _RANGES.items():
-            value = getattr(self, name)
-            check(least <= value <= most, f"{name} {value} is not between {least:g} and {most:g}")
-        tame = len(self.calibration) == 2 and 0 < self.calibration[0] <= 1000 and abs(self.calibration[1]) <= 1000
-        check(tame, f"calibration {list(self.calibration)} is not a slope above 0 and an offset, of 1000 at most")
-        few = len(self.warps) <= 16 and all(0.5 <= warp <= 2 for warp in self.warps)
-        check(few, f"warps {list(self.warps)} are not up to 16 factors between 0.5 and 2")
-        check(self.lm_unit in ("auto", "word", "token"), f"lm_unit {self.lm_unit!r} is not auto, word or token")
 
 
 class CtcBeamDecoder:
@@ -628,14 +575,6 @@ def _kind(token: str, i: int) -> int:
 
 def _processors() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def with_options(options: BeamOptions, changes: Mapping[str, Any]) -> BeamOptions:
-    """Options with some fields changed; an InputError where there is no such field."""
-    known = {field.name for field in fields(BeamOptions)}
-    for name in changes:
-        check(name in known, f"there is no option {name!r}: there are {', '.join(sorted(known))}")
-    return replace(options, **changes)
 
 
 def _lexicon(lexicon: Any) -> Lexicon | None:

@@ -58,15 +58,20 @@ def _hypothesis(
         if token_id != BLANK_ID:
             confidence = float(np.exp(scores[begin:frame].max()))
             units.append(Word(tokens[token_id], begin * frame_seconds, frame * frame_seconds, min(confidence, 1.0)))
+    score = float(scores.sum())
+    return said(units, words=words, apart=apart, score=score, acoustic_score=score)
+
+
+def said(units: Sequence[Word], *, words: bool, apart: bool = False, **scores: float) -> Hypothesis:
+    """What tokens with their times say; `words` and `apart` as in `greedy_search`."""
     if apart:
-        joined = units
+        joined = list(units)
     elif words:
         joined = join_words(units)
     else:
         joined = [unit for unit in units if unit.text != SPACE]
     text = (" " if words or apart else "").join(word.text for word in joined)
-    score = float(scores.sum())
-    return Hypothesis(text, tuple(joined), score, acoustic_score=score, tokens=tuple(units))
+    return Hypothesis(text, tuple(joined), tokens=tuple(units), **scores)
 
 
 def join_words(units: Sequence[Word]) -> list[Word]:

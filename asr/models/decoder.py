@@ -147,15 +147,36 @@ class AttentionDecoder(nn.Module):
         Returns:
             (B, U + 1, V); of positions beyond an utterance's end there is something, which means nothing.
         """
-        memory, state = self.start(encoder_out, lens)
-        begun = with_end(tokens, token_lens)[0].roll(1, dims=1)  # (B, U + 1), the start before the first
-        begun[:, 0] = END_ID
+        log_probs, _ = self.given(encoder_out, lens, tokens[:, None], token_lens[:, None])
+        return log_probs[:, 0]
+
+    def given(
+        self, encoder_out: Tensor, lens: Tensor, tokens: Tensor, token_lens: Tensor, *, maps: bool = False
+    ) -> tuple[Tensor, Tensor | None]:
+        """Log-probabilities of K texts of each utterance, and where it looked for each of their tokens.
+
+        Args:
+            encoder_out: (B, T, D).
+            lens: (B,).
+            tokens: (B, K, U), padded with anything.
+            token_lens: (B, K).
+            maps: Whether to keep the weights.
+
+        Returns:
+            (B, K, U + 1, V) of the tokens and the end; the weights (B, S, K, U + 1, T).
+        """
+        memory, state = self.start(encoder_out, lens, beam=tokens.shape[1])
+        targets, _ = with_end(tokens.flatten(0, 1), token_lens.flatten())
+        begun = targets.roll(1, dims=1).reshape(*tokens.shape[:2], -1)  # (B, K, U + 1), the start before the first
+        begun[:, :, 0] = END_ID
         embedded = self.dropout(self.embedding(begun))
-        said = []
-        for u in range(begun.shape[1]):
-            each, state = self._look(embedded[:, u, None], state, memory)
+        said, looked = [], []
+        for u in range(begun.shape[2]):
+            each, state = self._look(embedded[:, :, u], state, memory)
             said.append(each)
-        return self._log_probs(torch.cat(said, dim=1))
+            looked.append(state.weights if maps else None)
+        log_probs = self._log_probs(torch.stack(said, dim=2))
+        return log_probs, torch.stack([each for each in looked if each is not None], dim=3) if maps else None
 
     def loss(self, encoder_out: Tensor, lens: Tensor, tokens: Tensor, token_lens: Tensor) -> Loss:
         """Cross-entropy of the tokens and the end, smoothed in training."""
@@ -184,7 +205,7 @@ class AttentionDecoder(nn.Module):
         return said, DecoderState(torch.stack(hidden).reshape(shape), torch.stack(cells).reshape(shape), said, weights)
 
     def _log_probs(self, said: Tensor) -> Tensor:
-        log_probs: Tensor = self.output(self.dropout(said)).float().log_softmax(dim=2)
+        log_probs: Tensor = self.output(self.dropout(said)).float().log_softmax(dim=-1)
         return log_probs
 
 

@@ -24,7 +24,7 @@ from asr.files import read_text, write_json, write_text
 from asr.recipe import run, told_plainly
 
 if TYPE_CHECKING:
-    from asr.decode.ctc_beam import BeamOptions
+    from asr.decode.options import BeamOptions
 
 HERE = Path(__file__).resolve().parent
 EXP, KEPT, README = HERE / "exp" / "ablation", HERE / "ablation.json", HERE / "README.md"
@@ -104,13 +104,13 @@ def measure(name: str) -> None:
 
 def best_options() -> BeamOptions:
     """Those of the recipe as it is."""
-    from asr.decode.ctc_beam import BeamOptions
+    from asr.decode.options import BeamOptions
 
     path = folder(BASE) / "results.json"
     kept = json.loads(read_text(path if path.is_file() else KEPT))
     scores = (kept if path.is_file() else kept[BASE])["scores"]
     found = scores[f"dev-{ORDER}-gram"]["decoding"]
-    known = {f.name: found[f.name] for f in fields(BeamOptions) if f.name in found}
+    known = {f.name: found[f.name] for f in fields(BeamOptions) if f.name in found and f.name != "search"}
     lists = {key: tuple(value) for key, value in known.items() if isinstance(value, list)}
     return BeamOptions(**{key: math.inf if value is None else value for key, value in known.items()} | lists)
 

@@ -9,8 +9,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from asr.decode.attention_beam import AttentionOptions, attention_beam_search
+from asr.decode.attention_beam import attention_beam_search
 from asr.decode.ctc_prefix import CtcPrefixScorer
+from asr.decode.options import BeamOptions
 from asr.errors import InputError
 from asr.models.decoder import AttentionDecoder
 
@@ -122,7 +123,7 @@ def table(seed: int) -> Any:
 def test_what_is_found_is_the_best_of_all_texts(options: dict[str, float], seed: int) -> None:
     log_probs, lens = heard(5, 4, seed=seed)
     (step, attention), (lm_step, lm) = table(seed), table(seed + 100)
-    chosen = AttentionOptions(beam_size=10_000, nbest=5, **options)
+    chosen = BeamOptions(attention_beam=10_000, nbest=5, **{"lm_weight": 0.0, **options})
     start = Paths(torch.zeros(2, 1, 0, dtype=torch.long))
     scorer = CtcPrefixScorer(log_probs, lens) if chosen.ctc_weight else None
     found = attention_beam_search(
@@ -156,7 +157,7 @@ def test_a_text_ends_where_the_end_is_likely() -> None:
 
     def longest(**options: float) -> int:
         start, limits = Paths(torch.zeros(1, 1, 0, dtype=torch.long)), torch.tensor([7])
-        ((best,),) = attention_beam_search(step, start, limits, AttentionOptions(ctc_weight=0.0, **options))
+        ((best,),) = attention_beam_search(step, start, limits, BeamOptions(ctc_weight=0.0, **options))
         return len(best.tokens)
 
     assert longest() == 0  # cut short: each token costs
@@ -179,7 +180,7 @@ def test_a_beam_of_a_real_decoder_does_not_depend_on_its_batch() -> None:
                 lambda tokens, state: decoder.step(tokens, state, memory),
                 state,
                 lens[rows],
-                AttentionOptions(beam_size=5, nbest=3),
+                BeamOptions(attention_beam=5, nbest=3),
                 ctc=CtcPrefixScorer(log_probs[rows], lens[rows]),
             )
 
@@ -193,15 +194,15 @@ def test_a_beam_of_a_real_decoder_does_not_depend_on_its_batch() -> None:
 def test_no_frames_no_text() -> None:
     step, _ = table(0)
     start = Paths(torch.zeros(1, 1, 0, dtype=torch.long))
-    ((found,),) = attention_beam_search(step, start, torch.tensor([0]), AttentionOptions(ctc_weight=0.0))
+    ((found,),) = attention_beam_search(step, start, torch.tensor([0]), BeamOptions(ctc_weight=0.0))
     assert found.tokens == ()
 
 
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"beam_size": 0}, "beam_size 0"),
-        ({"nbest": 11}, "nbest 11"),
+        ({"attention_beam": 0}, "attention_beam 0"),
+        ({"search": "joint"}, "search 'joint' is none of auto, ctc, attention, two-pass"),
         ({"ctc_weight": 1.5}, "ctc_weight 1.5"),
         ({"lm_weight": -1}, "lm_weight -1"),
         ({"length_reward": math.nan}, "length_reward nan"),
@@ -211,4 +212,4 @@ def test_no_frames_no_text() -> None:
 )
 def test_options_that_cannot_be(options: dict[str, Any], message: str) -> None:
     with pytest.raises(InputError, match=message):
-        AttentionOptions(**options)
+        BeamOptions(**options)

@@ -39,8 +39,9 @@ from hypothesis import given, settings, strategies as st
 
 import asr
 from asr.decode import ctc_beam_kernel as kernel
-from asr.decode.ctc_beam import BeamOptions, CtcBeamDecoder
+from asr.decode.ctc_beam import CtcBeamDecoder
 from asr.decode.hotwords import read_hotwords
+from asr.decode.options import BeamOptions
 from asr.errors import InputError
 from asr.lexicon import Lexicon
 from asr.lm.ngram import NgramModel, read_ngram, save_ngram

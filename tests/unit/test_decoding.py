@@ -11,7 +11,7 @@ import torch
 from helpers import WORDS, speller, unigram_arpa
 
 from asr.config import to_dict
-from asr.decode.ctc_beam import BeamOptions
+from asr.decode.options import BeamOptions
 from asr.decoding import decoding_for
 from asr.errors import InputError
 from asr.lexicon import read_lexicon
@@ -20,7 +20,15 @@ from asr.model_folder import Model, load_model, save_model
 from asr.models.recognizer import ModelConfig, build_recognizer
 from asr.tokenizer import PhoneTokenizer, TokenizerConfig
 
-DEFAULTS = to_dict(BeamOptions())
+ATTENTION = ("attention_beam", "ctc_weight", "length_reward", "length_norm", "end_factor")
+
+
+def of_ctc(options: BeamOptions) -> dict[str, Any]:
+    """What a result is said to be decoded with."""
+    return {name: value for name, value in to_dict(options).items() if name not in ATTENTION} | {"search": "beam"}
+
+
+DEFAULTS = of_ctc(BeamOptions())
 
 
 @pytest.fixture
@@ -80,8 +88,7 @@ def test_what_is_given_is_used_instead_of_the_folders(folder: Path, tmp_path: Pa
     assert texts(model) == ["cat", "cot"]  # the weight is 0
     decoding = decoding_for(model, lm_weight=1.0)
     assert decoding.facts == {
-        **to_dict(replace(tuned, lm_weight=1.0)),
-        "search": "beam",
+        **of_ctc(replace(tuned, lm_weight=1.0)),
         "lm": "lm.safetensors",
         "lexicon": "lexicon.txt",
     }

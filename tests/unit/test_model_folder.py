@@ -12,7 +12,7 @@ import torch
 import yaml
 from helpers import WORDS, speechlike, unigram_arpa
 
-from asr.decode.ctc_beam import BeamOptions
+from asr.decode.options import BeamOptions
 from asr.errors import InputError
 from asr.features import FeatureConfig
 from asr.lm.ngram import read_ngram, save_ngram

@@ -17,7 +17,7 @@ from typer.testing import CliRunner, Result
 from asr.cli import app
 from asr.config import from_dict
 from asr.data import read_cuts
-from asr.decode.ctc_beam import BeamOptions
+from asr.decode.options import BeamOptions
 from asr.decoding import decoding_for
 from asr.errors import InputError
 from asr.evaluate import evaluate, recognize

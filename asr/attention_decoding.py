@@ -1,0 +1,190 @@
+"""How a model's attention decoder finds texts, or chooses among those that CTC's search found.
+
+B utterances, T frames, V tokens, D encoder width, K hypotheses.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from asr.decode.align import align_tokens
+from asr.decode.attention_beam import TokenHypothesis, attention_beam_search
+from asr.decode.ctc_beam import CtcBeamDecoder
+from asr.decode.ctc_prefix import CtcPrefixScorer
+from asr.decode.greedy import said
+from asr.decode.options import BeamOptions
+from asr.errors import InputError
+from asr.lm.token_lm import TokenLm
+from asr.model_folder import Model
+from asr.models.decoder import AttentionDecoder
+from asr.transcript import Hypothesis, Word
+
+_MOST_RESCORED = 64  # texts that are scored at a time
+
+
+class AttentionSearch:
+    """Callable as a Search: the decoder says the tokens, joined with CTC as ctc_weight has it.
+
+    Raises:
+        InputError: The model has no decoder; the language model is of other units.
+    """
+
+    def __init__(self, model: Model, options: BeamOptions, lm: str | Path | None = None) -> None:
+        self.model, self.decoder = model, attention_decoder(model)
+        trained_with_ctc = model.config.decoder.ctc_weight > 0
+        self.options = options if trained_with_ctc else replace(options, ctc_weight=0.0)
+        self.lm = TokenLm(lm, model.tokenizer.tokens) if lm is not None else None
+
+    @torch.inference_mode()
+    def __call__(
+        self,
+        log_probs: Tensor,
+        lens: Tensor,
+        names: Sequence[str] | None = None,
+        *,
+        confidences: bool = True,
+        encoder_out: Tensor,
+    ) -> list[list[Hypothesis]]:
+        memory, state = self.decoder.start(encoder_out, lens)
+        found = attention_beam_search(
+            lambda tokens, state: self.decoder.step(tokens.to(encoder_out.device), state, memory),
+            state,
+            lens.cpu(),
+            self.options,
+            ctc=CtcPrefixScorer(log_probs, lens) if self.options.ctc_weight else None,
+            lm=None if self.lm is None else (self.lm, self.lm.start(len(lens))),
+        )
+        firsts = [several[0].tokens for several in found]
+        best = self._timed(encoder_out, log_probs, lens, firsts)
+        return [
+            [self._hypothesis(each, units if not i else None) for i, each in enumerate(several)]
+            for several, units in zip(found, best, strict=True)
+        ]
+
+    def _timed(
+        self, encoder_out: Tensor, log_probs: Tensor, lens: Tensor, texts: Sequence[Sequence[int]]
+    ) -> list[list[Word]]:
+        """The tokens of a text each, when CTC hears them, or, where it has not learnt, the decoder looks there."""
+        tokens, token_lens = _padded([[text] for text in texts])
+        given = encoder_out, lens, tokens.to(encoder_out.device), token_lens.to(encoder_out.device)
+        sure, maps = self.decoder.given(*given, maps=True)
+        assert maps is not None
+        looked = maps[:, :, 0].mean(1).cpu().numpy()  # (B, U + 1, T)
+        seconds, names = self.model.recognizer.frame_seconds, self.model.tokenizer.tokens
+        found = []
+        for b, text in enumerate(texts):
+            frames = int(lens[b])
+            spans = None
+            if self.options.ctc_weight:
+                spans = align_tokens(log_probs[b, :frames].cpu().numpy(), text)
+            edges = [(s.start, s.end) for s in spans] if spans is not None else _looked(looked[b, : len(text), :frames])
+            found.append(
+                [
+                    Word(names[token], start * seconds, end * seconds, min(1.0, math.exp(float(sure[b, 0, u, token]))))
+                    for u, (token, (start, end)) in enumerate(zip(text, edges, strict=True))
+                ]
+            )
+        return found
+
+    def _hypothesis(self, found: TokenHypothesis, units: list[Word] | None) -> Hypothesis:
+        names, options = self.model.tokenizer.tokens, self.options
+        units = [Word(names[token], 0.0, 0.0, 0.0) for token in found.tokens] if units is None else units
+        lm = options.lm_weight * found.lm if self.lm is not None else 0.0
+        reward = options.length_reward * len(found.tokens)
+        hypothesis = said(
+            units,
+            words=self.model.has_words,
+            apart=self.model.tokenizer.kind == "phones",
+            score=found.rank,
+            acoustic_score=found.score - lm - reward,
+            lm_score=lm,
+            word_score=reward,
+        )
+        return hypothesis
+
+
+class TwoPassSearch:
+    """Callable as a Search: the best texts of CTC's search, chosen by both.
+
+    score = ctc_weight * CTC's with language model and all + (1 - ctc_weight) * log p_attention + length_reward * tokens
+    """
+
+    def __init__(self, model: Model, search: CtcBeamDecoder) -> None:
+        self.decoder, self.options = attention_decoder(model), search.options
+        self.search = search.with_options(nbest=max(search.options.nbest, search.options.attention_beam))
+        self.number = {token: i for i, token in enumerate(model.tokenizer.tokens)}
+
+    @torch.inference_mode()
+    def __call__(
+        self,
+        log_probs: Tensor,
+        lens: Tensor,
+        names: Sequence[str] | None = None,
+        *,
+        confidences: bool = True,
+        encoder_out: Tensor,
+    ) -> list[list[Hypothesis]]:
+        found = self.search.decode(log_probs, lens, names, confidences=confidences)
+        options, ordered = self.options, []
+        for b, several in enumerate(found):
+            texts = [[self.number[token.text] for token in hypothesis.tokens] for hypothesis in several]
+            attention = self._log_probs(encoder_out[b : b + 1, : int(lens[b])], texts)
+            scored = []
+            for hypothesis, text, log_prob in zip(several, texts, attention, strict=True):
+                score = options.ctc_weight * hypothesis.score + (1 - options.ctc_weight) * log_prob
+                scored.append(replace(hypothesis, score=score + options.length_reward * len(text)))
+            ordered.append(sorted(scored, key=lambda h: -h.score)[: options.nbest])
+        return ordered
+
+    def _log_probs(self, encoder_out: Tensor, texts: Sequence[Sequence[int]]) -> list[float]:
+        """Of each text of one utterance (1, T, D)."""
+        if not encoder_out.shape[1]:
+            return [0.0] * len(texts)
+        found: list[float] = []
+        for begin in range(0, len(texts), _MOST_RESCORED):
+            tokens, token_lens = (x.to(encoder_out.device) for x in _padded([texts[begin : begin + _MOST_RESCORED]]))
+            lens = torch.tensor([encoder_out.shape[1]], device=encoder_out.device)
+            log_probs, _ = self.decoder.given(encoder_out, lens, tokens, token_lens)  # (1, K, U + 1, V)
+            targets = torch.nn.functional.pad(tokens, (0, 1))
+            each = log_probs.gather(3, targets[..., None])[..., 0]  # (1, K, U + 1)
+            real = torch.arange(targets.shape[2], device=tokens.device) <= token_lens[..., None]
+            found += each.double().masked_fill(~real, 0.0).sum(2)[0].tolist()
+        return found
+
+
+def attention_decoder(model: Model) -> AttentionDecoder:
+    """A model's attention decoder, of its main head's tokens."""
+    if model.recognizer.decoder is None:
+        raise InputError(
+            "was trained with CTC alone: it has no attention decoder",
+            where=model.name,
+            remedy="search=ctc; or train one: model.decoder.kind=attention",
+        )
+    if model.recognizer.main != model.config.kinds[0]:
+        raise InputError(
+            f"its attention decoder is of {model.config.kinds[0]}, not {model.recognizer.main}",
+            where=model.name,
+            remedy="search=ctc, or leave --head out",
+        )
+    return model.recognizer.decoder
+
+
+def _padded(texts: Sequence[Sequence[Sequence[int]]]) -> tuple[Tensor, Tensor]:
+    """Texts of each utterance, as many of each -> (B, K, U), lengths (B, K)."""
+    longest = max((len(text) for own in texts for text in own), default=0)
+    tokens = torch.tensor([[[*text, *[0] * (longest - len(text))] for text in own] for own in texts], dtype=torch.long)
+    return tokens.reshape(len(texts), -1, longest), torch.tensor([[len(text) for text in own] for own in texts])
+
+
+def _looked(weights: npt.NDArray[np.float32]) -> list[tuple[int, int]]:
+    """Weights (U, T) -> a frame of each token: where the decoder looked most, never before the token before."""
+    frames = np.maximum.accumulate(weights.argmax(1)) if weights.size else np.zeros(len(weights), int)
+    return [(int(frame), int(frame) + 1) for frame in frames]
