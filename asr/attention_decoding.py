@@ -179,9 +179,12 @@ def attention_decoder(model: Model) -> AttentionDecoder:
 
 def _padded(texts: Sequence[Sequence[Sequence[int]]]) -> tuple[Tensor, Tensor]:
     """Texts of each utterance, as many of each -> (B, K, U), lengths (B, K)."""
-    longest = max((len(text) for own in texts for text in own), default=0)
-    tokens = torch.tensor([[[*text, *[0] * (longest - len(text))] for text in own] for own in texts], dtype=torch.long)
-    return tokens.reshape(len(texts), -1, longest), torch.tensor([[len(text) for text in own] for own in texts])
+    lens = torch.tensor([[len(text) for text in own] for own in texts])
+    tokens = torch.zeros(*lens.shape, int(lens.max()), dtype=torch.long)
+    for b, own in enumerate(texts):
+        for k, text in enumerate(own):
+            tokens[b, k, : len(text)] = torch.tensor(text, dtype=torch.long)
+    return tokens, lens
 
 
 def _looked(weights: npt.NDArray[np.float32]) -> list[tuple[int, int]]:
