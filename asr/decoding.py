@@ -258,9 +258,10 @@ def decoding_for(
                 where="search=attention",
                 remedy="search=two-pass",
             )
-        attention = AttentionSearch(model, options, lm or model.lm)
-        facts = _facts(attention.options, ("attention_beam", "nbest", *_BY_ATTENTION, "lm_weight"))
-        facts |= {"lm": Path(path).name} if (path := lm or model.lm) else {}
+        path = lm or (model.lm if options.lm_unit == "token" else None)  # the folder's may be of words
+        attention = AttentionSearch(model, options, path)
+        facts = _facts(attention.options, ("attention_beam", "nbest", *_BY_ATTENTION))
+        facts |= {"lm": Path(path).name, "lm_weight": options.lm_weight} if path else {}
         return Decoding(attention, {"search": "attention", **facts}, units=phones, warps=options.warps, attends=True)
     decoder = beam_decoder(model, lm=lm, lexicon=lexicon, hotwords=hotwords, options=options, threads=threads)
     if options.prior_weight and model.log_prior is None:

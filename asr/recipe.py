@@ -136,11 +136,15 @@ def run(
     if not is_finished(out):
         words = [*settings, *([] if seed is None else [f"seed={seed}"])]
         train_recognizer(read_config(TrainConfig, config, words), data, out)
-    ways: dict[str, dict[str, Any]] = {"greedy": {"greedy": True}}
-    if language_model is not None:
+    decoder = load_model(out / "model").config.decoder
+    alone = decoder.kind == "attention" and not decoder.ctc_weight  # which has no use for a language model of words
+    ways: dict[str, dict[str, Any]] = {} if alone else {"greedy": {"greedy": True}}
+    if language_model is not None and not alone:
         add_language_model(out, data, language_model, steps)
-        ways[f"{language_model.order}-gram"] = {}
-    names = {(split, way): f"{split}-{way}" if language_model else split for split in splits for way in ways}
+        ways[f"{language_model.order}-gram"] = {"search": "ctc"} if decoder.kind == "attention" else {}
+    if decoder.kind == "attention":
+        ways |= {way: {"search": way} for way in (("attention",) if alone else ("attention", "two-pass"))}
+    names = {(split, way): f"{split}-{way}" if len(ways) > 1 else split for split in splits for way in ways}
     steps.seconds.pop("evaluate", None)  # done anew
     with steps("evaluate"):
         for split in splits:

@@ -23,6 +23,7 @@ from data_prep.manifest import Progress, Source, Summary, find_files, is_folder,
 
 WORDS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 RATE = 8000  # Hz
+DIGITS = (1, 5)  # of a made utterance
 URL = "https://github.com/Jakobovski/free-spoken-digit-dataset/archive/refs/tags/v1.0.10.tar.gz"
 # Over the 3,000 recordings' names and contents: the host packs the archive on demand, so its own bytes may change.
 RECORDINGS_SHA256 = "dbd573d7cafe79c4b49f65718115e1304e24e067fa39eff18a660dc6cb9c360f"
@@ -54,6 +55,7 @@ def prepare(
     *,
     leave_out: str | None = None,
     joined: int = 0,
+    digits: tuple[int, int] = DIGITS,
     progress: Progress | None = None,
 ) -> Summary:
     """Writes cuts of train, dev and test.
@@ -62,11 +64,12 @@ def prepare(
         corpus_dir: The folder with the recordings, at any depth; $ASR_DATA/fsdd or the publisher's where None.
         out_dir: The folder to make.
         leave_out: A speaker who is then the whole test split (index 0-49) and in neither train nor dev.
-        joined: Train also on so many made utterances: one to five digits of a training speaker in a row, with pauses,
-            at other speeds and levels, in noise. A twentieth as many, made of dev recordings, join dev; the split
-            `joined`, a tenth as many, made of test recordings, tests just that. They lie beside `out_dir`.
+        joined: Train also on so many made utterances: digits of a training speaker in a row, with pauses, at other
+            speeds and levels, in noise. A twentieth as many, made of dev recordings, join dev; the split `joined`, a
+            tenth as many, made of test recordings, tests just that. They lie beside `out_dir`.
+        digits: How many each of these has, at least and at most.
     """
-    options = {"leave_out": leave_out, "joined": joined}
+    options = {"leave_out": leave_out, "joined": joined, **({} if digits == DIGITS else {"digits": list(digits)})}
     folder, settings, done = opened("fsdd", corpus_dir or download(), out_dir, page=URL, **options)
     if done:
         return done
@@ -96,14 +99,14 @@ def prepare(
         if not (made / "test").is_dir():
             with atomic_path(made) as unfinished:
                 for name, count in counts.items():
-                    _join(splits[name], count, unfinished / name)
+                    _join(splits[name], count, digits, unfinished / name)
         splits["train"] += _joined_sources(made / "train")
         splits["dev"] += _joined_sources(made / "dev")
         splits["joined"] = _joined_sources(made / "test")
     return write_corpus(out_dir, splits, settings, progress=progress)
 
 
-def _join(recordings: list[Source], count: int, folder: Path) -> None:
+def _join(recordings: list[Source], count: int, digits: tuple[int, int], folder: Path) -> None:
     """Makes `count` utterances `{number}_{speaker}_{digits}.wav` of recordings; the number is the seed of each."""
     folder.mkdir(parents=True)
     by_speaker: dict[str, list[Source]] = {}
@@ -112,7 +115,7 @@ def _join(recordings: list[Source], count: int, folder: Path) -> None:
     for number in range(count):
         chance = random.Random(f"fsdd {folder.name} {number}")
         speaker = chance.choice(sorted(by_speaker))
-        chosen = [chance.choice(by_speaker[speaker]) for _ in range(chance.randint(1, 5))]
+        chosen = [chance.choice(by_speaker[speaker]) for _ in range(chance.randint(*digits))]
         speed = chance.uniform(0.88, 1.14)
         parts = [_pause(chance, 0.0, 0.6)]
         for source in chosen:
@@ -124,8 +127,8 @@ def _join(recordings: list[Source], count: int, folder: Path) -> None:
             noise = np.convolve(noise, np.ones(8) / np.sqrt(8), mode="same")
         samples = samples + noise * speech_level * 10 ** (-chance.uniform(8, 45) / 20)  # 8 to 45 dB below the speech
         peak = 10 ** (chance.uniform(-30, -1) / 20)
-        digits = "".join(source.id[0] for source in chosen)
-        write_wav(folder / f"{number:05d}_{speaker}_{digits}.wav", samples * (peak / np.abs(samples).max()), RATE)
+        said = "".join(source.id[0] for source in chosen)
+        write_wav(folder / f"{number:05d}_{speaker}_{said}.wav", samples * (peak / np.abs(samples).max()), RATE)
 
 
 def _pause(chance: random.Random, least: float, most: float) -> Samples:

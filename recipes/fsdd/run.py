@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
 """Spoken digits, from the corpus to a scored recogniser, on the official split and with each speaker left out.
 
-    python recipes/fsdd/run.py [CONFIG] [--data FOLDER] [--out FOLDER] [--seed N] [--leave-out-each]
+    python recipes/fsdd/run.py [CONFIG] [--data FOLDER] [--out FOLDER] [--seed N] [--digits A-B] [--leave-out-each]
 
 A step whose result is there is left out. Nothing but digits can be heard, each as likely as in the training texts. The
 official split has all six speakers in training and in test; --leave-out-each trains six times, each time without one
-speaker, who is then the test.
+speaker, who is then the test. --digits 4-8 makes longer utterances of the recordings, in which one has to count.
 """
 
 from functools import partial
@@ -16,18 +16,21 @@ from data_prep import fsdd
 
 HERE = Path(__file__).resolve().parent
 WORDS = TextModel(order=1, closed=True)
-JOINED = 1200  # made training utterances of one to five digits in a row, in noise, at many levels
+JOINED = 1200  # made training utterances of some digits in a row, in noise, at many levels
 SPEAKERS = ("george", "jackson", "lucas", "nicolas", "theo", "yweweler")
 
 
 def main() -> None:
     parser = argument_parser(__doc__, HERE)
     parser.add_argument("--leave-out-each", action="store_true", help="also the error on each speaker never heard")
+    parser.add_argument("--digits", default="1-5", help="of made utterances, at least and at most (default: 1-5)")
     args = read_arguments(parser)
     with told_plainly():
         for speaker in (None, *SPEAKERS) if args.leave_out_each else (None,):
-            prepare = partial(fsdd.prepare, leave_out=speaker, joined=JOINED)
-            data = args.data / (f"without-{speaker}" if speaker else "official")
+            least, _, most = args.digits.partition("-")
+            prepare = partial(fsdd.prepare, leave_out=speaker, joined=JOINED, digits=(int(least), int(most or least)))
+            kind = "official" if args.digits == "1-5" else f"official-{args.digits}"
+            data = args.data / (f"without-{speaker}" if speaker else kind)
             out = args.out.with_name(f"{args.out.name}-without-{speaker}") if speaker else args.out
             run(prepare, args.config, data, out, WORDS, ("test", "joined"), args.seed)
 
