@@ -133,16 +133,25 @@ class TwoPassSearch:
         encoder_out: Tensor,
     ) -> list[list[Hypothesis]]:
         found = self.search.decode(log_probs, lens, names, confidences=confidences)
-        options, ordered = self.options, []
-        for b, several in enumerate(found):
-            texts = [[self.number[token.text] for token in hypothesis.tokens] for hypothesis in several]
-            attention = self._log_probs(encoder_out[b : b + 1, : int(lens[b])], texts)
-            scored = []
-            for hypothesis, text, log_prob in zip(several, texts, attention, strict=True):
-                score = options.ctc_weight * hypothesis.score + (1 - options.ctc_weight) * log_prob
-                scored.append(replace(hypothesis, score=score + options.length_reward * len(text)))
-            ordered.append(sorted(scored, key=lambda h: -h.score)[: options.nbest])
-        return ordered
+        states = [encoder_out[b : b + 1, :n] for b, n in enumerate(lens.tolist())]
+        return [
+            self.chosen(several, self.attention(each, several))[: self.options.nbest]
+            for several, each in zip(found, states, strict=True)
+        ]
+
+    def chosen(self, several: Sequence[Hypothesis], attention: Sequence[float]) -> list[Hypothesis]:
+        """Texts in their order by both, given what the decoder thinks of them."""
+        weight, reward = self.options.ctc_weight, self.options.length_reward
+        scored = [
+            replace(each, score=weight * each.score + (1 - weight) * log_prob + reward * len(each.tokens))
+            for each, log_prob in zip(several, attention, strict=True)
+        ]
+        return sorted(scored, key=lambda h: -h.score)
+
+    @torch.inference_mode()
+    def attention(self, encoder_out: Tensor, several: Sequence[Hypothesis]) -> list[float]:
+        """log p_attention of texts of one utterance (1, T, D)."""
+        return self._log_probs(encoder_out, [[self.number[token.text] for token in each.tokens] for each in several])
 
     def _log_probs(self, encoder_out: Tensor, texts: Sequence[Sequence[int]]) -> list[float]:
         """Of each text of one utterance (1, T, D)."""

@@ -43,6 +43,7 @@ class Heard:
     nbest: list[list[Hypothesis]]  # of each utterance, best first
     log_probs: Tensor  # (B, T, V), of the features as they are
     lens: Tensor  # (B,)
+    encoder_out: Tensor  # (B, T, D), likewise
 
 
 # (log_probs (B, T, V), lens (B,), names, confidences=...) -> the hypotheses of each utterance, best first; confidences
@@ -95,14 +96,14 @@ class Decoding:
         plain = network(1.0)
         if len(self.warps) < 2:
             (warp,) = self.warps or (1.0,)
-            return Heard(search(*(plain if warp == 1 else network(warp)), confidences), plain[0], lens)
+            return Heard(search(*(plain if warp == 1 else network(warp)), confidences), plain[0], lens, plain[1])
         warped = [plain if warp == 1 else network(warp) for warp in self.warps]
         ways = [search(*each, False) for each in warped]
         best = [max(range(len(several)), key=lambda n: several[n][0].score) for several in zip(*ways, strict=True)]
         if confidences:
             chosen = [torch.stack([warped[n][k][i] for i, n in enumerate(best)]) for k in range(2)]
-            return Heard(search(chosen[0], chosen[1], True), plain[0], lens)
-        return Heard([ways[n][i] for i, n in enumerate(best)], plain[0], lens)
+            return Heard(search(chosen[0], chosen[1], True), plain[0], lens, plain[1])
+        return Heard([ways[n][i] for i, n in enumerate(best)], plain[0], lens, plain[1])
 
     @property
     def several(self) -> bool:

@@ -89,7 +89,7 @@ def recognize(
         batch = batch.to(device)
         with torch.inference_mode():
             heard = decoding.hear(recognizer, batch.samples, batch.sample_lens, batch.ids, batch.speakers)
-            loss = recognizer.loss(heard.log_probs, heard.lens, batch)
+            loss = recognizer.loss(heard.log_probs, heard.lens, batch, heard.encoder_out)
         targets = batch.targets[tokenizer.kind]
         for i, key in enumerate(batch.ids):
             said = int(targets.lens[i])

@@ -20,6 +20,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from asr.attention_decoding import TwoPassSearch
 from asr.data import load_batches, read_cuts
 from asr.decode.confidence import calibrated, fit_calibration
 from asr.decode.ctc_beam import CtcBeamDecoder
@@ -47,6 +48,7 @@ LIMITS = {"lm_weight": (0.0, math.inf), "prior_weight": (0.0, math.inf), "unk_le
 SEARCH_BEAM = 200  # while weights are searched; of phones and 60,000 words, 50 hypotheses are far too few
 BEAMS = (10, 25, 50, 100, 200, 400, 800, 1600)
 WORTH = 0.01  # of the error rate: what a larger beam has to bring
+CTC_WEIGHTS = tuple(n / 10 for n in range(9, -1, -1))  # of two-pass search
 TEMPERATURES = tuple(float(t) for t in np.round(np.geomspace(0.5, 20.0, 17), 2))
 
 
@@ -130,7 +132,14 @@ def tune(
     start = replace(start, warps=(), lm_unit=lm_unit or start.lm_unit)
     # What does not fit is told at once.
     decoder = beam_decoder(loaded, lm=lm, lexicon=lexicon, options=replace(start, warps=warps))
-    logits, references = _log_probs(loaded, cuts, {1.0, *warps}, batch_seconds=batch_seconds, num_workers=num_workers)
+    attentive = loaded.recognizer.decoder is not None and head in (None, loaded.config.kinds[0])
+    if attentive and not loaded.config.decoder.ctc_weight:
+        raise InputError(
+            "was trained with attention alone: CTC's search, which is tuned, has nothing to go by", where=model
+        )
+    logits, references, states = _log_probs(
+        loaded, cuts, {1.0, *warps}, attentive, batch_seconds=batch_seconds, num_workers=num_workers
+    )
     if loaded.log_prior is None:
         log.warning("%s has no prior of its tokens (training keeps one): prior_weight is left alone", folder)
     weights = [name for name, usable in _weights(decoder, loaded).items() if usable]
@@ -144,11 +153,35 @@ def tune(
     made, entropy = _true_confidences(tried.decode, best.options, references)
     options = replace(made, nbest=start.nbest)
     result = score(references, [hypothesis.text for hypothesis in tried.decode(options)], unit=unit)
+    if attentive:
+        search = TwoPassSearch(loaded, decoder.with_options(**vars(replace(made, search="two-pass"))))
+        options, result = _with_attention(search, logits[1.0], states, references, unit, (options, result))
     progress(len(tried.trials), len(tried.trials))
 
     loaded.decoding = options
     _keep(folder, loaded, decoder if lm is not None else None, lexicon)
     return Tuning(options, result, tuple(tried.trials.values()), entropy, time.perf_counter() - started)
+
+
+def _with_attention(
+    search: TwoPassSearch,
+    log_probs: Sequence[npt.NDArray[np.float32]],
+    states: Sequence[torch.Tensor],
+    references: list[str],
+    unit: Unit,
+    without: tuple[BeamOptions, Scores],
+) -> tuple[BeamOptions, Scores]:
+    """The share of CTC with which both choose best among CTC's texts, or CTC alone, where that is as good."""
+    several = search.search.decode_each(log_probs, confidences=False)
+    attention = [search.attention(state, each) for state, each in zip(states, several, strict=True)]
+    best, least = without[0], without[1]
+    for weight in CTC_WEIGHTS:
+        search.options = replace(search.options, ctc_weight=weight)
+        texts = [search.chosen(each, of)[0].text for each, of in zip(several, attention, strict=True)]
+        found = score(references, texts, unit=unit)
+        if found.error.errors < least.error.errors:
+            best, least = replace(without[0], ctc_weight=weight), found
+    return (best, least) if best is not without[0] else (replace(best, search="ctc"), least)
 
 
 def _weights(decoder: CtcBeamDecoder, model: Model) -> dict[str, bool]:
@@ -249,9 +282,13 @@ def _better(a: Trial, b: Trial) -> Trial:
 
 
 def _log_probs(
-    model: Model, cuts: str | Path, warps: Collection[float], **loading: Any
-) -> tuple[dict[float, list[npt.NDArray[np.float32]]], list[str]]:
-    """What the network says of each utterance, (T, V), for each warp, and what it should say."""
+    model: Model, cuts: str | Path, warps: Collection[float], attentive: bool, **loading: Any
+) -> tuple[dict[float, list[npt.NDArray[np.float32]]], list[str], list[torch.Tensor]]:
+    """What the network says of each utterance, (T, V), for each warp, what it should say, and the encoder's states.
+
+    Args:
+        attentive: Whether the states (1, T, D) are wanted, without warp; else there are none.
+    """
     utterances = read_cuts(cuts)
     if model.trained_on is not None:
         known = set(model.trained_on.tolist())
@@ -268,17 +305,23 @@ def _log_probs(
     fit_speakers(model, utterances, **loading)
     recognizer = model.recognizer.eval()
     found: dict[str, tuple[dict[float, npt.NDArray[np.float32]], str]] = {}
+    states: dict[str, torch.Tensor] = {}
     batches = load_batches(utterances, model.tokenizer, normalizer, sample_rate=recognizer.sample_rate, **loading)
     for batch in batches:
         with torch.inference_mode():
             features = recognizer.features(batch.samples, batch.sample_lens, batch.speakers)
         for warp in warps:
             with torch.inference_mode():
-                log_probs, lens = recognizer.log_probs(*features, warp=warp)
+                encoder_out, lens = recognizer.encode(*features, warp=warp)
+                log_probs = recognizer.ctc(encoder_out)
             for i, key in enumerate(batch.ids):
+                if attentive and warp == 1:
+                    states[key] = encoder_out[i : i + 1, : lens[i]].clone()
                 found.setdefault(key, ({}, batch.texts[i]))[0][warp] = log_probs[i, : lens[i]].numpy().copy()
-    ordered = [found[u.id] for u in sorted(utterances, key=lambda u: -u.duration)]
-    return {warp: [x[warp] for x, _ in ordered] for warp in warps}, [text for _, text in ordered]
+    names = [u.id for u in sorted(utterances, key=lambda u: -u.duration)]
+    ordered = [found[key] for key in names]
+    by_warp = {warp: [x[warp] for x, _ in ordered] for warp in warps}
+    return by_warp, [text for _, text in ordered], [states[key] for key in names if attentive]
 
 
 def _true_confidences(

@@ -203,15 +203,7 @@ class Recognizer(nn.Module):
             share = self.intermediate.weight
             within = ctc_loss(_log_softmax(self.intermediate_head, inner), lens, first.tokens, first.lens)
             loss = _weighted({"": loss, "inner": within}, {"": 1 - share, "inner": share}, "")
-        if self.decoder is None:
-            return loss
-        if not self.decoder_learns:  # each parameter has a gradient, as several processes need it
-            return replace(loss, sum=loss.sum + 0 * sum(parameter.sum() for parameter in self.decoder.parameters()))
-        attention = self.decoder.loss(encoder_out, lens, first.tokens, first.lens)
-        if not self.ctc_weight:
-            return replace(attention, sum=attention.sum + 0 * loss.sum)
-        weights = {"": self.ctc_weight, "attention": 1 - self.ctc_weight}
-        return _weighted({"": loss, "attention": attention}, weights, "")
+        return self._with_decoder(loss, encoder_out, lens, first)
 
     def features(
         self, samples: Tensor, sample_lens: Tensor, speakers: Sequence[str] | None = None
@@ -245,9 +237,25 @@ class Recognizer(nn.Module):
         """Encoder states (B, T, D) -> log-probabilities of the main head's tokens (B, T, V)."""
         return _log_softmax(self.head, encoder_out)
 
-    def loss(self, log_probs: Tensor, lens: Tensor, batch: SpeechBatch) -> Loss:
-        """The loss of the main head's log_probs, which have been computed."""
-        return self._loss(self.main, log_probs, lens, batch.targets[self.main])
+    def loss(self, log_probs: Tensor, lens: Tensor, batch: SpeechBatch, encoder_out: Tensor | None = None) -> Loss:
+        """The loss of the main head's log_probs, which have been computed; the decoder's too, given encoder_out."""
+        targets = batch.targets[self.main]
+        loss = self._loss(self.main, log_probs, lens, targets)
+        if encoder_out is None or self.main != next(iter(self.heads)):  # the decoder is the first head's
+            return loss
+        return self._with_decoder(loss, encoder_out, lens, targets)
+
+    def _with_decoder(self, loss: Loss, encoder_out: Tensor, lens: Tensor, targets: Targets) -> Loss:
+        """The heads' loss and the decoder's, weighted."""
+        if self.decoder is None:
+            return loss
+        if not self.decoder_learns:  # each parameter has a gradient, as several processes need it
+            return replace(loss, sum=loss.sum + 0 * sum(parameter.sum() for parameter in self.decoder.parameters()))
+        attention = self.decoder.loss(encoder_out, lens, targets.tokens, targets.lens)
+        if not self.ctc_weight:
+            return replace(attention, sum=attention.sum + 0 * loss.sum)
+        weights = {"": self.ctc_weight, "attention": 1 - self.ctc_weight}
+        return _weighted({"": loss, "attention": attention}, weights, "")
 
     def _loss(self, kind: str, log_probs: Tensor, lens: Tensor, targets: Targets) -> Loss:
         given = log_probs, lens, targets.tokens, targets.lens
