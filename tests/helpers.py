@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import torch
 
 from asr.features import FeatureConfig
 from asr.model_folder import Model
+from asr.models.decoder import DecoderConfig
 from asr.models.encoder import EncoderConfig
 from asr.models.recognizer import ModelConfig, build_recognizer
 from asr.spec_augment import SpecAugmentConfig
@@ -163,3 +165,15 @@ def unigram_arpa(path: Path, words: dict[str, float]) -> Path:
     head = ["\\data\\", f"ngram 1={len(rows) + 3}", "", "\\1-grams:", "-4 <unk>", "-99 <s>", "-0.6 </s>"]
     path.write_text("\n".join([*head, *rows, "", "\\end\\", ""]))
     return path
+
+
+def with_decoder(ctc_weight: float = 0.3) -> Model:
+    """The speller's CTC model with a decoder that has learnt nothing."""
+    base = speller()
+    decoder = DecoderConfig(kind="attention", hidden=16, embedding=8, attention_dim=8, ctc_weight=ctc_weight)
+    config = replace(base.config, decoder=decoder)
+    torch.manual_seed(0)
+    recognizer = build_recognizer(config, {"characters": len(base.tokenizer)})
+    known = base.recognizer.state_dict()
+    recognizer.load_state_dict({**recognizer.state_dict(), **known})
+    return replace(base, recognizer=recognizer.eval(), config=config)

@@ -2,33 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from helpers import spelled, speller, unigram_arpa
+from helpers import spelled, speller, unigram_arpa, with_decoder
 
 from asr.attention_decoding import AttentionSearch
 from asr.decode.options import BeamOptions
 from asr.decoding import Heard, decoding_for, greedy_decoding
 from asr.errors import InputError
 from asr.model_folder import Model, load_model, save_model
-from asr.models.decoder import DecoderConfig
-from asr.models.recognizer import build_recognizer
-
-
-def with_decoder(ctc_weight: float = 0.3) -> Model:
-    """The speller's CTC model with a decoder that has learnt nothing."""
-    base = speller()
-    decoder = DecoderConfig(kind="attention", hidden=16, embedding=8, attention_dim=8, ctc_weight=ctc_weight)
-    config = replace(base.config, decoder=decoder)
-    torch.manual_seed(0)
-    recognizer = build_recognizer(config, {"characters": len(base.tokenizer)})
-    known = base.recognizer.state_dict()
-    recognizer.load_state_dict({**recognizer.state_dict(), **known})
-    return replace(base, recognizer=recognizer.eval(), config=config)
 
 
 def speech(*texts: str) -> tuple[torch.Tensor, torch.Tensor]:

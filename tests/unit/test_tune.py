@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import yaml
-from helpers import WORDS, spelled_cuts, spelled_texts, speller, unigram_arpa
+from helpers import WORDS, spelled_cuts, spelled_texts, speller, unigram_arpa, with_decoder
 from typer.testing import CliRunner, Result
 
 from asr.cli import app
@@ -424,3 +424,18 @@ def test_other_vocal_tracts_are_tried(folder: Path, lm: Path, tmp_path: Path) ->
     assert asr_tune(folder, higher, "--warps", "1,x").exit_code == 2
     with pytest.raises(InputError, match="warps"):
         evaluate(load_model(folder), higher, warps=(0.1,))
+
+
+def test_what_the_attention_decoder_is_worth(tmp_path: Path, cuts: Path, lm: Path) -> None:
+    save_model(tmp_path / "m", speller(), "# card\n")
+    without = tune(tmp_path / "m", cuts, lm=lm)
+    save_model(tmp_path / "m", with_decoder(), "# card\n")  # it has learnt nothing
+    found = tune(tmp_path / "m", cuts, lm=lm)
+    assert found.score.words.errors <= without.score.words.errors
+    assert found.best.search == "ctc" or found.best.ctc_weight < 1
+    loaded = load_model(tmp_path / "m")
+    assert loaded.decoding == found.best
+    assert evaluate(loaded, cuts) == found.score
+    save_model(tmp_path / "m", with_decoder(ctc_weight=0.0), "# card\n")
+    with pytest.raises(InputError, match="was trained with attention alone: CTC's search, which is tuned"):
+        tune(tmp_path / "m", cuts, lm=lm)
