@@ -7,12 +7,12 @@ from typing import Annotated
 
 import typer
 
-app = typer.Typer(help="What would help: more speech?", no_args_is_help=True)
+app = typer.Typer(help="What would help: more speech? Where does it look?", no_args_is_help=True)
 
 
 @app.callback()
 def _verbs() -> None:
-    """What would help: more speech?"""
+    """What would help: more speech? Where does it look?"""
 
 
 @app.command("learning-curve")
@@ -54,3 +54,21 @@ def learning_curve(
         print(f"{point.hours:.3f}\t{100 * point.rate:.2f}\t{low:.2f} to {high:.2f}")
     print(curve)
     say(f"asr: wrote {out}/learning-curve.json and learning-curve.svg")
+
+
+@app.command("attention")
+def attention(
+    audio: Annotated[str, typer.Argument(metavar="AUDIO", help="An utterance.")],
+    model: Annotated[str, typer.Option("--model", help="A model folder, with an attention decoder.")] = ...,  # type: ignore[assignment]
+    out: Annotated[Path, typer.Option("--out", help="The picture: .svg, .png or .pdf.")] = ...,  # type: ignore[assignment]
+) -> None:
+    """Draw where a model's attention decoder looks, token by token."""
+    from asr.cli.common import ready_torch, say
+    from asr.files import check_output
+
+    check_output(out, audio)
+    ready_torch()
+    from asr.attention_map import draw_attention
+
+    print(draw_attention(model, audio, out))
+    say(f"asr: wrote {out}")
