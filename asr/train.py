@@ -63,6 +63,7 @@ class TrainConfig:
     patience: int = 10  # epochs without a better dev error before stopping; 0: never
     seed: int = 1
     init_from: str = ""  # a trained model, whose encoder and known tokens are where training begins
+    freeze_epochs: int = 0  # the first, in which the encoder that was taken stays as it is
     num_workers: int = 0  # processes that read audio; 0: the training process itself
     checkpoint_minutes: float = 5.0  # between checkpoints; there is one at the end of each epoch, too
     device: Literal["auto", "cpu", "gpu"] = "auto"
@@ -81,6 +82,8 @@ class TrainConfig:
         check(0 <= self.ema < 1, f"ema {self.ema} is not in 0-1")
         check(0 <= self.average_best <= 100, f"average_best {self.average_best} is not between 0 and 100")
         check(self.patience >= 0, f"patience {self.patience} is below 0")
+        check(self.freeze_epochs >= 0, f"freeze_epochs {self.freeze_epochs} is below 0")
+        check(not self.freeze_epochs or bool(self.init_from), "freeze_epochs keep what init_from gives, which is empty")
         check(0 <= self.num_workers <= 256, f"num_workers {self.num_workers} is not between 0 and 256")
         check(self.checkpoint_minutes >= 0, f"checkpoint_minutes {self.checkpoint_minutes} is below 0")
         check(
@@ -287,6 +290,10 @@ def _step(run: _Run, group: Sequence[Batch], steps: int, clock: _Clock) -> Progr
         parameters["lr"] = rate
 
     sums = mean_gradients(run.fabric, run.module, group, run.scaler, config.precision)
+    if state.epoch < config.freeze_epochs:
+        for name, parameter in run.named:
+            if name.startswith("encoder."):
+                parameter.grad = None  # then nothing moves it, decay neither
     run.scaler.unscale_(run.optimizer)
     norms, norm = clip_gradients(run.named, config.clip)
     if math.isfinite(norm) and sums.count:

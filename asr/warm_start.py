@@ -15,6 +15,7 @@ from asr.model_folder import Model, load_model
 # What the network is; settings of it that no weight depends on.
 _PARTS = ("features", "encoder")
 _FREE = {"dropout", "normalize"}
+_OF_TRAINING = {"dropout", "label_smoothing", "ctc_weight", "start_epoch"}
 
 
 def take_weights(model: Model, source: str | Path) -> str:
@@ -53,7 +54,30 @@ def take_weights(model: Model, source: str | Path) -> str:
         said.append(f"{len(rows)} of {len(tokenizer)} {kind}{' (the others begin anew' + named + ')' if anew else ''}")
     if layer:
         said.append(f"the head of layer {layer}" + ("" if inner else " begins anew"))
+    if ours.decoder is not None:
+        taken = _take_decoder(model, given)
+        said.append("the attention decoder" + (f" and {taken} of its tokens" if taken else " begins anew"))
     return f"begun from {source}: the encoder; {'; '.join(said)}"
+
+
+def _take_decoder(model: Model, given: Model) -> int:
+    """Gives the attention decoder the weights of one that is built alike; how many tokens both have, 0: it is not."""
+    ours, theirs, kind = model.recognizer.decoder, given.recognizer.decoder, model.config.kinds[0]
+    settings = [
+        {name: value for name, value in to_dict(each.config.decoder).items() if name not in _OF_TRAINING}
+        for each in (model, given)
+    ]
+    if ours is None or theirs is None or settings[0] != settings[1] or kind != given.config.kinds[0]:
+        return 0
+    where = {token: i for i, token in enumerate(given.tokenizers[kind].tokens)}
+    rows = [(i, where[token]) for i, token in enumerate(model.tokenizers[kind].tokens) if token in where]
+    known = theirs.state_dict()
+    of_tokens = ("embedding.", "output.")
+    ours.load_state_dict({n: v for n, v in known.items() if not n.startswith(of_tokens)}, strict=False)
+    _copy_rows(ours.output, theirs.output, rows)
+    with torch.no_grad():
+        ours.embedding.weight[[i for i, _ in rows]] = theirs.embedding.weight[[j for _, j in rows]]
+    return len(rows)
 
 
 def _check_same(model: Model, given: Model, source: str | Path) -> None:

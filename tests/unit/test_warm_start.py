@@ -12,6 +12,7 @@ from helpers import SMALL, tone_data
 from asr.data import read_cuts
 from asr.errors import InputError
 from asr.model_folder import load_model, utterance_keys
+from asr.models.decoder import DecoderConfig
 from asr.models.recognizer import IntermediateConfig
 from asr.monitor import SilentMonitor
 from asr.train import TrainConfig
@@ -116,3 +117,36 @@ def test_a_run_goes_on_only_from_where_it_began(data: Path, trained: Path, tmp_p
     train_recognizer(replace(CONFIG, epochs=1, init_from=str(trained)), data, tmp_path / "run")
     with pytest.raises(InputError, match="init_from"):
         train_recognizer(replace(CONFIG, epochs=1), data, tmp_path / "run")
+
+
+ATTENTION = DecoderConfig(kind="attention", hidden=12, embedding=6, attention_dim=8, start_epoch=1)
+
+
+def test_an_attention_decoder_is_taken_where_it_is_built_alike(data: Path, tmp_path: Path) -> None:
+    first = replace(CONFIG, epochs=1, model=replace(CONFIG.model, decoder=ATTENTION))
+    train_recognizer(first, data, tmp_path / "first")
+    given = load_model(tmp_path / "first").recognizer.state_dict()
+    weights, tokens, said = begun(data, replace(first, init_from=str(tmp_path / "first")))
+    decoder = [name for name in weights if name.startswith("decoder.")]
+    assert len(decoder) > 10
+    assert all(torch.equal(weights[name], given[name]) for name in decoder)
+    assert said[-1].endswith(f"; the attention decoder and {len(tokens)} of its tokens")
+    wider = replace(first.model, decoder=replace(ATTENTION, hidden=16))
+    weights, _, said = begun(data, replace(first, model=wider, init_from=str(tmp_path / "first")))
+    assert said[-1].endswith("; the attention decoder begins anew")
+    without = replace(first, model=CONFIG.model, init_from=str(tmp_path / "first"))
+    _, _, said = begun(data, without)
+    assert said[-1].endswith("; the head of layer 1")
+
+
+def test_a_frozen_encoder_stays_as_it_is_for_a_while(data: Path, trained: Path, tmp_path: Path) -> None:
+    given = load_model(trained).recognizer.encoder.state_dict()
+    for epochs, same in ((1, True), (2, False)):
+        config = replace(CONFIG, epochs=epochs, init_from=str(trained), freeze_epochs=1, weight_decay=0.1)
+        train_recognizer(config, data, tmp_path / str(epochs))
+        found = load_model(tmp_path / str(epochs)).recognizer
+        assert all(torch.equal(value, given[name]) for name, value in found.encoder.state_dict().items()) == same
+        head = load_model(trained).recognizer.head.weight
+        assert not torch.equal(found.head.weight, head)
+    with pytest.raises(InputError, match="freeze_epochs keep what init_from gives, which is empty"):
+        TrainConfig(freeze_epochs=1)
