@@ -77,7 +77,7 @@ class AttentionSearch:
         given = encoder_out, lens, tokens.to(encoder_out.device), token_lens.to(encoder_out.device)
         sure, maps = self.decoder.given(*given, maps=True)
         assert maps is not None
-        looked = maps[:, :, 0].mean(1).cpu().numpy()  # (B, U + 1, T)
+        looked = maps[:, :, 0].float().mean(1).cpu().numpy()  # (B, U + 1, T)
         seconds, names = self.model.recognizer.frame_seconds, self.model.tokenizer.tokens
         found = []
         for b, text in enumerate(texts):

@@ -83,6 +83,14 @@ def test_an_utterance_does_not_depend_on_its_batch() -> None:
     assert alone[0][0].score == pytest.approx(together[1][0].score, abs=1e-3)
 
 
+@pytest.mark.parametrize("search", ["attention", "two-pass"])
+def test_half_precision(search: str) -> None:
+    model = with_decoder()
+    with torch.autocast("cpu", torch.bfloat16):
+        found = heard(model, search=search).nbest
+    assert [h.text for h in found[0]] == [h.text for h in heard(model, search=search).nbest[0]]
+
+
 def test_two_passes_choose_by_both() -> None:
     model = with_decoder()
     by_ctc = heard(model, search="ctc", nbest=8).nbest
