@@ -180,7 +180,7 @@ def _with_attention(
         texts = [search.chosen(each, of)[0].text for each, of in zip(several, attention, strict=True)]
         found = score(references, texts, unit=unit)
         if found.error.errors < least.error.errors:
-            best, least = replace(without[0], ctc_weight=weight), found
+            best, least = replace(without[0], search="two-pass", ctc_weight=weight), found
     return (best, least) if best is not without[0] else (replace(best, search="ctc"), least)
 
 

@@ -18,7 +18,7 @@ from asr.errors import InputError
 from asr.files import write_text
 from asr.report import charts
 from asr.report.analysis import Group, by_utterance, by_word, calibration, confusions, found_by_checking
-from asr.report.results import Results, Row, number, read_results
+from asr.report.results import Results, Row, number, read_results, writable
 from asr.score import ErrorCounts, Pair, score, spelling_errors
 from asr.significance import compare, confidence_interval
 
@@ -81,7 +81,7 @@ def report_page(systems: Sequence[Results], *, title: str = "", sound: int = 0) 
     from markupsafe import Markup
 
     return template.render(
-        title=_safe(title or " and ".join(s.name for s in systems)),
+        title=writable(title or " and ".join(s.name for s in systems)),
         style=Markup(_file("page.css")),
         script=Markup(script),
         script_hash="sha256-" + base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
@@ -116,11 +116,6 @@ def write_report(folder: str | Path) -> Path:
     path = Path(folder) / "report.html"
     write_text(path, report_page([read_results(str(folder))]))
     return path
-
-
-def _safe(text: str) -> str:
-    """With nothing that cannot be written as UTF-8."""
-    return text.encode("utf-8", "replace").decode()
 
 
 def _percent(counts: ErrorCounts) -> str:
@@ -218,7 +213,7 @@ def _made(facts: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
         elif isinstance(value, list):
             value = shlex.join(_relative(str(v)) for v in value)
         if value not in (None, ""):
-            yield name, _safe(_relative(str(value)))
+            yield name, writable(_relative(str(value)))
 
 
 def _words(command: str) -> list[str]:

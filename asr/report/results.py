@@ -127,9 +127,9 @@ def _of_folder(folder: Path) -> Results:
 
 def _name(folder: Path, facts: Mapping[str, Any]) -> str:
     """The model's and the folder's: "fsdd, test"."""
-    own = _text(folder.name or folder.resolve().name)
+    own = writable(folder.name or folder.resolve().name)
     model = facts.get("model")
-    return f"{_text(model)}, {own}" if isinstance(model, str) and model else own
+    return f"{writable(model)}, {own}" if isinstance(model, str) and model else own
 
 
 def _of_texts(reference: Path, hypothesis: Path) -> Results:
@@ -140,9 +140,9 @@ def _of_texts(reference: Path, hypothesis: Path) -> Results:
     for key, r, h in zip(references, said, heard, strict=True):
         values = known.get(key, {}) | more.get(key, {}) | {"id": key, "reference": r, "text": h}
         rows.append(_row(values, f"{hypothesis}, id {key}"))
-    name = _text(hypothesis.name if hypothesis.is_absolute() else "/".join(hypothesis.parts[-2:]))
-    facts = {"references": _text(reference.name), "command": _text(command()), "date": now()}
-    return Results(name, tuple(rows), _unit(said), facts, notes=tuple(f"{name}: {_text(note)}" for note in notes))
+    name = writable(hypothesis.name if hypothesis.is_absolute() else "/".join(hypothesis.parts[-2:]))
+    facts = {"references": writable(reference.name), "command": writable(command()), "date": now()}
+    return Results(name, tuple(rows), _unit(said), facts, notes=tuple(f"{name}: {writable(note)}" for note in notes))
 
 
 def _rows_of_json(path: Path) -> dict[str, dict[str, Any]]:
@@ -162,7 +162,11 @@ def _log(folder: Path) -> tuple[Mapping[str, Any], ...]:
     for parent in list(folder.resolve().parents)[:3]:
         if (path := parent / "log.jsonl").is_file():
             rows = []
-            for line in path.read_text(encoding="utf-8", errors="replace").split("\n"):
+            try:
+                text = path.read_bytes().decode("utf-8", "replace")
+            except OSError:  # the results can be read without it
+                return ()
+            for line in text.split("\n"):
                 try:
                     row = json.loads(line)
                 except (ValueError, RecursionError):  # the last line of a run that was killed
@@ -189,10 +193,10 @@ def _row(values: Mapping[str, Any], where: str) -> Row:
             raise InputError(f"has no {name}", where=where, remedy="evaluate again")
     words, seen = values.get("words"), values.get("seen")
     return Row(
-        _text(values["id"]),
-        " ".join(_text(values["reference"]).split()),
-        " ".join(_text(values["text"]).split()),
-        _text(values["speaker"]) if isinstance(values.get("speaker"), str) else "",
+        writable(values["id"]),
+        " ".join(writable(values["reference"]).split()),
+        " ".join(writable(values["text"]).split()),
+        writable(values["speaker"]) if isinstance(values.get("speaker"), str) else "",
         number(values.get("duration")),
         number(values.get("snr")),
         tuple(_word(word, where) for word in words) if isinstance(words, list) else (),
@@ -206,10 +210,10 @@ def _word(values: Any, where: str) -> Word:
     start, end, confidence = (number(values.get(name)) for name in ("start", "end", "confidence"))
     if confidence is not None and not 0 <= confidence <= 1:
         confidence = None
-    return Word(_text(values["text"]), start, end, confidence)
+    return Word(writable(values["text"]), start, end, confidence)
 
 
-def _text(value: str) -> str:
+def writable(value: str) -> str:
     """Without what cannot be written: halves of characters, and bytes of file names that are no characters."""
     return "".join("\ufffd" if "\ud800" <= c <= "\udfff" else c for c in value)
 

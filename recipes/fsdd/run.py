@@ -20,16 +20,29 @@ JOINED = 1200  # made training utterances of some digits in a row, in noise, at 
 SPEAKERS = ("george", "jackson", "lucas", "nicolas", "theo", "yweweler")
 
 
+def digits(text: str) -> tuple[int, int]:
+    """4-8 -> (4, 8); a ValueError where it is not so."""
+    least, most = map(int, text.split("-"))
+    if not 1 <= least <= most:
+        raise ValueError(text)
+    return least, most
+
+
 def main() -> None:
     parser = argument_parser(__doc__, HERE)
     parser.add_argument("--leave-out-each", action="store_true", help="also the error on each speaker never heard")
-    parser.add_argument("--digits", default="1-5", help="of made utterances, at least and at most (default: 1-5)")
+    parser.add_argument(
+        "--digits",
+        default=fsdd.DIGITS,
+        type=digits,
+        metavar="A-B",
+        help="of made utterances, at least and at most (default: 1-5)",
+    )
     args = read_arguments(parser)
     with told_plainly():
         for speaker in (None, *SPEAKERS) if args.leave_out_each else (None,):
-            least, _, most = args.digits.partition("-")
-            prepare = partial(fsdd.prepare, leave_out=speaker, joined=JOINED, digits=(int(least), int(most or least)))
-            kind = "official" if args.digits == "1-5" else f"official-{args.digits}"
+            prepare = partial(fsdd.prepare, leave_out=speaker, joined=JOINED, digits=args.digits)
+            kind = "official" if args.digits == fsdd.DIGITS else "official-{}-{}".format(*args.digits)
             data = args.data / (f"without-{speaker}" if speaker else kind)
             out = args.out.with_name(f"{args.out.name}-without-{speaker}") if speaker else args.out
             run(prepare, args.config, data, out, WORDS, ("test", "joined"), args.seed)

@@ -439,3 +439,19 @@ def test_what_the_attention_decoder_is_worth(tmp_path: Path, cuts: Path, lm: Pat
     save_model(tmp_path / "m", with_decoder(ctc_weight=0.0), "# card\n")
     with pytest.raises(InputError, match="was trained with attention alone: CTC's search, which is tuned"):
         tune(tmp_path / "m", cuts, lm=lm)
+
+
+def test_a_decoder_that_helps_is_asked_from_then_on(
+    tmp_path: Path, cuts: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def knows_words(self: object, encoder_out: object, several: list[Any]) -> list[float]:
+        return [0.0 if set(each.text.split()) <= WORDS.keys() else -100.0 for each in several]
+
+    save_model(tmp_path / "ctc", speller(), "# card\n")
+    without = tune(tmp_path / "ctc", cuts)
+    monkeypatch.setattr("asr.attention_decoding.TwoPassSearch.attention", knows_words)
+    save_model(tmp_path / "m", with_decoder(), "# card\n")
+    found = tune(tmp_path / "m", cuts)  # neither lexicon nor language model: unasked, attention would search
+    assert found.score.words.errors < without.score.words.errors
+    assert found.best.search == "two-pass"
+    assert evaluate(load_model(tmp_path / "m"), cuts) == found.score
