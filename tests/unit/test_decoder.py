@@ -142,3 +142,25 @@ def test_it_learns_to_copy(attention: AttentionKind) -> None:
 def test_configurations_that_cannot_be(options: dict[str, Any], message: str) -> None:
     with pytest.raises(InputError, match=message):
         DecoderConfig(**options)
+
+
+def test_steps_by_the_formulas() -> None:
+    """An LSTM that is fed what it said before (Luong et al. 2015), of one utterance, written out."""
+    decoder = made(attention="dot")
+    encoder_out, text = states()[:1], [0, 3, 4]  # the start, and two tokens
+    lstm, attention = decoder.cells[0], decoder.attention
+    assert isinstance(lstm, torch.nn.LSTMCell)
+    with torch.no_grad():
+        h = c = fed = torch.zeros(10)
+        for token in text:
+            x = torch.cat([decoder.embedding.weight[token], fed])
+            gates = lstm.weight_ih @ x + lstm.bias_ih + lstm.weight_hh @ h + lstm.bias_hh
+            i, f, g, o = gates.chunk(4)
+            c = f.sigmoid() * c + i.sigmoid() * g.tanh()
+            h = o.sigmoid() * c.tanh()
+            energies = (encoder_out[0] @ attention.key.weight.T) @ attention.query(h) / 8**0.5
+            context = energies.softmax(0) @ encoder_out[0]
+            fed = (decoder.joined.weight @ torch.cat([h, context]) + decoder.joined.bias).tanh()
+        expected = (decoder.output.weight @ fed + decoder.output.bias).log_softmax(0)
+        found = decoder(encoder_out, LENS[:1], torch.tensor([text[1:]]), torch.tensor([2]))
+    assert torch.allclose(found[0, 2], expected, atol=1e-5)
