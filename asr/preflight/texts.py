@@ -6,6 +6,7 @@ import math
 import statistics
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import TypeAlias
 
 import numpy as np
@@ -13,6 +14,7 @@ import numpy.typing as npt
 import torch
 
 from asr.features import Mfcc
+from asr.models.decoder import DecoderConfig
 from asr.models.losses import frames_needed
 from asr.models.recognizer import ModelConfig, build_recognizer
 from asr.preflight.audio_facts import AudioFacts
@@ -144,7 +146,8 @@ def _check_fit(
 ) -> Iterator[Finding]:
     """Texts with more tokens than frames."""
     kind = tokenizer.kind
-    recognizer = build_recognizer(model, {kind: len(tokenizer)}, without_weights=True)
+    alone = replace(model, decoder=DecoderConfig())  # which is the first head's
+    recognizer = build_recognizer(alone, {kind: len(tokenizer)}, without_weights=True)
     extractor = recognizer.frontend.extractor
     fbank = extractor.fbank if isinstance(extractor, Mfcc) else extractor
     names = "pieces" if kind in ("bpe", "unigram") else kind

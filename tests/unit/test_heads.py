@@ -20,6 +20,7 @@ from asr.evaluate import evaluate, recognize
 from asr.lexicon import Lexicon
 from asr.masks import reverse_index
 from asr.model_folder import load_model, save_model
+from asr.models.decoder import DecoderConfig
 from asr.models.recognizer import IntermediateConfig, ModelConfig
 from asr.monitor import SilentMonitor
 from asr.preflight import check_data, read_splits
@@ -76,6 +77,26 @@ def test_both_heads_are_usable(two_heads: Path, data: Path) -> None:
     assert load_model(folder).tokenizer.kind == "phones"
     with pytest.raises(InputError, match="no head 'bpe'; it has phones, characters"):
         load_model(folder, head="bpe")
+
+
+def test_a_decoder_is_of_the_first_head(data: Path, tmp_path: Path) -> None:
+    (tmp_path / "lexicon.txt").write_text(LEXICON)
+    made = config(
+        tokenizer=TokenizerConfig(lexicon=str(tmp_path / "lexicon.txt")),
+        heads=("phones", "characters"),
+        decoder=DecoderConfig(kind="attention", hidden=24, embedding=8, attention_dim=16, start_epoch=2),
+    )
+    train_recognizer(made, data, tmp_path / "run")
+    of_phones = load_model(tmp_path / "run" / "model")
+    for search, text in (("two-pass", "high low high"), ("attention", "HH AY L OW HH AY")):
+        assert Transcriber(of_phones, vad=False, search=search).transcribe(SPEECH, 8000).text == text
+        assert evaluate(of_phones, data / "cuts_test.jsonl.gz", search=search).words.rate < 0.1
+    assert decoding_for(of_phones).facts["search"] == "two-pass"  # words need the lexicon
+    of_characters = load_model(tmp_path / "run" / "model", head="characters")
+    assert Transcriber(of_characters, vad=False).transcribe(SPEECH, 8000).text == "high low high"
+    assert evaluate(of_characters, data / "cuts_test.jsonl.gz").words.rate < 0.1
+    with pytest.raises(InputError, match="attention"):
+        decoding_for(of_characters, search="attention")
 
 
 def test_phones_greedily(two_heads: Path) -> None:
