@@ -112,12 +112,14 @@ def evaluate(
     *,
     batch_seconds: float = 120.0,
     num_workers: int = 0,
+    translation: bool = False,
     **decoding: Any,
 ) -> Scores:
     """Decodes the utterances of a cut manifest and scores them.
 
     Args:
         out_dir: Where `hypotheses.jsonl` and `scores.json` go, if anywhere.
+        translation: The texts are one: BLEU and chrF are counted, too.
         decoding: As decoding_for takes it: greedy, lm, lexicon, hotwords, beam_size, ...
     """
     search = decoding_for(model, **decoding)
@@ -153,7 +155,8 @@ def evaluate(
         log.warning(
             "%s: %d utterances with words without pronunciation are left out of the phone error rate", cuts, apart
         )
-    result = score([r.reference for r in comparable], [r.hypothesis.text for r in comparable], unit=unit)
+    texts = [r.reference for r in comparable], [r.hypothesis.text for r in comparable]
+    result = score(*texts, unit=unit, translation=translation)
     if out_dir is not None:
         seconds = sum(utterance.duration for utterance in utterances)
         seen = _training_words(model, cuts) if unit == "words" else None

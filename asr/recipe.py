@@ -11,6 +11,7 @@ import json
 import logging
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -114,12 +115,15 @@ def run(
     splits: Sequence[str] = ("test",),
     seed: int | None = None,
     settings: Sequence[str] = (),
+    translation: bool = False,
 ) -> dict[str, Any]:
     """All of a recipe; what results.json holds.
 
     Args:
         seed: Instead of the configuration's.
         settings: KEY=VALUE, which win over the configuration.
+        translation: The texts are one. BLEU and chrF are scored, also of always saying the most frequent text of the
+            training; the attention decoder searches, with CTC and without.
     """
     from asr.config import read_config
     from asr.evaluate import evaluate
@@ -138,11 +142,16 @@ def run(
         train_recognizer(read_config(TrainConfig, config, words), data, out)
     decoder = load_model(out / "model").config.decoder
     alone = decoder.kind == "attention" and not decoder.ctc_weight  # which has no use for a language model of words
-    ways: dict[str, dict[str, Any]] = {} if alone else {"greedy": {"greedy": True}}
+    ways: dict[str, dict[str, Any]] = {} if alone or translation else {"greedy": {"greedy": True}}
     if language_model is not None and not alone:
         add_language_model(out, data, language_model, steps)
         ways[f"{language_model.order}-gram"] = {"search": "ctc"} if decoder.kind == "attention" else {}
-    if decoder.kind == "attention":
+    if translation:
+        ways = {
+            "attention": {"search": "attention"},
+            "alone": {"search": "attention", "ctc_weight": 0, "length_norm": 1},
+        }
+    elif decoder.kind == "attention":
         ways |= {way: {"search": way} for way in (("attention",) if alone else ("attention", "two-pass"))}
     names = {(split, way): f"{split}-{way}" if len(ways) > 1 else split for split in splits for way in ways}
     steps.seconds.pop("evaluate", None)  # done anew
@@ -151,10 +160,13 @@ def run(
             for way, options in ways.items():
                 name = names[split, way]
                 cuts = data / f"cuts_{split}.jsonl.gz"
-                result = evaluate(load_model(out / "model"), cuts, out / "results" / name, **options)
-                write_report(out / "results" / name)
+                model, folder = load_model(out / "model"), out / "results" / name
+                result = evaluate(model, cuts, folder, translation=translation, **options)
+                write_report(folder)
                 print(f"{name}: {result}", flush=True)
     found = results(config, data, out, list(names.values()))
+    if translation:
+        found["most frequent text"] = _most_frequent(load_model(out / "model"), data, splits)
     write_json(out / "results.json", found)
     return found
 
@@ -228,6 +240,18 @@ def _sentences(texts: Iterable[str], model: Model, tokens: bool) -> Iterator[str
     normalize, tokenizer = model.normalizer(), model.tokenizer
     for text in map(normalize, texts):
         yield text if model.has_words and not tokens else [tokenizer.tokens[i] for i in tokenizer.encode_known(text)[0]]
+
+
+def _most_frequent(model: Model, data: Path, splits: Sequence[str]) -> dict[str, Any]:
+    """The most frequent text of the training, and what always saying it would score."""
+    from asr.data import read_cuts
+    from asr.translation import score_translations
+
+    normalize = model.normalizer()
+    of_split = {s: [normalize(u.text) for u in read_cuts(data / f"cuts_{s}.jsonl.gz")] for s in ("train", *splits)}
+    text, times = Counter(of_split["train"]).most_common(1)[0]
+    scores = {s: score_translations(of_split[s], [text] * len(of_split[s])).as_dict() for s in splits}
+    return {"text": text, "times": times, "scores": scores}
 
 
 def results(config: Path, data: Path, out: Path, names: Sequence[str]) -> dict[str, Any]:

@@ -20,6 +20,7 @@ import regex
 from asr.errors import InputError
 from asr.files import read_text
 from asr.text import graphemes
+from asr.translation import TranslationScores, score_translations
 
 Unit = Literal["words", "characters", "phones"]
 Pair = tuple[str | None, str | None]  # units of reference and hypothesis; None: nothing there, inserted or deleted
@@ -73,6 +74,7 @@ class Scores:
     # the place of words
     unit: Unit
     alignments: tuple[tuple[Pair, ...], ...] = field(repr=False, compare=False)  # of each utterance, in that unit
+    translation: TranslationScores | None = None  # where it was asked for
 
     @property
     def utterances(self) -> int:
@@ -100,7 +102,8 @@ class Scores:
             f" {n.deletions} deleted, {n.insertions} inserted)"
             for unit, n in counts.items()
         ]
-        return f"{', '.join(parts)}, {self.wrong_utterances} of {self.utterances} utterances wrong"
+        also = f"; {self.translation}" if self.translation else ""
+        return f"{', '.join(parts)}, {self.wrong_utterances} of {self.utterances} utterances wrong{also}"
 
     def __str__(self) -> str:
         return self.summary()
@@ -112,6 +115,7 @@ class Scores:
             **({} if self.unit == "phones" else {"cer": self.characters.as_dict()}),
             "utterances": self.utterances,
             "wrong_utterances": self.wrong_utterances,
+            **({"translation": self.translation.as_dict()} if self.translation else {}),
         }
 
 
@@ -119,13 +123,16 @@ def _percent(counts: ErrorCounts) -> str:
     return f"{100 * counts.rate:.2f} %" if counts.length else "cannot be told: the references are empty"
 
 
-def score(references: Sequence[str], hypotheses: Sequence[str], *, unit: Unit = "words") -> Scores:
+def score(
+    references: Sequence[str], hypotheses: Sequence[str], *, unit: Unit = "words", translation: bool = False
+) -> Scores:
     """Scores hypotheses against references, one by one in order.
 
     Texts are compared as they are, but for white space: normalise them first.
 
     Args:
         unit: What the rate that counts is of.
+        translation: BLEU and chrF, too.
     """
     if len(references) != len(hypotheses):
         raise InputError(f"{len(references)} references and {len(hypotheses)} hypotheses cannot be compared")
@@ -137,7 +144,8 @@ def score(references: Sequence[str], hypotheses: Sequence[str], *, unit: Unit = 
     words = _align([text.split() for text in references], [text.split() for text in hypotheses])
     characters = _align([graphemes(text) for text in references], [graphemes(text) for text in hypotheses])
     kept = characters if unit == "characters" else words
-    return Scores(_total(words), _total(characters), wrong, unit, tuple(kept))
+    translated = score_translations(references, hypotheses) if translation else None
+    return Scores(_total(words), _total(characters), wrong, unit, tuple(kept), translated)
 
 
 def correct_words(references: Sequence[str], hypotheses: Sequence[Sequence[str]]) -> list[list[bool]]:

@@ -314,6 +314,7 @@ def epoch_batches(
 ) -> tuple[int, Iterable[Batch]]:
     """The steps of an epoch (from 0), and this process's batches of those after the first `done`, augmented."""
     model.recognizer.spec_augment = config.spec_augment.at_epoch(epoch + 1)
+    model.recognizer.encoder_learns = epoch >= config.freeze_epochs
     model.use_criterion(epoch)
     batches = _batches(
         config,

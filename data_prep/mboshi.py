@@ -10,6 +10,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
+from typing import Any, Literal
+
+import regex
 
 from asr.audio import audio_info
 from asr.errors import InputError
@@ -27,33 +30,44 @@ from data_prep.manifest import (
 )
 from data_prep.splits import drop_repeats, hash_share
 
-_ENDING = ".mb.cleaned"
+Text = Literal["mboshi", "french"]
+_ENDINGS: dict[Text, str] = {"mboshi": ".mb.cleaned", "french": ".fr.cleaned"}
+_APOSTROPHE = regex.compile(r"&apos;\s*")  # l&apos; assesseur
 _DEV_SHARE = 0.05
 
 
 def prepare(
-    corpus_dir: str | Path | None, out_dir: str | Path, *, hours: float | None = None, progress: Progress | None = None
+    corpus_dir: str | Path | None,
+    out_dir: str | Path,
+    *,
+    hours: float | None = None,
+    text: Text = "mboshi",
+    progress: Progress | None = None,
 ) -> Summary:
-    """Writes cuts of train, dev and test.
+    """Writes cuts of train, dev and test: the same utterances whichever text is wanted.
 
     Args:
         corpus_dir: The publisher's folder, or one above it; $ASR_DATA/mboshi where None.
         out_dir: The folder to make.
         hours: Train is no more than this, drawn by a hash of the id, so that less is part of more.
+        text: mboshi, what is said; french, its translation.
     """
     page = "github.com/besacier/mboshi-french-parallel-corpus, folder full_corpus_newsplit"
-    options = {} if hours is None else {"hours": hours}
+    options: dict[str, Any] = {} if hours is None else {"hours": hours}
+    if text != "mboshi":
+        options["text"] = text
+    ending = _ENDINGS[text]
     folder, settings, done = opened("mboshi", corpus_dir, out_dir, page=page, **options)
     if done:
         return done
     splits: dict[str, list[Source]] = {"train": [], "dev": [], "test": []}
     left_out: list[str] = []
     for part in ("train", "dev"):
-        files = find_files(_part(folder, part), ".wav", _ENDING)
+        files = find_files(_part(folder, part), ".wav", ending)
         audio = {path.stem: path for path in files if path.suffix.lower() == ".wav"}
         texts = [path for path in files if path.suffix.lower() != ".wav"]
         sources, problems = pair(
-            _lines(texts), audio, missing="has no {}.wav beside it", unlisted=f"has no {_ENDING} beside it"
+            _lines(texts, ending), audio, missing="has no {}.wav beside it", unlisted=f"has no {ending} beside it"
         )
         left_out += problems
         for source in sources:
@@ -77,11 +91,11 @@ def _part_of(sources: Iterable[Source], most: float) -> list[Source]:
     return found
 
 
-def _lines(texts: Iterable[Path]) -> Iterator[Listed]:
+def _lines(texts: Iterable[Path], ending: str) -> Iterator[Listed]:
     for path in texts:
-        key = path.name[: -len(_ENDING)]
+        key = path.name[: -len(ending)]
         text, problem = read_transcript(path)
-        yield Listed(key, text, key.partition("_")[0], str(path), problem)
+        yield Listed(key, _APOSTROPHE.sub("'", text), key.partition("_")[0], str(path), problem)
 
 
 def _part(folder: Path, name: str) -> Path:

@@ -283,7 +283,9 @@ def score_row(result: Result, name: str) -> list[str]:
     kind, search = score["headline"], score["decoding"]["search"]
     cer = percent(score["cer"]["rate"]) if kind == "wer" else "–"
     counts = [f"{score['utterances']:,}", f"{score[kind]['length']:,} {UNITS[kind]}"]
-    return [result.name, f"`{name}`", search, rate(score), limits(score), cer, *counts]
+    translated = score.get("translation")
+    more = f", BLEU {translated['bleu']:.2f}, chrF {translated['chrf']:.2f}" if translated else ""
+    return [result.name, f"`{name}`", search, rate(score) + more, limits(score), cer, *counts]
 
 
 def seed_rows(runs: Sequence[Result]) -> Iterator[list[str]]:
@@ -352,7 +354,7 @@ def how_made(result: Result) -> str:
 
 def place(name: str) -> tuple[bool, bool, str, int, str]:
     """Of a score among others: test first, dev last, within a split greedy < 3-gram < 4-gram (test-3-gram-39 too)."""
-    split, order = re.findall(r"^(.*?)(?:-(?:greedy|(\d+)-gram)(?:-.*)?)?$", name)[0]
+    split, order = re.findall(r"^(.*?)(?:-(?:greedy|(\d+)-gram|attention|two-pass|alone)(?:-.*)?)?$", name)[0]
     return split != "test", split.startswith("dev"), split, int(order or 0), name
 
 

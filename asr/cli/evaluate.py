@@ -28,6 +28,7 @@ from asr.cli.common import (
     SearchName,
     Temperature,
     TokenThreshold,
+    Translation,
     UnkLetterScore,
     UnkScore,
     Warps,
@@ -47,6 +48,7 @@ def evaluate(
         float | None, typer.Option(help="Seconds of audio in a batch, padding included. Default: 120.")
     ] = None,
     num_workers: Annotated[int | None, typer.Option(help="Processes that read audio. Default: 0.")] = None,
+    translation: Translation = False,
     head: HeadKind = None,
     greedy: Greedy = False,
     lm: Lm = None,
@@ -104,7 +106,8 @@ def evaluate(
         length_norm=length_norm,
         end_factor=end_factor,
     )
-    result = run(loaded, cuts, out, **given(batch_seconds=batch_seconds, num_workers=num_workers), **decoding)
+    options = given(batch_seconds=batch_seconds, num_workers=num_workers)
+    result = run(loaded, cuts, out, translation=translation, **options, **decoding)
     print(result.summary())
     if out is not None:
         write_report(out)

@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from asr.cli.common import Translation
+
 if TYPE_CHECKING:
-    from asr.score import Scores
+    from asr.score import Scores, Unit
 
 
 def score(
@@ -28,6 +30,7 @@ def score(
     speakers: Annotated[
         Path | None, typer.Option(help="`id speaker` a line, for intervals. Default: as JSON lines say.")
     ] = None,
+    translation: Translation = False,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False,
 ) -> None:
     """Word and character error rate of text files against another, how sure they are, and which is better.
@@ -53,7 +56,8 @@ def score(
         said, heard, notes = pair(references, texts)
         for note in notes:
             print(f"asr: {path}: {note}", file=sys.stderr)
-        systems[name] = score_texts(said, heard, unit="characters" if counted == "characters" else "words")
+        in_unit: Unit = "characters" if counted == "characters" else "words"
+        systems[name] = score_texts(said, heard, unit=in_unit, translation=translation)
         unpaired.append(
             {
                 "missing": [key for key in references if key not in texts],

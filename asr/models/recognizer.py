@@ -165,6 +165,7 @@ class Recognizer(nn.Module):
             self.intermediate_head = nn.Linear(width, vocab_sizes[self.main])
         self.decoder, self.ctc_weight = decoder, ctc_weight
         self.decoder_learns = True  # not yet, where CTC learns first
+        self.encoder_learns = True  # not yet, where it is another model's and frozen
         self.spec_augment: SpecAugmentConfig | None = None
         self.ngrams: dict[str, TokenNgram] = {}  # of the heads whose loss is CTC-CRF's
         self.ctc_share = 0.0  # of CTC's loss, beside it
@@ -191,7 +192,8 @@ class Recognizer(nn.Module):
                 mel_bins=self.frontend.extractor.dim,
             )
         features = _a_frame_at_least(features)
-        encoder_out, lens, inner = self.encoder.with_intermediate(features, lens, self.intermediate.layer)
+        with torch.set_grad_enabled(self.encoder_learns and torch.is_grad_enabled()):
+            encoder_out, lens, inner = self.encoder.with_intermediate(features, lens, self.intermediate.layer)
         losses, learnt = {}, {}
         for kind, head in self.heads.items():
             log_probs, targets = _log_softmax(head, encoder_out), batch.targets[kind]
@@ -203,6 +205,8 @@ class Recognizer(nn.Module):
             share = self.intermediate.weight
             within = ctc_loss(_log_softmax(self.intermediate_head, inner), lens, first.tokens, first.lens)
             loss = _weighted({"": loss, "inner": within}, {"": 1 - share, "inner": share}, "")
+        if not self.encoder_learns:
+            loss = _reaching(loss, self.encoder)
         return self._with_decoder(loss, encoder_out, lens, first)
 
     def features(
@@ -249,8 +253,8 @@ class Recognizer(nn.Module):
         """The heads' loss and the decoder's, weighted."""
         if self.decoder is None:
             return loss
-        if not self.decoder_learns:  # each parameter has a gradient, as several processes need it
-            return replace(loss, sum=loss.sum + 0 * sum(parameter.sum() for parameter in self.decoder.parameters()))
+        if not self.decoder_learns:
+            return _reaching(loss, self.decoder)
         attention = self.decoder.loss(encoder_out, lens, targets.tokens, targets.lens)
         if not self.ctc_weight:
             return replace(attention, sum=attention.sum + 0 * loss.sum)
@@ -273,6 +277,11 @@ def _log_softmax(head: nn.Module, encoder_out: Tensor) -> Tensor:
     """(B, T, V)"""
     log_probs: Tensor = head(encoder_out).float().log_softmax(dim=2)
     return log_probs
+
+
+def _reaching(loss: Loss, idle: nn.Module) -> Loss:
+    """The loss, of which the gradient is zero in what does not learn: several processes need one of each parameter."""
+    return replace(loss, sum=loss.sum + 0 * sum(parameter.sum() for parameter in idle.parameters()))
 
 
 def _weighted(losses: Mapping[str, Loss], weights: Mapping[str, float], main: str) -> Loss:

@@ -168,6 +168,16 @@ def test_the_loss_is_the_weighted_sum_of_both() -> None:
         assert float(recognizer(batch).sum) == pytest.approx(float(both.sum), rel=1e-6)
         recognizer.ctc_weight = 0.0
         assert float(recognizer(batch).sum) == pytest.approx(float(attention.sum), rel=1e-5)
+    recognizer.ctc_weight, gradients = 0.3, []
+    for recognizer.encoder_learns in (True, False):  # frozen: the same for all but the encoder, which has zeros
+        recognizer.zero_grad(set_to_none=True)
+        recognizer(batch).sum.backward()
+        gradients.append({name: parameter.grad for name, parameter in recognizer.named_parameters()})
+    for name, gradient in gradients[0].items():
+        assert gradient is not None
+        expected = torch.zeros_like(gradient) if name.startswith("encoder.") else gradient
+        assert gradient.any()
+        assert torch.allclose(gradients[1][name], expected)
 
 
 def test_search_of_a_real_model_is_one_of_the_options() -> None:

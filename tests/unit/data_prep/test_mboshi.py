@@ -28,7 +28,9 @@ def corpus(tmp_path: Path, record: Callable[..., Path]) -> Path:
         for key in keys:
             record(folder / part / f"{key}.wav", "wáa", rate=16000)
             (folder / part / f"{key}.mb.cleaned").write_text(f"wa áyεε la midí {key[-1]}\n", encoding="utf-8")
-            (folder / part / f"{key}.fr.cleaned").write_text("il est venu\n", encoding="utf-8")
+            (folder / part / f"{key}.fr.cleaned").write_text(
+                f"l&apos; ami est venu {key[-1]} &apos;\n", encoding="utf-8"
+            )
     return folder
 
 
@@ -144,3 +146,13 @@ def test_another_folder(tmp_path: Path) -> None:
     (tmp_path / "dev").mkdir()
     with pytest.raises(InputError, match="no utterance of train can be used"):
         prepare(tmp_path, tmp_path / "out")
+
+
+def test_the_translation_of_the_same_utterances(corpus: Path, tmp_path: Path, prepared: Any) -> None:
+    assert prepare(corpus, tmp_path / "fr", text="french").left_out == []
+    prepare(corpus, tmp_path / "mb")
+    french, mboshi = prepared(tmp_path / "fr"), prepared(tmp_path / "mb")
+    assert french["test"] == {TEST[0]: ("l'ami est venu 1 '", "martial")}
+    assert {split: list(texts) for split, texts in french.items()} == {s: list(texts) for s, texts in mboshi.items()}
+    with pytest.raises(InputError, match="holds"):
+        prepare(corpus, tmp_path / "mb", text="french")
