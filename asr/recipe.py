@@ -149,7 +149,7 @@ def run(
     if translation:
         ways = {
             "attention": {"search": "attention"},
-            "alone": {"search": "attention", "ctc_weight": 0, "length_norm": 1},
+            "alone": {"search": "attention", "ctc_weight": 0.0, "length_norm": 1.0},
         }
     elif decoder.kind == "attention":
         ways |= {way: {"search": way} for way in (("attention",) if alone else ("attention", "two-pass"))}

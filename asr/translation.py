@@ -32,7 +32,8 @@ def score_translations(references: Sequence[str], hypotheses: Sequence[str]) -> 
         InputError: sacrebleu is not installed.
     """
     try:
-        from sacrebleu.metrics import BLEU, CHRF
+        from sacrebleu.metrics.bleu import BLEU
+        from sacrebleu.metrics.chrf import CHRF
     except ImportError as e:
         raise InputError("BLEU and chrF need sacrebleu", remedy='pip install "kikitori[translation]"') from e
     metrics = BLEU(), CHRF()

@@ -5,8 +5,7 @@
 
 A step whose result is there is left out, and training goes on where it was. The language model is of the letters of the
 training texts; its weight is found on dev, as is whether to try several warps of the mel axis. --hours trains on a part
-of the corpus: what would less speech have given? --translate: the texts are the French translations, the configuration
-conf/french.yaml.
+of the corpus: what would less speech have given? --translate, for conf/french.yaml: the texts are the translations.
 """
 
 from functools import partial
