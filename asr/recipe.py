@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 RESULTS_FORMAT = 1
+_TUNED = "tuned.yaml"  # in a run's folder: the options of each search
 _NO_TEXT = "no text for the language model: that of the training set is taken; looked for"
 
 
@@ -140,19 +141,9 @@ def run(
     if not is_finished(out):
         words = [*settings, *([] if seed is None else [f"seed={seed}"])]
         train_recognizer(read_config(TrainConfig, config, words), data, out)
-    decoder = load_model(out / "model").config.decoder
-    alone = decoder.kind == "attention" and not decoder.ctc_weight  # which has no use for a language model of words
-    ways: dict[str, dict[str, Any]] = {} if alone or translation else {"greedy": {"greedy": True}}
-    if language_model is not None and not alone:
+    if language_model is not None:
         add_language_model(out, data, language_model, steps)
-        ways[f"{language_model.order}-gram"] = {"search": "ctc"} if decoder.kind == "attention" else {}
-    if translation:
-        ways = {
-            "attention": {"search": "attention"},
-            "alone": {"search": "attention", "ctc_weight": 0.0, "length_norm": 1.0},
-        }
-    elif decoder.kind == "attention":
-        ways |= {way: {"search": way} for way in (("attention",) if alone else ("attention", "two-pass"))}
+    ways = _ways(load_model(out / "model"), out, language_model, translation)
     names = {(split, way): f"{split}-{way}" if len(ways) > 1 else split for split in splits for way in ways}
     steps.seconds.pop("evaluate", None)  # done anew
     with steps("evaluate"):
@@ -171,6 +162,32 @@ def run(
     return found
 
 
+def _ways(model: Model, out: Path, language_model: TextModel | None, translation: bool) -> dict[str, dict[str, Any]]:
+    """How a run's model is decoded: the names of ways, and the options of each."""
+    import yaml
+
+    from asr.config import from_dict
+    from asr.decode.options import BeamOptions
+    from asr.files import read_text
+
+    decoder = model.config.decoder
+    if translation:
+        alone = {"search": "attention", "ctc_weight": 0.0, "length_norm": 1.0}
+        return {"attention": {"search": "attention"}, "alone": alone}
+    ctc = {} if language_model is None else {f"{language_model.order}-gram": "ctc"}
+    searches = {**ctc, "attention": "attention", "two-pass": "two-pass"}
+    if decoder.kind == "none":
+        return {"greedy": {"greedy": True}, **{name: {} for name in ctc}}
+    if not decoder.ctc_weight:
+        searches = {"attention": "attention"}
+    path, tuned = out / _TUNED, {}
+    if path.is_file():
+        for search, values in yaml.safe_load(read_text(path)).items():
+            tuned[search] = vars(from_dict(BeamOptions, values, where=path))
+    greedy: dict[str, dict[str, Any]] = {"greedy": {"greedy": True}} if decoder.ctc_weight else {}
+    return greedy | {name: tuned.get(search, {"search": search}) for name, search in searches.items()}
+
+
 def add_language_model(out: Path, data: Path, settings: TextModel, steps: _Steps | None = None) -> None:
     """Gives the run's model an n-gram model, of phones a lexicon, and the decoding options that are best on dev."""
     from asr.files import read_text
@@ -181,11 +198,13 @@ def add_language_model(out: Path, data: Path, settings: TextModel, steps: _Steps
     from asr.model_folder import load_model, save_model
     from asr.pronunciations import pronounce
     from asr.tokenizer import PhoneTokenizer
-    from asr.tune import tune
 
     steps = steps or _Steps(out)
     model = load_model(out / "model")
-    if model.lm is not None:
+    if model.lm is not None or (out / _TUNED).is_file():
+        return
+    if model.config.decoder.kind == "attention" and not model.config.decoder.ctc_weight:
+        _tune(out, data, steps, unit=settings.unit)  # which has no use for a language model of words
         return
     if settings.like is not None:
         other = load_model(settings.like)
@@ -213,11 +232,24 @@ def add_language_model(out: Path, data: Path, settings: TextModel, steps: _Steps
         model.lm, model.lexicon, model.decoding = path, lexicon, settings.options
         save_model(out / "model", model, read_text(out / "model" / "README.md"))
         return
+    options: dict[str, Any] = {"lm": path, "lexicon": lexicon, "unit": settings.unit, "warps": settings.warps}
+    _tune(out, data, steps, lm_unit="token" if settings.tokens else None, **options)
+
+
+def _tune(out: Path, data: Path, steps: _Steps, **options: Any) -> None:
+    """Finds the options that are best on dev, and keeps those of each search."""
+    import yaml
+
+    from asr.config import to_dict
+    from asr.files import write_text
+    from asr.tune import tune
+
     with steps("tune"):
-        options: dict[str, Any] = {"lm": path, "lexicon": lexicon, "unit": settings.unit, "warps": settings.warps}
-        options["lm_unit"] = "token" if settings.tokens else None
         tuned = tune(out / "model", data / "cuts_dev.jsonl.gz", **options)
-    log.info("dev, tuned in %d decodings: %s", len(tuned.trials), tuned.score)
+    found = {search: to_dict(options) for search, (options, _) in tuned.ways.items()}
+    write_text(out / _TUNED, yaml.safe_dump(found, sort_keys=False))
+    for search, (_, score) in tuned.ways.items():
+        log.info("dev, tuned, %s: %s", search, score)
 
 
 def _texts(settings: TextModel, data: Path) -> tuple[Path, Iterator[str]]:

@@ -20,7 +20,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from asr.attention_decoding import TwoPassSearch
+from asr.attention_decoding import AttentionSearch, TwoPassSearch
 from asr.data import load_batches, read_cuts
 from asr.decode.confidence import calibrated, fit_calibration
 from asr.decode.ctc_beam import CtcBeamDecoder
@@ -34,6 +34,7 @@ from asr.model_folder import Model, head_file, load_model, update_model, utteran
 from asr.model_names import PRETRAINED, find_model
 from asr.score import Scores, Unit, correct_words, score
 from asr.transcript import Hypothesis
+from asr.tune_attention import Found, LogProbs, States, best_attention, best_two_pass, decodings
 
 log = logging.getLogger(__name__)
 
@@ -48,7 +49,6 @@ LIMITS = {"lm_weight": (0.0, math.inf), "prior_weight": (0.0, math.inf), "unk_le
 SEARCH_BEAM = 200  # while weights are searched; of phones and 60,000 words, 50 hypotheses are far too few
 BEAMS = (10, 25, 50, 100, 200, 400, 800, 1600)
 WORTH = 0.01  # of the error rate: what a larger beam has to bring
-CTC_WEIGHTS = tuple(n / 10 for n in range(9, -1, -1))  # of two-pass search
 TEMPERATURES = tuple(float(t) for t in np.round(np.geomspace(0.5, 20.0, 17), 2))
 
 
@@ -69,6 +69,8 @@ class Tuning:
     trials: tuple[Trial, ...]
     cross_entropy: tuple[float, float]  # nats a word: of confidences as they come, and as they were made
     seconds: float
+    # of each search the best: ctc, and with an attention decoder two-pass, attention
+    ways: dict[str, tuple[BeamOptions, Scores]] = field(default_factory=dict)
 
     def surface(self) -> list[list[str]]:
         """Error rates (%) by LM weight (rows) and word score (columns), the best of all else: rows of a table."""
@@ -107,7 +109,8 @@ def tune(
         cuts: Utterances that the model was not trained on.
         lm: A language model, instead of the folder's.
         lexicon: A lexicon, instead of the folder's.
-        head: That which is tuned, where the model has several; the first where None.
+        head: That which is tuned, where the model has several; the first where None. Where it has an attention decoder,
+            searches with it are tuned, too, and the best of them is kept.
         unit: Whether errors are counted in words or characters; words where None, if spaces separate them.
         warps: Of the mel axis, tried at the end, and kept if the error is lower by a hundredth: searching takes as many
             times as long. Those of the folder where None.
@@ -131,57 +134,65 @@ def tune(
     warps = start.warps if warps is None else tuple(warps)
     start = replace(start, warps=(), lm_unit=lm_unit or start.lm_unit)
     # What does not fit is told at once.
-    decoder = beam_decoder(loaded, lm=lm, lexicon=lexicon, options=replace(start, warps=warps))
     attentive = loaded.recognizer.decoder is not None and head in (None, loaded.config.kinds[0])
-    if attentive and not loaded.config.decoder.ctc_weight:
-        raise InputError(
-            "was trained with attention alone: CTC's search, which is tuned, has nothing to go by", where=model
-        )
-    logits, references, states = _log_probs(
+    alone = attentive and not loaded.config.decoder.ctc_weight
+    known = lexicon or loaded.lexicon or loaded.tokenizer.kind == "phones"
+    if alone and known:
+        raise InputError("was trained with attention alone, which knows of no lexicon", where=model)
+    start = replace(start, lm_unit="token") if alone else start
+    decoder = beam_decoder(loaded, lm=lm, lexicon=lexicon, options=replace(start, warps=warps))
+    attention = None
+    if attentive and not known:
+        attention = AttentionSearch(loaded, start, (lm or loaded.lm) if start.lm_unit == "token" else None)
+    logits, states, references = _heard(
         loaded, cuts, {1.0, *warps}, attentive, batch_seconds=batch_seconds, num_workers=num_workers
     )
-    if loaded.log_prior is None:
-        log.warning("%s has no prior of its tokens (training keeps one): prior_weight is left alone", folder)
-    weights = [name for name, usable in _weights(decoder, loaded).items() if usable]
-    most = math.prod(len(GRID[name]) for name in weights if name in GRID) + 12 * len(weights) + len(BEAMS) + bool(warps)
-    tried = _Trials(decoder, logits, references, unit, replace(start, nbest=1), progress, most)
-    best = _climb(tried, weights, _best_of_grid(tried, weights))
-    best = _least_beam(tried, best)
-    if warps:
-        warped = tried(replace(best.options, warps=warps))
-        best = warped if warped.error <= best.error * (1 - WORTH) else best
-    made, entropy = _true_confidences(tried.decode, best.options, references)
-    options = replace(made, nbest=start.nbest)
-    result = score(references, [hypothesis.text for hypothesis in tried.decode(options)], unit=unit)
-    if attentive:
-        search = TwoPassSearch(loaded, decoder.with_options(**vars(replace(made, search="two-pass"))))
-        options, result = _with_attention(search, logits[1.0], states, references, unit, (options, result))
-    progress(len(tried.trials), len(tried.trials))
+    more = 0 if attention is None else decodings(attention)
+    ways: dict[str, Found] = {}
+    trials: tuple[Trial, ...] = ()
+    if not alone:
+        if loaded.log_prior is None:
+            log.warning("%s has no prior of its tokens (training keeps one): prior_weight is left alone", folder)
+        tried = _Trials(decoder, logits, references, unit, replace(start, nbest=1), progress, more)
+        best, entropy = _best_of_ctc(
+            tried, [name for name, usable in _weights(decoder, loaded).items() if usable], warps
+        )
+        trials, start = tuple(tried.trials.values()), replace(best, nbest=start.nbest)
+        heard = tried.decode(best)
+        ways["ctc"] = start, heard, score(references, [each.text for each in heard], unit=unit)
+    if attentive and not alone:
+        ways["ctc"] = (replace(start, search="ctc"), *ways["ctc"][1:])
+        two_pass = TwoPassSearch(loaded, decoder.with_options(**vars(start)))
+        warped = [(logits[warp], states[warp]) for warp in start.warps or (1.0,)]
+        ways["two-pass"] = best_two_pass(two_pass, warped, references, unit)
+    if attention is not None:
+        done = itertools.count(len(trials) + 1)
+        attention.options = replace(start, nbest=1, ctc_weight=attention.options.ctc_weight)
+        given = logits[1.0], states[1.0], references, unit
+        made, heard, found = best_attention(attention, *given, lambda: progress(next(done), len(trials) + more))
+        ways["attention"] = replace(made, nbest=start.nbest), heard, found
+    options, heard, result = min(ways.values(), key=lambda way: way[2].error.errors)  # of equals the fastest
+    if alone:
+        entropy = (_cross_entropy(_shares(heard), _right(references, heard)),) * 2
+    progress(len(trials) + more, len(trials) + more)
 
     loaded.decoding = options
     _keep(folder, loaded, decoder if lm is not None else None, lexicon)
-    return Tuning(options, result, tuple(tried.trials.values()), entropy, time.perf_counter() - started)
+    scores = {name: (way[0], way[2]) for name, way in ways.items()}
+    return Tuning(options, result, trials, entropy, time.perf_counter() - started, scores)
 
 
-def _with_attention(
-    search: TwoPassSearch,
-    log_probs: Sequence[npt.NDArray[np.float32]],
-    states: Sequence[torch.Tensor],
-    references: list[str],
-    unit: Unit,
-    without: tuple[BeamOptions, Scores],
-) -> tuple[BeamOptions, Scores]:
-    """The share of CTC with which both choose best among CTC's texts, or CTC alone, where that is as good."""
-    several = search.search.decode_each(log_probs, confidences=False)
-    attention = [search.attention(state, each) for state, each in zip(states, several, strict=True)]
-    best, least = without[0], without[1]
-    for weight in CTC_WEIGHTS:
-        search.options = replace(search.options, ctc_weight=weight)
-        texts = [search.chosen(each, of)[0].text for each, of in zip(several, attention, strict=True)]
-        found = score(references, texts, unit=unit)
-        if found.error.errors < least.error.errors:
-            best, least = replace(without[0], search="two-pass", ctc_weight=weight), found
-    return (best, least) if best is not without[0] else (replace(best, search="ctc"), least)
+def _best_of_ctc(
+    tried: _Trials, weights: Sequence[str], warps: tuple[float, ...]
+) -> tuple[BeamOptions, tuple[float, float]]:
+    """The best options of CTC's search, and the cross-entropy of confidences, as they come and with these options."""
+    sizes = [len(GRID[name]) for name in weights if name in GRID]
+    tried.most += math.prod(sizes) + 12 * len(weights) + len(BEAMS) + bool(warps)
+    best = _least_beam(tried, _climb(tried, weights, _best_of_grid(tried, weights)))
+    if warps:
+        warped = tried(replace(best.options, warps=warps))
+        best = warped if warped.error <= best.error * (1 - WORTH) else best
+    return _true_confidences(tried.decode, best.options, tried.references)
 
 
 def _weights(decoder: CtcBeamDecoder, model: Model) -> dict[str, bool]:
@@ -200,7 +211,7 @@ class _Trials:
     """Decodes the dev set with options, once with each. Callable: options -> Trial."""
 
     decoder: CtcBeamDecoder
-    log_probs: dict[float, list[npt.NDArray[np.float32]]]  # of each warp
+    log_probs: dict[float, LogProbs]  # of each warp
     references: list[str]
     unit: Unit
     start: BeamOptions
@@ -281,13 +292,13 @@ def _better(a: Trial, b: Trial) -> Trial:
     return b if b.error < a.error else a
 
 
-def _log_probs(
+def _heard(
     model: Model, cuts: str | Path, warps: Collection[float], attentive: bool, **loading: Any
-) -> tuple[dict[float, list[npt.NDArray[np.float32]]], list[str], list[torch.Tensor]]:
-    """What the network says of each utterance, (T, V), for each warp, what it should say, and the encoder's states.
+) -> tuple[dict[float, LogProbs], dict[float, States], list[str]]:
+    """What the network says of each utterance, with each warp, and what it should say.
 
     Args:
-        attentive: Whether the states (1, T, D) are wanted, without warp; else there are none.
+        attentive: Whether the encoder's states are wanted; else there are none.
     """
     utterances = read_cuts(cuts)
     if model.trained_on is not None:
@@ -304,8 +315,9 @@ def _log_probs(
         raise InputError("has no text to tune on", where=cuts)
     fit_speakers(model, utterances, **loading)
     recognizer = model.recognizer.eval()
-    found: dict[str, tuple[dict[float, npt.NDArray[np.float32]], str]] = {}
-    states: dict[str, torch.Tensor] = {}
+    logits: dict[float, dict[str, npt.NDArray[np.float32]]] = {warp: {} for warp in warps}
+    states: dict[float, dict[str, torch.Tensor]] = {warp: {} for warp in warps}
+    texts: dict[str, str] = {}
     batches = load_batches(utterances, model.tokenizer, normalizer, sample_rate=recognizer.sample_rate, **loading)
     for batch in batches:
         with torch.inference_mode():
@@ -315,13 +327,14 @@ def _log_probs(
                 encoder_out, lens = recognizer.encode(*features, warp=warp)
                 log_probs = recognizer.ctc(encoder_out)
             for i, key in enumerate(batch.ids):
-                if attentive and warp == 1:
-                    states[key] = encoder_out[i : i + 1, : lens[i]].clone()
-                found.setdefault(key, ({}, batch.texts[i]))[0][warp] = log_probs[i, : lens[i]].numpy().copy()
+                if attentive:
+                    states[warp][key] = encoder_out[i : i + 1, : lens[i]].clone()
+                logits[warp][key] = log_probs[i, : lens[i]].numpy().copy()
+        texts |= zip(batch.ids, batch.texts, strict=True)
     names = [u.id for u in sorted(utterances, key=lambda u: -u.duration)]
-    ordered = [found[key] for key in names]
-    by_warp = {warp: [x[warp] for x, _ in ordered] for warp in warps}
-    return by_warp, [text for _, text in ordered], [states[key] for key in names if attentive]
+    ordered: dict[float, LogProbs] = {warp: [of[key] for key in names] for warp, of in logits.items()}
+    kept: dict[float, States] = {warp: [of[key] for key in names if attentive] for warp, of in states.items()}
+    return ordered, kept, [texts[key] for key in names]
 
 
 def _true_confidences(
@@ -333,8 +346,7 @@ def _true_confidences(
     """
     plain = replace(options, temperature=1.0, calibration=(1.0, 0.0))
     found = decode(plain)  # the words are the same at any temperature
-    texts = [[word.text for word in hypothesis.words] for hypothesis in found]
-    right = np.array([ok for each in correct_words(references, texts) for ok in each], dtype=np.bool_)
+    right = _right(references, found)
     entropy = {plain: _cross_entropy(_shares(found), right)}
     for temperature in TEMPERATURES:
         shares = _shares(decode(replace(plain, temperature=temperature)))
@@ -343,6 +355,12 @@ def _true_confidences(
         entropy[made] = _cross_entropy(calibrated(shares, *calibration), right)
     best = min(entropy, key=lambda o: entropy[o])
     return best, (entropy[plain], entropy[best])
+
+
+def _right(references: Sequence[str], found: Sequence[Hypothesis]) -> npt.NDArray[np.bool_]:
+    """Of each word whether it is."""
+    texts = [[word.text for word in hypothesis.words] for hypothesis in found]
+    return np.array([ok for each in correct_words(references, texts) for ok in each], dtype=np.bool_)
 
 
 def _shares(found: Sequence[Hypothesis]) -> npt.NDArray[np.float64]:

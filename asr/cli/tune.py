@@ -9,6 +9,16 @@ import typer
 
 from asr.cli.common import HeadKind, LexiconFile, Lm, Warps, counter, given, numbers_of, ready_torch, say
 
+_OF_CTC = (
+    *("lm_weight", "word_score", "unk_score", "unk_letter_score"),
+    *("prior_weight", "beam_size", "temperature"),
+)
+SHOWN = {
+    "ctc": _OF_CTC,
+    "two-pass": (*_OF_CTC, "ctc_weight"),
+    "attention": ("ctc_weight", "lm_weight", "length_reward", "length_norm", "end_factor"),
+}
+
 
 def tune(
     model: Annotated[Path, typer.Argument(metavar="MODEL", help="A model folder, which is changed.")],
@@ -52,19 +62,19 @@ def tune(
             num_workers=num_workers,
         ),
     )
-    table = result.surface()
-    widths = [max(len(row[i]) for row in table) for i in range(len(table[0]))]
+    table = result.surface() if result.trials else []
+    widths = [max(len(row[i]) for row in table) for i in range(len(table[0]) if table else 0)]
     for row in table:
         say("  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)))
-    best = result.best
     say(
         f"asr: {len(result.trials)} decodings in {result.seconds:.0f} s; confidences: {result.cross_entropy[0]:.3f}"
         f" nats a word as they come, {result.cross_entropy[1]:.3f} as they will be"
     )
-    print(
-        f"lm_weight {best.lm_weight:g}, word_score {best.word_score:g}, unk_score {best.unk_score:g},"
-        f" unk_letter_score {best.unk_letter_score:g}, prior_weight {best.prior_weight:g},"
-        f" beam_size {best.beam_size}, temperature {best.temperature:g},"
-        f" calibration {best.calibration[0]:g} {best.calibration[1]:g}: {result.score}"
-    )
+    for search, (options, scores) in result.ways.items():
+        chosen = " (chosen)" if search == result.best.search else ""
+        named = f"{search}{chosen}: " if result.best.search != "auto" else ""
+        values = ", ".join(f"{name} {getattr(options, name):g}" for name in SHOWN[search])
+        if search != "attention":
+            values += f", calibration {options.calibration[0]:g} {options.calibration[1]:g}"
+        print(f"{named}{values}: {scores}")
     say(f"asr: written to {model}: asr transcribe and asr evaluate use them from now on")

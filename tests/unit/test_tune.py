@@ -26,6 +26,7 @@ from asr.model_folder import load_model, save_model, utterance_keys
 from asr.model_names import pretrained_names
 from asr.score import correct_words, score
 from asr.tune import BEAMS, GRID, SEARCH_BEAM, Trial, Tuning, tune
+from asr.tune_attention import JOINED
 
 
 @pytest.fixture(scope="module")
@@ -436,9 +437,30 @@ def test_what_the_attention_decoder_is_worth(tmp_path: Path, cuts: Path, lm: Pat
     loaded = load_model(tmp_path / "m")
     assert loaded.decoding == found.best
     assert evaluate(loaded, cuts) == found.score
+    assert list(found.ways) == ["ctc", "two-pass", "attention"]
+    for options, scores in found.ways.values():
+        assert evaluate(load_model(tmp_path / "m"), cuts, **vars(options)) == scores
+    assert found.score.words.errors == min(scores.words.errors for _, scores in found.ways.values())
+    options, scores = found.ways["attention"]
+    for weight in JOINED["ctc_weight"]:
+        other = replace(options, ctc_weight=weight, length_reward=0.0)
+        assert scores.words.errors <= evaluate(load_model(tmp_path / "m"), cuts, **vars(other)).words.errors
+
+
+def test_attention_alone(tmp_path: Path, cuts: Path, lm: Path, lexicon: Path) -> None:
     save_model(tmp_path / "m", with_decoder(ctc_weight=0.0), "# card\n")
-    with pytest.raises(InputError, match="was trained with attention alone: CTC's search, which is tuned"):
+    calls: list[tuple[int, int | None]] = []
+    found = tune(tmp_path / "m", cuts, progress=lambda done, total: calls.append((done, total)))
+    assert list(found.ways) == ["attention"]
+    assert load_model(tmp_path / "m").decoding == found.best
+    assert evaluate(load_model(tmp_path / "m"), cuts) == found.score
+    assert [done for done, _ in calls] == [*range(1, len(calls)), len(calls) - 1]
+    assert {total for _, total in calls} == {len(calls) - 1}
+    assert "attention (chosen): ctc_weight 0" in asr_tune(tmp_path / "m", cuts).output
+    with pytest.raises(InputError, match="token"):
         tune(tmp_path / "m", cuts, lm=lm)
+    with pytest.raises(InputError, match="knows of no lexicon"):
+        tune(tmp_path / "m", cuts, lexicon=lexicon)
 
 
 def test_a_decoder_that_helps_is_asked_from_then_on(
