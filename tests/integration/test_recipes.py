@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 import soundfile
+import yaml
 from helpers import spelled, spelled_texts
 
 from asr.data import read_cuts
@@ -58,6 +59,7 @@ def home(tmp_path: Path) -> Path:
         for i, text in enumerate(spelled_texts(count)):
             soundfile.write(folder / f"abiayi_{part}_{i}.wav", spelled(text, i), 8000)
             (folder / f"abiayi_{part}_{i}.mb.cleaned").write_text(text + "\n")
+            (folder / f"abiayi_{part}_{i}.fr.cleaned").write_text(f"l&apos; {text[::-1]}\n")
     return tmp_path / "home"
 
 
@@ -91,6 +93,50 @@ def test_from_the_corpus_to_its_figures(home: Path, tmp_path: Path) -> None:
     assert ours.decoding is not None
     for name in ("lm.safetensors", "tokens.txt"):
         assert (tmp_path / "more" / "model" / name).read_bytes() == (tmp_path / "exp" / "model" / name).read_bytes()
+
+
+DECODER = "  decoder: {kind: attention, hidden: 24, embedding: 8, attention_dim: 16, start_epoch: 2}\n"
+
+
+def test_with_an_attention_decoder(home: Path, tmp_path: Path) -> None:
+    (tmp_path / "joint.yaml").write_text(CONFIG.replace("  encoder", f"{DECODER}  encoder"))
+    arguments = ("--data", tmp_path / "data", "--out", tmp_path / "exp")
+    done = run("mboshi", home, tmp_path / "joint.yaml", *arguments)
+    assert done.returncode == 0, done.stderr
+    ways = [line.split(":")[0] for line in done.stdout.splitlines()]
+    assert ways == [
+        f"{split}-{way}" for split in ("dev", "test") for way in ("greedy", "8-gram", "attention", "two-pass")
+    ]
+    tuned = yaml.safe_load((tmp_path / "exp" / "tuned.yaml").read_text())
+    for way, search in (("8-gram", "ctc"), ("attention", "attention"), ("two-pass", "two-pass")):  # each with its own
+        found = json.loads((tmp_path / "exp" / "results" / f"test-{way}" / "scores.json").read_text())["decoding"]
+        assert found["lm_weight"] == tuned[search]["lm_weight"]
+        assert search == "ctc" or found["ctc_weight"] == tuned[search]["ctc_weight"]
+    assert load_model(tmp_path / "exp").decoding.search in tuned
+    alone = CONFIG.replace("  encoder", DECODER.replace("}", ", ctc_weight: 0}") + "  encoder")
+    (tmp_path / "alone.yaml").write_text(alone.replace("epochs: 6", "epochs: 1"))
+    done = run("mboshi", home, tmp_path / "alone.yaml", "--data", tmp_path / "data", "--out", tmp_path / "alone")
+    assert [line.split(":")[0] for line in done.stdout.splitlines()] == ["dev", "test"]
+    assert list(yaml.safe_load((tmp_path / "alone" / "tuned.yaml").read_text())) == ["attention"]
+
+
+def test_translation(home: Path, tmp_path: Path) -> None:
+    (tmp_path / "joint.yaml").write_text(
+        CONFIG.replace("  encoder", f"{DECODER}  encoder").replace("epochs: 6", "epochs: 3")
+    )
+    arguments = ("--data", tmp_path / "data", "--out", tmp_path / "exp", "--translate")
+    done = run("mboshi", home, tmp_path / "joint.yaml", *arguments)
+    assert done.returncode == 0, done.stderr
+    assert all("; BLEU " in line for line in done.stdout.splitlines())
+    found = json.loads((tmp_path / "exp" / "results.json").read_text())
+    assert found["scores"].keys() == {f"{split}-{way}" for split in ("dev", "test") for way in ("attention", "alone")}
+    texts = [u.text for u in read_cuts(tmp_path / "data-french" / "cuts_train.jsonl.gz")]
+    assert all(text.startswith("l'") for text in texts)
+    frequent = found["most frequent text"]
+    assert frequent["times"] == texts.count(frequent["text"]) == max(map(texts.count, texts))
+    assert frequent["scores"].keys() == {"dev", "test"}
+    assert found["scores"]["test-alone"]["decoding"]["ctc_weight"] == 0
+    assert 0 <= found["scores"]["test-alone"]["translation"]["bleu"] <= 100
 
 
 def test_a_corpus_that_is_not_there_gets_a_word(tmp_path: Path) -> None:
