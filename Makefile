@@ -11,7 +11,7 @@ quickstart: install
 	$(BIN)/asr quickstart
 
 test: install
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile
 
 lint: install
 	$(BIN)/ruff check .

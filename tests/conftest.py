@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 
 os.environ.setdefault("GOMP_SPINCOUNT", "10000")  # before torch is imported: as the commands do, for a busy machine
+if "PYTEST_XDIST_WORKER" in os.environ:  # others are at work beside this one
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
 import torch
 
 from asr.files import data_home

@@ -14,7 +14,7 @@ Token 0, which is CTC's blank, is here both the start and the end of a text: so 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -24,6 +24,7 @@ from torch import Tensor, nn
 from asr.config import check
 from asr.models.attention import AttentionKind, Memory, build_attention
 from asr.models.losses import Loss, label_smoothed_cross_entropy
+from asr.models.shared_weights import Shared, shared, times
 
 END_ID = 0  # and start
 CellKind = Literal["rnn", "lstm", "gru"]
@@ -108,7 +109,7 @@ class AttentionDecoder(nn.Module):
         label_smoothing: float = 0.1,
     ) -> None:
         super().__init__()
-        self.label_smoothing, self.hidden = label_smoothing, hidden
+        self.label_smoothing, self.hidden, self.kind = label_smoothing, hidden, cell
         self.embedding = nn.Embedding(vocab_size, embedding)
         self.attention = build_attention(
             attention, query_dim=hidden, memory_dim=encoder_dim, dim=attention_dim, heads=heads
@@ -123,16 +124,22 @@ class AttentionDecoder(nn.Module):
         self.output = nn.Linear(hidden, vocab_size)
         self.dropout = nn.Dropout(dropout)
 
-    def start(self, encoder_out: Tensor, lens: Tensor, beam: int = 1) -> tuple[Memory, DecoderState]:
-        """What is looked at, of encoder states (B, T, D) with lengths (B,), and the state before the first token."""
-        memory = self.attention.memory(encoder_out, lens)
+    def start(
+        self, encoder_out: Tensor, lens: Tensor, beam: int = 1, *, learning: bool = False
+    ) -> tuple[Memory, DecoderState]:
+        """What is looked at, of encoder states (B, T, D) with lengths (B,), and the state before the first token.
+
+        Args:
+            learning: As Attention.memory has it.
+        """
+        memory = self.attention.memory(encoder_out, lens, learning=learning)
         zeros = encoder_out.new_zeros(len(encoder_out), beam, self.hidden)
         layers = zeros.expand(len(self.cells), -1, -1, -1)
         return memory, DecoderState(layers, layers, zeros, self.attention.first(memory, beam))
 
     def step(self, tokens: Tensor, state: DecoderState, memory: Memory) -> tuple[Tensor, DecoderState]:
         """Tokens (B, K), those last said -> log-probabilities of the next ones (B, K, V), and the state after them."""
-        said, state = self._look(self.dropout(self.embedding(tokens)), state, memory)
+        said, state = self._look(self.dropout(self.embedding(tokens)), state, memory, self._step_weights())
         return self._log_probs(said), state
 
     def forward(self, encoder_out: Tensor, lens: Tensor, tokens: Tensor, token_lens: Tensor) -> Tensor:
@@ -165,14 +172,16 @@ class AttentionDecoder(nn.Module):
         Returns:
             (B, K, U + 1, V) of the tokens and the end; the weights (B, S, K, U + 1, T).
         """
-        memory, state = self.start(encoder_out, lens, beam=tokens.shape[1])
+        learning = torch.is_grad_enabled()
+        memory, state = self.start(encoder_out, lens, beam=tokens.shape[1], learning=learning)
+        weights = self._step_weights(learning=learning)
         targets, _ = with_end(tokens.flatten(0, 1), token_lens.flatten())
         begun = targets.roll(1, dims=1).reshape(*tokens.shape[:2], -1)  # (B, K, U + 1), the start before the first
         begun[:, :, 0] = END_ID
         embedded = self.dropout(self.embedding(begun))
         said, looked = [], []
         for u in range(begun.shape[2]):
-            each, state = self._look(embedded[:, :, u], state, memory)
+            each, state = self._look(embedded[:, :, u], state, memory, weights)
             said.append(each)
             looked.append(state.weights if maps else None)
         log_probs = self._log_probs(torch.stack(said, dim=2))
@@ -184,29 +193,54 @@ class AttentionDecoder(nn.Module):
         smoothing = self.label_smoothing if self.training else 0.0
         return label_smoothed_cross_entropy(log_probs, *with_end(tokens, token_lens), smoothing=smoothing)
 
-    def _look(self, embedded: Tensor, state: DecoderState, memory: Memory) -> tuple[Tensor, DecoderState]:
+    def _step_weights(self, *, learning: bool = False) -> list[Tensor | Shared]:
+        """The matrices that each step multiplies by: two of each layer, and that of `joined`."""
+        of_cells = [weight.t() for cell in self._cells() for weight in (cell.weight_ih, cell.weight_hh)]
+        return [shared(matrix) if learning else matrix for matrix in (*of_cells, self.joined.weight.t())]
+
+    def _cells(self) -> Iterator[nn.RNNCellBase]:
+        for cell in self.cells:
+            assert isinstance(cell, nn.RNNCellBase)
+            yield cell
+
+    def _look(
+        self, embedded: Tensor, state: DecoderState, memory: Memory, weights: Sequence[Tensor | Shared]
+    ) -> tuple[Tensor, DecoderState]:
         """A step: embedded tokens (B, K, E) -> what is said (B, K, H)."""
         b, k, _ = embedded.shape
         x = torch.cat([embedded, state.fed], dim=2).flatten(0, 1)  # (B K, E + H)
         hidden, cells = [], []
-        for layer, cell in enumerate(self.cells):
+        for layer, cell in enumerate(self._cells()):
             before, kept = state.hidden[layer].flatten(0, 1), state.cell[layer].flatten(0, 1)
-            if isinstance(cell, nn.LSTMCell):
-                h, kept = cell(x, (before, kept))
-            else:
-                h = cell(x, before)
+            of_input = times(x, weights[2 * layer]) + cell.bias_ih
+            of_state = times(before, weights[2 * layer + 1]) + cell.bias_hh
+            h, kept = _gated(self.kind, of_input, of_state, before, kept)
             hidden.append(h)
             cells.append(kept)
             x = self.dropout(h)
         query = x.reshape(b, k, -1)  # (B, K, H)
-        context, weights = self.attention(query, memory, state.weights)
-        said = torch.tanh(self.joined(torch.cat([query, context], dim=2)))  # (B, K, H)
+        context, looked = self.attention(query, memory, state.weights)
+        both = torch.cat([query, context], dim=2).flatten(0, 1)  # (B K, H + D)
+        said = torch.tanh(times(both, weights[-1]) + self.joined.bias).reshape(b, k, -1)  # (B, K, H)
         shape = (len(self.cells), b, k, self.hidden)
-        return said, DecoderState(torch.stack(hidden).reshape(shape), torch.stack(cells).reshape(shape), said, weights)
+        return said, DecoderState(torch.stack(hidden).reshape(shape), torch.stack(cells).reshape(shape), said, looked)
 
     def _log_probs(self, said: Tensor) -> Tensor:
         log_probs: Tensor = self.output(self.dropout(said)).float().log_softmax(dim=-1)
         return log_probs
+
+
+def _gated(kind: CellKind, of_input: Tensor, of_state: Tensor, before: Tensor, kept: Tensor) -> tuple[Tensor, Tensor]:
+    """A recurrent cell, as torch.nn's, given its two products with weights: the new state, and what an LSTM keeps."""
+    if kind == "rnn":
+        return torch.tanh(of_input + of_state), kept
+    if kind == "gru":
+        (reset, update, new), (reset2, update2, new2) = of_input.chunk(3, dim=1), of_state.chunk(3, dim=1)
+        candidate = torch.tanh(new + torch.sigmoid(reset + reset2) * new2)
+        return candidate + torch.sigmoid(update + update2) * (before - candidate), kept
+    into, forget, new, out = (of_input + of_state).chunk(4, dim=1)
+    kept = torch.sigmoid(forget) * kept + torch.sigmoid(into) * torch.tanh(new)
+    return torch.sigmoid(out) * torch.tanh(kept), kept
 
 
 def with_end(tokens: Tensor, token_lens: Tensor) -> tuple[Tensor, Tensor]:

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from asr.errors import InputError
 from asr.models.attention import AttentionKind
-from asr.models.decoder import END_ID, AttentionDecoder, CellKind, DecoderConfig, with_end
+from asr.models.decoder import END_ID, AttentionDecoder, CellKind, DecoderConfig, _gated, with_end
 from asr.models.losses import label_smoothed_cross_entropy
 
 D, V, T = 6, 9, 8
@@ -48,6 +48,64 @@ def test_step_by_step_is_all_at_once(cell: CellKind, attention: AttentionKind, l
                     assert torch.allclose(log_probs[b, 0], whole[b, u], atol=1e-5)
             if u < 4:
                 said = torch.where(u < TOKEN_LENS[:, None], TOKENS[:, u : u + 1], END_ID)
+
+
+@pytest.mark.parametrize("beam", [1, 3])
+@pytest.mark.parametrize("attention", get_args(AttentionKind))
+@pytest.mark.parametrize("cell", get_args(CellKind))
+def test_the_gradient_of_all_steps_together_is_that_of_each(
+    cell: CellKind, attention: AttentionKind, beam: int
+) -> None:
+    """Teacher forcing makes weights' gradients once; a loop over steps leaves all of it to autograd."""
+    decoder = made(cell=cell, attention=attention, layers=2).double()
+    torch.manual_seed(1)
+    tokens, token_lens = torch.randint(1, V, (3, beam, 4)), torch.full((3, beam), 4)
+    pull = torch.randn(3, beam, 5, V, dtype=torch.double)
+    found = []
+    for together in (True, False):
+        encoder_out = states().double().requires_grad_()
+        decoder.zero_grad()
+        if together:
+            log_probs, _ = decoder.given(encoder_out, LENS, tokens, token_lens)
+        else:
+            memory, state = decoder.start(encoder_out, LENS, beam=beam)
+            last, said = torch.zeros(3, beam, dtype=torch.long), []
+            for u in range(5):
+                each, state = decoder.step(last, state, memory)
+                said.append(each)
+                last = tokens[:, :, u] if u < 4 else last
+            log_probs = torch.stack(said, dim=2)
+        (log_probs * pull).sum().backward()
+        named = {name: parameter.grad.clone() for name, parameter in decoder.named_parameters()}
+        found.append({"loss": log_probs.detach(), "encoder_out": encoder_out.grad, **named})
+    for name, gradient in found[1].items():
+        assert gradient.any(), name
+        assert torch.allclose(found[0][name], gradient, atol=1e-6), (
+            name
+        )  # log-probabilities are made in single precision
+
+
+@pytest.mark.parametrize("cell", get_args(CellKind))
+def test_cells_are_those_of_torch(cell: CellKind) -> None:
+    theirs = {"rnn": torch.nn.RNNCell, "lstm": torch.nn.LSTMCell, "gru": torch.nn.GRUCell}[cell](5, 7)
+    x, h, c = torch.randn(3, 5), torch.randn(3, 7), torch.randn(3, 7)
+    products = x @ theirs.weight_ih.t() + theirs.bias_ih, h @ theirs.weight_hh.t() + theirs.bias_hh
+    found = _gated(cell, *products, h, c)
+    expected = theirs(x, (h, c)) if cell == "lstm" else (theirs(x, h), c)
+    assert all(torch.allclose(ours, right, atol=1e-6) for ours, right in zip(found, expected, strict=True))
+
+
+@pytest.mark.parametrize("attention", ["location", "multi-head"])
+def test_half_precision_learns_about_the_same(attention: AttentionKind) -> None:
+    decoder = made(attention=attention)
+    tokens, token_lens = torch.randint(1, V, (3, 4)), torch.full((3,), 4)
+    gradients = []
+    for half in (False, True):
+        decoder.zero_grad()
+        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=half):
+            decoder.loss(states(), LENS, tokens, token_lens).sum.backward()
+        gradients.append(torch.cat([parameter.grad.flatten() for parameter in decoder.parameters()]))
+    assert torch.nn.functional.cosine_similarity(*gradients, dim=0) > 0.98
 
 
 def test_a_beam_is_its_hypotheses_and_follows_their_parents() -> None:
