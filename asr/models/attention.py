@@ -184,8 +184,8 @@ class _Compared(torch.autograd.Function):
     """score . tanh(query + keys + spread . taps * previous), of (B, K, A), (B, T, A), (A, C), (C, W) and (B, K, T)
     -> (B, K, T).
 
-    In place: (B, K, T, A) is written once, where autograd's way has four sums of that size. Keys get their gradient when
-    all steps are done.
+    In place: (B, K, T, A) is written once, where autograd's way has four sums of that size. Keys get their gradient
+    when all steps are done.
     """
 
     @staticmethod

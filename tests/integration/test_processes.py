@@ -125,6 +125,19 @@ def test_two_processes_are_one_with_two_batches_a_step(
     assert "epoch 1/5" not in ended[1][2]
 
 
+def test_an_attention_decoder_on_two_processes(prepared: Path, tmp_path: Path) -> None:
+    """It learns from the second epoch on, from the third the encoder, too, which is another model's."""
+    small = "model.decoder={kind: attention, hidden: 16, embedding: 8, attention_dim: 8, dropout: 0.3, start_epoch: 2}"
+    code, _, err = end(start(prepared, tmp_path / "before", "epochs=1"))
+    assert code == 0, err
+    settings = (small, f"init_from={tmp_path / 'before'}", "freeze_epochs=2", "epochs=4")
+    code, _, err = end(start(prepared, tmp_path / "one", *settings, "accumulate=2"))
+    assert code == 0, err
+    ends = [end(process) for process in start_two(prepared, tmp_path / "two", *settings)]
+    assert [code for code, _, _ in ends] == [0, 0], ends
+    assert difference(tmp_path / "one", tmp_path / "two") <= 1e-5
+
+
 def test_a_killed_process_ends_the_run_which_goes_on(one: Path, prepared: Path, tmp_path: Path) -> None:
     processes = start_two(prepared, tmp_path / "run", "epochs=5")
     last = tmp_path / "run" / "checkpoints" / "last.pt"
