@@ -141,6 +141,22 @@ def read_text(path: str | Path, *, limit: int = 1 << 30) -> str:
     Raises:
         InputError: The file is missing, a folder, unreadable, too large or not UTF-8.
     """
+    data = read_bytes(path, limit=limit)
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as e:
+        line = data.count(b"\n", 0, e.start) + 1
+        raise InputError(
+            f"line {line} is not UTF-8", where=path, remedy="convert it, e.g. with `iconv -f latin1 -t utf-8`"
+        ) from e
+
+
+def read_bytes(path: str | Path, *, limit: int = 1 << 30) -> bytes:
+    """Reads a file of at most `limit` bytes.
+
+    Raises:
+        InputError: The file is missing, a folder, unreadable or too large.
+    """
     path = Path(path)
     try:
         with open(path, "rb") as f:
@@ -151,13 +167,7 @@ def read_text(path: str | Path, *, limit: int = 1 << 30) -> str:
         raise InputError(f"cannot be read ({e.strerror or e})", where=path) from e
     if len(data) > limit:
         raise InputError(f"is larger than {limit:,} bytes, which such a file never is", where=path)
-    try:
-        return data.decode("utf-8-sig")
-    except UnicodeDecodeError as e:
-        line = data.count(b"\n", 0, e.start) + 1
-        raise InputError(
-            f"line {line} is not UTF-8", where=path, remedy="convert it, e.g. with `iconv -f latin1 -t utf-8`"
-        ) from e
+    return data
 
 
 def download(

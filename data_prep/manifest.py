@@ -38,6 +38,7 @@ class Source:
     start: float = 0.0
     duration: float | None = None
     origin: str = ""  # where it was listed ("table.csv, row 7"), for what is said of it
+    translation: str = ""
 
 
 @dataclass(frozen=True)
@@ -396,6 +397,7 @@ def _cut(source: Source, info: AudioInfo | InputError) -> dict[str, Any]:
         channel=channel,
         text=source.text,
         speaker=source.speaker or None,
+        custom={"translation": source.translation} if source.translation else None,
     )
     make = MonoCut if info.channels == 1 else MultiCut
     cut = make(

@@ -14,6 +14,9 @@ from data_prep.manifest import Source, left_out_line
 
 log = logging.getLogger(__name__)
 
+SPLITS = ("train", "dev", "test")
+SPLIT_BY = ("auto", "column", "speaker", "random")
+
 
 def hash_share(key: str) -> float:
     """A number from 0 to 1 that an utterance's id determines: those below 0.05 are a fixed twentieth of a corpus."""
@@ -102,6 +105,99 @@ def drop_repeats(splits: dict[str, list[Source]]) -> list[str]:
         log.warning("no utterance is left of %s", split)
         del splits[split]
     return left_out
+
+
+def check_split(split_by: str, dev: float, test: float) -> None:
+    """Looks at how a corpus without splits is to be split.
+
+    Raises:
+        InputError: There is no such way, or the shares leave nothing.
+    """
+    if split_by not in SPLIT_BY:
+        raise InputError(f"{split_by!r} is none of {', '.join(SPLIT_BY)}", where="split_by")
+    if not (0 < dev < 1 and 0 < test < 1 and dev + test < 1):
+        raise InputError(f"shares of {dev} and {test} leave nothing for training", where="dev and test")
+
+
+def split_sources(
+    sources: Sequence[Source],
+    labels: Sequence[str],
+    *,
+    split_by: str,
+    dev: float,
+    test: float,
+    seed: int,
+    where: str | Path,
+) -> dict[str, list[Source]]:
+    """Train, dev and test of a corpus without splits of a publisher's.
+
+    Args:
+        sources: The utterances.
+        labels: The split that each is said to belong to, or "".
+        split_by: `column`: as the labels say; `speaker`: whole speakers, so that none is on both sides; `random`:
+            utterance by utterance. `auto` takes the labels where there are any (and refuses them if a speaker is on
+            both sides: `column` takes them as they are), else splits by speaker where speakers are named, else at
+            random.
+        dev: Share of the utterances for dev, where the split is made here.
+        test: The same for test.
+        seed: Of the split made here.
+        where: Where they are from.
+    """
+    speakers = {source.speaker for source in sources if source.speaker}
+    unnamed = sum(not source.speaker for source in sources)
+    by = split_by
+    if by == "auto":
+        by = "column" if any(labels) else "speaker" if speakers else "random"
+        if by == "random":
+            log.warning("%s names no speakers: split at random, so that dev and test may have voices of train", where)
+    splits: dict[str, list[Source]] = {name: [] for name in SPLITS}
+    if by == "column":
+        for source, label in zip(sources, labels, strict=True):
+            if label not in splits:
+                raise InputError(f"split {label!r} is none of {', '.join(SPLITS)}", where=source.origin)
+            splits[label].append(source)
+        if split_by == "auto":
+            _check_speakers(splits, where)
+        for name in ("train", "dev"):
+            if not splits[name]:
+                raise InputError(
+                    f"its split column puts nothing into {name}",
+                    where=where,
+                    remedy="name some rows so, or have them split with --split-by speaker or random",
+                )
+        return {name: found for name, found in splits.items() if found or name != "test"}
+    if by == "speaker":
+        if unnamed:
+            raise InputError(
+                f"{unnamed} rows name no speaker", where=where, remedy="name them, or use --split-by random"
+            )
+        if len(speakers) < 3:
+            raise InputError(
+                f"{len(speakers)} speakers cannot be split into train, dev and test",
+                where=where,
+                remedy="--split-by random puts the same speakers on all sides; say so where you state a result",
+            )
+        owner = share_by_speaker(sources, {"test": test, "dev": dev}, seed)
+        for source in sources:
+            splits[owner[source.speaker]].append(source)
+        return splits
+    owner = share_at_random(sources, {"test": test, "dev": dev}, seed, where=where)
+    for source in sources:
+        splits[owner[source.id]].append(source)
+    return splits
+
+
+def _check_speakers(splits: dict[str, list[Source]], where: str | Path) -> None:
+    seen: dict[str, str] = {}
+    for name, sources in splits.items():
+        for speaker in sorted({source.speaker for source in sources if source.speaker}):
+            if speaker in seen:
+                raise InputError(
+                    f"speaker {speaker!r} is in {seen[speaker]} and in {name}: errors would look smaller than they are",
+                    where=where,
+                    remedy="if that is meant, say --split-by column; else --split-by speaker",
+                )
+            seen[speaker] = name
 
 
 def _draw(seed: int, name: str) -> str:

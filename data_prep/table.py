@@ -26,12 +26,9 @@ from data_prep.manifest import (
     read_lines,
     write_corpus,
 )
-from data_prep.splits import share_at_random, share_by_speaker
+from data_prep.splits import check_split, split_sources
 
 log = logging.getLogger(__name__)
-
-_SPLITS = ("train", "dev", "test")
-_SPLIT_BY = ("auto", "column", "speaker", "random")
 
 
 def prepare(
@@ -49,10 +46,7 @@ def prepare(
     Args:
         table: The CSV, TSV or JSONL file.
         out_dir: The folder to make.
-        split_by: `column`: as the split column says; `speaker`: whole speakers, so that none is on both sides;
-            `random`: utterance by utterance. `auto` takes the column where there is one (and refuses it if a speaker is
-            on both sides: `column` takes it as it is), else splits by speaker where the table names speakers, else at
-            random.
+        split_by: auto, column, speaker or random, as splits.split_sources has it.
         dev: Share of the utterances for dev, where the split is made here.
         test: The same for test.
         seed: Of the split made here.
@@ -65,10 +59,7 @@ def prepare(
             "table needs a CSV, TSV or JSONL file", where="FOLDER", remedy="asr prepare table FILE --out data/X"
         )
     table = Path(table).absolute()
-    if split_by not in _SPLIT_BY:
-        raise InputError(f"{split_by!r} is none of {', '.join(_SPLIT_BY)}", where="split_by")
-    if not (0 < dev < 1 and 0 < test < 1 and dev + test < 1):
-        raise InputError(f"shares of {dev} and {test} leave nothing for training", where="dev and test")
+    check_split(split_by, dev, test)
     rows = list(_rows(table))
     settings = {
         "corpus": "table",
@@ -92,7 +83,7 @@ def prepare(
             problems.append(left_out_line(str(e), origin))
     if not sources:
         raise InputError(f"no row can be used: {problems[0] if problems else 'there is none'}", where=table)
-    splits = _split(sources, labels, split_by, dev, test, seed, table)
+    splits = split_sources(sources, labels, split_by=split_by, dev=dev, test=test, seed=seed, where=table)
     return write_corpus(out_dir, splits, settings, left_out=problems, progress=progress)
 
 
@@ -189,63 +180,3 @@ def _seconds(row: dict[str, Any], name: str) -> float | None:
     if not 0 <= seconds < float("inf"):
         raise InputError(f"{name} {value!r} is not a time in a file")
     return seconds
-
-
-def _split(
-    sources: list[Source], labels: list[str], split_by: str, dev: float, test: float, seed: int, table: Path
-) -> dict[str, list[Source]]:
-    speakers = {source.speaker for source in sources if source.speaker}
-    unnamed = sum(not source.speaker for source in sources)
-    by = split_by
-    if by == "auto":
-        by = "column" if any(labels) else "speaker" if speakers else "random"
-        if by == "random":
-            log.warning("%s names no speakers: split at random, so that dev and test may have voices of train", table)
-    splits: dict[str, list[Source]] = {name: [] for name in _SPLITS}
-    if by == "column":
-        for source, label in zip(sources, labels, strict=True):
-            if label not in splits:
-                raise InputError(f"split {label!r} is none of {', '.join(_SPLITS)}", where=source.origin)
-            splits[label].append(source)
-        if split_by == "auto":
-            _check_speakers(splits, table)
-        for name in ("train", "dev"):
-            if not splits[name]:
-                raise InputError(
-                    f"its split column puts nothing into {name}",
-                    where=table,
-                    remedy="name some rows so, or have them split with --split-by speaker or random",
-                )
-        return {name: found for name, found in splits.items() if found or name != "test"}
-    if by == "speaker":
-        if unnamed:
-            raise InputError(
-                f"{unnamed} rows name no speaker", where=table, remedy="name them, or use --split-by random"
-            )
-        if len(speakers) < 3:
-            raise InputError(
-                f"{len(speakers)} speakers cannot be split into train, dev and test",
-                where=table,
-                remedy="--split-by random puts the same speakers on all sides; say so where you state a result",
-            )
-        owner = share_by_speaker(sources, {"test": test, "dev": dev}, seed)
-        for source in sources:
-            splits[owner[source.speaker]].append(source)
-        return splits
-    owner = share_at_random(sources, {"test": test, "dev": dev}, seed, where=table)
-    for source in sources:
-        splits[owner[source.id]].append(source)
-    return splits
-
-
-def _check_speakers(splits: dict[str, list[Source]], table: Path) -> None:
-    seen: dict[str, str] = {}
-    for name, sources in splits.items():
-        for speaker in sorted({source.speaker for source in sources if source.speaker}):
-            if speaker in seen:
-                raise InputError(
-                    f"speaker {speaker!r} is in {seen[speaker]} and in {name}: errors would look smaller than they are",
-                    where=table,
-                    remedy="if that is meant, say --split-by column; else --split-by speaker",
-                )
-            seen[speaker] = name

@@ -145,10 +145,11 @@ def bytes_of(size: str | None, option: str) -> int | None:
     return int(float(match[1]) * _UNITS[match[2]])
 
 
+_SHARED = ("__init__", "annotations", "manifest", "splits")
+
+
 def corpora() -> list[str]:
-    """The corpora that `asr prepare` knows: the modules of data_prep, but for the shared one."""
+    """The corpora that `asr prepare` knows: the modules of data_prep, but for the shared ones."""
     import data_prep
 
-    return sorted(
-        p.stem for p in Path(data_prep.__file__).parent.glob("*.py") if p.stem not in ("__init__", "manifest", "splits")
-    )
+    return sorted(p.stem for p in Path(data_prep.__file__).parent.glob("*.py") if p.stem not in _SHARED)

@@ -15,7 +15,10 @@ _SHOWN = 20  # lines of what was left out
 
 def prepare(
     corpus: Annotated[
-        str, typer.Argument(metavar="CORPUS", help=f"{', '.join(corpora())}; table is for one's own recordings.")
+        str,
+        typer.Argument(
+            metavar="CORPUS", help=f"{', '.join(corpora())}; elan, table and textgrid are for one's own recordings."
+        ),
     ],
     folder: Annotated[
         Path | None,
@@ -45,18 +48,35 @@ def prepare(
     phones: Annotated[
         int | None, typer.Option(help="timit: texts are phones, of the set of 61, 48 or 39; sentences where left out.")
     ] = None,
+    tier: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="elan, textgrid: a tier whose texts are taken, once for each; * stands for anything. Where left out:"
+            " the one that all files have."
+        ),
+    ] = None,
+    tier_type: Annotated[
+        str | None, typer.Option("--type", help="elan: all tiers of this linguistic type, instead.")
+    ] = None,
+    translation: Annotated[
+        str | None, typer.Option(help="elan: the tier or type below that is the translation, kept beside the text.")
+    ] = None,
+    media: Annotated[
+        Path | None, typer.Option(help="elan, textgrid: a folder of recordings. Default: beside the files.")
+    ] = None,
+    keep_overlaps: Annotated[
+        bool, typer.Option("--keep-overlaps", help="elan, textgrid: what others talk over is kept.")
+    ] = False,
     split_by: Annotated[
         str | None,
         typer.Option(
-            help="table: column | speaker | random | auto (the split column if there is one, else by speaker if the"
-            " table names them, else at random). Default: auto."
+            help="table, elan, textgrid: column | speaker | random | auto (the split column if there is one, else by"
+            " speaker if these are named, else at random). Default: auto."
         ),
     ] = None,
-    dev: Annotated[float | None, typer.Option(help="table: share of dev where it is split here. Default: 0.1.")] = None,
-    test: Annotated[
-        float | None, typer.Option(help="table: share of test where it is split here. Default: 0.1.")
-    ] = None,
-    seed: Annotated[int | None, typer.Option(help="table: seed of the split. Default: 1.")] = None,
+    dev: Annotated[float | None, typer.Option(help="Share of dev where it is split here. Default: 0.1.")] = None,
+    test: Annotated[float | None, typer.Option(help="Share of test where it is split here. Default: 0.1.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Seed of the split made here. Default: 1.")] = None,
 ) -> None:
     """Turn a corpus into manifests for training; every file is checked."""
     import importlib
@@ -76,6 +96,11 @@ def prepare(
         dev_part=dev_part,
         test_part=test_part,
         phones=phones,
+        tier=tier or None,
+        type=tier_type,
+        translation=translation,
+        media=media,
+        keep_overlaps=keep_overlaps or None,
         split_by=split_by,
         dev=dev,
         test=test,

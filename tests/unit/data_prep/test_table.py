@@ -14,7 +14,8 @@ from hypothesis import given, settings, strategies as st
 from asr.data import Utterance, read_cuts
 from asr.errors import InputError
 from data_prep.manifest import Source
-from data_prep.table import _split, prepare
+from data_prep.splits import split_sources
+from data_prep.table import prepare
 
 SPLITS = ("train", "dev", "test")
 NAMES = [f"{letter}.wav" for letter in "abcdefghij"]
@@ -270,13 +271,15 @@ def test_no_speaker_is_on_both_sides(counts: list[int], seed: int, dev: float, t
     sources = [
         Source(f"{speaker}-{i}", Path("x.wav"), "x", str(speaker)) for speaker, n in enumerate(counts) for i in range(n)
     ]
-    splits = _split(sources, [""] * len(sources), "auto", dev, test, seed, Path("t.csv"))
+    splits = split_sources(sources, [""] * len(sources), split_by="auto", dev=dev, test=test, seed=seed, where="t.csv")
     sides = {name: {source.speaker for source in found} for name, found in splits.items()}
     assert list(sides) == list(SPLITS)
     assert all(sides.values())
     assert sum(map(len, sides.values())) == len(counts)
     assert sorted(s.id for found in splits.values() for s in found) == sorted(s.id for s in sources)
-    again = _split(sources[::-1], [""] * len(sources), "auto", dev, test, seed, Path("t.csv"))
+    again = split_sources(
+        sources[::-1], [""] * len(sources), split_by="auto", dev=dev, test=test, seed=seed, where="t.csv"
+    )
     assert {name: {source.speaker for source in found} for name, found in again.items()} == sides
     # A side is over its share by half a speaker at most, unless it is a single speaker.
     for name, share in (("dev", dev), ("test", test)):
@@ -289,7 +292,7 @@ def test_random_split_has_its_shares_and_follows_from_the_seed(count: int, seed:
     sources = [Source(f"u{i}", Path("x.wav"), "x") for i in range(count)]
 
     def ids(sources: list[Source], seed: int) -> dict[str, list[str]]:
-        splits = _split(sources, [""] * count, "random", dev, test, seed, Path("t.csv"))
+        splits = split_sources(sources, [""] * count, split_by="random", dev=dev, test=test, seed=seed, where="t.csv")
         return {name: sorted(source.id for source in found) for name, found in splits.items()}
 
     found = ids(sources, seed)

@@ -1,0 +1,38 @@
+"""What annotation files hold, whatever their format: tiers of texts that have times."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True)
+class Annotation:
+    """A text and when it is said, seconds into the recording."""
+
+    start: float
+    end: float
+    text: str
+    number: int  # its place in its tier, from 1
+    id: str = ""
+    parent: str = ""  # the id of what it belongs to, on the tier above
+    shared: bool = False  # it has no time of its own, but a part of that one's
+
+
+@dataclass(frozen=True)
+class Tier:
+    """Annotations of one kind, mostly of one speaker, in the order of the file."""
+
+    name: str
+    annotations: tuple[Annotation, ...]
+    speaker: str = ""
+    type: str = ""  # ELAN's linguistic type
+    parent: str = ""  # the tier above
+
+
+@dataclass(frozen=True)
+class AnnotationFile:
+    """Tiers, and the names of the recordings they are of."""
+
+    tiers: tuple[Tier, ...]
+    media: tuple[str, ...] = ()  # paths as the file has them, relative ones first
+    problems: tuple[str, ...] = field(default=())  # what could not be read, a line each

@@ -1,0 +1,310 @@
+"""What ELAN's and Praat's files have in common: tiers of a folder of files become utterances.
+
+Recordings are found by the names that a file gives, in the folder or below `media`, else by the file's own name.
+Nothing that stands in a file leads out of these folders.
+"""
+
+from __future__ import annotations
+
+import logging
+import unicodedata
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+
+from asr.errors import InputError
+from asr.files import files_sha256
+from asr.tiers import Annotation, AnnotationFile, Tier
+from data_prep.manifest import (
+    Progress,
+    Source,
+    Summary,
+    already_prepared,
+    check_source,
+    find_files,
+    left_out_line,
+    write_corpus,
+)
+from data_prep.splits import check_split, split_sources
+
+log = logging.getLogger(__name__)
+
+AUDIO = (".wav", ".flac", ".mp3", ".ogg", ".opus", ".m4a", ".aac", ".aif", ".aiff", ".wma", ".webm")
+VIDEO = (".mp4", ".m4v", ".mov", ".mkv", ".avi", ".mpg", ".mpeg", ".mts", ".wmv")
+OVERLAP = 0.25  # of an utterance, that may be of other speakers, too
+
+
+def prepare_annotations(
+    corpus: str,
+    read: Callable[[Path], AnnotationFile],
+    ending: str,
+    folder: str | Path | None,
+    out_dir: str | Path,
+    *,
+    tier: Sequence[str],
+    type: str | None = None,
+    translation: str | None = None,
+    media: str | Path | None = None,
+    keep_overlaps: bool = False,
+    split_by: str = "auto",
+    dev: float = 0.1,
+    test: float = 0.1,
+    seed: int = 1,
+    progress: Progress | None = None,
+) -> Summary:
+    """Writes cuts of train, dev and test of annotation files; what cannot be used is listed, the rest is done.
+
+    Args:
+        corpus: What `asr prepare` calls it.
+        read: Of a file.
+        ending: Of the files' names.
+        folder: Where they are, at any depth; or one of them.
+        out_dir: The folder to make.
+        tier: Names of tiers whose texts are taken; `*` stands for anything: `*@Maria`, `Phrase*`. Where neither these
+            nor `type` is given: the tier that all files have at the top, if there is one.
+        type: Or all tiers of this linguistic type.
+        translation: A tier (or type) below whose texts are kept beside: custom["translation"] of a supervision.
+        media: Where else recordings are, at any depth.
+        keep_overlaps: Utterances that other speakers talk over are kept, too.
+        split_by: auto, speaker or random, as splits.split_sources has it; auto is random where speakers are too few.
+        dev: Share of the utterances for dev.
+        test: The same for test.
+        seed: Of the split.
+
+    Raises:
+        InputError: There are no such files or tiers, or the utterances cannot be split as asked.
+    """
+    if folder is None:
+        raise InputError(
+            f"{corpus} needs a folder of {ending} files",
+            where="FOLDER",
+            remedy=f"asr prepare {corpus} FOLDER --out data/X",
+        )
+    check_split(split_by, dev, test)
+    if split_by == "column":
+        raise InputError(f"{corpus} files have no split column", where="split_by", remedy="speaker, random or auto")
+    folder = Path(folder).absolute()
+    files = [folder] if folder.is_file() else find_files(folder, ending.lower())
+    root = folder.parent if folder.is_file() else folder
+    if not files:
+        raise InputError(f"holds no {ending} file", where=folder)
+    settings = {
+        "corpus": corpus,
+        "folder": str(folder.resolve()),
+        "sha256": files_sha256(files),
+        **{"tier": list(tier), "type": type, "translation": translation, "media": str(media) if media else None},
+        **{"keep_overlaps": keep_overlaps, "split_by": split_by, "dev": dev, "test": test, "seed": seed},
+    }
+    if done := already_prepared(out_dir, settings):
+        return done
+    found = _Found()
+    read_files = _read_all(files, read, found.problems)
+    chosen = _chooser(read_files, tier, type, where=folder)
+    recordings = _recordings([root, *([Path(media).absolute()] if media else [])])
+    for path, annotated in read_files.items():
+        found.problems += [left_out_line(problem, path) for problem in annotated.problems]
+        tiers = [each for each in annotated.tiers if chosen(each)]
+        if not tiers:
+            found.problems.append(left_out_line(f"has none of the tiers, only {_names(annotated.tiers)}", path))
+            continue
+        audio = _recording(path, annotated, recordings)
+        if audio is None:
+            named = ", ".join(PurePosixPath(each).name for each in annotated.media) or f"{path.stem}.wav"
+            found.problems.append(
+                left_out_line(f"its recording ({named}) is not there: name its folder by --media", path)
+            )
+            continue
+        of_file = _utterances(path, root, annotated, tiers, audio, translation, found)
+        for source, others in _with_overlaps(of_file):
+            if others and not keep_overlaps:
+                found.problems.append(left_out_line(f"{others} speaks at the same time", source.origin))
+            else:
+                found.sources.append(source)
+    if not found.sources:
+        raise InputError(f"no annotation can be used: {found.problems[0]}", where=folder)
+    speakers = {source.speaker for source in found.sources}
+    if split_by == "auto" and (len(speakers) < 3 or "" in speakers):
+        split_by = "random"
+        named = ", ".join(sorted(speakers - {""})) or "none"
+        log.warning(
+            "%s: speakers are too few (%s): split at random, so dev and test have voices of train", folder, named
+        )
+    labels = [""] * len(found.sources)
+    splits = split_sources(found.sources, labels, split_by=split_by, dev=dev, test=test, seed=seed, where=folder)
+    return write_corpus(out_dir, splits, settings, left_out=found.problems, progress=progress)
+
+
+@dataclass
+class _Found:
+    sources: list[Source] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)
+
+
+def _read_all(
+    files: Sequence[Path], read: Callable[[Path], AnnotationFile], problems: list[str]
+) -> dict[Path, AnnotationFile]:
+    """What can be read."""
+    found = {}
+    for path in files:
+        try:
+            found[path] = read(path)
+        except InputError as e:
+            problems.append(str(e))
+    if not found:
+        raise InputError(problems[0])
+    return found
+
+
+def _chooser(
+    files: dict[Path, AnnotationFile], names: Sequence[str], kind: str | None, where: Path
+) -> Callable[[Tier], bool]:
+    """Which tiers are wanted."""
+    tiers = [tier for annotated in files.values() for tier in annotated.tiers]
+    if names or kind:
+
+        def wanted(tier: Tier) -> bool:
+            return any(_matches(tier.name, name) for name in names) or (kind is not None and tier.type == kind)
+
+    else:
+        tops = Counter(tier.name for tier in tiers if not tier.parent and any(a.text for a in tier.annotations))
+        common = [name for name, count in tops.items() if count == len(files)]
+        if len(common) != 1:
+            raise InputError(
+                "it is not clear which tier holds the texts", where=where, remedy=f"name it: --tier; {_names(tiers)}"
+            )
+
+        def wanted(tier: Tier) -> bool:
+            return tier.name == common[0]
+
+    if not any(map(wanted, tiers)):
+        asked = ", ".join([*names, *([f"type {kind}"] if kind else [])])
+        raise InputError(f"no file has a tier {asked}", where=where, remedy=f"there are {_names(tiers)}")
+    return wanted
+
+
+def _matches(name: str, pattern: str) -> bool:
+    """Whether a name is a pattern's, in which * stands for anything. However accents are written."""
+    name, pattern = (unicodedata.normalize("NFC", text) for text in (name, pattern))
+    first, *rest = pattern.split("*")
+    if not rest:
+        return name == pattern
+    if not name.startswith(first):
+        return False
+    at = len(first)
+    for part in rest[:-1]:
+        at = name.find(part, at)
+        if at < 0:
+            return False
+        at += len(part)
+    return name.endswith(rest[-1]) and len(name) - len(rest[-1]) >= at
+
+
+def _names(tiers: Iterable[Tier]) -> str:
+    """Tiers for a message: how many texts each has, and its type."""
+    counts: Counter[tuple[str, str]] = Counter()
+    for tier in tiers:
+        counts[tier.name, tier.type] += sum(bool(annotation.text) for annotation in tier.annotations)
+    shown = [f"{name!r}{f' (type {kind})' if kind else ''}: {n} texts" for (name, kind), n in counts.most_common(12)]
+    return ", ".join(shown) + (f" and {len(counts) - 12} others" if len(counts) > 12 else "") or "none"
+
+
+def _recordings(folders: Sequence[Path]) -> dict[str, list[Path]]:
+    """Recordings below folders, by their name in lower case, without accents' other spelling."""
+    found: dict[str, list[Path]] = {}
+    for path in dict.fromkeys(path for folder in folders for path in find_files(folder, *AUDIO, *VIDEO)):
+        found.setdefault(_key(path.name), []).append(path)
+    return found
+
+
+def _recording(path: Path, annotated: AnnotationFile, recordings: dict[str, list[Path]]) -> Path | None:
+    """That of a file: one that it names, else one of its own name; sound before film, the nearest of the same name."""
+    names = [PurePosixPath(name).name for name in annotated.media]
+    names += [path.stem + ending for ending in (*AUDIO, *VIDEO)]
+    for name in sorted(names, key=lambda name: name.lower().endswith(VIDEO)):
+        if several := recordings.get(_key(name)):
+            return min(several, key=lambda each: (each.parent != path.parent, len(each.parts), each))
+    return None
+
+
+def _key(name: str) -> str:
+    return unicodedata.normalize("NFC", name).lower()
+
+
+def _utterances(
+    path: Path,
+    root: Path,
+    annotated: AnnotationFile,
+    tiers: Sequence[Tier],
+    audio: Path,
+    translation: str | None,
+    found: _Found,
+) -> list[Source]:
+    """The annotations of a file that have a text and a time; those of a parent on one tier are one text."""
+    prefix = path.relative_to(root).with_suffix("").as_posix().replace("/", "-")
+    below = [each for each in annotated.tiers if translation and translation in (each.name, each.type)]
+    of_parent: dict[str, str] = {}
+    for annotation in (a for each in below for a in each.annotations if a.parent):
+        of_parent[annotation.parent] = f"{of_parent.get(annotation.parent, '')} {annotation.text}".strip()
+    sources = []
+    for tier in tiers:
+        speaker = tier.speaker or (tier.name.rpartition("@")[2] if "@" in tier.name else "")
+        speaker = speaker or (tier.name if len(tiers) > 1 else "")
+        for annotation in _joined(tier):
+            origin = f"{path}, tier {tier.name!r}, annotation {annotation.number}"
+            name = f"{prefix}-{annotation.number}" if len(tiers) == 1 else f"{prefix}-{tier.name}-{annotation.number}"
+            length = annotation.end - annotation.start
+            source = Source(
+                id="_".join(name.split()),
+                audio=audio,
+                text=annotation.text,
+                speaker=speaker,
+                start=annotation.start,
+                duration=length,
+                origin=origin,
+                translation=of_parent.get(annotation.id, of_parent.get(annotation.parent, "")),
+            )
+            try:
+                if not annotation.text:
+                    raise InputError("has no text")
+                if length <= 0:
+                    raise InputError(f"has no duration: {annotation.start:.3f} to {annotation.end:.3f} s")
+                check_source(source)
+                sources.append(source)
+            except InputError as e:
+                found.problems.append(left_out_line(str(e), origin))
+    return sources
+
+
+def _joined(tier: Tier) -> Iterator[Annotation]:
+    """Annotations; where several share the time of one above (words of a phrase), their text is one."""
+    of_parent: dict[str, list[Annotation]] = {}
+    for annotation in tier.annotations:
+        if annotation.parent and annotation.shared:
+            of_parent.setdefault(annotation.parent, []).append(annotation)
+        else:
+            yield annotation
+    for several in of_parent.values():
+        text = " ".join(each.text for each in several if each.text)
+        first = several[0]
+        yield Annotation(first.start, several[-1].end, text, first.number, first.id, first.parent)
+
+
+def _with_overlaps(sources: list[Source]) -> Iterator[tuple[Source, str]]:
+    """Utterances of a file, in their order, and the speaker who talks over one for more than a part of it, if any."""
+    ordered = sorted(sources, key=lambda source: source.start)
+    running: list[Source] = []
+    over: dict[int, dict[str, float]] = {}
+    for source in ordered:
+        running = [each for each in running if each.start + (each.duration or 0) > source.start]
+        for other in running:
+            if other.speaker != source.speaker:
+                end = min(other.start + (other.duration or 0), source.start + (source.duration or 0))
+                for one, two in ((source, other), (other, source)):
+                    shares = over.setdefault(id(one), {})
+                    shares[two.speaker] = shares.get(two.speaker, 0.0) + end - source.start
+        running.append(source)
+    for source in sources:
+        shares = over.get(id(source), {})
+        loudest = max(shares, key=lambda speaker: shares[speaker], default="")
+        yield source, loudest if loudest and shares[loudest] > OVERLAP * (source.duration or 0) else ""
