@@ -118,8 +118,13 @@ def check_output(path: str | Path, *inputs: str | Path) -> None:
 
 def write_text(path: str | Path, text: str) -> None:
     """Writes a UTF-8 file atomically; what of a file's name is no character (a lone surrogate) becomes \\udcXX."""
+    write_bytes(path, text.encode("utf-8", "backslashreplace"))
+
+
+def write_bytes(path: str | Path, data: bytes) -> None:
+    """Writes a file atomically."""
     with atomic_path(path) as temporary:
-        temporary.write_bytes(text.encode("utf-8", "backslashreplace"))
+        temporary.write_bytes(data)
 
 
 def write_json(path: str | Path, value: Any) -> None:

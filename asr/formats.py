@@ -1,4 +1,4 @@
-"""A Transcript as txt, json, srt, vtt, tsv, ctm or TextGrid.
+"""A Transcript as txt, json, srt, vtt, tsv, ctm, TextGrid or eaf (asr.eaf_writer).
 
 Names and fields are those of OpenAI's whisper where it has them. In what has times, each begins where the one before
 has ended or later, and lasts a millisecond or more, whatever the transcript says.
@@ -16,6 +16,7 @@ from itertools import accumulate
 from pathlib import PurePath
 from typing import Any
 
+from asr.eaf_writer import to_eaf
 from asr.text import graphemes
 from asr.transcript import PAUSE, Segment, Transcript, Word
 
@@ -134,6 +135,7 @@ FORMATS: dict[str, Callable[[Transcript, bool], str]] = {
     "tsv": to_tsv,
     "ctm": to_ctm,
     "TextGrid": to_textgrid,
+    "eaf": to_eaf,
 }
 
 

@@ -15,7 +15,7 @@ from asr.errors import InputError, on_one_line
 
 if TYPE_CHECKING:
     from asr.transcriber import Ended, Transcriber
-    from asr.transcript import Segment
+    from asr.transcript import Segment, Transcript
 
 
 class Delivery:
@@ -28,12 +28,14 @@ class Delivery:
         outputs: dict[str, Path],
         formats: list[str],
         word_times: bool,
+        tier: str,
         alone: bool,
         keep: bool,
     ) -> None:
         from asr.cli.display import TranscriptionProgress
 
         self.transcriber, self.outputs, self.formats, self.word_times = transcriber, outputs, formats, word_times
+        self.tier = tier  # in ELAN files
         self.paths = [path for path, _ in inputs]
         self.alone = alone  # a single input, whose text needs no name
         self.keep = keep  # the files that are there
@@ -114,10 +116,18 @@ class Delivery:
         print(f"asr: what was heard of it is in {on_one_line(str(parts[0]))}{others}", file=sys.stderr)
 
     def _write_file(self, path: Path, format: str, duration: float, partial: bool = False) -> None:
-        from asr.files import make_folder, write_text
+        from asr.files import make_folder, write_bytes, write_text
 
         make_folder(path.parent)
-        write_text(path, self._text(format, duration, partial))
+        own = elan_file_of(self.paths[self.number])
+        if format == "eaf" and own is not None:
+            from asr.eaf_writer import add_tiers
+
+            write_bytes(
+                path, add_tiers(own, self._transcript(self.paths[self.number], duration, partial), tier=self.tier)
+            )
+        else:
+            write_text(path, self._text(format, duration, partial))
 
     def _text(self, format: str, duration: float, partial: bool = False) -> str:
         from asr.formats import FORMATS
@@ -125,8 +135,15 @@ class Delivery:
         path = self.paths[self.number]
         if format == "ctm" and not self.outputs and self.stems[Path(path).stem] > 1:
             path = Path(path).as_posix().replace("/", "_") + ".ctm"  # a recording's name is what comes before
-        transcript = self.transcriber.transcript(path, self.segments, duration)
-        return FORMATS[format](replace(transcript, partial=partial), self.word_times)
+        transcript = self._transcript(path, duration, partial)
+        if format == "eaf":
+            from asr.eaf_writer import to_eaf
+
+            return to_eaf(transcript, tier=self.tier)
+        return FORMATS[format](transcript, self.word_times)
+
+    def _transcript(self, path: str, duration: float, partial: bool) -> Transcript:
+        return replace(self.transcriber.transcript(path, self.segments, duration), partial=partial)
 
     def _print_whole(self, duration: float, partial: bool = False) -> None:
         """On standard output, with the input's name."""
@@ -144,6 +161,12 @@ class Delivery:
             raise
         except OSError as e:
             raise InputError(f"cannot be written ({e.strerror or e})", where="standard output") from e
+
+
+def elan_file_of(path: str) -> Path | None:
+    """The ELAN file beside an input, if there is one: its transcript becomes tiers of a copy of that."""
+    own = Path(path).with_suffix(".eaf") if path != "-" else None
+    return own if own is not None and is_there(own) else None
 
 
 def formats_of(words: list[str], to_files: bool) -> list[str]:

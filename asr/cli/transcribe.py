@@ -45,7 +45,16 @@ from asr.cli.common import (
     ready_torch,
     say,
 )
-from asr.cli.outputs import Delivery, check_folder, check_outputs, formats_of, is_there, outputs_of, with_suffix
+from asr.cli.outputs import (
+    Delivery,
+    check_folder,
+    check_outputs,
+    elan_file_of,
+    formats_of,
+    is_there,
+    outputs_of,
+    with_suffix,
+)
 from asr.errors import InputError, on_one_line
 from asr.model_names import find_model
 
@@ -67,12 +76,13 @@ def transcribe(
         list[str] | None,
         typer.Option(
             "--format",
-            help="txt, json, srt, vtt, tsv, ctm, TextGrid; several, commas between; or all. txt where left out.",
+            help="txt, json, srt, vtt, tsv, ctm, TextGrid, eaf; several, commas between; or all. txt where left out.",
         ),
     ] = None,
     word_times: Annotated[
         bool, typer.Option("--word-times", help="Words with their times in json, vtt and tsv; in srt, a cue a word.")
     ] = False,
+    tier: Annotated[str | None, typer.Option("--tier", help="eaf: the name of the tier. Default: transcript.")] = None,
     output_dir: Annotated[
         Path | None, typer.Option("--output-dir", help="A file for each input goes here, instead of standard output.")
     ] = None,
@@ -171,7 +181,9 @@ def transcribe(
     if not inputs:
         raise typer.Exit(1 if already else 2)
     files = [with_suffix(outputs[path], each) for path, _ in inputs for each in formats if path in outputs]
-    check_outputs(files, [path for path, _ in inputs], keep=skip_existing, overwrite=overwrite)
+    read = [path for path, _ in inputs]
+    read += [str(own) for path, _ in inputs if "eaf" in formats and (own := elan_file_of(path)) is not None]
+    check_outputs(files, read, keep=skip_existing, overwrite=overwrite)
 
     # oneDNN keeps what it compiled for each length of audio, 1,024 of them: memory would grow for hours.
     os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "16")
@@ -211,7 +223,7 @@ def transcribe(
             threads = cores
         torch.set_num_threads(threads)
     machine = given(threads=threads, device=device, precision=precision)
-    machine["confidences"] = not {"json", "ctm"}.isdisjoint(formats)  # others do not show them
+    machine["confidences"] = not {"json", "ctm", "eaf"}.isdisjoint(formats)  # others do not show them
     transcriber = Transcriber.load(model, head=head, vad=vad, **machine, **decoding)
     if transcriber.decoding.units:
         others = [kind for kind in transcriber.model.others if kind != "phones"]
@@ -220,7 +232,7 @@ def transcribe(
     if language is not None:
         _check_language(language, transcriber.model.config.text.language, model)
     delivery = Delivery(
-        *(transcriber, inputs, outputs, formats, word_times),
+        *(transcriber, inputs, outputs, formats, word_times, tier or "transcript"),
         alone=len(inputs) + len(problems) == 1,
         keep=skip_existing,
     )

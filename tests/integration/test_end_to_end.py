@@ -138,7 +138,7 @@ def test_standard_input_folders_and_formats(model: Path, tmp_path: Path) -> None
     assert asr("transcribe", "--no-vad", *several, "--format", "srt").returncode == 0
     assert asr("transcribe", "--no-vad", *several, "--format", "all").returncode == 0  # not all of them were there
     names = {path.name for path in (tmp_path / "more").iterdir()}
-    assert names == {f"a.{name}" for name in ("txt", "json", "srt", "vtt", "tsv", "ctm", "TextGrid")}
+    assert names == {f"a.{name}" for name in ("txt", "json", "srt", "vtt", "tsv", "ctm", "TextGrid", "eaf")}
     assert "already" in asr("transcribe", "--no-vad", *several, "--format", "all").stderr.decode()
 
 

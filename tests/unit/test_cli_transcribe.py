@@ -14,12 +14,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pympi
 import pytest
 import soundfile
 from helpers import spelled, speller
 from typer.testing import CliRunner, Result
 
 from asr.cli import app
+from asr.eaf import read_eaf
 from asr.model_folder import save_model
 from asr.transcriber import Ended, Transcriber
 from asr.transcript import Segment
@@ -60,6 +62,32 @@ def test_what_is_there_is_neither_replaced_nor_read_as_done_unasked(model: Path,
     done = run(model, tmp_path / "a.wav", "--output-dir", tmp_path, "--format", "txt,json", "--overwrite")
     assert done.exit_code == 0, done.output
     assert (tmp_path / "a.txt").read_text() == "tack\n"
+
+
+def test_an_elan_file_that_is_there_gets_tiers(model: Path, tmp_path: Path) -> None:
+    for name in ("a", "b", "c"):
+        record(tmp_path / f"{name}.wav")
+    mine = pympi.Eaf()
+    mine.add_tier("Phrase")
+    mine.add_annotation("Phrase", 100, 200, "tak")
+    mine.to_file(str(tmp_path / "a.eaf"))
+    (tmp_path / "c.eaf").write_text("broken")
+    before = (tmp_path / "a.eaf").read_bytes()
+    done = run(model, tmp_path, "--format", "eaf", "--tier", "draft", "--output-dir", tmp_path / "out")
+    assert done.exit_code == 1
+    assert f"{tmp_path / 'c.eaf'}: is not XML" in done.stderr
+    tiers = {name: {t.name: t for t in read_eaf(tmp_path / "out" / f"{name}.eaf").tiers} for name in "ab"}
+    assert [a.text for a in tiers["a"]["Phrase"].annotations] == ["tak"]
+    for found in tiers.values():
+        assert [a.text for a in found["draft"].annotations] == ["tack"]
+        assert [a.text for a in found["draft-words"].annotations] == ["tack"]
+    assert "Phrase" not in tiers["b"]
+    assert not (tmp_path / "out" / "c.eaf").exists()
+    done = run(model, tmp_path / "a.wav", "--format", "eaf", "--output-dir", tmp_path, "--overwrite")
+    assert done.exit_code == 2  # it is read
+    assert (tmp_path / "a.eaf").read_bytes() == before
+    done = run(model, tmp_path / "b.wav", "--format", "eaf")
+    assert 'TIER_ID="transcript"' in done.stdout
 
 
 def test_an_input_is_never_written_over(model: Path, tmp_path: Path) -> None:
