@@ -1,21 +1,26 @@
 """One's own recordings, listed in a table: CSV, TSV or JSONL with a line an utterance.
 
 Columns: `path` (relative to the table, or absolute) and `text`; where they are there, `id`, `speaker`, `start` and
-`end` (seconds into the file) and `split` (train, dev, test). Other columns are ignored.
+`end` (seconds into the file, or 1:02:03.5) and `split` (train, dev, test). Other columns are ignored; where names are
+others, `columns` says which is which. Tables are as spreadsheets write them: commas, semicolons or tabs, UTF-8 or
+UTF-16, paths of Windows, numbers with a comma.
 """
 
 from __future__ import annotations
 
+import codecs
 import csv
 import io
 import json
 import logging
-from collections.abc import Iterator
-from pathlib import Path
+import re
+import unicodedata
+from collections.abc import Iterator, Mapping
+from pathlib import Path, PureWindowsPath
 from typing import Any
 
 from asr.errors import InputError
-from asr.files import files_sha256, read_text
+from asr.files import files_sha256, read_bytes, read_text
 from data_prep.manifest import (
     Progress,
     Source,
@@ -30,11 +35,14 @@ from data_prep.splits import check_split, split_sources
 
 log = logging.getLogger(__name__)
 
+_COLUMNS = ("path", "text", "id", "speaker", "start", "end", "split")
+
 
 def prepare(
     table: str | Path | None,
     out_dir: str | Path,
     *,
+    columns: Mapping[str, str] | None = None,
     split_by: str = "auto",
     dev: float = 0.1,
     test: float = 0.1,
@@ -46,6 +54,7 @@ def prepare(
     Args:
         table: The CSV, TSV or JSONL file.
         out_dir: The folder to make.
+        columns: Our names of columns -> those of the table, where they are others: {"text": "Transcript"}.
         split_by: auto, column, speaker or random, as splits.split_sources has it.
         dev: Share of the utterances for dev, where the split is made here.
         test: The same for test.
@@ -60,11 +69,13 @@ def prepare(
         )
     table = Path(table).absolute()
     check_split(split_by, dev, test)
-    rows = list(_rows(table))
+    columns = dict(columns or {})
+    rows = list(_rows(table, columns))
     settings = {
         "corpus": "table",
         "table": str(table.resolve()),
         "sha256": files_sha256([table]),
+        **({"columns": columns} if columns else {}),
         **{"split_by": split_by, "dev": dev, "test": test, "seed": seed},
     }
     if done := already_prepared(out_dir, settings):
@@ -87,39 +98,47 @@ def prepare(
     return write_corpus(out_dir, splits, settings, left_out=problems, progress=progress)
 
 
-def _rows(table: Path) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Rows with their line numbers, column names in lower case."""
-    if table.is_file():
-        next(read_lines(table), None)  # says so if it is UTF-16, as spreadsheets export it
-    text = read_text(table)
-    suffix = table.suffix.lower()
-    first = True
-    if suffix in (".jsonl", ".json"):
-        for number, line in enumerate(text.split("\n"), 1):  # U+2028 and its like may stand in a JSON string
-            if line.strip():
-                try:
-                    row = json.loads(line)
-                except (ValueError, RecursionError) as e:
-                    raise InputError(f"is not JSON ({e})", where=f"{table}, line {number}") from e
-                if not isinstance(row, dict):
-                    raise InputError("is not a JSON object", where=f"{table}, line {number}")
-                row = {name.strip().lower(): value for name, value in row.items()}
-                if first:
-                    _check_columns(set(row), table)
-                    first = False
-                yield number, row
-        return
-    if suffix not in (".csv", ".tsv", ".txt"):
-        raise InputError("is not a table", where=table, remedy="name a .csv, .tsv or .jsonl file")
+def _rows(table: Path, columns: Mapping[str, str]) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Rows with their line numbers, by our names of columns."""
+    if table.suffix.lower() in (".jsonl", ".json"):
+        yield from _json_rows(table, columns)
+    elif table.suffix.lower() in (".csv", ".tsv", ".txt"):
+        yield from _csv_rows(table, columns)
+    else:
+        remedy = "name a .csv, .tsv or .jsonl file; spreadsheets save one as CSV"
+        raise InputError("is not a table", where=table, remedy=remedy)
+
+
+def _json_rows(table: Path, columns: Mapping[str, str]) -> Iterator[tuple[int, dict[str, Any]]]:
+    names: dict[str, str] | None = None
+    for number, line in enumerate(_text(table).split("\n"), 1):  # U+2028 and its like may stand in a JSON string
+        if line.strip():
+            try:
+                row = json.loads(line)
+            except (ValueError, RecursionError) as e:
+                raise InputError(f"is not JSON ({e})", where=f"{table}, line {number}") from e
+            if not isinstance(row, dict):
+                raise InputError("is not a JSON object", where=f"{table}, line {number}")
+            row = {_plain(name): value for name, value in row.items()}
+            if names is None:
+                names = _renamed([*row], columns, table)
+            yield number, {names.get(name, name): value for name, value in row.items()}
+
+
+def _csv_rows(table: Path, columns: Mapping[str, str]) -> Iterator[tuple[int, dict[str, Any]]]:
+    text = _text(table)
     # Tabs separate fields of a TSV, and quotes in it are quotes.
-    dialect: dict[str, Any] = {"delimiter": "\t", "quoting": csv.QUOTE_NONE} if suffix != ".csv" else {}
+    dialect: dict[str, Any] = {"delimiter": "\t", "quoting": csv.QUOTE_NONE}
+    if table.suffix.lower() == ".csv":
+        dialect = {"delimiter": _delimiter(text)}
     reader = csv.reader(io.StringIO(text, newline=""), strict=True, **dialect)
     try:
-        header = [name.strip().lower() for name in next(reader, [])]
-        _check_columns(set(header), table)
+        header = [_plain(name) for name in next(reader, [])]
+        names = _renamed(header, columns, table)
+        header = [names.get(name, name) for name in header]
         for fields in reader:
             if any(field.strip() for field in fields):
-                if len(fields) > len(header):
+                if any(field.strip() for field in fields[len(header) :]):
                     raise InputError(
                         f"has {len(fields)} fields, the header {len(header)}",
                         where=f"{table}, line {reader.line_num}",
@@ -130,18 +149,53 @@ def _rows(table: Path) -> Iterator[tuple[int, dict[str, Any]]]:
         raise InputError(f"cannot be read as a table ({e})", where=f"{table}, line {reader.line_num}") from e
 
 
-def _check_columns(columns: set[str], table: Path) -> None:
+def _text(table: Path) -> str:
+    """A table's text: UTF-8, or UTF-16 with its mark, as spreadsheets export "Unicode"."""
+    data = read_bytes(table)
+    if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        try:
+            return data.decode("utf-16")
+        except UnicodeDecodeError as e:
+            raise InputError(f"is no whole UTF-16 ({e.reason})", where=table) from e
+    next(read_lines(table), None)  # says so if it is UTF-16 all the same
+    return read_text(table)
+
+
+def _delimiter(text: str) -> str:
+    """What separates the fields of a CSV: comma, or semicolon or tab, as where the comma is in numbers."""
+    head = text.partition("\n")[0]
+    return max(",;\t", key=head.count)
+
+
+def _plain(name: str) -> str:
+    return unicodedata.normalize("NFC", name).strip().lower()
+
+
+def _renamed(header: list[str], columns: Mapping[str, str], table: Path) -> dict[str, str]:
+    """Names of a table's columns -> ours, where they are others."""
+    there = ", ".join(header) or "none"
+    for ours, theirs in columns.items():
+        if ours not in _COLUMNS:
+            raise InputError(f"{ours!r} is none of {', '.join(_COLUMNS)}", where="--column")
+        if _plain(theirs) not in header:
+            raise InputError(f"has no column {theirs!r}, only {there}", where=table)
+    names = {_plain(theirs): ours for ours, theirs in columns.items()}
+    # One of our names that means something else there is not ours.
+    names |= {name: f"their {name}" for name in header if name in columns and name not in names}
     for name in ("path", "text"):
-        if name not in columns:
+        if name not in [names.get(each, each) for each in header]:
             raise InputError(
-                f"has no column {name!r}, only {', '.join(sorted(columns)) or 'none'}",
+                f"has no column {name!r}, only {there}",
                 where=table,
-                remedy="name the columns in the first line: path, text, and if there: id, speaker, start, end, split",
+                remedy=f"name it in the first line, or say which it is: --column {name}=NAME. There are path and text,"
+                " and if there: id, speaker, start, end, split",
             )
+    return names
 
 
 def _source(row: dict[str, Any], folder: Path, number: int, origin: str) -> Source:
     path, text, name, speaker = (_string(row, column) for column in ("path", "text", "id", "speaker"))
+    path = path.replace("\\", "/") if "\\" in path and not (folder / path).exists() else path
     if not path or not Path(path).name:
         raise InputError("has no path")
     if not text:
@@ -155,13 +209,21 @@ def _source(row: dict[str, Any], folder: Path, number: int, origin: str) -> Sour
     return Source(
         id=name
         or (f"{Path(path).stem}-{number}" if segment else Path(path).with_suffix("").as_posix().replace("/", "-")),
-        audio=folder / path,
+        audio=_audio(path, folder),
         text=text,
         speaker=speaker,
         start=start or 0.0,
         duration=None if end is None else end - (start or 0.0),
         origin=origin,
     )
+
+
+def _audio(path: str, folder: Path) -> Path:
+    """The recording; of an absolute path on another machine, that of the same name beside the table."""
+    if (PureWindowsPath(path).drive or Path(path).is_absolute()) and not (folder / path).exists():
+        beside = folder / PureWindowsPath(path).name
+        return beside if beside.exists() else folder / path
+    return folder / path
 
 
 def _string(row: dict[str, Any], name: str) -> str:
@@ -174,9 +236,20 @@ def _seconds(row: dict[str, Any], name: str) -> float | None:
     if value is None or str(value).strip() == "":
         return None
     try:
-        seconds = float(value)
+        seconds = _clock(value) if isinstance(value, str) else float(value)
     except (TypeError, ValueError, OverflowError):
         raise InputError(f"{name} {value!r} is not a number of seconds") from None
     if not 0 <= seconds < float("inf"):
         raise InputError(f"{name} {value!r} is not a time in a file")
+    return seconds
+
+
+def _clock(text: str) -> float:
+    """Seconds: 3.5, 3,5, 02:03.5 or 1:02:03.5."""
+    *larger, last = text.strip().split(":")
+    if len(larger) > 2 or not all(re.fullmatch(r"\d+", part, re.ASCII) for part in larger):
+        raise ValueError(text)
+    seconds = float(last.replace(",", ".") if re.fullmatch(r"\d+,\d+", last.strip()) else last)
+    for place, part in enumerate(reversed(larger), 1):
+        seconds += int(part) * 60**place
     return seconds

@@ -67,6 +67,10 @@ def prepare(
     keep_overlaps: Annotated[
         bool, typer.Option("--keep-overlaps", help="elan, textgrid: what others talk over is kept.")
     ] = False,
+    column: Annotated[
+        list[str] | None,
+        typer.Option(help="table: which column is which, where names are others: text=Transcript. Once for each."),
+    ] = None,
     split_by: Annotated[
         str | None,
         typer.Option(
@@ -96,6 +100,7 @@ def prepare(
         dev_part=dev_part,
         test_part=test_part,
         phones=phones,
+        columns=dict(map(_named, column)) if column else None,
         tier=tier or None,
         type=tier_type,
         translation=translation,
@@ -107,7 +112,8 @@ def prepare(
         seed=seed,
     )
     for name in options.keys() - inspect.signature(run).parameters.keys():
-        raise InputError(f"--{name.replace('_', '-')} means nothing for {corpus}")
+        shown = "column" if name == "columns" else name.replace("_", "-")
+        raise InputError(f"--{shown} means nothing for {corpus}")
     summary = run(folder, out, progress=counter("checked"), **options)
     print(summary)
     for line in summary.left_out[:_SHOWN]:
@@ -121,3 +127,13 @@ def prepare(
         say(f"asr: next, as there is nothing to train on: asr evaluate MODEL {cuts}")
     if summary.left_out:
         raise typer.Exit(1)
+
+
+def _named(column: str) -> tuple[str, str]:
+    """text=Transcript -> text, Transcript."""
+    from asr.errors import InputError
+
+    ours, equals, theirs = column.partition("=")
+    if not equals or not theirs:
+        raise InputError(f"{column!r} is not NAME=HEADER, such as text=Transcript", where="--column")
+    return ours.strip(), theirs

@@ -10,7 +10,9 @@ import pytest
 import soundfile
 from helpers import speechlike
 from hypothesis import given, settings, strategies as st
+from typer.testing import CliRunner
 
+from asr.cli import app
 from asr.data import Utterance, read_cuts
 from asr.errors import InputError
 from data_prep.manifest import Source
@@ -61,6 +63,64 @@ def test_csv_with_quotes_commas_and_lines(folder: Path) -> None:
         "c": "plain",
     }
     assert found["a"].audio == str(folder / "a.wav")
+
+
+def test_as_a_spreadsheet_of_another_country_has_it(folder: Path) -> None:
+    """Semicolons, a mark of the byte order, CRLF, empty cells behind, commas in numbers, paths of Windows."""
+    lines = [
+        "Sprecher;Wort;Datei;Von;Bis;text;;",
+        "Ana;ein, zwei;.\\a.wav;0,25;0,75;x;;",
+        'Bo;"drei; vier";D:\\Aufnahmen\\b.wav;0:00,5;00:00:01;x;;',
+        "Cy;fünf;c.wav;;;x;;",
+    ]
+    columns = {"path": "Datei", "text": "WORT", "speaker": "Sprecher", "start": "Von", "end": "Bis"}
+    found = prepared(folder / "t.csv", b"\xef\xbb\xbf" + "\r\n".join(lines).encode(), columns=columns)
+    rows = [(u.speaker, u.text, Path(u.audio).name, u.start, u.duration) for u in found.values()]
+    assert sorted(rows) == [
+        ("Ana", "ein, zwei", "a.wav", 0.25, 0.5),
+        ("Bo", "drei; vier", "b.wav", 0.5, 0.5),
+        ("Cy", "fünf", "c.wav", 0.0, 1.0),
+    ]
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-8-sig"])
+def test_unicode_text_as_spreadsheets_export_it(encoding: str, folder: Path) -> None:
+    content = "path\ttext\na.wav\tčaj\nb.wav\tžába\nc.wav\tš\n".encode(encoding)
+    assert {u.text for u in prepared(folder / "t.txt", content).values()} == {"čaj", "žába", "š"}
+
+
+def test_which_column_is_which(folder: Path) -> None:
+    rows = [{"Pfad": f"{name}.wav", "Text": "not this", "Satz": name} for name in "abc"]
+    content = "\n".join(map(json.dumps, rows))
+    found = prepared(folder / "t.jsonl", content, columns={"path": "pfad", "text": "Satz"})
+    assert {u.text for u in found.values()} == {"a", "b", "c"}
+    for columns, message in (
+        ({"text": "Satz"}, r"has no column 'path', only pfad, text, satz; .*--column path=NAME"),
+        ({"path": "Pfad", "text": "Wort"}, "has no column 'Wort', only"),
+        ({"path": "Pfad", "words": "Satz"}, "'words' is none of path, text"),
+    ):
+        with pytest.raises(InputError, match=message):
+            prepare(folder / "t.jsonl", folder / "no", columns=columns)
+    result = CliRunner().invoke(
+        app, ["prepare", "table", str(folder / "t.jsonl"), "--column", "path=Pfad", "--out", str(folder / "cli")]
+    )
+    assert result.exit_code == 0, result.output
+    for column in ("path", "path="):
+        result = CliRunner().invoke(
+            app, ["prepare", "table", str(folder / "t.jsonl"), "--column", column, "--out", str(folder / "cli")]
+        )
+        assert result.exit_code == 2
+        assert "is not NAME=HEADER" in result.stderr
+
+
+@pytest.mark.parametrize("time", ["1:2:3:4", "a:1", "-1:2", "1,2,3", "1:", "nan", ""])
+def test_what_is_no_time(time: str, folder: Path) -> None:
+    (folder / "t.csv").write_text(f"path;text;start;end\na.wav;x;{time};0.5\n" + "b.wav;x;0;1\n" * 4)
+    if time == "":
+        prepare(folder / "t.csv", folder / "out")
+    else:
+        (left_out,) = prepare(folder / "t.csv", folder / "out").left_out
+        assert "t.csv, row 2" in left_out
 
 
 @pytest.mark.parametrize("suffix", [".tsv", ".txt", ".TSV"])
@@ -125,7 +185,7 @@ def test_segments_are_stretches_of_a_file(folder: Path) -> None:
     ("name", "content", "words"),
     [
         ("t.csv", "file,text\na.wav,x\n", "has no column 'path', only file, text"),
-        ("t.csv", "path;text\na.wav;x\n", "has no column 'path', only path;text"),
+        ("t.csv", "path|text\na.wav|x\n", "has no column 'path', only path|text".replace("|", r"\|")),
         ("t.jsonl", '{"path": "a.wav"}\n', "has no column 'text', only path"),
         ("t.csv", "", "has no column"),
         ("t.csv", "path,text\n", "no row can be used: there is none"),
@@ -148,8 +208,8 @@ def test_tables_that_are_refused(name: str, content: str | bytes, words: str, fo
     assert not (folder / "out").exists()
 
 
-@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le"])
-def test_utf_16_as_spreadsheets_export_it(encoding: str, folder: Path) -> None:
+@pytest.mark.parametrize("encoding", ["utf-16-be", "utf-16-le"])
+def test_utf_16_without_its_mark(encoding: str, folder: Path) -> None:
     with pytest.raises(InputError, match=r"t.tsv: looks like UTF-16; convert it, e.g. with `iconv -f utf-16 -t utf-8"):
         prepared(folder / "t.tsv", "path\ttext\na.wav\tx\n".encode(encoding))
 
