@@ -47,6 +47,7 @@ assert not heavy, heavy
 
 def test_defaults_in_the_help_are_those_of_the_functions() -> None:
     from asr.decode.options import BeamOptions
+    from asr.eaf_writer import to_eaf
     from asr.evaluate import evaluate
     from asr.transcriber import Transcriber
     from asr.tune import tune
@@ -54,7 +55,7 @@ def test_defaults_in_the_help_are_those_of_the_functions() -> None:
 
     owners = {
         "evaluate": [evaluate, BeamOptions],
-        "transcribe": [Transcriber, Transcriber.transcribe_all, BeamOptions],
+        "transcribe": [Transcriber, Transcriber.transcribe_all, BeamOptions, to_eaf],
         "tune": [tune],
         "prepare": [table.prepare, fsdd.prepare],
     }
