@@ -11,6 +11,7 @@ from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -26,7 +27,7 @@ from asr.pronunciations import pronounce
 from asr.segmentation import frame_levels
 from asr.text import graphemes
 from asr.tokenizer import PhoneTokenizer
-from asr.transcript import Word
+from asr.transcript import Segment, Word
 
 _WINDOW, _CONTEXT = 24.0, 2.0  # seconds the network hears at a time, and of these at each end that are not used
 _LEVEL = 0.01  # seconds of a level
@@ -38,16 +39,19 @@ _QUIET = 0.15  # of the way from background to speech, in dB: what lies under it
 _PAUSE = 0.05  # seconds of it, at least
 _FAINT = 15  # levels that the end of a word may lie in quiet
 
+DOUBTFUL = 0.3  # how well a text fits, under which it may be another
+
 Floats = npt.NDArray[np.float32]
 
 
-def align(model: Model, blocks: Iterable[Samples], text: str) -> list[Word]:
+def align(model: Model, blocks: Iterable[Samples], text: str, *, where: str | Path | None = None) -> list[Word]:
     """The words of a text with their times, and how likely they are what is said there, 0-1.
 
     Args:
         model: Its main head is asked.
         blocks: Samples at the model's rate, one after another.
         text: What is said. Words are what spaces part; perceived characters, where the model's script has no spaces.
+        where: The text is from, for errors.
 
     Raises:
         InputError: The text has no word that the model knows.
@@ -55,7 +59,7 @@ def align(model: Model, blocks: Iterable[Samples], text: str) -> list[Word]:
     words = text.split() if model.has_words else [c for c in graphemes(text) if c.strip()]
     tokens, owners = _tokens(model, words)
     if not tokens:
-        raise InputError("the text has nothing that the model knows")
+        raise InputError("has no word that the model knows", where=where)
     log_probs, levels = hear(model, blocks)
     seconds = model.recognizer.frame_seconds
     spans: list[tuple[float, float]] = [(math.nan, math.nan)] * len(tokens)
@@ -72,6 +76,40 @@ def align(model: Model, blocks: Iterable[Samples], text: str) -> list[Word]:
             for n in range(last - first):
                 spans[first + n] = (begin * seconds + n * step, begin * seconds + (n + 1) * step)
     return _words(words, owners, spans, scores, levels)
+
+
+def by_lines(words: Sequence[Word], lines: Sequence[str], *, spaces: bool = True) -> list[Segment]:
+    """Aligned words as segments: a line of the text each."""
+    found, at = [], 0
+    for line in lines:
+        size = len(line.split()) if spaces else len([c for c in graphemes(line) if c.strip()])
+        if size:
+            found.append(_segment(words[at : at + size], spaces))
+            at += size
+    return found
+
+
+def by_pauses(words: Sequence[Word], longest: float, *, spaces: bool = True) -> list[Segment]:
+    """Aligned words as segments of no more than `longest` seconds, if words are not, parted at the longest pauses."""
+    found: list[Segment] = []
+    waiting = [words] if words else []
+    while waiting:
+        part = waiting.pop()
+        if len(part) == 1 or part[-1].end - part[0].start <= longest:
+            found.append(_segment(part, spaces))
+            continue
+        middle = (part[0].start + part[-1].end) / 2  # of pauses that are as long, the one nearest to it
+        cut = max(
+            range(1, len(part)),
+            key=lambda n: (round(part[n].start - part[n - 1].end, 1), -abs(part[n].start - middle)),
+        )
+        waiting += [part[cut:], part[:cut]]
+    return found
+
+
+def _segment(words: Sequence[Word], spaces: bool) -> Segment:
+    text = (" " if spaces else "").join(word.text for word in words)
+    return Segment(words[0].start, words[-1].end, text, tuple(words))
 
 
 def hear(model: Model, blocks: Iterable[Samples]) -> tuple[Floats, Floats]:
@@ -274,8 +312,8 @@ def edges_by_energy(spans: Sequence[tuple[float, float]], levels: Floats) -> lis
 
 
 def _loud_part(quiet: npt.NDArray[np.bool_], begin: int, end: int) -> tuple[int, int]:
-    """A span without the quiet at its beginning, and the long one at its end: CTC may hear a token before or after it is
-    said, and words end faintly. All of it where all is quiet."""
+    """A span without the quiet at its beginning, and the long one at its end: CTC may hear a token before or after it
+    is said, and words end faintly. All of it where all is quiet."""
     loud = np.flatnonzero(~quiet[begin:end])
     if not len(loud):
         return begin, end

@@ -16,6 +16,7 @@ import typer
 from typer.core import TyperGroup
 
 from asr.cli import (
+    align,
     check,
     diagnose,
     evaluate,
@@ -88,6 +89,7 @@ app.command("pack")(pack.pack)
 app.command("score")(score.score)
 app.command("report")(report.report)
 app.command("transcribe")(transcribe.transcribe)
+app.command("align")(align.align)
 app.command("models")(models.models)
 app.command("lexicon")(lexicon.lexicon)
 app.add_typer(lm.app, name="lm")

@@ -180,7 +180,7 @@ def test_textgrid(tmp_path: Path) -> None:
 
 
 def test_formats_by_name() -> None:
-    assert [*FORMATS] == ["txt", "json", "srt", "vtt", "tsv", "ctm", "TextGrid"]
+    assert [*FORMATS] == ["txt", "json", "srt", "vtt", "tsv", "ctm", "TextGrid", "eaf"]
 
 
 # Cues.
