@@ -39,7 +39,7 @@ _QUIET = 0.15  # of the way from background to speech, in dB: what lies under it
 _PAUSE = 0.05  # seconds of it, at least
 _FAINT = 15  # levels that the end of a word may lie in quiet
 
-DOUBTFUL = 0.3  # how well a text fits, under which it may be another
+DOUBTFUL = 0.4  # how well a text fits, under which it may be another
 
 Floats = npt.NDArray[np.float32]
 
@@ -57,7 +57,7 @@ def align(model: Model, blocks: Iterable[Samples], text: str, *, where: str | Pa
         InputError: The text has no word that the model knows.
     """
     words = text.split() if model.has_words else [c for c in graphemes(text) if c.strip()]
-    tokens, owners = _tokens(model, words)
+    tokens, owners = word_tokens(model, words)
     if not tokens:
         raise InputError("has no word that the model knows", where=where)
     log_probs, levels = hear(model, blocks)
@@ -144,7 +144,7 @@ def hear(model: Model, blocks: Iterable[Samples]) -> tuple[Floats, Floats]:
     return np.concatenate(found), np.concatenate(levels)
 
 
-def _tokens(model: Model, words: Sequence[str]) -> tuple[list[int], list[int]]:
+def word_tokens(model: Model, words: Sequence[str]) -> tuple[list[int], list[int]]:
     """Token ids of the words, and the number of the word that each is of; -1: of none."""
     normalize, tokenizer = model.normalizer(), model.tokenizer
     normal = [normalize(word) for word in words]
@@ -291,7 +291,9 @@ def edges_by_energy(spans: Sequence[tuple[float, float]], levels: Floats) -> lis
         spans: Seconds from the first to the last token of each word, in order.
         levels: Of each 10 ms, dB.
     """
-    low, high = np.percentile(levels, [10, 95]) if len(levels) else (0.0, 0.0)
+    if not len(levels):
+        return list(spans)
+    low, high = np.percentile(levels, [10, 95])
     quiet = levels < low + _QUIET * (high - low)
     reach = round(_REACH / _LEVEL)
     frames = [_loud_part(quiet, round(start / _LEVEL), round(end / _LEVEL)) for start, end in spans]

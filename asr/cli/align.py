@@ -37,7 +37,7 @@ def align(
 ) -> None:
     """Find when each word of a known text is said.
 
-    Segments that fit badly are named: there the text may be another than what is said. With --cut 15 --least 0.3 a
+    Segments that fit badly are named: there the text may be another than what is said. With --cut 15 --least 0.4 a
     whole transcript becomes utterances that are fit for training: asr prepare elan or textgrid takes them.
     """
     from asr.files import check_output, read_text, write_text
