@@ -26,7 +26,7 @@ from asr.files import data_home
 from asr.model_folder import load_model
 from asr.provenance import provenance
 
-DIGITS = "zero one two three four five six seven eight nine".split()
+DIGITS = ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"]
 RATE = 8000
 PAUSES = (0.05, 0.1, 0.2, 0.3, 0.5, 0.8)
 
@@ -38,12 +38,9 @@ def main() -> None:
     args = parser.parse_args()
     torch.set_num_threads(1)
     facts = provenance()
-    print(
-        f"split {args.split}; one thread; {facts['hardware']}; commit {facts['commit']}; torchaudio {torchaudio.__version__}\n"
-    )
-    print(
-        "| model | program | start, ms: median, 90 % | end, ms: median, 90 % | words |\n| --- | --- | --- | --- | --- |"
-    )
+    print(f"split {args.split}; one thread; {facts['hardware']}; commit {facts['commit']}; torchaudio", end=" ")
+    print(f"{torchaudio.__version__}\n\n| model | program | start, ms: median, 90 % | end, ms: median, 90 % | words |")
+    print("| --- | --- | --- | --- | --- |")
     for name in args.models:
         errors: dict[str, list[tuple[float, float]]] = defaultdict(list)
         model = load_model(name)
