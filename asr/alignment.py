@@ -56,6 +56,10 @@ def align(model: Model, blocks: Iterable[Samples], text: str, *, where: str | Pa
     Raises:
         InputError: The text has no word that the model knows.
     """
+    if model.config.decoder.kind == "attention" and not model.config.decoder.ctc_weight:
+        raise InputError(
+            "was trained with attention alone: its CTC, which says when, has learnt nothing", where=model.name
+        )
     words = text.split() if model.has_words else [c for c in graphemes(text) if c.strip()]
     tokens, owners = word_tokens(model, words)
     if not tokens:

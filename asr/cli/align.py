@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from asr.cli.common import HeadKind, ready_torch, say
+from asr.cli.common import HeadKind, counter, ready_torch, say
 from asr.errors import InputError
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ def align(
         raise InputError("no such file", where=audio)
     ready_torch()
     from asr.alignment import DOUBTFUL, align as run, by_lines, by_pauses
-    from asr.audio import read_blocks
+    from asr.audio import audio_info, read_blocks
     from asr.model_folder import load_model
     from asr.transcript import Transcript
 
@@ -64,11 +64,14 @@ def align(
     rate, spaces = loaded.recognizer.sample_rate, loaded.has_words
     length = 0
 
+    progress, total = counter("seconds"), round(audio_info(audio).duration)
+
     def counted() -> Iterator[Samples]:
         nonlocal length
         for block in read_blocks(audio, rate):
             length += len(block)
             yield block
+            progress(min(round(length / rate), total), total)
 
     words = run(loaded, counted(), "\n".join(lines), where=text)
     segments = by_pauses(words, cut, spaces=spaces) if cut else by_lines(words, lines, spaces=spaces)
