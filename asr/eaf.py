@@ -2,7 +2,7 @@
 
 An annotation is aligned, between two slots of time, or refers to one of the tier above, whose time it has; where
 several refer to one, they share its time in equal parts, as ELAN draws them. Slots without a value lie evenly between
-those around them. Times are seconds into the recording: TIME_ORIGIN, where that begins earlier, is added.
+those around them on their tier. Times are the file's; a recording that begins earlier has an offset (TIME_ORIGIN).
 """
 
 from __future__ import annotations
@@ -12,11 +12,11 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote
 
 from asr.errors import InputError
 from asr.files import read_bytes
-from asr.tiers import Annotation, AnnotationFile, Tier
+from asr.tiers import Annotation, AnnotationFile, Media, Tier
 
 _MOST_BYTES = 256 << 20
 _DEEPEST = 32  # tiers above one another
@@ -29,14 +29,13 @@ def read_eaf(path: str | Path) -> AnnotationFile:
         InputError: It cannot be read, is no EAF, or declares entities, which could make it endless or name other files.
     """
     root = _parsed(path)
-    slots = _slots(root, path)
+    slots = _slots(root)
     header = root.find("HEADER")
     unit = "milliseconds" if header is None else header.get("TIME_UNITS", "milliseconds")
     if unit != "milliseconds":
         raise InputError(f"its times are {unit}", where=path, remedy="save it in ELAN with times in milliseconds")
     recordings = [] if header is None else header.findall("MEDIA_DESCRIPTOR")
     recordings.sort(key=lambda media: not media.get("MIME_TYPE", "").startswith("audio"))
-    offset = _number(recordings[0].get("TIME_ORIGIN", "0")) or 0.0 if recordings else 0.0
     problems: list[str] = []
     tiers: dict[str, Tier] = {}
     elements = {element.get("TIER_ID", ""): element for element in root.findall("TIER")}
@@ -46,14 +45,19 @@ def read_eaf(path: str | Path) -> AnnotationFile:
         above = {each.id: each for each in tiers[parent].annotations} if parent in tiers else {}
         tiers[name] = Tier(
             name,
-            tuple(_annotations(element, name, slots, above, offset / 1000, problems)),
+            tuple(_annotations(element, name, slots, above, problems)),
             speaker=element.get("PARTICIPANT", "").strip(),
             type=element.get("LINGUISTIC_TYPE_REF", ""),
             parent=parent,
         )
-    named = [_file_path(media.get(name, "")) for name in ("RELATIVE_MEDIA_URL", "MEDIA_URL") for media in recordings]
+    named = [
+        Media(path, (_number(media.get("TIME_ORIGIN", "0")) or 0.0) / 1000)
+        for name in ("RELATIVE_MEDIA_URL", "MEDIA_URL")
+        for media in recordings
+        if (path := _file_path(media.get(name, "")))
+    ]
     ordered = tuple(tiers[name] for name in elements)
-    return AnnotationFile(ordered, tuple(filter(None, dict.fromkeys(named))), tuple(problems))
+    return AnnotationFile(ordered, tuple(dict.fromkeys(named)), tuple(problems))
 
 
 def _parsed(path: str | Path) -> Any:
@@ -75,25 +79,32 @@ def _parsed(path: str | Path) -> Any:
     return root
 
 
-def _slots(root: Any, path: str | Path) -> dict[str, float]:
-    """Time slots -> milliseconds; those without a value evenly between those that have one."""
+def _slots(root: Any) -> dict[str, float | None]:
+    """Time slots -> milliseconds, if they have a value."""
+    slots = root.iterfind("TIME_ORDER/TIME_SLOT")
+    return {slot.get("TIME_SLOT_ID", ""): _number(slot.get("TIME_VALUE", "")) for slot in slots}
+
+
+def _timed(tier: Any, slots: dict[str, float | None]) -> dict[str, float]:
+    """The slots of a tier -> milliseconds; those without a value evenly between those around them on the tier."""
     names: list[str] = []
-    values: list[float | None] = []
-    for slot in root.iterfind("TIME_ORDER/TIME_SLOT"):
-        names.append(slot.get("TIME_SLOT_ID", ""))
-        values.append(None if slot.get("TIME_VALUE") is None else _number(slot.get("TIME_VALUE")))
+    for element in tier.iterfind("ANNOTATION/ALIGNABLE_ANNOTATION"):
+        for i in (1, 2):
+            name = element.get(f"TIME_SLOT_REF{i}", "")
+            if name in slots and (not names or names[-1] != name):
+                names.append(name)
+    values = [slots[name] for name in names]
     known = [i for i, value in enumerate(values) if value is not None]
     found: dict[str, float] = {}
     at = 0
-    for i, name in enumerate(names):
+    for i, name in enumerate(names if known else []):
         while at < len(known) and known[at] < i:
             at += 1
-        value = values[i]
-        if value is None and known:
-            before, after = known[max(at - 1, 0)], known[min(at, len(known) - 1)]
-            low, high = values[before] or 0.0, values[after] or 0.0
-            value = low + (high - low) * (i - before) / (after - before) if after > before else low
-        found[name] = value or 0.0
+        before, after = known[max(at - 1, 0)], known[min(at, len(known) - 1)]
+        value, low, high = values[i], values[before] or 0.0, values[after] or 0.0
+        if value is None:
+            value = low + (high - low) * (i - before) / (after - before) if before < i < after else low
+        found[name] = value
     return found
 
 
@@ -116,32 +127,36 @@ def _parents_first(elements: dict[str, Any], path: str | Path) -> Iterator[str]:
 
 
 def _annotations(
-    tier: Any, name: str, slots: dict[str, float], above: dict[str, Annotation], offset: float, problems: list[str]
+    tier: Any, name: str, slots: dict[str, float | None], above: dict[str, Annotation], problems: list[str]
 ) -> Iterator[Annotation]:
     """Those of a tier, in the order of the file; those that refer to one in the order they name."""
     found: list[tuple[Annotation, str]] = []  # and what comes before it
     spans = sorted((each.start, each.end, each.id) for each in above.values())
+    times = _timed(tier, slots)
     for number, element in enumerate(tier.iterfind("ANNOTATION/*"), 1):
-        key = element.get("ANNOTATION_ID", "")
+        key, owner = element.get("ANNOTATION_ID", ""), ""
         where = f"tier {name!r}, annotation {number}"
         text = " ".join("".join(element.find("ANNOTATION_VALUE").itertext()).split()) if _has_value(element) else ""
         if element.tag == "ALIGNABLE_ANNOTATION":
-            ends = [slots.get(element.get(f"TIME_SLOT_REF{i}", "")) for i in (1, 2)]
-            if None in ends:
-                problems.append(f"{where}: its time slot is not there")
+            ends = [element.get(f"TIME_SLOT_REF{i}", "") for i in (1, 2)]
+            if not times.keys() >= set(ends):
+                problems.append(f"{where}: its time slot is not there, or has no time")
                 continue
-            start, end = (float(each or 0) / 1000 + offset for each in ends)
+            start, end = (times[each] / 1000 for each in ends)
             parent = _around(spans, (start + end) / 2)
+            if parent and None in (slots[ends[0]], slots[ends[1]]):
+                owner = above[parent].owner or parent
         elif element.tag == "REF_ANNOTATION":
             parent = element.get("ANNOTATION_REF", "")
             if parent not in above:
                 problems.append(f"{where}: what it refers to ({parent or 'nothing'}) is not on the tier above")
                 continue
-            start, end = above[parent].start, above[parent].end
+            start, end, owner = above[parent].start, above[parent].end, above[parent].owner
         else:
             problems.append(f"{where}: is a {element.tag[:60]}, which annotations never are")
             continue
-        found.append((Annotation(start, end, text, number, key, parent), element.get("PREVIOUS_ANNOTATION", "")))
+        annotation = Annotation(start, end, text, number, key, parent, owner)
+        found.append((annotation, element.get("PREVIOUS_ANNOTATION", "")))
     if tier.find("ANNOTATION/REF_ANNOTATION") is None:
         yield from (annotation for annotation, _ in found)
         return
@@ -168,7 +183,8 @@ def _shared(several: list[Annotation]) -> Iterator[Annotation]:
     for i, each in enumerate(several):
         part = (each.end - each.start) / len(several)
         start = each.start + i * part
-        yield replace(each, start=start, end=start + part, shared=len(several) > 1)
+        owner = each.owner or (each.parent if len(several) > 1 else "")
+        yield replace(each, start=start, end=start + part, owner=owner)
 
 
 def _around(spans: list[tuple[float, float, str]], time: float) -> str:
@@ -191,5 +207,7 @@ def _number(text: str) -> float | None:
 
 def _file_path(url: str) -> str:
     """The path of a file: URL, or a path as any system writes it."""
-    path = unquote(urlsplit(url).path) if url.startswith("file:") else unquote(url)
+    path = unquote(url.removeprefix("file:"))
+    if url.startswith("file://"):  # //server/path, or nothing before the path
+        path = "/" + path[2:].partition("/")[2]
     return path.replace("\\", "/").strip()

@@ -5,6 +5,7 @@ Three tiers: segments; below them words, with their times; and words that are to
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
@@ -41,9 +42,9 @@ def to_eaf(transcript: Transcript, word_times: bool = False, *, tier: str = "tra
     name = PurePath(transcript.audio).name or "audio.wav"
     new = _NEW.format(
         date=datetime.now(timezone.utc).astimezone().isoformat(timespec="seconds"),
-        url=quoteattr(quote(name)),
+        url=quoteattr(quote(os.fsencode(name))),
         mime=_MIME.get(PurePath(name).suffix.lower(), "unknown"),
-        relative=quoteattr(f"./{quote(name)}"),
+        relative=quoteattr(f"./{quote(os.fsencode(name))}"),
     )
     return _with_tiers(new.encode(), transcript, tier, "a new file").decode()
 
@@ -56,18 +57,30 @@ def add_tiers(path: str | Path, transcript: Transcript, *, tier: str = "transcri
     """
     from asr.eaf import read_eaf
 
-    read_eaf(path)  # what is no ELAN file, or a dangerous one
-    return _with_tiers(read_bytes(path), transcript, tier, path)
+    media = read_eaf(path).media  # what is no ELAN file, or a dangerous one, is refused
+    name = PurePath(transcript.audio).name
+    own = [each for each in media if PurePath(each.path).name == name] or list(media)
+    offset = own[0].offset if own else 0.0
+    return _with_tiers(read_bytes(path), transcript, tier, path, offset)
 
 
-def _with_tiers(data: bytes, transcript: Transcript, tier: str, where: str | Path) -> bytes:
+def check_tiers(path: str | Path, tier: str) -> None:
+    """Looks whether tiers can be added to an ELAN file.
+
+    Raises:
+        InputError: They cannot.
+    """
+    add_tiers(path, Transcript(""), tier=tier)
+
+
+def _with_tiers(data: bytes, transcript: Transcript, tier: str, where: str | Path, offset: float = 0.0) -> bytes:
     known = _looked_over(data, where)
     if taken := {tier, f"{tier}-words", f"{tier}-check"} & known.tiers:
         raise InputError(f"has a tier {min(taken)} already", where=where, remedy="name another")
     number = 1
     while f"asr{number}-a1" in known.ids or {f"asr{number}", f"asr{number}-within"} & known.types:
         number += 1
-    slots, tiers = _Slots(f"asr{number}"), _tiers(transcript)
+    slots, tiers = _Slots(f"asr{number}"), _tiers(transcript, offset)
     parts = [
         _tier(name, f"asr{number}{within}", tier if within else "", annotations, slots)
         for name, within, annotations in (
@@ -95,8 +108,11 @@ def _with_tiers(data: bytes, transcript: Transcript, tier: str, where: str | Pat
     return data
 
 
-def _tiers(transcript: Transcript) -> tuple[list[_Row], list[_Row], list[_Row]]:
-    """Segments, their words, and those of these that are to be checked: start and end in milliseconds, text, parent."""
+def _tiers(transcript: Transcript, offset: float) -> tuple[list[_Row], list[_Row], list[_Row]]:
+    """Segments, their words, and those of these that are to be checked: start and end in milliseconds, text.
+
+    What is said before the file's time begins, `offset` seconds into the recording, is not in it.
+    """
     segments: list[_Row] = []
     words: list[_Row] = []
     doubtful: list[_Row] = []
@@ -104,13 +120,15 @@ def _tiers(transcript: Transcript) -> tuple[list[_Row], list[_Row], list[_Row]]:
     for segment in transcript.segments:
         if not segment.text:
             continue
-        start, end = _span(segment, free)
+        if segment.end <= offset:
+            continue
+        start, end = _span(segment, free, offset=offset)
         segments.append((start, end, segment.text))
         free = end
         inside = start
         for word in segment.words:
-            first, last = _span(word, inside, end)
-            if last <= first:  # no room is left
+            first, last = _span(word, inside, end, offset)
+            if last <= first or word.end <= offset:  # no room is left
                 continue
             words.append((first, last, word.text))
             if word.confidence < CHECK_BELOW:
@@ -122,10 +140,10 @@ def _tiers(transcript: Transcript) -> tuple[list[_Row], list[_Row], list[_Row]]:
 _Row = tuple[int, int, str]
 
 
-def _span(part: Segment | Word, least: int, most: int = 1 << 62) -> tuple[int, int]:
+def _span(part: Segment | Word, least: int, most: int = 1 << 62, offset: float = 0.0) -> tuple[int, int]:
     """Milliseconds, a millisecond at least, where there is room."""
-    start = min(max(round(1000 * part.start), least), most)
-    return start, min(max(round(1000 * part.end), start + 1), most)
+    start = min(max(round(1000 * (part.start - offset)), least), most)
+    return start, min(max(round(1000 * (part.end - offset)), start + 1), most)
 
 
 @dataclass
@@ -209,7 +227,14 @@ def _looked_over(data: bytes, where: str | Path) -> _Known:
 
     def ended(name: str) -> None:
         at = parser.CurrentByteIndex  # where the end tag begins; behind <NAME/>, which has none
-        closed = data[at : at + 2] == b"</"
+        tag = b"</" + name.encode(known.encoding)
+        closed = data.startswith(tag, at) and data[at + len(tag) : at + len(tag) + 1] in (
+            b">",
+            b" ",
+            b"\t",
+            b"\r",
+            b"\n",
+        )
         behind = data.index(b">", at) + 1 if closed else at
         if name == "TIME_ORDER":
             known.slots = (at, at) if closed else (data.rindex(b"/", 0, behind), behind)

@@ -266,7 +266,7 @@ def files_sha256(paths: Iterable[Path]) -> str:
     """
     digest = hashlib.sha256()
     for path in sorted(paths, key=lambda p: p.name):
-        digest.update(f"{path.name} {file_sha256(path)}\n".encode())
+        digest.update(f"{path.name} {file_sha256(path)}\n".encode("utf-8", "surrogateescape"))
     return digest.hexdigest()
 
 

@@ -17,7 +17,7 @@ from asr.files import read_bytes
 from asr.tiers import Annotation, AnnotationFile, Tier
 
 _MOST_BYTES = 256 << 20
-_TOKEN = regex.compile(r"""("(?:[^"]|"")*+")|(<[^<>]*>)|(?<!\S)([-+]?\d[\d.]*(?:[eE][-+]?\d+)?)(?!\S)|(![^\n]*)""")
+_TOKEN = regex.compile(r"""("(?:[^"]|"")*+")|(<[^<>]*>)|(?<!\S)([-+]?\d[\d.]*(?:[eE][-+]?\d+)?)(?!\S)|(![^\r\n]*)""")
 
 
 def read_textgrid(path: str | Path) -> AnnotationFile:
@@ -31,12 +31,14 @@ def read_textgrid(path: str | Path) -> AnnotationFile:
     tokens = _tokens(_text(path))
     try:
         kinds = [next(tokens), next(tokens)]
-        if kinds != ["ooTextFile", "TextGrid"]:
+        if kinds[0] not in ("ooTextFile", "ooTextFile short") or kinds[1] != "TextGrid":
             raise InputError("is no TextGrid", where=path, remedy="in Praat: Save as text file...")
         begin, _ = _time(next(tokens)), next(tokens)
         if next(tokens) != "<exists>":
             return AnnotationFile(())
         tiers = [_tier(tokens, begin) for _ in range(_count(next(tokens)))]
+    except InputError:
+        raise
     except StopIteration:
         raise InputError("ends before its tiers do", where=path, remedy="save it again in Praat") from None
     except ValueError as e:

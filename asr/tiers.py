@@ -15,7 +15,7 @@ class Annotation:
     number: int  # its place in its tier, from 1
     id: str = ""
     parent: str = ""  # the id of what it belongs to, on the tier above
-    shared: bool = False  # it has no time of its own, but a part of that one's
+    owner: str = ""  # where it has no time of its own, but a part of another's: the id of that one
 
 
 @dataclass(frozen=True)
@@ -30,9 +30,17 @@ class Tier:
 
 
 @dataclass(frozen=True)
+class Media:
+    """A recording that a file names."""
+
+    path: str  # as the file has it
+    offset: float = 0.0  # seconds into it, where the file's time begins
+
+
+@dataclass(frozen=True)
 class AnnotationFile:
-    """Tiers, and the names of the recordings they are of."""
+    """Tiers, and the recordings they are of."""
 
     tiers: tuple[Tier, ...]
-    media: tuple[str, ...] = ()  # paths as the file has them, relative ones first
+    media: tuple[Media, ...] = ()  # sound before film, relative paths first
     problems: tuple[str, ...] = field(default=())  # what could not be read, a line each

@@ -6,13 +6,15 @@ Nothing that stands in a file leads out of these folders.
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
-from pathlib import Path, PurePosixPath
+from dataclasses import dataclass, field, replace
+from pathlib import Path, PurePath, PurePosixPath
 
+from asr.audio import SUFFIXES, audio_info
 from asr.errors import InputError
 from asr.files import files_sha256
 from asr.tiers import Annotation, AnnotationFile, Tier
@@ -30,8 +32,7 @@ from data_prep.splits import check_split, split_sources
 
 log = logging.getLogger(__name__)
 
-AUDIO = (".wav", ".flac", ".mp3", ".ogg", ".opus", ".m4a", ".aac", ".aif", ".aiff", ".wma", ".webm")
-VIDEO = (".mp4", ".m4v", ".mov", ".mkv", ".avi", ".mpg", ".mpeg", ".mts", ".wmv")
+VIDEO = (".mp4", ".m4v", ".mov", ".mkv", ".avi", ".mpg", ".mpeg", ".m2ts", ".wmv", ".flv", ".3gp", ".webm", ".ogv")
 OVERLAP = 0.25  # of an utterance, that may be of other speakers, too
 
 
@@ -85,37 +86,39 @@ def prepare_annotations(
     if split_by == "column":
         raise InputError(f"{corpus} files have no split column", where="split_by", remedy="speaker, random or auto")
     folder = Path(folder).absolute()
-    files = [folder] if folder.is_file() else find_files(folder, ending.lower())
+    listed = [folder] if folder.is_file() else find_files(folder, ending.lower())
     root = folder.parent if folder.is_file() else folder
+    files = [path for path in listed if path.is_file()]
     if not files:
         raise InputError(f"holds no {ending} file", where=folder)
+    recordings = _recordings([root, *([Path(media).absolute()] if media else [])])
     settings = {
         "corpus": corpus,
         "folder": str(folder.resolve()),
         "sha256": files_sha256(files),
+        "recordings": _digest(recordings),
         **{"tier": list(tier), "type": type, "translation": translation, "media": str(media) if media else None},
         **{"keep_overlaps": keep_overlaps, "split_by": split_by, "dev": dev, "test": test, "seed": seed},
     }
     if done := already_prepared(out_dir, settings):
         return done
-    found = _Found()
+    found = _Found(problems=[left_out_line("is a link to nothing", path) for path in listed if path not in files])
     read_files = _read_all(files, read, found.problems)
-    chosen = _chooser(read_files, tier, type, where=folder)
-    recordings = _recordings([root, *([Path(media).absolute()] if media else [])])
+    chosen = _chooser(read_files, tier, type, translation, where=folder)
+    several = len({each.name for annotated in read_files.values() for each in annotated.tiers if chosen(each)}) > 1
     for path, annotated in read_files.items():
         found.problems += [left_out_line(problem, path) for problem in annotated.problems]
         tiers = [each for each in annotated.tiers if chosen(each)]
         if not tiers:
             found.problems.append(left_out_line(f"has none of the tiers, only {_names(annotated.tiers)}", path))
             continue
-        audio = _recording(path, annotated, recordings)
-        if audio is None:
-            named = ", ".join(PurePosixPath(each).name for each in annotated.media) or f"{path.stem}.wav"
-            found.problems.append(
-                left_out_line(f"its recording ({named}) is not there: name its folder by --media", path)
-            )
+        try:
+            audio, offset = _recording(path, root, annotated, recordings)
+            length = audio_info(audio).duration
+        except InputError as e:
+            found.problems.append(left_out_line(str(e), path))
             continue
-        of_file = _utterances(path, root, annotated, tiers, audio, translation, found)
+        of_file = _utterances(path, root, annotated, tiers, audio, translation, several, offset, length, found)
         for source, others in _with_overlaps(of_file):
             if others and not keep_overlaps:
                 found.problems.append(left_out_line(f"{others} speaks at the same time", source.origin))
@@ -123,15 +126,15 @@ def prepare_annotations(
                 found.sources.append(source)
     if not found.sources:
         raise InputError(f"no annotation can be used: {found.problems[0]}", where=folder)
-    speakers = {source.speaker for source in found.sources}
+    sources = _with_own_ids(found.sources)
+    speakers = {source.speaker for source in sources}
     if split_by == "auto" and (len(speakers) < 3 or "" in speakers):
         split_by = "random"
-        named = ", ".join(sorted(speakers - {""})) or "none"
-        log.warning(
-            "%s: speakers are too few (%s): split at random, so dev and test have voices of train", folder, named
-        )
-    labels = [""] * len(found.sources)
-    splits = split_sources(found.sources, labels, split_by=split_by, dev=dev, test=test, seed=seed, where=folder)
+        unnamed = sum(not source.speaker for source in sources)
+        why = f"{unnamed} utterances name no speaker" if unnamed else f"{len(speakers)} speakers are too few"
+        log.warning("%s: %s: split at random, dev and test have voices of train", folder, why)
+    labels = [""] * len(sources)
+    splits = split_sources(sources, labels, split_by=split_by, dev=dev, test=test, seed=seed, where=folder)
     return write_corpus(out_dir, splits, settings, left_out=found.problems, progress=progress)
 
 
@@ -157,30 +160,32 @@ def _read_all(
 
 
 def _chooser(
-    files: dict[Path, AnnotationFile], names: Sequence[str], kind: str | None, where: Path
+    files: dict[Path, AnnotationFile], names: Sequence[str], kind: str | None, translation: str | None, where: Path
 ) -> Callable[[Tier], bool]:
     """Which tiers are wanted."""
     tiers = [tier for annotated in files.values() for tier in annotated.tiers]
+    for name in names:
+        if not any(_matches(tier.name, name) for tier in tiers):
+            raise InputError(f"no file has a tier {name}", where=where, remedy=f"there are {_names(tiers)}")
+    if kind and not any(_same(tier.type, kind) for tier in tiers):
+        raise InputError(f"no file has a tier of type {kind}", where=where, remedy=f"there are {_names(tiers)}")
+    if translation and not any(_same(translation, each) for tier in tiers for each in (tier.name, tier.type)):
+        raise InputError(f"no file has a tier or type {translation}", where=where, remedy=f"there are {_names(tiers)}")
     if names or kind:
+        return lambda tier: any(_matches(tier.name, name) for name in names) or (bool(kind) and _same(tier.type, kind))
+    tops = Counter(tier.name for tier in tiers if not tier.parent)
+    spoken = {tier.name for tier in tiers if any(annotation.text for annotation in tier.annotations)}
+    common = [name for name, count in tops.items() if count == len(files) and name in spoken]
+    if len(common) != 1:
+        raise InputError(
+            "it is not clear which tier holds the texts", where=where, remedy=f"name it: --tier; {_names(tiers)}"
+        )
+    return lambda tier: tier.name == common[0]
 
-        def wanted(tier: Tier) -> bool:
-            return any(_matches(tier.name, name) for name in names) or (kind is not None and tier.type == kind)
 
-    else:
-        tops = Counter(tier.name for tier in tiers if not tier.parent and any(a.text for a in tier.annotations))
-        common = [name for name, count in tops.items() if count == len(files)]
-        if len(common) != 1:
-            raise InputError(
-                "it is not clear which tier holds the texts", where=where, remedy=f"name it: --tier; {_names(tiers)}"
-            )
-
-        def wanted(tier: Tier) -> bool:
-            return tier.name == common[0]
-
-    if not any(map(wanted, tiers)):
-        asked = ", ".join([*names, *([f"type {kind}"] if kind else [])])
-        raise InputError(f"no file has a tier {asked}", where=where, remedy=f"there are {_names(tiers)}")
-    return wanted
+def _same(one: str, other: str | None) -> bool:
+    """However accents are written."""
+    return unicodedata.normalize("NFC", one) == unicodedata.normalize("NFC", other or "")
 
 
 def _matches(name: str, pattern: str) -> bool:
@@ -212,19 +217,68 @@ def _names(tiers: Iterable[Tier]) -> str:
 def _recordings(folders: Sequence[Path]) -> dict[str, list[Path]]:
     """Recordings below folders, by their name in lower case, without accents' other spelling."""
     found: dict[str, list[Path]] = {}
-    for path in dict.fromkeys(path for folder in folders for path in find_files(folder, *AUDIO, *VIDEO)):
+    for path in dict.fromkeys(path for folder in folders for path in find_files(folder, *SUFFIXES)):
         found.setdefault(_key(path.name), []).append(path)
     return found
 
 
-def _recording(path: Path, annotated: AnnotationFile, recordings: dict[str, list[Path]]) -> Path | None:
-    """That of a file: one that it names, else one of its own name; sound before film, the nearest of the same name."""
-    names = [PurePosixPath(name).name for name in annotated.media]
-    names += [path.stem + ending for ending in (*AUDIO, *VIDEO)]
-    for name in sorted(names, key=lambda name: name.lower().endswith(VIDEO)):
-        if several := recordings.get(_key(name)):
-            return min(several, key=lambda each: (each.parent != path.parent, len(each.parts), each))
-    return None
+def _digest(recordings: dict[str, list[Path]]) -> str:
+    """Of names and sizes: when recordings come or change, a corpus is prepared anew."""
+    paths = sorted(path for several in recordings.values() for path in several if path.is_file())
+    listed = "".join(f"{path} {path.stat().st_size}\n" for path in paths)
+    return hashlib.sha256(listed.encode("utf-8", "surrogateescape")).hexdigest()[:16]
+
+
+def _recording(
+    path: Path, root: Path, annotated: AnnotationFile, recordings: dict[str, list[Path]]
+) -> tuple[Path, float]:
+    """That of a file, and where in it the file's time begins: one that it names, else one of its own name; sound before
+    film. Of several of one name the one whose folders are those that the file names, or those of the file itself.
+
+    Raises:
+        InputError: There is none, or it is not clear which.
+    """
+    named = [(media.path, media.offset) for media in annotated.media]
+    named += [(path.stem + ending, 0.0) for ending in sorted(SUFFIXES)]
+    for name, offset in sorted(named, key=lambda each: each[0].lower().endswith(VIDEO)):
+        several = recordings.get(_key(PurePosixPath(name).name), [])
+        beside = path.parent / name
+        exact = [each for each in several if beside.exists() and each.exists() and each.samefile(beside)]
+        if exact or len(several) == 1:
+            return (exact or several)[0], offset
+        if several:
+            own = path.relative_to(root).with_name(PurePosixPath(name).name)
+            ranks = [
+                (each.parent == path.parent, _common(each, PurePosixPath(name)), _common(each, own)) for each in several
+            ]
+            best = max(ranks)
+            if ranks.count(best) > 1:
+                there = ", ".join(str(each) for each, rank in zip(several, ranks, strict=True) if rank == best)
+                raise InputError(f"its recording may be any of {there}: leave one")
+            return several[ranks.index(best)], offset
+    shown = ", ".join(dict.fromkeys(PurePosixPath(media.path).name for media in annotated.media)) or f"{path.stem}.wav"
+    raise InputError(f"its recording ({shown}) is not there: name its folder by --media")
+
+
+def _common(one: PurePath, other: PurePath) -> int:
+    """How many folders of two paths are the same, from their ends."""
+    pairs = zip(reversed(one.parent.parts), reversed(other.parent.parts), strict=False)
+    return next((n for n, (a, b) in enumerate(pairs) if _key(a) != _key(b)), min(len(one.parts), len(other.parts)) - 1)
+
+
+def _with_own_ids(sources: Sequence[Source]) -> list[Source]:
+    """Sources, each with an id of its own."""
+    seen: Counter[str] = Counter()
+    taken = {source.id for source in sources}
+    found = []
+    for source in sources:
+        seen[source.id] += 1
+        name, number = source.id, seen[source.id]
+        while number > 1 and (name := f"{source.id}-{number}") in taken:
+            number += 1
+        taken.add(name)
+        found.append(replace(source, id=name))
+    return found
 
 
 def _key(name: str) -> str:
@@ -238,37 +292,43 @@ def _utterances(
     tiers: Sequence[Tier],
     audio: Path,
     translation: str | None,
+    several: bool,
+    offset: float,
+    length: float,
     found: _Found,
 ) -> list[Source]:
     """The annotations of a file that have a text and a time; those of a parent on one tier are one text."""
     prefix = path.relative_to(root).with_suffix("").as_posix().replace("/", "-")
-    below = [each for each in annotated.tiers if translation and translation in (each.name, each.type)]
+    below = [t for t in annotated.tiers if translation and any(_same(translation, n) for n in (t.name, t.type))]
     of_parent: dict[str, str] = {}
     for annotation in (a for each in below for a in each.annotations if a.parent):
         of_parent[annotation.parent] = f"{of_parent.get(annotation.parent, '')} {annotation.text}".strip()
     sources = []
     for tier in tiers:
         speaker = tier.speaker or (tier.name.rpartition("@")[2] if "@" in tier.name else "")
-        speaker = speaker or (tier.name if len(tiers) > 1 else "")
+        speaker = speaker or (tier.name if several else "")
         for annotation in _joined(tier):
             origin = f"{path}, tier {tier.name!r}, annotation {annotation.number}"
             name = f"{prefix}-{annotation.number}" if len(tiers) == 1 else f"{prefix}-{tier.name}-{annotation.number}"
-            length = annotation.end - annotation.start
+            seconds = annotation.end - annotation.start
             source = Source(
                 id="_".join(name.split()),
                 audio=audio,
                 text=annotation.text,
                 speaker=speaker,
-                start=annotation.start,
-                duration=length,
+                start=annotation.start + offset,
+                duration=seconds,
                 origin=origin,
                 translation=of_parent.get(annotation.id, of_parent.get(annotation.parent, "")),
             )
             try:
                 if not annotation.text:
                     raise InputError("has no text")
-                if length <= 0:
+                if seconds <= 0:
                     raise InputError(f"has no duration: {annotation.start:.3f} to {annotation.end:.3f} s")
+                if not 0 <= source.start < source.start + seconds <= length + 0.02:
+                    where = f"{source.start:.3f} to {source.start + seconds:.3f} s"
+                    raise InputError(f"is at {where}, the recording is {length:.3f} s long")
                 check_source(source)
                 sources.append(source)
             except InputError as e:
@@ -277,17 +337,18 @@ def _utterances(
 
 
 def _joined(tier: Tier) -> Iterator[Annotation]:
-    """Annotations; where several share the time of one above (words of a phrase), their text is one."""
-    of_parent: dict[str, list[Annotation]] = {}
+    """Annotations; where several have parts of the time of one above (words of a phrase), their text is one."""
+    of_owner: dict[str, list[Annotation]] = {}
     for annotation in tier.annotations:
-        if annotation.parent and annotation.shared:
-            of_parent.setdefault(annotation.parent, []).append(annotation)
+        if annotation.owner:
+            of_owner.setdefault(annotation.owner, []).append(annotation)
         else:
             yield annotation
-    for several in of_parent.values():
+    for several in of_owner.values():
         text = " ".join(each.text for each in several if each.text)
         first = several[0]
-        yield Annotation(first.start, several[-1].end, text, first.number, first.id, first.parent)
+        start, end = min(each.start for each in several), max(each.end for each in several)
+        yield Annotation(start, end, text, first.number, first.id, first.owner)
 
 
 def _with_overlaps(sources: list[Source]) -> Iterator[tuple[Source, str]]:

@@ -12,7 +12,7 @@ from praatio.utilities.constants import Interval, Point
 from asr.eaf import read_eaf
 from asr.errors import InputError
 from asr.textgrid import read_textgrid
-from asr.tiers import Tier
+from asr.tiers import Media, Tier
 
 
 def spans(tier: Tier) -> list[tuple[float, float, str]]:
@@ -50,11 +50,12 @@ def test_an_elan_file_of_pympis(tmp_path: Path) -> None:
     assert spans(tiers["tx@Ana"]) == [(1.0, 2.5, "ma lo ki"), (3.0, 4.0, "")]
     assert spans(tiers["tx@Bo"]) == [(2.0, 2.6, "če & <ja>")]
     assert spans(tiers["w@Ana"]) == [(1.0, 1.5, "ma"), (1.5, 2.0, "lo"), (2.0, 2.5, "ki")]
-    assert all(a.shared and a.parent == tiers["tx@Ana"].annotations[0].id for a in tiers["w@Ana"].annotations)
+    assert {a.owner for a in tiers["w@Ana"].annotations} == {tiers["tx@Ana"].annotations[0].id}
+    assert {a.owner for name in ("tx@Ana", "ft@Ana") for a in tiers[name].annotations} == {""}
     assert spans(tiers["ft@Ana"]) == [(1.0, 2.5, "it is so")]
     assert (tiers["w@Ana"].parent, tiers["w@Ana"].type, tiers["w@Ana"].speaker) == ("tx@Ana", "words", "Ana")
     assert tiers["tx@Bo"].speaker == ""
-    assert found.media == ("./one two.wav", "/C:/Users/Ana/my trip/one two.wav")
+    assert found.media == (Media("./one two.wav"), Media("/C:/Users/Ana/my trip/one two.wav"))
     assert found.problems == ()
 
 
@@ -88,10 +89,40 @@ def tier(name: str, *annotations: str, parent: str = "") -> str:
     return f'<TIER LINGUISTIC_TYPE_REF="t" {above}TIER_ID="{name}">{"".join(annotations)}</TIER>'
 
 
-def test_slots_without_a_time_lie_evenly_and_the_recording_may_begin_earlier(tmp_path: Path) -> None:
+def test_slots_without_a_time_lie_evenly_on_their_tier(tmp_path: Path) -> None:
     chain = [ALIGNED.format(i, i, i + 1, f"w{i}") for i in (1, 2, 3)]
-    path = eaf(tmp_path / "a.eaf", tier("x", *chain), origin=500)
-    assert spans(read_eaf(path).tiers[0]) == [(1.5, 2.5, "w1"), (2.5, 3.5, "w2"), (3.5, 4.5, "w3")]
+    found = read_eaf(eaf(tmp_path / "a.eaf", tier("x", *chain), origin=500))
+    assert spans(found.tiers[0]) == [(1.0, 2.0, "w1"), (2.0, 3.0, "w2"), (3.0, 4.0, "w3")]
+    assert found.media == (Media("a.wav", 0.5),)
+    path = tmp_path / "a.eaf"
+    others = "".join(f'<TIME_SLOT TIME_SLOT_ID="o{t}" TIME_VALUE="{t}"/>' for t in (1100, 1200, 3900))
+    text = path.read_text().replace('<TIME_SLOT TIME_SLOT_ID="ts4"', f'{others}<TIME_SLOT TIME_SLOT_ID="ts4"')
+    path.write_text(text)  # slots of other tiers lie between
+    assert spans(read_eaf(path).tiers[0]) == spans(found.tiers[0])
+    # Words whose edges are not known belong to the phrase that they lie in.
+    phrase = tier("p", ALIGNED.format(9, 1, 4, "w1 w2 w3"))
+    words, norm = (
+        tier("w", *chain, parent="p"),
+        tier("n", *(REFERRING.format(f"r{i}", f"a{i}", "") for i in (1, 2)), parent="w"),
+    )
+    for each in read_eaf(eaf(path, phrase + words + norm)).tiers[1:]:
+        assert {annotation.owner for annotation in each.annotations} == {"a9"}
+
+
+@pytest.mark.parametrize(
+    ("url", "path"),
+    [
+        ("file:///D:/a%20b/x.wav", "/D:/a b/x.wav"),
+        ("file://server/share/x#1.wav", "/share/x#1.wav"),
+        ("file://[x/y.wav", "/y.wav"),
+        ("..\\up\\x.wav", "../up/x.wav"),
+        ("x.wav", "x.wav"),
+    ],
+)
+def test_paths_of_recordings(tmp_path: Path, url: str, path: str) -> None:
+    file = eaf(tmp_path / "a.eaf", "")
+    file.write_text(file.read_text().replace('MEDIA_URL="a.wav"', f'MEDIA_URL="{url}"'))
+    assert read_eaf(file).media == (Media(path),)
 
 
 def test_the_order_is_that_of_the_chain_and_parents_may_stand_behind(tmp_path: Path) -> None:
@@ -176,7 +207,7 @@ def test_a_textgrid_of_praatios(tmp_path: Path, form: str, encoding: str) -> Non
     ("text", "message"),
     [
         ("", "ends before"),
-        ('"ooTextFile" "Sound"', "is no TextGrid"),
+        ('"ooTextFile" "Sound"', r"TextGrid: is no TextGrid; in Praat"),
         ('"ooTextFile" "TextGrid" 0 1 <exists> 1 "IntervalTier" "a" 0 1 2 0 1 "x"', "ends before"),
         ('"ooTextFile" "TextGrid" 0 1 <exists> 1 "Matrix"  "a"', "a tier is a 'Matrix'"),
         ('"ooTextFile" "TextGrid" 0 1 <exists> 99999999999', "is no number of tiers"),
@@ -191,6 +222,12 @@ def test_what_is_no_textgrid(tmp_path: Path, text: str, message: str) -> None:
     with pytest.raises(InputError, match=message) as error:
         read_textgrid(path)
     assert str(path) in str(error.value)
+
+
+def test_a_textgrid_of_an_old_praat(tmp_path: Path) -> None:
+    text = '"ooTextFile short"\r"TextGrid"\r\r0\r1 ! the end\r<exists>\r1\r"IntervalTier"\r"a"\r0\r1\r1\r0\r1\r"x"\r'
+    (tmp_path / "a.TextGrid").write_bytes(text.encode())
+    assert spans(read_textgrid(tmp_path / "a.TextGrid").tiers[0]) == [(0.0, 1.0, "x")]
 
 
 def test_a_textgrid_in_an_old_encoding(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from lxml import etree
 from asr.eaf import read_eaf
 from asr.eaf_writer import add_tiers, to_eaf
 from asr.errors import InputError
+from asr.tiers import Media
 from asr.transcript import Segment, Transcript, Word
 
 WORDS = (Word("ma", 0.5, 0.8, 0.9), Word("<ló>", 0.8, 1.2, 0.3), Word("&", 1.15, 1.3, 0.49))
@@ -63,7 +64,7 @@ def test_a_new_file(tmp_path: Path) -> None:
     path.write_text(to_eaf(HEARD, tier="draft"), encoding="utf-8")
     check(path)
     assert tiers_of(path) == TIERS
-    assert read_eaf(path).media == ("./a b.wav", "a b.wav")
+    assert read_eaf(path).media == (Media("./a b.wav"), Media("a b.wav"))
     theirs = pympi.Eaf(str(path))
     found = {
         name: [
@@ -104,11 +105,16 @@ NO_TIERS = """<?xml version='1.0' encoding='UTF-8'?>
 </ANNOTATION_DOCUMENT>"""
 
 
-@pytest.mark.parametrize("kind", ["pympi", "without the constraint", "without tiers", "latin-1"])
+@pytest.mark.parametrize("kind", ["pympi", "without the constraint", "without tiers", "without spaces", "latin-1"])
 def test_tiers_are_added_and_all_else_stays(tmp_path: Path, kind: str) -> None:
     path, out = tmp_path / "a.eaf", tmp_path / "b.eaf"
     if kind == "without tiers":
         path.write_text(NO_TIERS)
+    elif kind == "without spaces":
+        tier = '<TIER LINGUISTIC_TYPE_REF="mine" TIER_ID="x"/>'
+        path.write_text(
+            "".join(NO_TIERS.replace("asr1", "mine").splitlines()).replace("<TIME_ORDER/>", f"<TIME_ORDER/>{tier}")
+        )
     else:
         theirs(path, constraint=kind == "pympi")
     if kind == "latin-1":
@@ -157,6 +163,22 @@ def test_what_was_there_stays_byte_by_byte(tmp_path: Path) -> None:
     found = add_tiers(path, HEARD, tier="draft")
     changes = difflib.SequenceMatcher(None, data, found, autojunk=False).get_opcodes()
     assert {kind for kind, *_ in changes} == {"equal", "insert"}
+
+
+def test_times_are_the_files_where_the_recording_begins_earlier(tmp_path: Path) -> None:
+    path = theirs(tmp_path / "a.eaf")
+    path.write_text(
+        path.read_text(encoding="utf-8").replace("MIME_TYPE", 'TIME_ORIGIN="1000" MIME_TYPE'), encoding="utf-8"
+    )
+    path.write_bytes(add_tiers(path, HEARD, tier="draft"))
+    found = tiers_of(path)
+    assert found["draft"] == [(0.0, 0.3, "ma <ló> &"), (0.3, 1.0, "ki")]
+    assert found["draft-words"] == [(0.0, 0.2, "<ló>"), (0.2, 0.3, "&")]
+    check(path)
+
+
+def test_names_of_files_that_are_no_utf_8() -> None:
+    assert "caf%E9.wav" in to_eaf(Transcript("caf\udce9.wav", (), 1.0))
 
 
 def test_what_tiers_cannot_be_added_to(tmp_path: Path) -> None:

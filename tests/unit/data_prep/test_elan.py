@@ -58,7 +58,7 @@ def folder(tmp_path: Path, record: Callable[..., Path]) -> Path:
 def test_the_tier_that_all_have(folder: Path, tmp_path: Path, prepared: Any, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.WARNING):
         summary = elan.prepare(folder, tmp_path / "out")
-    assert "speakers are too few (none): split at random" in caplog.text
+    assert "6 utterances name no speaker: split at random" in caplog.text
     assert summary.left_out == []
     found = everything(prepared, tmp_path / "out")
     texts = [text for _, _, text in LINES]
@@ -125,7 +125,7 @@ def test_what_cannot_be_used_is_listed_and_the_rest_is_done(
     found = {line.partition(": ")[0].removeprefix(f"{folder}/"): line for line in summary.left_out}
     assert "has no text" in found["odd.eaf, tier 'tx', annotation 1"]
     assert any("is not XML" in line for line in summary.left_out)
-    assert any("the audio is" in line for line in summary.left_out)
+    assert any("annotation 3: is at 90.000 to 91.000 s, the recording is" in line for line in summary.left_out)
     assert len(summary.left_out) == 3
     assert everything(prepared, tmp_path / "out")["odd-2"] == ("gut", "")
     result = CliRunner().invoke(app, ["prepare", "elan", str(folder), "--tier", "tx", "--out", str(tmp_path / "cli")])
@@ -179,6 +179,77 @@ def test_words_that_share_the_time_of_a_phrase_and_its_translation(
         assert found == expected
     free = everything(prepared, elan.prepare(tmp_path / "in", tmp_path / "fr", type="gloss", split_by="random").folder)
     assert {text for text, _ in free.values()} == set(expected.values())
+
+
+def test_recordings_of_the_same_name(tmp_path: Path, record: Callable[..., Path]) -> None:
+    """In folders that mirror each other, or where the files say which."""
+    for name in ("ana", "bo"):
+        eaf(tmp_path / "in" / "eaf" / name / "1.eaf", f"../../wav/{name}/1.wav", tx=LINES)
+        eaf(tmp_path / "in" / "eaf" / f"{name}2" / "2.eaf", f"file:///D:/x/{name}/2.wav", tx=LINES)
+        record(tmp_path / "in" / "wav" / name / "1.wav", SAID)
+        record(tmp_path / "in" / "wav" / name / "2.wav", SAID)
+    cuts = cuts_of(elan.prepare(tmp_path / "in", tmp_path / "out").folder)
+    found = {cut["id"].rpartition("-")[0]: cut["recording"]["sources"][0]["source"] for cut in cuts}
+    places = {key: Path(path).relative_to(tmp_path / "in" / "wav").as_posix() for key, path in found.items()}
+    assert places == {
+        "eaf-ana-1": "ana/1.wav",
+        "eaf-bo-1": "bo/1.wav",
+        "eaf-ana2-2": "ana/2.wav",
+        "eaf-bo2-2": "bo/2.wav",
+    }
+    eaf(tmp_path / "in" / "3.eaf", tx=LINES)
+    for name in ("c", "d"):
+        record(tmp_path / "in" / name / "3.wav", SAID)
+    (left_out,) = elan.prepare(tmp_path / "in", tmp_path / "more").left_out
+    assert "3.eaf: its recording may be any of" in left_out
+
+
+def test_a_recording_that_comes_later_is_taken(folder: Path, tmp_path: Path) -> None:
+    (folder / "a.wav").rename(tmp_path / "a.wav")
+    assert len(elan.prepare(folder, tmp_path / "out").left_out) == 1
+    (tmp_path / "a.wav").rename(folder / "a.wav")
+    with pytest.raises(InputError, match="choose another --out or remove it"):
+        elan.prepare(folder, tmp_path / "out")
+
+
+def test_a_recording_that_begins_earlier(folder: Path, tmp_path: Path) -> None:
+    for name in ("a", "trip two/b c"):
+        path = eaf(folder / f"{name}.eaf", f"{Path(name).name}.wav", tx=LINES)
+        path.write_text(path.read_text().replace("MIME_TYPE", 'TIME_ORIGIN="500" MIME_TYPE'))
+    starts = {round(cut["start"], 3) for cut in cuts_of(elan.prepare(folder, tmp_path / "out").folder)}
+    assert starts == {0.6, 0.9, 1.2}
+
+
+def test_ids_are_each_utterances_own(tmp_path: Path, record: Callable[..., Path]) -> None:
+    for name in ("a-b", "a/b"):
+        eaf(tmp_path / "in" / f"{name}.eaf", tx=LINES)
+        record(tmp_path / "in" / f"{name}.wav", SAID)
+    ids = [cut["id"] for cut in cuts_of(elan.prepare(tmp_path / "in", tmp_path / "out").folder)]
+    assert sorted(ids) == sorted(f"a-b-{n}{more}" for n in (1, 2, 3) for more in ("", "-2"))
+
+
+def test_what_was_asked_for_and_is_not_there(folder: Path, tmp_path: Path) -> None:
+    for options, message in (
+        ({"tier": ["tx", "ty"]}, "no file has a tier ty"),
+        ({"type": "words"}, "no file has a tier of type words"),
+        ({"tier": ["tx"], "translation": "ft"}, "no file has a tier or type ft"),
+    ):
+        with pytest.raises(InputError, match=message):
+            elan.prepare(folder, tmp_path / "out", **options)
+    (folder / "link.eaf").symlink_to(tmp_path / "gone.eaf")
+    (left_out,) = elan.prepare(folder, tmp_path / "out").left_out
+    assert "link.eaf: is a link to nothing" in left_out
+
+
+def test_a_broken_recording_leaves_the_split_whole(tmp_path: Path, record: Callable[..., Path], prepared: Any) -> None:
+    for n in range(8):
+        eaf(tmp_path / "in" / f"{n}.eaf", **{f"tx__{n}": LINES})
+        record(tmp_path / "in" / f"{n}.wav", SAID)
+    for n in range(5):
+        (tmp_path / "in" / f"{n}.wav").write_bytes(b"RIFF")
+    summary = elan.prepare(tmp_path / "in", tmp_path / "out", tier=["tx@*"])
+    assert len(summary.left_out) == 5
+    assert {name: len(split) for name, split in prepared(tmp_path / "out").items()} == {"dev": 3, "test": 3, "train": 3}
 
 
 def test_three_speakers_are_kept_apart(tmp_path: Path, record: Callable[..., Path], prepared: Any) -> None:
