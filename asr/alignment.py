@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_left
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -39,6 +40,7 @@ _QUIET = 0.15  # of the way from background to speech, in dB: what lies under it
 _PAUSE = 0.05  # seconds of it, at least
 _FAINT = 15  # levels that the end of a word may lie in quiet
 
+LONGEST = 2.0  # seconds of a word, beyond which something else is said, or nothing
 DOUBTFUL = 0.4  # how well a text fits, under which it may be another
 
 Floats = npt.NDArray[np.float32]
@@ -60,7 +62,11 @@ def align(model: Model, blocks: Iterable[Samples], text: str, *, where: str | Pa
         raise InputError(
             "was trained with attention alone: its CTC, which says when, has learnt nothing", where=model.name
         )
-    words = text.split() if model.has_words else [c for c in graphemes(text) if c.strip()]
+    words: list[str] = []
+    begins: set[int] = set()  # those that begin a line
+    for line in text.splitlines():
+        begins.add(len(words))
+        words += line.split() if model.has_words else [c for c in graphemes(line) if c.strip()]
     tokens, owners = word_tokens(model, words)
     if not tokens:
         raise InputError("has no word that the model knows", where=where)
@@ -79,7 +85,12 @@ def align(model: Model, blocks: Iterable[Samples], text: str, *, where: str | Pa
             step = (end - begin) * seconds / max(1, last - first)
             for n in range(last - first):
                 spans[first + n] = (begin * seconds + n * step, begin * seconds + (n + 1) * step)
-    return _words(words, owners, spans, scores, levels)
+    return _words(words, owners, spans, scores, levels, begins)
+
+
+def fits(segment: Segment) -> bool:
+    """Whether a segment's text is likely what is said there, all of it and nothing else."""
+    return segment.confidence >= DOUBTFUL and all(word.end - word.start <= LONGEST for word in segment.words)
 
 
 def by_lines(words: Sequence[Word], lines: Sequence[str], *, spaces: bool = True) -> list[Segment]:
@@ -153,12 +164,14 @@ def word_tokens(model: Model, words: Sequence[str]) -> tuple[list[int], list[int
     normalize, tokenizer = model.normalizer(), model.tokenizer
     normal = [normalize(word) for word in words]
     if isinstance(tokenizer, PhoneTokenizer):
-        said = {word for each in normal for word in each.split()}
-        unknown = sorted(word for word in said if tokenizer.encode_known(word)[1])
+        spelled = {word for each in normal for word in each.split()}
+        unknown = sorted(word for word in spelled if tokenizer.encode_known(word)[1])
         if unknown:
-            guessed = pronounce(unknown, lexicon=tokenizer.lexicon).lexicon.pronunciations
-            phones = set(tokenizer.tokens)
-            if known := tuple(pair for pair in guessed if phones.issuperset(pair[1])):
+            phones, said = set(tokenizer.tokens), {}
+            with suppress(InputError):  # none of them can be read: numbers
+                said = pronounce(unknown, lexicon=tokenizer.lexicon).said
+            pairs = ((word, units) for word, each in said.items() for units in each.pronunciations)
+            if known := tuple(pair for pair in pairs if phones.issuperset(pair[1])):
                 tokenizer.also_knows(Lexicon(known))
     space = tokenizer.encode_known(" ")[0] if tokenizer.kind == "characters" and model.has_words else []
     tokens: list[int] = []
@@ -262,8 +275,10 @@ def _words(
     spans: Sequence[tuple[float, float]],
     scores: npt.NDArray[np.float64],
     levels: Floats,
+    begins: Collection[int],
 ) -> list[Word]:
-    """Words with edges; those without tokens (a dash, a number) lie without duration behind the one before."""
+    """Words with edges; those without tokens (a dash, a number) have no duration: they lie behind the one before, or,
+    at the beginning of a line, before the one that follows, and are believed as that one is."""
     spoken: list[_Spoken] = []
     for n, owner in enumerate(owners):
         if owner >= 0:
@@ -280,9 +295,17 @@ def _words(
         for each, edge in zip(spoken, edges, strict=True)
     }
     result: list[Word] = []
+    opening = False  # whether nothing of the line has tokens so far
     for number, text in enumerate(words):
-        at = result[-1].end if result else 0.0
-        result.append(found.get(number, Word(text, at, at, 0.0)))
+        opening = number in begins or (opening and number - 1 not in found)
+        beside = result[-1] if result else None
+        if number not in found and (opening or beside is None):
+            following = next((n for n in range(number, len(words)) if n in found), None)
+            if following is not None and not any(n in begins for n in range(number + 1, following + 1)):
+                result.append(Word(text, found[following].start, found[following].start, found[following].confidence))
+                continue
+        at, sure = (beside.end, beside.confidence) if beside else (0.0, 0.0)
+        result.append(found.get(number, Word(text, at, at, sure)))
     return result
 
 
@@ -295,9 +318,11 @@ def edges_by_energy(spans: Sequence[tuple[float, float]], levels: Floats) -> lis
         spans: Seconds from the first to the last token of each word, in order.
         levels: Of each 10 ms, dB.
     """
-    if not len(levels):
+    if not len(levels) or not spans:
         return list(spans)
-    low, high = np.percentile(levels, [10, 95])
+    said = [levels[round(start / _LEVEL) : round(end / _LEVEL) + 1] for start, end in spans]
+    loud = np.concatenate(said)
+    low, high = np.percentile(levels, 10), np.percentile(loud if len(loud) else levels, 95)
     quiet = levels < low + _QUIET * (high - low)
     reach = round(_REACH / _LEVEL)
     frames = [_loud_part(quiet, round(start / _LEVEL), round(end / _LEVEL)) for start, end in spans]

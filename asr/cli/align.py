@@ -26,6 +26,7 @@ def align(
         typer.Option("--format", help="TextGrid, eaf, json, ctm, srt, vtt, tsv: by --out's ending, or json."),
     ] = None,
     out: Annotated[Path | None, typer.Option("--out", help="The file to write, instead of standard output.")] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace what is there at --out.")] = False,
     cut: Annotated[
         float | None,
         typer.Option(min=1.0, help="Segments of so many seconds at most, parted at pauses, instead of lines."),
@@ -49,13 +50,15 @@ def align(
         raise InputError(f"no format {named!r} with times", where="--format", remedy=f"there are {', '.join(formats)}")
     if out is not None:
         check_output(out, audio, text)
+        if out.exists() and not overwrite:
+            raise InputError("is there already", where=out, remedy="--overwrite replaces it; or name another --out")
     lines = [line for line in read_text(text).splitlines() if line.strip()]
     if not lines:
         raise InputError("has no text", where=text)
     if not audio.exists():
         raise InputError("no such file", where=audio)
     ready_torch()
-    from asr.alignment import DOUBTFUL, align as run, by_lines, by_pauses
+    from asr.alignment import align as run, by_lines, by_pauses, fits
     from asr.audio import audio_info, read_blocks
     from asr.model_folder import load_model
     from asr.transcript import Transcript
@@ -75,8 +78,8 @@ def align(
 
     words = run(loaded, counted(), "\n".join(lines), where=text)
     segments = by_pauses(words, cut, spaces=spaces) if cut else by_lines(words, lines, spaces=spaces)
-    doubtful = [segment for segment in segments if segment.confidence < max(DOUBTFUL, least)]
-    kept = [segment for segment in segments if segment.confidence >= least]
+    doubtful = [segment for segment in segments if not fits(segment) or segment.confidence < least]
+    kept = [segment for segment in segments if not least or (fits(segment) and segment.confidence >= least)]
     language = loaded.config.text.language
     transcript = Transcript(str(audio), tuple(kept), length / rate, loaded.name, language, spaces)
     written = FORMATS[formats[named.lower()]](transcript, True)
@@ -85,7 +88,7 @@ def align(
     else:
         write_text(out, written)
     for segment in doubtful[:_SHOWN]:
-        said = "left out" if segment.confidence < least else "doubtful"
+        said = "doubtful" if segment in kept else "left out"
         say(f"asr: {said} ({segment.confidence:.2f}): {_clock(segment.start)} {segment.text[:80]}")
     if len(doubtful) > _SHOWN:
         say(f"asr: and {len(doubtful) - _SHOWN:,} others")

@@ -176,6 +176,16 @@ def transcribe(
             return
         already = len(inputs) - len(waiting)
         inputs = waiting
+    if "eaf" in formats:  # what cannot be written is told before anything is heard
+        from asr.eaf_writer import check_tiers
+
+        for path, base in list(inputs):
+            try:
+                if output_dir is not None and (own := elan_file_of(path)) is not None:
+                    check_tiers(own, tier or "transcript")
+            except InputError as e:
+                problems.append(str(e))
+                inputs.remove((path, base))
     for problem in problems:
         print(f"asr: error: {on_one_line(problem)}", file=sys.stderr)
     if not inputs:

@@ -14,13 +14,13 @@ from helpers import spelled, spelled_texts, speller
 from typer.testing import CliRunner
 
 from asr import alignment
-from asr.alignment import _anchors, _longest_ascending, align, by_lines, by_pauses, edges_by_energy, hear
+from asr.alignment import _anchors, _longest_ascending, align, by_lines, by_pauses, edges_by_energy, fits, hear
 from asr.cli import app
 from asr.eaf import read_eaf
 from asr.errors import InputError
 from asr.model_folder import save_model
 from asr.textgrid import read_textgrid
-from asr.transcript import Word
+from asr.transcript import Segment, Word
 
 LETTER = 0.12  # seconds from one to the next, behind 0.05
 
@@ -101,7 +101,21 @@ def test_what_does_not_fit_is_not_believed() -> None:
     words = align(speller(), [spelled("cat", 1)], "- cat 7")  # what has no tokens has no duration
     assert [word.text for word in words] == ["-", "cat", "7"]
     assert words[2].start == words[2].end == words[1].end
-    assert words[0].end == 0
+    assert words[0].start == words[0].end == words[1].start
+    assert words[0].confidence == words[1].confidence
+
+
+def test_what_has_no_tokens_stays_in_its_line() -> None:
+    text = "cat 7 act\n- oak tack -\n8\n9 cot"
+    words = align(speller(), [spelled("cat act oak tack cot", 2)], text)
+    lines = by_lines(words, text.splitlines())
+    assert [line.text for line in lines] == text.splitlines()
+    for line, first, last in zip(lines, (0, 4, 7, 9), (2, 5, 7, 9), strict=True):
+        assert line.start == words[first].start if first != 7 else line.start == line.end
+        assert line.end == words[last].end
+        assert line.start >= 0.05
+    assert fits(lines[0])
+    assert not fits(Segment(0, 5, "x", (Word("x", 0, 5, 1.0),)))  # nobody says a word for so long
 
 
 @pytest.mark.parametrize("seed", range(20))
@@ -199,7 +213,10 @@ def test_from_the_command_line(folder: Path, tmp_path: Path) -> None:
         tiers = [[a.text for a in tier.annotations if a.text] for tier in read(tmp_path / name).tiers]
         assert tiers[:2] == [["Cat, act!", "oak tack"], ["Cat,", "act!", "oak", "tack"]]
     assert run(folder, "--format", "srt").stdout.startswith("1\n00:00:00,")
-    (tmp_path / "long").mkdir()
+    (tmp_path / "a.eaf").write_text("mine")
+    assert run(folder, "--out", tmp_path / "a.eaf").exit_code == 2
+    assert (tmp_path / "a.eaf").read_text() == "mine"
+    assert run(folder, "--out", tmp_path / "a.eaf", "--overwrite").exit_code == 0
     cut = json.loads(run(folder, "--cut", "1").stdout)["segments"]
     assert len(cut) == 2
     assert all(segment["end"] - segment["start"] <= 1 for segment in cut)
