@@ -15,7 +15,7 @@ import json
 import logging
 import re
 import unicodedata
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path, PureWindowsPath
 from typing import Any
 
@@ -92,6 +92,7 @@ def prepare(
             labels.append(_string(row, "split").lower())
         except InputError as e:
             problems.append(left_out_line(str(e), origin))
+    _check_found(rows, sources, table)
     if not sources:
         raise InputError(f"no row can be used: {problems[0] if problems else 'there is none'}", where=table)
     splits = split_sources(sources, labels, split_by=split_by, dev=dev, test=test, seed=seed, where=table)
@@ -126,11 +127,16 @@ def _json_rows(table: Path, columns: Mapping[str, str]) -> Iterator[tuple[int, d
 
 
 def _csv_rows(table: Path, columns: Mapping[str, str]) -> Iterator[tuple[int, dict[str, Any]]]:
-    text = _text(table)
-    # Tabs separate fields of a TSV, and quotes in it are quotes.
-    dialect: dict[str, Any] = {"delimiter": "\t", "quoting": csv.QUOTE_NONE}
+    text = _text(table).lstrip("\n\r")
+    text = text if "\n" in text else text.replace("\r", "\n")  # of old Macs
+    # Tabs separate fields of a TSV, and quotes in it are quotes, but in what a spreadsheet exports as "Unicode text".
+    dialect: dict[str, Any] = {"delimiter": "\t"}
     if table.suffix.lower() == ".csv":
-        dialect = {"delimiter": _delimiter(text)}
+        if said := re.match(r"sep=(.)\r?\n", text):  # how Excel is told
+            text = text[said.end() :]
+        dialect = {"delimiter": said[1] if said else _delimiter(text)}
+    elif not _is_utf16(table):
+        dialect["quoting"] = csv.QUOTE_NONE
     reader = csv.reader(io.StringIO(text, newline=""), strict=True, **dialect)
     try:
         header = [_plain(name) for name in next(reader, [])]
@@ -161,9 +167,13 @@ def _text(table: Path) -> str:
     return read_text(table)
 
 
+def _is_utf16(table: Path) -> bool:
+    return read_bytes(table)[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+
+
 def _delimiter(text: str) -> str:
     """What separates the fields of a CSV: comma, or semicolon or tab, as where the comma is in numbers."""
-    head = text.partition("\n")[0]
+    head = re.sub(r'"[^"]*"', "", text.partition("\n")[0])
     return max(",;\t", key=head.count)
 
 
@@ -179,6 +189,9 @@ def _renamed(header: list[str], columns: Mapping[str, str], table: Path) -> dict
             raise InputError(f"{ours!r} is none of {', '.join(_COLUMNS)}", where="--column")
         if _plain(theirs) not in header:
             raise InputError(f"has no column {theirs!r}, only {there}", where=table)
+    ours_there = [name for name in header if name in (*_COLUMNS, *map(_plain, columns.values()))]
+    if twice := [name for name in ours_there if ours_there.count(name) > 1]:
+        raise InputError(f"has {twice[0]!r} {ours_there.count(twice[0])} times", where=table, remedy="rename one")
     names = {_plain(theirs): ours for ours, theirs in columns.items()}
     # One of our names that means something else there is not ours.
     names |= {name: f"their {name}" for name in header if name in columns and name not in names}
@@ -195,7 +208,7 @@ def _renamed(header: list[str], columns: Mapping[str, str], table: Path) -> dict
 
 def _source(row: dict[str, Any], folder: Path, number: int, origin: str) -> Source:
     path, text, name, speaker = (_string(row, column) for column in ("path", "text", "id", "speaker"))
-    path = path.replace("\\", "/") if "\\" in path and not (folder / path).exists() else path
+    path = path.replace("\\", "/") if "\\" in path and not _exists(folder / path) else path
     if not path or not Path(path).name:
         raise InputError("has no path")
     if not text:
@@ -218,12 +231,34 @@ def _source(row: dict[str, Any], folder: Path, number: int, origin: str) -> Sour
     )
 
 
+def _check_found(rows: Sequence[tuple[int, dict[str, Any]]], sources: Sequence[Source], table: Path) -> None:
+    """No two paths of another machine may have become one file here."""
+    of_row = {f"{table}, row {number}": _string(row, "path") for number, row in rows}
+    paths: dict[Path, str] = {}
+    for source in sources:
+        given = of_row[source.origin].replace("\\", "/")
+        first = paths.setdefault(source.audio, given)
+        if first != given and source.audio.name == PureWindowsPath(given).name and PureWindowsPath(given).drive:
+            raise InputError(
+                f"{first} and {given} would both be {source.audio}",
+                where=source.origin,
+                remedy="give paths that are relative to the table",
+            )
+
+
 def _audio(path: str, folder: Path) -> Path:
     """The recording; of an absolute path on another machine, that of the same name beside the table."""
-    if (PureWindowsPath(path).drive or Path(path).is_absolute()) and not (folder / path).exists():
+    if (PureWindowsPath(path).drive or Path(path).is_absolute()) and not _exists(folder / path):
         beside = folder / PureWindowsPath(path).name
-        return beside if beside.exists() else folder / path
+        return beside if _exists(beside) else folder / path
     return folder / path
+
+
+def _exists(path: Path) -> bool:
+    try:
+        return path.exists()
+    except OSError:  # a name that is too long
+        return False
 
 
 def _string(row: dict[str, Any], name: str) -> str:

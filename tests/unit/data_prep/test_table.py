@@ -89,6 +89,37 @@ def test_unicode_text_as_spreadsheets_export_it(encoding: str, folder: Path) -> 
     assert {u.text for u in prepared(folder / "t.txt", content).values()} == {"čaj", "žába", "š"}
 
 
+@pytest.mark.parametrize(
+    "content",
+    [
+        b'path;text;"Notes, comments, remarks, other"\na.wav;x;\nb.wav;y;\nc.wav;z;\n',
+        b"sep=;\r\npath;text\r\na.wav;x\r\nb.wav;y\r\nc.wav;z\r\n",
+        b"\n\npath,text\na.wav,x\nb.wav,y\nc.wav,z\n",
+        b"path,text\ra.wav,x\rb.wav,y\rc.wav,z\r",
+    ],
+)
+def test_odd_tables(content: bytes, folder: Path) -> None:
+    assert {u.text for u in prepared(folder / "t.csv", content).values()} == {"x", "y", "z"}
+
+
+def test_quotes_of_unicode_text(folder: Path) -> None:
+    content = 'path\ttext\na.wav\t"he said ""no"", twice"\nb.wav\t"two\nlines"\nc.wav\tz\n'.encode("utf-16")
+    assert {u.text for u in prepared(folder / "t.txt", content).values()} == {'he said "no", twice', "two\nlines", "z"}
+
+
+def test_tables_that_would_be_misread(folder: Path) -> None:
+    for content, message in (
+        ("path,text,text\na.wav,x,y\n", "has 'text' 2 times; rename one"),
+        ("path,text\nC:\\s1\\a.wav,x\nC:\\s2\\a.wav,y\nb.wav,z\n", "C:/s1/a.wav and C:/s2/a.wav would both be"),
+    ):
+        (folder / "t.csv").write_text(content)
+        with pytest.raises(InputError, match=message):
+            prepare(folder / "t.csv", folder / "out")
+    (folder / "t.csv").write_text(f"path,text\n/{'x' * 300}.wav,x\n" + "".join(f"{name},x\n" for name in NAMES))
+    (left_out,) = prepare(folder / "t.csv", folder / "out").left_out
+    assert "t.csv, row 2" in left_out
+
+
 def test_which_column_is_which(folder: Path) -> None:
     rows = [{"Pfad": f"{name}.wav", "Text": "not this", "Satz": name} for name in "abc"]
     content = "\n".join(map(json.dumps, rows))
