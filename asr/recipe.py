@@ -13,7 +13,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -295,6 +295,8 @@ def results(config: Path, data: Path, out: Path, names: Sequence[str]) -> dict[s
 
     settings = yaml.safe_load(read_text(out / "config.yaml"))
     facts = settings.pop("run")
+    with suppress(ValueError):  # a name, or somewhere else
+        settings["init_from"] = Path(settings["init_from"]).relative_to(Path.cwd()).as_posix()
     scores = {}
     for name in names:
         scores[name] = json.loads(read_text(out / "results" / name / "scores.json"))
