@@ -133,7 +133,7 @@ def test_translation(home: Path, tmp_path: Path) -> None:
     texts = [u.text for u in read_cuts(tmp_path / "data-french" / "cuts_train.jsonl.gz")]
     assert all(text.startswith("l'") for text in texts)
     frequent = found["most frequent text"]
-    assert frequent["times"] == texts.count(frequent["text"]) == max(map(texts.count, texts))
+    assert frequent["times"] == max(map(texts.count, texts))
     assert frequent["scores"].keys() == {"dev", "test"}
     assert found["scores"]["test-alone"]["decoding"]["ctc_weight"] == 0
     assert 0 <= found["scores"]["test-alone"]["translation"]["bleu"] <= 100
