@@ -294,16 +294,20 @@ def _words(
         each.number: Word(words[each.number], *edge, float(sums[each.number] / counts[each.number]))
         for each, edge in zip(spoken, edges, strict=True)
     }
+    following: dict[int, int | None] = {}  # of each word that one of its line, from there on, that has tokens
+    coming = None
+    for number in reversed(range(len(words))):
+        coming = following[number] = number if number in found else coming
+        coming = None if number in begins else coming
     result: list[Word] = []
     opening = False  # whether nothing of the line has tokens so far
     for number, text in enumerate(words):
         opening = number in begins or (opening and number - 1 not in found)
         beside = result[-1] if result else None
-        if number not in found and (opening or beside is None):
-            following = next((n for n in range(number, len(words)) if n in found), None)
-            if following is not None and not any(n in begins for n in range(number + 1, following + 1)):
-                result.append(Word(text, found[following].start, found[following].start, found[following].confidence))
-                continue
+        after = following[number]
+        if number not in found and (opening or beside is None) and after is not None:
+            result.append(Word(text, found[after].start, found[after].start, found[after].confidence))
+            continue
         at, sure = (beside.end, beside.confidence) if beside else (0.0, 0.0)
         result.append(found.get(number, Word(text, at, at, sure)))
     return result

@@ -43,7 +43,7 @@ def prepare_annotations(
     folder: str | Path | None,
     out_dir: str | Path,
     *,
-    tier: Sequence[str],
+    tier: Sequence[str] = (),
     type: str | None = None,
     translation: str | None = None,
     media: str | Path | None = None,
