@@ -13,6 +13,7 @@ import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -20,6 +21,7 @@ from asr.audio import Samples, read_audio
 from asr.errors import InputError
 from asr.files import atomic_path, data_home, download_archive, files_sha256
 from data_prep.manifest import Progress, Source, Summary, find_files, is_folder, opened, write_corpus, write_wav
+from data_prep.splits import part_of
 
 WORDS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 RATE = 8000  # Hz
@@ -54,6 +56,7 @@ def prepare(
     out_dir: str | Path,
     *,
     leave_out: str | None = None,
+    hours: float | None = None,
     joined: int = 0,
     digits: tuple[int, int] = DIGITS,
     progress: Progress | None = None,
@@ -64,12 +67,17 @@ def prepare(
         corpus_dir: The folder with the recordings, at any depth; $ASR_DATA/fsdd or the publisher's where None.
         out_dir: The folder to make.
         leave_out: A speaker who is then the whole test split (index 0-49) and in neither train nor dev.
+        hours: Train has no more recordings than this, drawn by a hash of the id, so that less is part of more.
         joined: Train also on so many made utterances: digits of a training speaker in a row, with pauses, at other
             speeds and levels, in noise. A twentieth as many, made of dev recordings, join dev; the split `joined`, a
             tenth as many, made of test recordings, tests just that. They lie beside `out_dir`.
         digits: How many each of these has, at least and at most.
     """
-    options = {"leave_out": leave_out, "joined": joined, **({} if digits == DIGITS else {"digits": list(digits)})}
+    options: dict[str, Any] = {"leave_out": leave_out, "joined": joined}
+    if digits != DIGITS:
+        options["digits"] = list(digits)
+    if hours is not None:
+        options["hours"] = hours
     folder, settings, done = opened("fsdd", corpus_dir or download(), out_dir, page=URL, **options)
     if done:
         return done
@@ -92,6 +100,8 @@ def prepare(
         splits[split].append(Source(path.stem, path, WORDS[digit], speaker))
     if leave_out and leave_out not in speakers:
         raise InputError(f"speaker {leave_out!r} is none of {', '.join(sorted(speakers))}", where="leave_out")
+    if hours is not None:
+        splits["train"] = part_of(splits["train"], hours)
     if joined:
         key = hashlib.sha256(json.dumps(settings).encode()).hexdigest()[:8]  # other settings, other recordings
         made = Path(out_dir).with_name(f"{Path(out_dir).name}-joined-{key}")

@@ -8,13 +8,11 @@ dev is 5 % of its `train`, drawn by a hash of the utterance's id. All three spea
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal
 
 import regex
 
-from asr.audio import audio_info
 from asr.errors import InputError
 from data_prep.manifest import (
     Listed,
@@ -28,7 +26,7 @@ from data_prep.manifest import (
     read_transcript,
     write_corpus,
 )
-from data_prep.splits import drop_repeats, hash_share
+from data_prep.splits import drop_repeats, hash_share, part_of
 
 Text = Literal["mboshi", "french"]
 _ENDINGS: dict[Text, str] = {"mboshi": ".mb.cleaned", "french": ".fr.cleaned"}
@@ -75,20 +73,8 @@ def prepare(
             splits[split].append(source)
     left_out += drop_repeats(splits)
     if hours is not None:
-        splits["train"] = _part_of(splits["train"], 3600 * hours)
+        splits["train"] = part_of(splits["train"], hours)
     return write_corpus(out_dir, splits, settings, left_out=left_out, progress=progress)
-
-
-def _part_of(sources: Iterable[Source], most: float) -> list[Source]:
-    """Utterances that are no longer than so many seconds together, those first that a hash of the id puts first."""
-    found: list[Source] = []
-    for source in sorted(sources, key=lambda source: hash_share(f"part {source.id}")):
-        with suppress(InputError):  # write_corpus leaves it out, and says so
-            most -= audio_info(source.audio).duration
-        if most < 0:
-            break
-        found.append(source)
-    return found
 
 
 def _lines(texts: Iterable[Path], ending: str) -> Iterator[Listed]:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import hashlib
 import logging
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from itertools import islice
 from pathlib import Path
 
+from asr.audio import audio_info
 from asr.errors import InputError
 from data_prep.manifest import Source, left_out_line
 
@@ -21,6 +23,20 @@ SPLIT_BY = ("auto", "column", "speaker", "random")
 def hash_share(key: str) -> float:
     """A number from 0 to 1 that an utterance's id determines: those below 0.05 are a fixed twentieth of a corpus."""
     return int.from_bytes(hashlib.sha256(key.encode("utf-8", "surrogateescape")).digest()[:6], "big") / (1 << 48)
+
+
+def part_of(sources: Iterable[Source], hours: float) -> list[Source]:
+    """Utterances of no more than so many hours together, those first that a hash of the id puts first: less is within
+    more."""
+    left = 3600 * hours
+    found: list[Source] = []
+    for source in sorted(sources, key=lambda source: hash_share(f"part {source.id}")):
+        with suppress(InputError):  # write_corpus leaves it out, and says so
+            left -= audio_info(source.audio).duration
+        if left < 0:
+            break
+        found.append(source)
+    return found
 
 
 def share_by_speaker(

@@ -72,6 +72,19 @@ def test_again_is_a_no_op_and_another_split_is_refused(corpus: Path, tmp_path: P
     assert {p.name: (p.read_bytes(), p.stat().st_mtime_ns) for p in out.iterdir()} == before
 
 
+def test_a_part_of_train_and_what_is_made_of_it(corpus: Path, tmp_path: Path) -> None:
+    prepare(corpus, tmp_path / "part", hours=0.55 / 3600, joined=20)
+    part, rest = ids(tmp_path / "part"), named(SPEAKERS, (5, 9))
+    alone = {name for name in part["train"] if not name.startswith("joined")}
+    assert len(alone) == 5
+    assert alone < named(SPEAKERS, (10, 49))
+    assert rest < part["dev"]
+    speakers = {name.split("_")[1] for name in alone}
+    assert {name.split("_")[3] for name in part["train"] - alone} <= speakers
+    prepare(corpus, tmp_path / "more", hours=1.05 / 3600)
+    assert alone < ids(tmp_path / "more")["train"]
+
+
 def test_a_broken_recording_is_named_and_the_rest_done(corpus: Path, tmp_path: Path) -> None:
     path = corpus / "recordings" / "3_theo_49.wav"
     path.write_bytes(path.read_bytes()[:500])
