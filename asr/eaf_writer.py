@@ -33,11 +33,14 @@ xsi:noNamespaceSchemaLocation="http://www.mpi.nl/tools/elan/EAFv3.0.xsd">
 """
 
 
-def to_eaf(transcript: Transcript, word_times: bool = False, *, tier: str = "transcript") -> str:
+def to_eaf(
+    transcript: Transcript, word_times: bool = False, *, tier: str = "transcript", check_below: float = CHECK_BELOW
+) -> str:
     """A new ELAN file. Its recording is the audio's name, beside it.
 
     Args:
         tier: The name of the tier of segments; those below are NAME-words and NAME-check.
+        check_below: Words of a lower confidence are in NAME-check.
     """
     name = PurePath(transcript.audio).name or "audio.wav"
     new = _NEW.format(
@@ -46,10 +49,12 @@ def to_eaf(transcript: Transcript, word_times: bool = False, *, tier: str = "tra
         mime=_MIME.get(PurePath(name).suffix.lower(), "unknown"),
         relative=quoteattr(f"./{quote(os.fsencode(name))}"),
     )
-    return _with_tiers(new.encode(), transcript, tier, "a new file").decode()
+    return _with_tiers(new.encode(), transcript, tier, check_below, "a new file").decode()
 
 
-def add_tiers(path: str | Path, transcript: Transcript, *, tier: str = "transcript") -> bytes:
+def add_tiers(
+    path: str | Path, transcript: Transcript, *, tier: str = "transcript", check_below: float = CHECK_BELOW
+) -> bytes:
     """An ELAN file with the transcript in tiers of its own behind those that are there.
 
     Raises:
@@ -61,7 +66,7 @@ def add_tiers(path: str | Path, transcript: Transcript, *, tier: str = "transcri
     name = PurePath(transcript.audio).name
     own = [each for each in media if PurePath(each.path).name == name] or list(media)
     offset = own[0].offset if own else 0.0
-    return _with_tiers(read_bytes(path), transcript, tier, path, offset)
+    return _with_tiers(read_bytes(path), transcript, tier, check_below, path, offset)
 
 
 def check_tiers(path: str | Path, tier: str) -> None:
@@ -73,14 +78,16 @@ def check_tiers(path: str | Path, tier: str) -> None:
     add_tiers(path, Transcript(""), tier=tier)
 
 
-def _with_tiers(data: bytes, transcript: Transcript, tier: str, where: str | Path, offset: float = 0.0) -> bytes:
+def _with_tiers(
+    data: bytes, transcript: Transcript, tier: str, check_below: float, where: str | Path, offset: float = 0.0
+) -> bytes:
     known = _looked_over(data, where)
     if taken := {tier, f"{tier}-words", f"{tier}-check"} & known.tiers:
         raise InputError(f"has a tier {min(taken)} already", where=where, remedy="name another")
     number = 1
     while f"asr{number}-a1" in known.ids or {f"asr{number}", f"asr{number}-within"} & known.types:
         number += 1
-    slots, tiers = _Slots(f"asr{number}"), _tiers(transcript, offset)
+    slots, tiers = _Slots(f"asr{number}"), _tiers(transcript, check_below, offset)
     parts = [
         _tier(name, f"asr{number}{within}", tier if within else "", annotations, slots)
         for name, within, annotations in (
@@ -108,7 +115,7 @@ def _with_tiers(data: bytes, transcript: Transcript, tier: str, where: str | Pat
     return data
 
 
-def _tiers(transcript: Transcript, offset: float) -> tuple[list[_Row], list[_Row], list[_Row]]:
+def _tiers(transcript: Transcript, check_below: float, offset: float) -> tuple[list[_Row], list[_Row], list[_Row]]:
     """Segments, their words, and those of these that are to be checked: start and end in milliseconds, text.
 
     What is said before the file's time begins, `offset` seconds into the recording, is not in it.
@@ -131,8 +138,8 @@ def _tiers(transcript: Transcript, offset: float) -> tuple[list[_Row], list[_Row
             if last <= first or word.end <= offset:  # no room is left
                 continue
             words.append((first, last, word.text))
-            if word.confidence < CHECK_BELOW:
-                doubtful.append((first, last, f"{word.text} {word.confidence:.2f}"))
+            if word.confidence < check_below:
+                doubtful.append((first, last, with_confidence(word)))
             inside = last
     return segments, words, doubtful
 
@@ -162,6 +169,11 @@ class _Slots:
     def annotation(self) -> str:
         self.annotations += 1
         return f"{self.prefix}-a{self.annotations}"
+
+
+def with_confidence(part: Segment | Word) -> str:
+    """What stands in a tier of words to be checked."""
+    return f"{part.text} {part.confidence:.2f}"
 
 
 def _tier(name: str, kind: str, parent: str, rows: Iterable[_Row], slots: _Slots) -> str:

@@ -11,12 +11,12 @@ import re
 import unicodedata
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import accumulate
 from pathlib import PurePath
 from typing import Any
 
-from asr.eaf_writer import to_eaf
+from asr.eaf_writer import to_eaf, with_confidence
 from asr.text import graphemes
 from asr.transcript import PAUSE, Segment, Transcript, Word
 
@@ -110,9 +110,17 @@ def to_ctm(transcript: Transcript, word_times: bool = False) -> str:
     return "".join(lines)
 
 
-def to_textgrid(transcript: Transcript, word_times: bool = False) -> str:
-    """Praat's TextGrid, in its long form: a tier of segments and one of words, the time between them empty."""
+def to_textgrid(transcript: Transcript, word_times: bool = False, *, check_below: float = 0.0) -> str:
+    """Praat's TextGrid, in its long form: a tier of segments and one of words, the time between them empty; a third of
+    the words whose confidence is below `check_below`, if any number is given."""
     tiers = [("segments", [*_in_order(transcript.segments)]), ("words", [*_in_order(transcript.words)])]
+    if check_below:
+        doubtful = [
+            (start, end, replace(word, text=with_confidence(word)))
+            for start, end, word in tiers[1][1]
+            if word.confidence < check_below
+        ]
+        tiers.append(("check", [*doubtful]))
     end = max([_milliseconds(transcript.duration), 1, *(row[1] for _, rows in tiers for row in rows)])
     lines = ['File type = "ooTextFile"', 'Object class = "TextGrid"', "", "xmin = 0", f"xmax = {end / 1000:.3f}"]
     lines += ["tiers? <exists>", f"size = {len(tiers)}", "item []:"]
@@ -127,7 +135,7 @@ def to_textgrid(transcript: Transcript, word_times: bool = False) -> str:
     return "\n".join(lines) + "\n"
 
 
-FORMATS: dict[str, Callable[[Transcript, bool], str]] = {
+FORMATS: dict[str, Callable[..., str]] = {  # of a Transcript, and whether words' times are wanted
     "txt": to_txt,
     "json": to_json,
     "srt": to_srt,

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from asr.errors import InputError, on_one_line
 
@@ -28,14 +28,14 @@ class Delivery:
         outputs: dict[str, Path],
         formats: list[str],
         word_times: bool,
-        tier: str,
+        options: dict[str, dict[str, Any]],
         alone: bool,
         keep: bool,
     ) -> None:
         from asr.cli.display import TranscriptionProgress
 
         self.transcriber, self.outputs, self.formats, self.word_times = transcriber, outputs, formats, word_times
-        self.tier = tier  # in ELAN files
+        self.options = options  # of each format
         self.paths = [path for path, _ in inputs]
         self.alone = alone  # a single input, whose text needs no name
         self.keep = keep  # the files that are there
@@ -123,9 +123,8 @@ class Delivery:
         if format == "eaf" and own is not None:
             from asr.eaf_writer import add_tiers
 
-            write_bytes(
-                path, add_tiers(own, self._transcript(self.paths[self.number], duration, partial), tier=self.tier)
-            )
+            transcript = self._transcript(self.paths[self.number], duration, partial)
+            write_bytes(path, add_tiers(own, transcript, **self.options["eaf"]))
         else:
             write_text(path, self._text(format, duration, partial))
 
@@ -136,11 +135,7 @@ class Delivery:
         if format == "ctm" and not self.outputs and self.stems[Path(path).stem] > 1:
             path = Path(path).as_posix().replace("/", "_") + ".ctm"  # a recording's name is what comes before
         transcript = self._transcript(path, duration, partial)
-        if format == "eaf":
-            from asr.eaf_writer import to_eaf
-
-            return to_eaf(transcript, tier=self.tier)
-        return FORMATS[format](transcript, self.word_times)
+        return FORMATS[format](transcript, self.word_times, **self.options.get(format, {}))
 
     def _transcript(self, path: str, duration: float, partial: bool) -> Transcript:
         return replace(self.transcriber.transcript(path, self.segments, duration), partial=partial)

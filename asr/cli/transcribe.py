@@ -83,6 +83,15 @@ def transcribe(
         bool, typer.Option("--word-times", help="Words with their times in json, vtt and tsv; in srt, a cue a word.")
     ] = False,
     tier: Annotated[str | None, typer.Option("--tier", help="eaf: the name of the tier. Default: transcript.")] = None,
+    check_below: Annotated[
+        float | None,
+        typer.Option(
+            "--check-below",
+            min=0.0,
+            max=1.0,
+            help="eaf, TextGrid: a tier of the words of a lower confidence. Default: 0.5 in eaf, none in TextGrid.",
+        ),
+    ] = None,
     output_dir: Annotated[
         Path | None, typer.Option("--output-dir", help="A file for each input goes here, instead of standard output.")
     ] = None,
@@ -160,6 +169,10 @@ def transcribe(
         log.warning("--nbest: other readings are in json alone; segments are whole pieces, not cut at pauses")
     if word_times and formats == ["txt"]:
         log.warning("--word-times: txt has no times; --format json, vtt, tsv and srt have")
+    if tier is not None and "eaf" not in formats:
+        log.warning("--tier: is of --format eaf")
+    if check_below is not None and {"eaf", "TextGrid"}.isdisjoint(formats):
+        log.warning("--check-below: is of --format eaf and TextGrid; json and ctm have each word's confidence")
     outputs = outputs_of(inputs, output_dir) if output_dir else {}
     if output_dir:
         check_folder(output_dir)
@@ -233,7 +246,8 @@ def transcribe(
             threads = cores
         torch.set_num_threads(threads)
     machine = given(threads=threads, device=device, precision=precision)
-    machine["confidences"] = not {"json", "ctm", "eaf"}.isdisjoint(formats)  # others do not show them
+    sure = {"json", "ctm"} | ({"eaf"} if check_below != 0 else set()) | ({"TextGrid"} if check_below else set())
+    machine["confidences"] = not sure.isdisjoint(formats)  # others do not show them
     transcriber = Transcriber.load(model, head=head, vad=vad, **machine, **decoding)
     if transcriber.decoding.units:
         others = [kind for kind in transcriber.model.others if kind != "phones"]
@@ -242,7 +256,8 @@ def transcribe(
     if language is not None:
         _check_language(language, transcriber.model.config.text.language, model)
     delivery = Delivery(
-        *(transcriber, inputs, outputs, formats, word_times, tier or "transcript"),
+        *(transcriber, inputs, outputs, formats, word_times),
+        options={"eaf": given(tier=tier, check_below=check_below), "TextGrid": given(check_below=check_below)},
         alone=len(inputs) + len(problems) == 1,
         keep=skip_existing,
     )

@@ -90,6 +90,23 @@ def test_an_elan_file_that_is_there_gets_tiers(model: Path, tmp_path: Path) -> N
     assert 'TIER_ID="transcript"' in done.stdout
 
 
+def test_how_sure_a_word_has_to_be(model: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    record(tmp_path / "a.wav")
+    shown = {}
+    for least in (None, "0", "1"):
+        options = ["--greedy", *(["--check-below", least] if least else [])]  # whose confidence is no 1.0
+        done = run(model, tmp_path / "a.wav", "--format", "eaf", *options)
+        shown["eaf", least] = "transcript-check" in done.stdout
+        done = run(model, tmp_path / "a.wav", "--format", "TextGrid", *options)
+        shown["TextGrid", least] = '"check"' in done.stdout
+    assert not shown["eaf", "0"]
+    assert shown["eaf", "1"]
+    assert [shown["TextGrid", least] for least in (None, "0", "1")] == [False, False, True]
+    run(model, tmp_path / "a.wav", "--check-below", "0.3")
+    assert "--check-below: is of --format eaf" in caplog.text
+    assert run(model, tmp_path / "a.wav", "--format", "eaf", "--check-below", "50").exit_code == 2
+
+
 def test_an_input_is_never_written_over(model: Path, tmp_path: Path) -> None:
     record(tmp_path / "a.wav").rename(tmp_path / "a.txt")
     data = (tmp_path / "a.txt").read_bytes()

@@ -34,6 +34,17 @@ def tiers_of(path: Path) -> dict[str, list[tuple[float, float, str]]]:
     return {tier.name: [(a.start, a.end, a.text) for a in tier.annotations] for tier in read_eaf(path).tiers}
 
 
+@pytest.mark.parametrize(
+    ("least", "checked"), [(0.0, []), (0.4, ["<ló> 0.30"]), (1.0, ["ma 0.90", "<ló> 0.30", "& 0.49"])]
+)
+def test_below_what_words_are_to_be_checked(least: float, checked: list[str], tmp_path: Path) -> None:
+    (tmp_path / "new.eaf").write_text(to_eaf(HEARD, tier="draft", check_below=least), encoding="utf-8")
+    (tmp_path / "own.eaf").write_text(to_eaf(HEARD, tier="own"), encoding="utf-8")
+    (tmp_path / "both.eaf").write_bytes(add_tiers(tmp_path / "own.eaf", HEARD, tier="draft", check_below=least))
+    for name in ("new.eaf", "both.eaf"):
+        assert [text for _, _, text in tiers_of(tmp_path / name).get("draft-check", [])] == checked
+
+
 def check(path: Path) -> None:
     root = etree.parse(str(path)).getroot()
     tags = [child.tag for child in root if isinstance(child.tag, str)]  # not comments

@@ -179,6 +179,15 @@ def test_textgrid(tmp_path: Path) -> None:
     assert quoted.label == 'say "ah"'
 
 
+def test_words_to_be_checked_in_a_textgrid(tmp_path: Path) -> None:
+    words = (Word("ma", 0.5, 0.8, 0.9), Word(" ", 0.8, 0.9, 0.1), Word("lo", 0.7, 1.2, 0.3), Word("ki", 1.2, 1.3, 0.6))
+    heard = Transcript("x.wav", (Segment(0.5, 1.3, "ma lo ki", words),), 2.5)
+    (tmp_path / "a.TextGrid").write_text(FORMATS["TextGrid"](heard, False, check_below=0.6))
+    found = textgrid.openTextgrid(str(tmp_path / "a.TextGrid"), includeEmptyIntervals=False, reportingMode="error")
+    assert [tuple(e) for e in found.getTier("check").entries] == [(0.8, 1.2, "lo 0.30")]
+    assert "check" not in FORMATS["TextGrid"](heard, False)
+
+
 def test_formats_by_name() -> None:
     assert [*FORMATS] == ["txt", "json", "srt", "vtt", "tsv", "ctm", "TextGrid", "eaf"]
 
