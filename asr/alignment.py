@@ -13,6 +13,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
+from tempfile import TemporaryFile, gettempdir
 
 import numpy as np
 import numpy.typing as npt
@@ -128,7 +129,11 @@ def _segment(words: Sequence[Word], spaces: bool) -> Segment:
 
 
 def hear(model: Model, blocks: Iterable[Samples]) -> tuple[Floats, Floats]:
-    """Samples -> log-probabilities (T, V), and levels (dB) of each 10 ms. The network hears some seconds at a time."""
+    """Samples -> log-probabilities (T, V), and levels (dB) of each 10 ms.
+
+    The network hears some seconds at a time; what it says goes to temporary files, which the results are mapped from:
+    memory does not grow with the recording.
+    """
     recognizer = model.recognizer.eval()
     rate, seconds = recognizer.sample_rate, recognizer.frame_seconds
     hop, context = round((_WINDOW - 2 * _CONTEXT) / seconds), round(_CONTEXT / seconds)
@@ -136,17 +141,16 @@ def hear(model: Model, blocks: Iterable[Samples]) -> tuple[Floats, Floats]:
     frame = round(_LEVEL * rate)
     held: Samples = np.zeros(0, np.float32)
     before = 0  # samples of context at the beginning of what is held
-    found: list[Floats] = []
-    levels: list[Floats] = []
+    found, levels = _Growing(), _Growing()
 
     def window(samples: Samples, first: int, count: int | None) -> None:
         with torch.inference_mode():
             features, lens = recognizer.features(torch.from_numpy(samples)[None], torch.tensor([len(samples)]))
             log_probs, lens = recognizer.log_probs(features, lens)
         own = log_probs[0, : int(lens[0])].float().numpy()[first:]
-        found.append(np.ascontiguousarray(own if count is None else own[:count]))
+        found.add(own if count is None else own[:count])
         inside = samples[round(first * seconds * rate) :]
-        levels.append(frame_levels(inside if count is None else inside[:step], frame))
+        levels.add(frame_levels(inside if count is None else inside[:step], frame))
 
     for block in blocks:
         held = np.concatenate([held, block])
@@ -154,9 +158,29 @@ def hear(model: Model, blocks: Iterable[Samples]) -> tuple[Floats, Floats]:
             window(held[: before + step + around], round(before / (seconds * rate)), hop)
             held = held[before + step - around :]
             before = around
-    if len(held) > before or not found:
+    if len(held) > before or not levels.size:
         window(held if len(held) else np.zeros(frame, np.float32), round(before / (seconds * rate)), None)
-    return np.concatenate(found), np.concatenate(levels)
+    return found.mapped().reshape(-1, len(model.tokenizer)), levels.mapped()
+
+
+class _Growing:
+    """Numbers in a file that is gone when nothing is mapped from it any more."""
+
+    def __init__(self) -> None:
+        self.file, self.size = TemporaryFile(), 0  # noqa: SIM115 - it lasts as long as what is mapped
+
+    def add(self, numbers: Floats) -> None:
+        try:
+            self.file.write(numbers.tobytes())
+            self.file.flush()
+        except OSError as e:
+            raise InputError(
+                f"cannot be written to ({e.strerror or e})", where=gettempdir(), remedy="make room, or set TMPDIR"
+            ) from e
+        self.size += numbers.size
+
+    def mapped(self) -> Floats:
+        return np.memmap(self.file, np.float32, "c") if self.size else np.zeros(0, np.float32)
 
 
 def word_tokens(model: Model, words: Sequence[str]) -> tuple[list[int], list[int]]:
