@@ -7,10 +7,10 @@ Long recordings are parted where what is heard greedily and the text agree for s
 from __future__ import annotations
 
 import math
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 from tempfile import TemporaryFile, gettempdir
@@ -41,6 +41,8 @@ _QUIET = 0.15  # of the way from background to speech, in dB: what lies under it
 _PAUSE = 0.05  # seconds of it, at least
 _FAINT = 15  # levels that the end of a word may lie in quiet
 
+_OTHERWISE, _MOST, _ALLOWED = 8.0, 5.0, 62.5  # nats by which something else fits better: in all, a frame, a second
+
 LONGEST = 2.0  # seconds of a word, beyond which something else is said, or nothing
 DOUBTFUL = 0.4  # how well a text fits, under which it may be another
 
@@ -49,6 +51,8 @@ Floats = npt.NDArray[np.float32]
 
 def align(model: Model, blocks: Iterable[Samples], text: str, *, where: str | Path | None = None) -> list[Word]:
     """The words of a text with their times, and how likely they are what is said there, 0-1.
+
+    That is the mean of their tokens' probabilities; 0 where other words are said, more of them, or fewer.
 
     Args:
         model: Its main head is asked.
@@ -75,6 +79,8 @@ def align(model: Model, blocks: Iterable[Samples], text: str, *, where: str | Pa
     seconds = model.recognizer.frame_seconds
     spans: list[tuple[float, float]] = [(math.nan, math.nan)] * len(tokens)
     scores = np.zeros(len(tokens))
+    better = log_probs.max(1)  # of each frame: how much likelier than the text is what is heard there
+    better -= log_probs[:, 0]
     for first, last, begin, end in _parts(model, log_probs, tokens):
         found = None
         if (end - begin) * (2 * (last - first) + 1) <= _MOST_CELLS:
@@ -82,16 +88,21 @@ def align(model: Model, blocks: Iterable[Samples], text: str, *, where: str | Pa
         for n, span in enumerate(found or []):
             spans[first + n] = ((begin + span.start) * seconds, (begin + span.end) * seconds)
             scores[first + n] = math.exp(span.log_prob)
+            said = slice(begin + span.start, begin + span.end)
+            better[said] += log_probs[said, 0] - log_probs[said, tokens[first + n]]
         if found is None:  # what does not fit is spread evenly, and believed not at all
             step = (end - begin) * seconds / max(1, last - first)
             for n in range(last - first):
                 spans[first + n] = (begin * seconds + n * step, begin * seconds + (n + 1) * step)
-    return _words(words, owners, spans, scores, levels, begins)
+    placed = _words(words, owners, spans, scores, levels, begins)
+    return _contradicted(placed, runs_otherwise(better, seconds), begins)
 
 
 def fits(segment: Segment) -> bool:
     """Whether a segment's text is likely what is said there, all of it and nothing else."""
-    return segment.confidence >= DOUBTFUL and all(word.end - word.start <= LONGEST for word in segment.words)
+    return segment.confidence >= DOUBTFUL and all(
+        word.confidence and word.end - word.start <= LONGEST for word in segment.words
+    )
 
 
 def by_lines(words: Sequence[Word], lines: Sequence[str], *, spaces: bool = True) -> list[Segment]:
@@ -282,6 +293,42 @@ def _longest_ascending(pairs: Sequence[tuple[int, int]]) -> list[tuple[int, int]
         chain.append(pairs[n])
         n = before[n]
     return chain[::-1]
+
+
+def runs_otherwise(better: Floats, seconds: float) -> list[tuple[float, float]]:
+    """Stretches, seconds from and to, in which something else is said than the text.
+
+    There the sum of what it is better by becomes too large (Page 1954's cumulative sum, less some nats a second).
+
+    Args:
+        better: By how many nats the likeliest token of each frame is likelier than the text's.
+        seconds: Of a frame.
+    """
+    sums = np.cumsum(np.minimum(better, _MOST) - _ALLOWED * seconds, dtype=np.float64)
+    excess = sums - np.minimum.accumulate(np.minimum(sums, 0.0))
+    edges = np.flatnonzero(np.diff(np.concatenate([[False], excess > 0, [False]])))
+    found = []
+    for begin, end in zip(edges[::2], edges[1::2], strict=True):
+        last = begin + int(excess[begin:end].argmax())
+        if excess[last] > _OTHERWISE:
+            found.append((begin * seconds, (last + 1) * seconds))
+    return found
+
+
+def _contradicted(
+    words: Sequence[Word], otherwise: Sequence[tuple[float, float]], begins: Collection[int]
+) -> list[Word]:
+    """Words that something else is said instead of are believed not at all: those in such a run, or, where it lies
+    between two, both, unless the time between lines is so long that nobody takes it for theirs."""
+    ends, starts = [word.end for word in words], [word.start for word in words]
+    doubted: set[int] = set()
+    for begin, end in otherwise:
+        first, last = bisect_right(ends, begin), bisect_left(starts, end)
+        if first == last and 0 < first < len(words):
+            apart = first in begins and starts[first] - ends[first - 1] > LONGEST
+            first, last = (first, last) if apart else (first - 1, last + 1)
+        doubted.update(range(first, last))
+    return [replace(word, confidence=0.0) if n in doubted else word for n, word in enumerate(words)]
 
 
 @dataclass

@@ -14,7 +14,18 @@ from helpers import spelled, spelled_texts, speller
 from typer.testing import CliRunner
 
 from asr import alignment
-from asr.alignment import _anchors, _longest_ascending, align, by_lines, by_pauses, edges_by_energy, fits, hear
+from asr.alignment import (
+    _anchors,
+    _contradicted,
+    _longest_ascending,
+    align,
+    by_lines,
+    by_pauses,
+    edges_by_energy,
+    fits,
+    hear,
+    runs_otherwise,
+)
 from asr.cli import app
 from asr.eaf import read_eaf
 from asr.errors import InputError
@@ -180,6 +191,57 @@ def test_segments() -> None:
     assert [s.text for s in by_pauses(words, 100)] == [" ".join(f"w{n}" for n in range(10))]
     assert by_pauses([], 4.0) == []
     assert [s.text for s in by_lines([Word(c, 0, 1, 1) for c in "abc"], ["a b", "c"], spaces=False)] == ["ab", "c"]
+
+
+def test_where_something_else_is_said_is_a_cumulative_sum() -> None:
+    draw = np.random.default_rng(1)
+    better = np.where(draw.random(3000) < 0.1, draw.exponential(4.0, 3000), 0.0).astype(np.float32)
+    better[500:512], better[2000:2040] = 4.0, 3.5
+    expected, total, begin, best = [], 0.0, 0, (0.0, 0)
+    for frame, value in enumerate([*better, -1e9]):
+        total += min(value, 5.0) - 62.5 * 0.04
+        if total <= 0:
+            if best[0] > 8.0:
+                expected.append((begin, best[1] + 1))
+            total, begin, best = 0.0, frame + 1, (0.0, 0)
+        elif total > best[0]:
+            best = (total, frame)
+    found = [(round(a / 0.04), round(b / 0.04)) for a, b in runs_otherwise(better, 0.04)]
+    assert found == expected
+    assert any(a <= 500 and b >= 505 for a, b in found)
+    assert any(a <= 2000 and b >= 2035 for a, b in found)
+    assert len(found) < 10
+    assert runs_otherwise(np.zeros(0, np.float32), 0.04) == []
+
+
+def test_which_words_are_doubted() -> None:
+    words = [Word("a", 0.0, 1.0, 0.9), Word("b", 1.0, 1.5, 0.8), Word("c", 2.0, 2.5, 0.7), Word("d", 5.0, 6.0, 0.6)]
+
+    def doubted(begin: float, end: float, begins: set[int]) -> str:
+        return "".join(w.text for w in _contradicted(words, [(begin, end)], begins) if not w.confidence)
+
+    assert doubted(0.9, 1.2, {0}) == "ab"
+    assert doubted(1.1, 1.2, {0}) == "b"
+    assert doubted(1.6, 1.8, {0}) == "bc"  # between them
+    assert doubted(1.6, 1.8, {0, 2}) == "bc"  # it may belong to one of the lines
+    assert doubted(3.0, 4.5, {0, 3}) == ""  # a sentence that the text does not have
+    assert doubted(3.0, 4.5, {0}) == "cd"
+    assert doubted(6.5, 7.0, {0}) == ""
+
+
+@pytest.mark.parametrize("kind", ["left out", "put in", "other"])
+def test_words_that_are_not_those_of_the_text(kind: str) -> None:
+    noticed, alarms = 0, 0
+    for seed in range(12):
+        said = spelled_texts(6, seed)
+        flat = " ".join(said).split()
+        new = {"left out": [], "put in": ["oak", "coat", *flat[2:4]], "other": ["kok", "kottok"]}[kind]
+        written = [*flat[:2], *new, *flat[4:]]
+        samples = spelled(" ".join(flat), seed)
+        noticed += not fits(by_lines(align(speller(), [samples], " ".join(written)), [" ".join(written)])[0])
+        alarms += not fits(by_lines(align(speller(), [samples], " ".join(flat)), [" ".join(flat)])[0])
+    assert noticed == 12
+    assert alarms <= 2
 
 
 SAID = "cat act oak tack"
