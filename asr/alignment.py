@@ -117,18 +117,20 @@ def by_lines(words: Sequence[Word], lines: Sequence[str], *, spaces: bool = True
 
 
 def by_pauses(words: Sequence[Word], longest: float, *, spaces: bool = True) -> list[Segment]:
-    """Aligned words as segments of no more than `longest` seconds, if words are not, parted at the longest pauses."""
+    """Aligned words as segments of no more than `longest` seconds, if words are not, parted at the longest pauses, and
+    wherever one is longer than a word may be."""
     found: list[Segment] = []
     waiting = [words] if words else []
     while waiting:
         part = waiting.pop()
-        if len(part) == 1 or part[-1].end - part[0].start <= longest:
+        pauses = [after.start - word.end for word, after in pairwise(part)]
+        if not pauses or (part[-1].end - part[0].start <= longest and max(pauses) <= LONGEST):
             found.append(_segment(part, spaces))
             continue
         middle = (part[0].start + part[-1].end) / 2  # of pauses that are as long, the one nearest to it
         cut = max(
             range(1, len(part)),
-            key=lambda n: (round(part[n].start - part[n - 1].end, 1), -abs(part[n].start - middle)),
+            key=lambda n: (round(pauses[n - 1], 1), -abs(part[n].start - middle)),
         )
         waiting += [part[cut:], part[:cut]]
     return found

@@ -6,7 +6,7 @@ put in, or are others.
 
 At most 300 utterances of a split, half a second between them, a line of text each. One, two, three or five words in a
 row are changed inside a line that has some more; new ones are drawn from all texts. Noticed is a line that
-`asr.alignment.fits` does not believe; of lines with their own text, that is a false alarm. Five times, with other draws.
+`asr.alignment.fits` does not believe; of lines with their own text, that is a false alarm. Five times, of other draws.
 """
 
 from __future__ import annotations

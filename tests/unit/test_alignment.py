@@ -188,8 +188,10 @@ def test_segments() -> None:
     assert [word for segment in cut for word in segment.words] == words
     assert all(segment.end - segment.start <= 4.0 for segment in cut)
     assert [segment.text for segment in cut][-1] == "w7 w8 w9"  # behind the longest pause
-    assert [s.text for s in by_pauses(words, 100)] == [" ".join(f"w{n}" for n in range(10))]
+    assert [s.text for s in by_pauses(words[:7], 100)] == [" ".join(f"w{n}" for n in range(7))]
     assert by_pauses([], 4.0) == []
+    apart = [Word("a", 0, 1, 1), Word("b", 3.0, 4, 1), Word("c", 6.1, 7, 1)]  # something else is in 2.1 s
+    assert [s.text for s in by_pauses(apart, 100)] == ["a b", "c"]
     assert [s.text for s in by_lines([Word(c, 0, 1, 1) for c in "abc"], ["a b", "c"], spaces=False)] == ["ab", "c"]
 
 
