@@ -43,9 +43,11 @@ from asr.data import read_cuts
 from asr.eaf import read_eaf
 from asr.eaf_writer import add_tiers, to_eaf
 from asr.errors import InputError
+from asr.files import extract
 from asr.formats import to_textgrid
 from asr.lexicon import read_lexicon
-from asr.lm.ngram import read_ngram
+from asr.lm.compact import save_compact
+from asr.lm.ngram import read_ngram, save_ngram
 from asr.model_folder import load_model, save_model
 from asr.textgrid import read_textgrid
 from asr.transcript import Segment, Transcript, Word
@@ -83,6 +85,10 @@ def scored(path: Path) -> None:
     model.score("cat act nothing")
 
 
+def unpacked(path: Path) -> None:
+    extract(path, path.parent / "out", limit=1 << 20)
+
+
 def loaded(path: Path) -> None:
     """A model folder of which one file is broken."""
     folder = path.parent / "m"
@@ -97,7 +103,8 @@ READERS: dict[str, Reader] = {
     "TextGrid": read_textgrid,
     "csv": listed,
     "jsonl": listed,
-    "arpa": scored,
+    **dict.fromkeys(("arpa", "lm", "lmz"), scored),
+    **dict.fromkeys(("tar", "tgz"), unpacked),
     "lexicon": read_lexicon,
     "cuts": read_cuts,
     **dict.fromkeys(("model.safetensors", "config.yaml", "tokens.txt"), loaded),
@@ -127,21 +134,30 @@ def seeds() -> dict[str, Path]:
     lines = [json.dumps(dict(zip(names, row.split(","), strict=True))) for row in rows]
     (FOLDER / "a.jsonl").write_text("\n".join(lines) + "\n")
     unigram_arpa(FOLDER / "a.arpa", WORDS)
+    model = read_ngram(FOLDER / "a.arpa")
+    save_ngram(model, FOLDER / "a.lm")
+    save_compact(model, FOLDER / "a.lmz")
+    for ending, kind in (("tar", "tar"), ("tgz", "gztar")):
+        shutil.make_archive(str(FOLDER / "archive"), kind, FOLDER, "a.csv")
+        archive = next(FOLDER.glob("archive.*"))
+        found[ending] = archive.rename(FOLDER / f"a.{ending}")
     (FOLDER / "a.lexicon").write_text("".join(f"{word}\t{' '.join(word)}\n" for word in WORDS))
     prepared = table.prepare(FOLDER / "a.csv", FOLDER / "data").folder
     shutil.copyfile(prepared / "cuts_train.jsonl.gz", FOLDER / "cuts.jsonl.gz")
     save_model(FOLDER / "m", speller(), "# card\n")
-    found |= {kind: FOLDER / f"a.{kind}" for kind in ("eaf", "TextGrid", "csv", "jsonl", "arpa", "lexicon")}
+    found |= {
+        kind: FOLDER / f"a.{kind}" for kind in ("eaf", "TextGrid", "csv", "jsonl", "arpa", "lm", "lmz", "lexicon")
+    }
     found["cuts"] = FOLDER / "cuts.jsonl.gz"
     return found | {name: FOLDER / "m" / name for name in ("model.safetensors", "config.yaml", "tokens.txt")}
 
 
-def mutant(data: bytes, draw: random.Random) -> bytes:
-    """A file that was cut, had bits flipped, parts taken out, doubled, put elsewhere, numbers that lie."""
+def mutant(data: bytes, draw: random.Random, other: bytes) -> bytes:
+    """A file that was cut, had bits flipped, parts taken out, doubled, numbers that lie, a part of another file."""
     b = bytearray(data)
     for _ in range(draw.choice((1, 1, 1, 2, 4))):
         at, size = draw.randrange(len(b) + 1), draw.choice((1, 4, 30, 1000))
-        kind = draw.randrange(8)
+        kind = draw.randrange(9)
         if kind == 0:
             b = b[:at]
         elif kind == 1:
@@ -155,15 +171,16 @@ def mutant(data: bytes, draw: random.Random) -> bytes:
         elif kind == 4:
             b[at : at + 4] = draw.choice((b"\xff\xff\xff\xff", b"\xff\xff\xff\x7f", b"\0\0\0\0", b"\x80\0\0\0"))
         elif kind == 5:
-            b[at:at] = draw.choice(
-                (b"9" * 20, b"-1", b"1e308", b"nan", b"../../../etc/passwd", b"&a;", b"\0", b'"', b"<", b"\n")
-            )
+            b[at:at] = draw.choice(WORSE)
         elif kind == 6:
             head = min(len(b), 200)  # where sizes are
             if head:
                 b[draw.randrange(head)] = draw.randrange(256)
-        else:
+        elif kind == 7:
             b[at:at] = draw.randbytes(size)
+        else:
+            begin = draw.randrange(len(other))
+            b[at : at + size] = other[begin : begin + size]
     return bytes(b)
 
 
@@ -256,7 +273,7 @@ def main() -> int:
         if READERS[kind] in (annotated, listed):
             shutil.copyfile(FOLDER / "a.wav", folder / "a.wav")
         path = folder / found[kind].name
-        path.write_bytes(mutant(found[kind].read_bytes(), draw))
+        path.write_bytes(mutant(found[kind].read_bytes(), draw, found[draw.choice([*found])].read_bytes()))
         result, why = tried(READERS[kind], path)
         counts[kind, result] += 1
         if result == "failed":
