@@ -168,7 +168,7 @@ def _keep_prior(config: TrainConfig, folder: Path, training: Sequence[Utterance]
         model.use_head(kind)
         total = torch.zeros(len(model.tokenizer), dtype=torch.float64)
         with torch.inference_mode():
-            for batch in _batches(config, model, chosen):
+            for batch in batches_of(config, model, chosen):
                 features = model.recognizer.features(batch.samples, batch.sample_lens, batch.speakers)
                 log_probs, lens = model.recognizer.log_probs(*features)
                 for i, n in enumerate(lens.tolist()):
@@ -298,7 +298,7 @@ def fit_normalizer(config: TrainConfig, model: Model, training: Sequence[Utteran
     if config.model.features.normalize != "global":
         return
     frontend = model.recognizer.frontend
-    batches = _batches(config, model, training)
+    batches = batches_of(config, model, training)
     frontend.normalizer.fit(frontend.raw(batch.samples, batch.sample_lens) for batch in batches)
 
 
@@ -316,7 +316,7 @@ def epoch_batches(
     model.recognizer.spec_augment = config.spec_augment.at_epoch(epoch + 1)
     model.recognizer.encoder_learns = epoch >= config.freeze_epochs
     model.use_criterion(epoch)
-    batches = _batches(
+    batches = batches_of(
         config,
         model,
         training,
@@ -333,7 +333,7 @@ def epoch_batches(
     return batches.groups, batches
 
 
-def _batches(config: TrainConfig, model: Model, utterances: Sequence[Utterance], **more: Any) -> Batches:
+def batches_of(config: TrainConfig, model: Model, utterances: Sequence[Utterance], **more: Any) -> Batches:
     """load_batches as the configuration and the model have it."""
     settings = {"batch_seconds": config.batch_seconds, "num_workers": config.num_workers, **more}
     rate = model.recognizer.sample_rate

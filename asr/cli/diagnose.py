@@ -56,6 +56,44 @@ def learning_curve(
     say(f"asr: wrote {out}/learning-curve.json and learning-curve.svg")
 
 
+@app.command("gradients")
+def gradients(
+    words: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[CONFIG] [KEY=VALUE ...]", help="Settings, as for `asr train`."),
+    ] = None,
+    data: Annotated[Path, typer.Option("--data", help="A folder made by `asr prepare`.")] = ...,  # type: ignore[assignment]
+    out: Annotated[Path, typer.Option("--out", help="A folder for pictures and numbers.")] = ...,  # type: ignore[assignment]
+    cells: Annotated[
+        str | None,
+        typer.Option(metavar="X,X,...", help="Kinds of cells. Default: rnn,rnn-relu,rnn-sigmoid,lstm,gru."),
+    ] = None,
+    lags: Annotated[int | None, typer.Option(help="Frames to look back. Default: 60.")] = None,
+    steps: Annotated[int | None, typer.Option(help="Of training, for each cell. Default: 300.")] = None,
+) -> None:
+    """Show how gradients fade through time: cell by cell, before and after some training."""
+    from asr.cli.common import given, ready_torch, say
+
+    ready_torch()
+    from asr.config import read_config
+    from asr.gradients import NAMES, gradients as run
+    from asr.train import TrainConfig
+
+    settings = list(words or [])
+    config = Path(settings.pop(0)) if settings and "=" not in settings[0] else None
+    wanted = read_config(TrainConfig, config, settings, ignore=["run"])
+    chosen = [name.strip() for name in cells.split(",")] if cells is not None else None
+    results = run(
+        wanted, data, out, say=lambda line: say(f"asr: {line}"), **given(cells=chosen, lags=lags, steps=steps)
+    )
+    print("cell\tslope before\tafter\tradius before\tafter\tclipped, %\tloss before\tafter")
+    for result in results:
+        first, last = result.stages
+        cells_of = (first.hidden.slope, last.hidden.slope, first.step_radius, last.step_radius, 100 * result.clipped)
+        print("\t".join([NAMES[result.kind], *(f"{value:.3f}" for value in (*cells_of, first.loss, last.loss))]))
+    say(f"asr: wrote {out}/gradients.json, gradients.png and .svg, gates.png and .svg")
+
+
 @app.command("attention")
 def attention(
     audio: Annotated[str, typer.Argument(metavar="AUDIO", help="An utterance.")],

@@ -23,6 +23,7 @@ from torch import Tensor, nn
 
 from asr.config import check
 from asr.models.attention import AttentionKind, Memory, build_attention
+from asr.models.cells import step
 from asr.models.losses import Loss, label_smoothed_cross_entropy
 from asr.models.shared_weights import Shared, shared, times
 
@@ -214,7 +215,7 @@ class AttentionDecoder(nn.Module):
             before, kept = state.hidden[layer].flatten(0, 1), state.cell[layer].flatten(0, 1)
             of_input = times(x, weights[2 * layer]) + cell.bias_ih
             of_state = times(before, weights[2 * layer + 1]) + cell.bias_hh
-            h, kept = _gated(self.kind, of_input, of_state, before, kept)
+            h, kept = step(self.kind, of_input, of_state, before, kept)
             hidden.append(h)
             cells.append(kept)
             x = self.dropout(h)
@@ -228,19 +229,6 @@ class AttentionDecoder(nn.Module):
     def _log_probs(self, said: Tensor) -> Tensor:
         log_probs: Tensor = self.output(self.dropout(said)).float().log_softmax(dim=-1)
         return log_probs
-
-
-def _gated(kind: CellKind, of_input: Tensor, of_state: Tensor, before: Tensor, kept: Tensor) -> tuple[Tensor, Tensor]:
-    """A recurrent cell, as torch.nn's, given its two products with weights: the new state, and what an LSTM keeps."""
-    if kind == "rnn":
-        return torch.tanh(of_input + of_state), kept
-    if kind == "gru":
-        (reset, update, new), (reset2, update2, new2) = of_input.chunk(3, dim=1), of_state.chunk(3, dim=1)
-        candidate = torch.tanh(new + torch.sigmoid(reset + reset2) * new2)
-        return candidate + torch.sigmoid(update + update2) * (before - candidate), kept
-    into, forget, new, out = (of_input + of_state).chunk(4, dim=1)
-    kept = torch.sigmoid(forget) * kept + torch.sigmoid(into) * torch.tanh(new)
-    return torch.sigmoid(out) * torch.tanh(kept), kept
 
 
 def with_end(tokens: Tensor, token_lens: Tensor) -> tuple[Tensor, Tensor]:

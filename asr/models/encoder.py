@@ -19,15 +19,14 @@ from torch import Tensor, nn
 
 from asr.config import check
 from asr.masks import ceil_div, reverse_index, zero_padding
-
-RnnKind = Literal["rnn", "rnn-relu", "lstm", "gru"]
+from asr.models.cells import RnnKind, SigmoidRnn
 
 
 @dataclass(frozen=True, kw_only=True)
 class EncoderConfig:
     """A stack of recurrent layers behind a subsampling."""
 
-    # rnn (tanh) | rnn-relu | lstm | gru
+    # rnn (tanh) | rnn-relu | rnn-sigmoid | lstm | gru
     kind: RnnKind = "lstm"
     hidden: int = 320  # for each direction
     layers: int = 4
@@ -119,6 +118,7 @@ class RnnLayer(nn.Module):
         make: Callable[[], nn.Module] = {
             "rnn": lambda: nn.RNN(input_dim, hidden, batch_first=True),
             "rnn-relu": lambda: nn.RNN(input_dim, hidden, nonlinearity="relu", batch_first=True),
+            "rnn-sigmoid": lambda: SigmoidRnn(input_dim, hidden),
             "lstm": lambda: nn.LSTM(input_dim, hidden, batch_first=True),
             "gru": lambda: nn.GRU(input_dim, hidden, batch_first=True),
         }[kind]
@@ -142,8 +142,12 @@ class RnnLayer(nn.Module):
     def forward(self, x: Tensor, reverse: Tensor) -> Tensor:
         y: Tensor = self.forwards(x)[0]  # (B, T, H)
         if self.backwards is not None:
-            backward: Tensor = self.backwards(_reorder(x, reverse))[0]
-            y = torch.cat([y, _reorder(backward, reverse)], dim=2)  # (B, T, 2H)
+            backward: Tensor = self.backwards(reordered(x, reverse))[0]
+            y = torch.cat([y, reordered(backward, reverse)], dim=2)  # (B, T, 2H)
+        return self.after(y)
+
+    def after(self, y: Tensor) -> Tensor:
+        """What is done with the states of both directions (B, T, 2H): projection, layer norm."""
         if self.projection is not None:
             y = self.projection(y)
         if self.norm is not None:
@@ -222,6 +226,7 @@ class _Reorder(torch.autograd.Function):
         return gradient.gather(1, index[..., None].expand(-1, -1, gradient.shape[2])), None
 
 
-def _reorder(x: Tensor, index: Tensor) -> Tensor:
-    reordered: Tensor = _Reorder.apply(x, index)
-    return reordered
+def reordered(x: Tensor, index: Tensor) -> Tensor:
+    """Frames of x (B, T, D) in the order of index (B, T), whose inverse is itself: masks.reverse_index is."""
+    found: Tensor = _Reorder.apply(x, index)
+    return found

@@ -8,7 +8,8 @@ from torch import Tensor
 
 from asr.errors import InputError
 from asr.models.attention import AttentionKind
-from asr.models.decoder import END_ID, AttentionDecoder, CellKind, DecoderConfig, _gated, with_end
+from asr.models.cells import step
+from asr.models.decoder import END_ID, AttentionDecoder, CellKind, DecoderConfig, with_end
 from asr.models.losses import label_smoothed_cross_entropy
 
 D, V, T = 6, 9, 8
@@ -90,7 +91,7 @@ def test_cells_are_those_of_torch(cell: CellKind) -> None:
     theirs = {"rnn": torch.nn.RNNCell, "lstm": torch.nn.LSTMCell, "gru": torch.nn.GRUCell}[cell](5, 7)
     x, h, c = torch.randn(3, 5), torch.randn(3, 7), torch.randn(3, 7)
     products = x @ theirs.weight_ih.t() + theirs.bias_ih, h @ theirs.weight_hh.t() + theirs.bias_hh
-    found = _gated(cell, *products, h, c)
+    found = step(cell, *products, h, c)
     expected = theirs(x, (h, c)) if cell == "lstm" else (theirs(x, h), c)
     assert all(torch.allclose(ours, right, atol=1e-6) for ours, right in zip(found, expected, strict=True))
 

@@ -14,7 +14,9 @@ LENS = torch.tensor([37, 1, 100, 64])
 @pytest.mark.parametrize(
     ("kind", "bidirectional", "subsampling"),
     list(
-        itertools.product(["rnn", "rnn-relu", "lstm", "gru"], [True, False], [("stack", 1), ("stack", 3), ("conv", 4)])
+        itertools.product(
+            ["rnn", "rnn-relu", "rnn-sigmoid", "lstm", "gru"], [True, False], [("stack", 1), ("stack", 3), ("conv", 4)]
+        )
     ),
 )
 def test_an_utterance_does_not_depend_on_its_batch(kind: str, bidirectional: bool, subsampling: tuple) -> None:
