@@ -63,7 +63,7 @@ def align(model: Model, blocks: Iterable[Samples], text: str, *, where: str | Pa
     Raises:
         InputError: The text has no word that the model knows.
     """
-    if model.config.decoder.kind == "attention" and not model.config.decoder.ctc_weight:
+    if model.config.decoder.kind != "none" and not model.config.decoder.ctc_weight:
         raise InputError(
             "was trained with attention alone: its CTC, which says when, has learnt nothing", where=model.name
         )

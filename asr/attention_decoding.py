@@ -9,6 +9,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -24,7 +25,7 @@ from asr.decode.options import BeamOptions
 from asr.errors import InputError
 from asr.lm.token_lm import TokenLm
 from asr.model_folder import Model
-from asr.models.decoder import AttentionDecoder
+from asr.models.recognizer import Decoder
 from asr.transcript import Hypothesis, Word
 
 _MOST_RESCORED = 64  # texts that are scored at a time
@@ -53,6 +54,7 @@ class AttentionSearch:
         confidences: bool = True,
         encoder_out: Tensor,
     ) -> list[list[Hypothesis]]:
+        memory: Any
         memory, state = self.decoder.start(encoder_out, lens)
         found = attention_beam_search(
             lambda tokens, state: self.decoder.step(tokens.to(encoder_out.device), state, memory),
@@ -169,7 +171,7 @@ class TwoPassSearch:
         return found
 
 
-def attention_decoder(model: Model) -> AttentionDecoder:
+def attention_decoder(model: Model) -> Decoder:
     """A model's attention decoder, of its main head's tokens."""
     if model.recognizer.decoder is None:
         raise InputError(

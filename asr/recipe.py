@@ -203,7 +203,7 @@ def add_language_model(out: Path, data: Path, settings: TextModel, steps: _Steps
     model = load_model(out / "model")
     if model.lm is not None or (out / _TUNED).is_file():
         return
-    if model.config.decoder.kind == "attention" and not model.config.decoder.ctc_weight:
+    if model.config.decoder.kind != "none" and not model.config.decoder.ctc_weight:
         _tune(out, data, steps, unit=settings.unit)  # which has no use for a language model of words
         return
     if settings.like is not None:

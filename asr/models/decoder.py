@@ -35,14 +35,15 @@ CellKind = Literal["rnn", "lstm", "gru"]
 class DecoderConfig:
     """An attention decoder beside the CTC head; none by default."""
 
-    kind: Literal["none", "attention"] = "none"
+    kind: Literal["none", "attention", "transformer"] = "none"  # attention: recurrent; transformer: without recurrence
     cell: CellKind = "lstm"
     hidden: int = 320
     layers: int = 1
     embedding: int = 128
     attention: AttentionKind = "location"
     attention_dim: int = 128
-    heads: int = 4  # of multi-head attention
+    heads: int = 4  # of multi-head attention, and of a Transformer
+    feed_forward: int = 0  # of a Transformer's dense layers; 0: four times hidden
     dropout: float = 0.2
     label_smoothing: float = 0.1
     ctc_weight: float = 0.3  # of CTC's loss, the decoder has the rest; 0: attention alone
@@ -56,6 +57,12 @@ class DecoderConfig:
         check(0 <= self.label_smoothing < 1, f"decoder.label_smoothing {self.label_smoothing} is not in 0-1")
         check(0 <= self.ctc_weight < 1, f"decoder.ctc_weight {self.ctc_weight} is not in 0-1: 1 would teach it nothing")
         check(self.start_epoch >= 1, f"decoder.start_epoch {self.start_epoch} is below 1: epochs count from 1")
+        check(0 <= self.feed_forward <= 65536, f"decoder.feed_forward {self.feed_forward} is not between 0 and 65536")
+        check(self.heads >= 1, f"decoder.heads {self.heads} is below 1")
+        check(
+            self.kind != "transformer" or self.hidden % self.heads == 0,
+            f"decoder.hidden {self.hidden} cannot be parted into {self.heads} heads of the same width",
+        )
         check(
             self.attention != "multi-head" or self.attention_dim % self.heads == 0,
             f"decoder.attention_dim {self.attention_dim} cannot be parted into {self.heads} heads of the same width",

@@ -24,16 +24,18 @@ from asr.models.cells import RnnKind, SigmoidRnn
 
 @dataclass(frozen=True, kw_only=True)
 class EncoderConfig:
-    """A stack of recurrent layers behind a subsampling."""
+    """A stack of layers behind a subsampling: recurrent ones, or those of a Transformer (asr.models.transformer)."""
 
-    # rnn (tanh) | rnn-relu | rnn-sigmoid | lstm | gru
-    kind: RnnKind = "lstm"
-    hidden: int = 320  # for each direction
+    # rnn (tanh) | rnn-relu | rnn-sigmoid | lstm | gru | transformer
+    kind: Literal["rnn", "rnn-relu", "rnn-sigmoid", "lstm", "gru", "transformer"] = "lstm"
+    hidden: int = 320  # for each direction; of a Transformer, its width
     layers: int = 4
     bidirectional: bool = True
     dropout: float = 0.2  # between layers, and before the head
     projection: int = 0  # width to which each layer's output is projected; 0: not at all
-    layer_norm: bool = False  # after the convolutions and each layer
+    layer_norm: bool = False  # after the convolutions and each layer; a Transformer has its own
+    heads: int = 4  # of a Transformer
+    feed_forward: int = 0  # of a Transformer's dense layers; 0: four times hidden
     # stack: `factor` neighbouring frames become one; conv: 3x3 convolutions of stride 2, factor 2 or 4
     subsampling: Literal["stack", "conv"] = "stack"
     factor: int = 3
@@ -43,6 +45,13 @@ class EncoderConfig:
         check(1 <= self.layers <= 64, f"encoder.layers {self.layers} is not between 1 and 64")
         check(0 <= self.dropout < 1, f"encoder.dropout {self.dropout} is not in 0-1")
         check(0 <= self.projection <= 16384, f"encoder.projection {self.projection} is not between 0 and 16384")
+        check(0 <= self.feed_forward <= 65536, f"encoder.feed_forward {self.feed_forward} is not between 0 and 65536")
+        check(self.heads >= 1, f"encoder.heads {self.heads} is below 1")
+        check(
+            self.kind != "transformer" or self.hidden % self.heads == 0,
+            f"encoder.hidden {self.hidden} cannot be parted into {self.heads} heads of the same width",
+        )
+        check(self.kind != "transformer" or not self.projection, "encoder.projection is of recurrent layers")
         check(1 <= self.factor <= 64, f"encoder.factor {self.factor} is not between 1 and 64")
         check(
             self.subsampling != "conv" or self.factor in (2, 4),

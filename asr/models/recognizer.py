@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Literal, Protocol, cast, get_args
+from typing import Any, Literal, Protocol, cast, get_args
 
 import torch
 from torch import Tensor, nn
@@ -19,9 +19,13 @@ from asr.models.ctc_crf import TokenNgram, ctc_crf_loss
 from asr.models.decoder import AttentionDecoder, DecoderConfig
 from asr.models.encoder import EncoderConfig, RnnEncoder, RnnLayer
 from asr.models.losses import Loss, choose_pronunciations, ctc_loss
+from asr.models.transformer import TransformerDecoder, TransformerEncoder
 from asr.spec_augment import SpecAugmentConfig, spec_augment, warp_frequency
 from asr.text import TextConfig
 from asr.tokenizer import SIZED, Kind, TokenizerConfig
+
+Encoder = RnnEncoder | TransformerEncoder
+Decoder = AttentionDecoder | TransformerDecoder
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -144,11 +148,11 @@ class Recognizer(nn.Module):
     def __init__(
         self,
         frontend: Frontend,
-        encoder: RnnEncoder,
+        encoder: Encoder,
         vocab_sizes: Mapping[str, int],
         weights: Sequence[float] = (),
         intermediate: IntermediateConfig | None = None,
-        decoder: AttentionDecoder | None = None,
+        decoder: Decoder | None = None,
         ctc_weight: float = 0.3,
     ) -> None:
         super().__init__()
@@ -307,14 +311,27 @@ def build_recognizer(
     """
     frontend = Frontend(config.features)
     with torch.device("meta" if without_weights else "cpu"):
-        encoder = RnnEncoder(frontend.dim, **to_dict(config.encoder))
-        decoder = None
-        if config.decoder.kind == "attention":
-            settings = to_dict(config.decoder)
-            of_training = ("kind", "ctc_weight", "start_epoch")
-            size = vocab_sizes[config.kinds[0]]
-            wanted = {name: value for name, value in settings.items() if name not in of_training}
-            decoder = AttentionDecoder(encoder.output_dim, size, **wanted)
+        encoder = _encoder(frontend.dim, to_dict(config.encoder))
+        decoder = _decoder(encoder.output_dim, vocab_sizes[config.kinds[0]], to_dict(config.decoder))
         return Recognizer(
             frontend, encoder, vocab_sizes, config.head_weights, config.intermediate, decoder, config.decoder.ctc_weight
         )
+
+
+def _encoder(input_dim: int, settings: dict[str, Any]) -> Encoder:
+    """An EncoderConfig's, its settings as plain values."""
+    if settings["kind"] == "transformer":
+        own = ("layers", "heads", "feed_forward", "bidirectional", "dropout", "subsampling", "factor")
+        return TransformerEncoder(input_dim, width=settings["hidden"], **{name: settings[name] for name in own})
+    return RnnEncoder(input_dim, **{n: v for n, v in settings.items() if n not in ("heads", "feed_forward")})
+
+
+def _decoder(encoder_dim: int, vocab_size: int, settings: dict[str, Any]) -> Decoder | None:
+    """A DecoderConfig's, its settings as plain values."""
+    both = ("hidden", "layers", "heads", "dropout", "label_smoothing")
+    if settings["kind"] == "transformer":
+        return TransformerDecoder(encoder_dim, vocab_size, **{n: settings[n] for n in (*both, "feed_forward")})
+    if settings["kind"] == "attention":
+        own = ("cell", "embedding", "attention", "attention_dim")
+        return AttentionDecoder(encoder_dim, vocab_size, **{n: settings[n] for n in (*both, *own)})
+    return None
