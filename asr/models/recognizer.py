@@ -312,7 +312,9 @@ def build_recognizer(
     frontend = Frontend(config.features)
     with torch.device("meta" if without_weights else "cpu"):
         encoder = _encoder(frontend.dim, to_dict(config.encoder))
-        decoder = _decoder(encoder.output_dim, vocab_sizes[config.kinds[0]], to_dict(config.decoder))
+        decoder = None
+        if config.decoder.kind != "none":
+            decoder = _decoder(encoder.output_dim, vocab_sizes[config.kinds[0]], to_dict(config.decoder))
         return Recognizer(
             frontend, encoder, vocab_sizes, config.head_weights, config.intermediate, decoder, config.decoder.ctc_weight
         )
@@ -326,12 +328,10 @@ def _encoder(input_dim: int, settings: dict[str, Any]) -> Encoder:
     return RnnEncoder(input_dim, **{n: v for n, v in settings.items() if n not in ("heads", "feed_forward")})
 
 
-def _decoder(encoder_dim: int, vocab_size: int, settings: dict[str, Any]) -> Decoder | None:
+def _decoder(encoder_dim: int, vocab_size: int, settings: dict[str, Any]) -> Decoder:
     """A DecoderConfig's, its settings as plain values."""
     both = ("hidden", "layers", "heads", "dropout", "label_smoothing")
     if settings["kind"] == "transformer":
         return TransformerDecoder(encoder_dim, vocab_size, **{n: settings[n] for n in (*both, "feed_forward")})
-    if settings["kind"] == "attention":
-        own = ("cell", "embedding", "attention", "attention_dim")
-        return AttentionDecoder(encoder_dim, vocab_size, **{n: settings[n] for n in (*both, *own)})
-    return None
+    own = ("cell", "embedding", "attention", "attention_dim")
+    return AttentionDecoder(encoder_dim, vocab_size, **{n: settings[n] for n in (*both, *own)})

@@ -115,7 +115,7 @@ def test_a_size_out_of_all_proportion_takes_no_memory(folder: Path) -> None:
     [
         (lambda c: c.update(format=2), "format 2.*update"),
         (lambda c: c.pop("format"), "names no format"),
-        (lambda c: c["encoder"].update(kind="transformer"), "kind"),
+        (lambda c: c["encoder"].update(kind="lstn"), "kind"),
         (lambda c: c["encoder"].update(hiden=8), "Did you mean: 'hidden'"),
         (lambda c: c["encoder"].update(hidden=10**12), "hidden"),
         (lambda c: c["features"].update(sample_rate=0), "sample_rate"),
