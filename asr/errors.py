@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
+from collections.abc import Sequence
 from pathlib import Path
 
 
@@ -15,7 +16,11 @@ class InputError(ValueError):
         what: What is wrong, with the value that was found.
         where: The file, option or utterance it was found in; stands first in the message.
         remedy: What to do about it.
+
+    `left_out` are inputs that were passed over before, a line each, where too little was left.
     """
+
+    left_out: Sequence[str] = ()
 
     def __init__(self, what: str, *, where: str | Path | None = None, remedy: str = "") -> None:
         message = f"{where}: {what}" if where is not None else what

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import glob
 import gzip
 import hashlib
@@ -23,6 +24,9 @@ from typing import Any
 from asr.errors import InputError
 
 log = logging.getLogger(__name__)
+
+UTF8 = "convert it, e.g. with `iconv -f latin1 -t utf-8`, if it is latin1 and not shift_jis or another"
+UTF16 = "convert it, e.g. with `iconv -f utf-16 -t utf-8 OLD > NEW`"
 
 
 def data_home() -> Path:
@@ -150,10 +154,28 @@ def read_text(path: str | Path, *, limit: int = 1 << 30) -> str:
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as e:
+        if kind := _sound(data):
+            raise InputError(f"is no text, but sound ({kind})", where=path, remedy="name the text") from e
+        utf16 = data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) or data[:1000].count(0) * 4 > len(
+            data[:1000]
+        )
         line = data.count(b"\n", 0, e.start) + 1
         raise InputError(
-            f"line {line} is not UTF-8", where=path, remedy="convert it, e.g. with `iconv -f latin1 -t utf-8`"
+            "is UTF-16" if utf16 else f"line {line} is not UTF-8", where=path, remedy=UTF16 if utf16 else UTF8
         ) from e
+
+
+def is_utf16(data: bytes) -> bool:
+    """Whether a text's bytes look like UTF-16."""
+    return data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) or data[:1000].count(0) * 4 > len(data[:1000])
+
+
+def _sound(data: bytes) -> str:
+    """The kind of a sound file, by how it begins."""
+    marks = {b"RIFF": "WAV", b"fLaC": "FLAC", b"OggS": "Ogg", b"ID3": "MP3", b"\xff\xfb": "MP3", b"FORM": "AIFF"}
+    if data[4:8] == b"ftyp":
+        return "MP4"
+    return next((kind for mark, kind in marks.items() if data.startswith(mark)), "")
 
 
 def read_bytes(path: str | Path, *, limit: int = 1 << 30) -> bytes:

@@ -10,7 +10,7 @@ import hashlib
 import logging
 import unicodedata
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePath, PurePosixPath
 
@@ -26,6 +26,7 @@ from data_prep.manifest import (
     check_source,
     find_files,
     left_out_line,
+    telling,
     write_corpus,
 )
 from data_prep.splits import check_split, split_sources
@@ -65,7 +66,8 @@ def prepare_annotations(
         tier: Names of tiers whose texts are taken; `*` stands for anything: `*@Maria`, `Phrase*`. Where neither these
             nor `type` is given: the tier that all files have at the top, if there is one.
         type: Or all tiers of this linguistic type.
-        translation: A tier (or type) below whose texts are kept beside: custom["translation"] of a supervision.
+        translation: Tiers (or their type) below, `*` as in `tier`, whose texts are kept beside: custom["translation"]
+            of a supervision.
         media: Where else recordings are, at any depth.
         keep_overlaps: Utterances that other speakers talk over are kept, too.
         split_by: auto, speaker or random, as splits.split_sources has it; auto is random where speakers are too few.
@@ -105,7 +107,7 @@ def prepare_annotations(
     found = _Found(problems=[left_out_line("is a link to nothing", path) for path in listed if path not in files])
     read_files = _read_all(files, read, found.problems)
     chosen = _chooser(read_files, tier, type, translation, where=folder)
-    several = len({each.name for annotated in read_files.values() for each in annotated.tiers if chosen(each)}) > 1
+    speakers_of = _speakers_by_name([[t for t in each.tiers if chosen(t)] for each in read_files.values()])
     for path, annotated in read_files.items():
         found.problems += [left_out_line(problem, path) for problem in annotated.problems]
         tiers = [each for each in annotated.tiers if chosen(each)]
@@ -118,23 +120,26 @@ def prepare_annotations(
         except InputError as e:
             found.problems.append(left_out_line(str(e), path))
             continue
-        of_file = _utterances(path, root, annotated, tiers, audio, translation, several, offset, length, found)
+        of_file = _utterances(path, root, annotated, tiers, audio, translation, speakers_of, offset, length, found)
         for source, others in _with_overlaps(of_file):
             if others and not keep_overlaps:
                 found.problems.append(left_out_line(f"{others} speaks at the same time", source.origin))
             else:
                 found.sources.append(source)
     if not found.sources:
-        raise InputError(f"no annotation can be used: {found.problems[0]}", where=folder)
+        with telling(found.problems):
+            raise InputError(f"no annotation can be used: {found.problems[0]}", where=folder)
     sources = _with_own_ids(found.sources)
     speakers = {source.speaker for source in sources}
     if split_by == "auto" and (len(speakers) < 3 or "" in speakers):
         split_by = "random"
         unnamed = sum(not source.speaker for source in sources)
-        why = f"{unnamed} utterances name no speaker" if unnamed else f"{len(speakers)} speakers are too few"
+        few = f"{len(speakers)} speakers are too few" if len(speakers) > 1 else "there is one speaker"
+        why = f"{unnamed} utterances name no speaker" if unnamed else few
         log.warning("%s: %s: split at random, dev and test have voices of train", folder, why)
     labels = [""] * len(sources)
-    splits = split_sources(sources, labels, split_by=split_by, dev=dev, test=test, seed=seed, where=folder)
+    with telling(found.problems):
+        splits = split_sources(sources, labels, split_by=split_by, dev=dev, test=test, seed=seed, where=folder)
     return write_corpus(out_dir, splits, settings, left_out=found.problems, progress=progress)
 
 
@@ -155,8 +160,23 @@ def _read_all(
         except InputError as e:
             problems.append(str(e))
     if not found:
-        raise InputError(problems[0])
+        with telling(problems):
+            raise InputError(problems[0])
     return found
+
+
+def _speakers_by_name(files: Iterable[Sequence[Tier]]) -> set[str]:
+    """The names of wanted tiers that are a speaker's, for want of a better: where no tier of any file says whose it is,
+    those that stand beside another one in some file. (Two tiers of one name in two files may be anybody's.)"""
+    tiers = [[tier for tier in each if any(annotation.text for annotation in tier.annotations)] for each in files]
+    if any(_speaker(tier) for each in tiers for tier in each):
+        return set()
+    return {tier.name for each in tiers if len(each) > 1 for tier in each}
+
+
+def _speaker(tier: Tier) -> str:
+    """Whom a tier says that it is of."""
+    return tier.speaker or (tier.name.rpartition("@")[2] if "@" in tier.name else "")
 
 
 def _chooser(
@@ -169,7 +189,7 @@ def _chooser(
             raise InputError(f"no file has a tier {name}", where=where, remedy=f"there are {_names(tiers)}")
     if kind and not any(_same(tier.type, kind) for tier in tiers):
         raise InputError(f"no file has a tier of type {kind}", where=where, remedy=f"there are {_names(tiers)}")
-    if translation and not any(_same(translation, each) for tier in tiers for each in (tier.name, tier.type)):
+    if translation and not any(_matches(each, translation) for tier in tiers for each in (tier.name, tier.type)):
         raise InputError(f"no file has a tier or type {translation}", where=where, remedy=f"there are {_names(tiers)}")
     if names or kind:
         return lambda tier: any(_matches(tier.name, name) for name in names) or (bool(kind) and _same(tier.type, kind))
@@ -292,21 +312,20 @@ def _utterances(
     tiers: Sequence[Tier],
     audio: Path,
     translation: str | None,
-    several: bool,
+    speakers_of: Collection[str],
     offset: float,
     length: float,
     found: _Found,
 ) -> list[Source]:
     """The annotations of a file that have a text and a time; those of a parent on one tier are one text."""
     prefix = path.relative_to(root).with_suffix("").as_posix().replace("/", "-")
-    below = [t for t in annotated.tiers if translation and any(_same(translation, n) for n in (t.name, t.type))]
+    below = [t for t in annotated.tiers if translation and any(_matches(n, translation) for n in (t.name, t.type))]
     of_parent: dict[str, str] = {}
     for annotation in (a for each in below for a in each.annotations if a.parent):
         of_parent[annotation.parent] = f"{of_parent.get(annotation.parent, '')} {annotation.text}".strip()
     sources = []
     for tier in tiers:
-        speaker = tier.speaker or (tier.name.rpartition("@")[2] if "@" in tier.name else "")
-        speaker = speaker or (tier.name if several else "")
+        speaker = _speaker(tier) or (tier.name if tier.name in speakers_of else "")
         for annotation in _joined(tier):
             origin = f"{path}, tier {tier.name!r}, annotation {annotation.number}"
             name = f"{prefix}-{annotation.number}" if len(tiers) == 1 else f"{prefix}-{tier.name}-{annotation.number}"

@@ -12,6 +12,7 @@ import os
 import wave
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePath
 from typing import Any
@@ -21,7 +22,7 @@ import numpy.typing as npt
 
 from asr.audio import AudioInfo, audio_info, read_blocks
 from asr.errors import InputError
-from asr.files import atomic_path, data_home, read_text, write_json, write_jsonl
+from asr.files import UTF8, UTF16, atomic_path, data_home, is_utf16, read_text, write_json, write_jsonl
 
 FORMAT = 1  # of corpus.json
 Progress = Callable[[int, int], None]  # done, in all
@@ -86,8 +87,14 @@ def already_prepared(out_dir: str | Path, settings: Mapping[str, Any]) -> Summar
     except (ValueError, TypeError) as e:
         raise InputError(f"is damaged ({e})", where=marker, remedy=f"remove {out_dir} and prepare again") from e
     if done.get("format") != FORMAT or done.get("settings") != dict(settings):
+        before: dict[str, Any] = done["settings"] if isinstance(done.get("settings"), dict) else {}
+        differing = [
+            f"{name.replace('sha256', 'its files')} was {before.get(name)!r}, not {settings.get(name)!r}"
+            for name in dict.fromkeys([*before, *settings])
+            if before.get(name) != settings.get(name)
+        ]
         raise InputError(
-            f"holds {done.get('settings')}, not {dict(settings)}",
+            f"holds what was prepared otherwise: {', '.join(differing) or 'by another version'}",
             where=out_dir,
             remedy="choose another --out or remove it",
         )
@@ -163,12 +170,15 @@ def write_corpus(
         seconds[split] += row["duration"]
     for split, found in rows_out.items() or [("any split", [])]:
         if not found:
-            reason = f": {problems[0]}" if problems else ""
-            raise InputError(
-                f"no utterance of {split} can be used{reason}",
-                where=settings.get("folder", out_dir),
-                remedy="each split needs one at least: add some, or name another folder",
-            )
+            origins = [source.origin for source in splits.get(split, ())]
+            own = [problem for problem in problems if any(origin and origin in problem for origin in origins[:1000])]
+            reason = f": {(own or problems)[0]}" if problems else ""
+            with telling(problems):
+                raise InputError(
+                    f"no utterance of {split} can be used{reason}",
+                    where=settings.get("folder", out_dir),
+                    remedy="each split needs one at least: add some, or name another folder",
+                )
     counts = {split: len(found) for split, found in rows_out.items()}
     with atomic_path(out_dir) as folder:
         folder.mkdir(parents=True)
@@ -185,6 +195,16 @@ def write_corpus(
             },
         )
     return Summary(Path(out_dir), counts, seconds, problems)
+
+
+@contextmanager
+def telling(problems: Sequence[str]) -> Iterator[None]:
+    """An InputError within it tells what was left out before, too."""
+    try:
+        yield
+    except InputError as e:
+        e.left_out = e.left_out or list(problems)
+        raise
 
 
 def is_folder(path: Path) -> bool:
@@ -263,10 +283,8 @@ def read_lines(path: Path) -> Iterator[tuple[int, str]]:
         data = path.read_bytes()
     except OSError as e:
         raise InputError(f"cannot be read ({e.strerror or e})", where=path) from e
-    if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) or data[:1000].count(0) * 4 > len(data[:1000]):
-        raise InputError(
-            "looks like UTF-16", where=path, remedy="convert it, e.g. with `iconv -f utf-16 -t utf-8 OLD > NEW`"
-        )
+    if is_utf16(data):
+        raise InputError("looks like UTF-16", where=path, remedy=UTF16)
     for number, line in enumerate(data.removeprefix(codecs.BOM_UTF8).split(b"\n"), 1):
         if line.strip():
             yield number, line.decode("utf-8", "surrogateescape").rstrip("\r")
@@ -320,7 +338,7 @@ def check_source(source: Source) -> None:
     """
     if not source.text.strip():
         raise InputError(f"{source.id} has no text", where=source.audio)
-    convert = "convert it, e.g. with `iconv -f latin1 -t utf-8`"
+    convert = UTF8
     for name, value, remedy in (
         ("text", source.text, convert),
         ("path", str(source.audio), "rename it, e.g. with `convmv -f latin1 -t utf-8 --notest`"),

@@ -29,6 +29,7 @@ from data_prep.manifest import (
     check_source,
     left_out_line,
     read_lines,
+    telling,
     write_corpus,
 )
 from data_prep.splits import check_split, split_sources
@@ -93,9 +94,10 @@ def prepare(
         except InputError as e:
             problems.append(left_out_line(str(e), origin))
     _check_found(rows, sources, table)
-    if not sources:
-        raise InputError(f"no row can be used: {problems[0] if problems else 'there is none'}", where=table)
-    splits = split_sources(sources, labels, split_by=split_by, dev=dev, test=test, seed=seed, where=table)
+    with telling(problems):
+        if not sources:
+            raise InputError(f"no row can be used: {problems[0] if problems else 'there is none'}", where=table)
+        splits = split_sources(sources, labels, split_by=split_by, dev=dev, test=test, seed=seed, where=table)
     return write_corpus(out_dir, splits, settings, left_out=problems, progress=progress)
 
 
@@ -220,8 +222,7 @@ def _source(row: dict[str, Any], folder: Path, number: int, origin: str) -> Sour
     if segment and end is None:
         raise InputError("has a start, but no end")
     return Source(
-        id=name
-        or (f"{Path(path).stem}-{number}" if segment else Path(path).with_suffix("").as_posix().replace("/", "-")),
+        id=name or (f"{Path(path).stem}-{number}" if segment else _id(path)),
         audio=_audio(path, folder),
         text=text,
         speaker=speaker,
@@ -246,11 +247,19 @@ def _check_found(rows: Sequence[tuple[int, dict[str, Any]]], sources: Sequence[S
             )
 
 
+def _id(path: str) -> str:
+    """Of a relative path all, of one from another machine's drive its name."""
+    whole = PureWindowsPath(path).name if PureWindowsPath(path).drive else path
+    return Path(whole).with_suffix("").as_posix().replace("/", "-")
+
+
 def _audio(path: str, folder: Path) -> Path:
-    """The recording; of an absolute path on another machine, that of the same name beside the table."""
+    """The recording; of an absolute path on another machine, that at the end of the path, as much of it as is there,
+    beside the table."""
     if (PureWindowsPath(path).drive or Path(path).is_absolute()) and not _exists(folder / path):
-        beside = folder / PureWindowsPath(path).name
-        return beside if _exists(beside) else folder / path
+        parts = PureWindowsPath(path).parts[1:]
+        ends = (folder.joinpath(*parts[n:]) for n in range(len(parts)) if ".." not in parts[n:])
+        return next((end for end in ends if _exists(end)), folder / path)
     return folder / path
 
 

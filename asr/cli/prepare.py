@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -114,12 +115,13 @@ def prepare(
     for name in options.keys() - inspect.signature(run).parameters.keys():
         shown = "column" if name == "columns" else name.replace("_", "-")
         raise InputError(f"--{shown} means nothing for {corpus}")
-    summary = run(folder, out, progress=counter("checked"), **options)
+    try:
+        summary = run(folder, out, progress=counter("checked"), **options)
+    except InputError as e:
+        _tell(e.left_out)
+        raise
     print(summary)
-    for line in summary.left_out[:_SHOWN]:
-        print(f"asr: left out: {line}", file=sys.stderr)
-    if len(summary.left_out) > _SHOWN:
-        print(f"asr: left out: {len(summary.left_out):,} in all, listed in {out / 'corpus.json'}", file=sys.stderr)
+    _tell(summary.left_out, f", listed in {out / 'corpus.json'}")
     if "train" in summary.utterances:
         say(f"asr: next: asr train CONFIG --data {out} --out exp/{out.name}")
     else:
@@ -127,6 +129,13 @@ def prepare(
         say(f"asr: next, as there is nothing to train on: asr evaluate MODEL {cuts}")
     if summary.left_out:
         raise typer.Exit(1)
+
+
+def _tell(left_out: Sequence[str], where: str = "") -> None:
+    for line in left_out[:_SHOWN]:
+        print(f"asr: left out: {line}", file=sys.stderr)
+    if len(left_out) > _SHOWN:
+        print(f"asr: left out: {len(left_out):,} in all{where}", file=sys.stderr)
 
 
 def _named(column: str) -> tuple[str, str]:

@@ -38,7 +38,7 @@ import numpy as np
 import numpy.typing as npt
 
 from asr.errors import InputError
-from asr.files import atomic_path
+from asr.files import UTF8, atomic_path
 from asr.numba_cache import prepare
 
 log = logging.getLogger(__name__)
@@ -784,8 +784,7 @@ def _decoded(text: bytes, where: str, encoding: str = "utf-8") -> str:
     try:
         return text.decode(encoding)
     except UnicodeDecodeError:
-        remedy = "convert the file, e.g. with `iconv -f latin1 -t utf-8`"
-        raise InputError(f"{_shown(text)} is not UTF-8", where=where, remedy=remedy) from None
+        raise InputError(f"{_shown(text)} is not UTF-8", where=where, remedy=UTF8) from None
 
 
 def _add_unk_alias(index: dict[bytes, int], path: str | Path) -> None:

@@ -42,7 +42,13 @@ _MOJIBAKE = regex.compile(
 
 def skeleton(text: str) -> str:
     """The text with look-alikes of one script made one; texts that differ only in them have the same skeleton."""
-    return unicodedata.normalize("NFKC", "".join(_SAME.get(c, c) for c in unicodedata.normalize("NFC", text)))
+    same = (_SAME.get(c, c) for c in unicodedata.normalize("NFC", text))
+    return "".join(c if _raised(c) else unicodedata.normalize("NFKC", c) for c in same)
+
+
+def _raised(character: str) -> bool:
+    """Whether it stands higher or lower: aspiration and tones of phonetic alphabets are no look-alikes."""
+    return unicodedata.decomposition(character).startswith(("<super>", "<sub>"))
 
 
 def latin_skeleton(text: str) -> str:

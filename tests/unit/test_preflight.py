@@ -405,6 +405,8 @@ def test_spelling_out_what_was_meant() -> None:
         assert (wrong, f"{text!r} in a wrong encoding") in list(broken_pieces(wrong))
     assert not list(broken_pieces("CORAÇÃO MÃE À «Â» Â\xa0 naïve Ñandú ÄÖ"))
     assert skeleton("don’t") == skeleton("don't")
+    assert skeleton("ﬁ") == "fi"
+    assert len({skeleton(c) for c in ("h", "ʰ", "ⁿ", "n", "1", "¹", "₁", "w", "ʷ")}) == 9  # of phonetic alphabets
 
 
 # Splits

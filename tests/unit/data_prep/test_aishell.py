@@ -8,6 +8,7 @@ import pytest
 from lhotse.recipes import prepare_aishell
 
 from asr.errors import InputError
+from asr.files import UTF8
 from data_prep.aishell import prepare
 
 KEYS = {
@@ -57,7 +58,7 @@ def test_the_publishers_splits_and_texts(corpus: Path, tmp_path: Path, prepared:
         ),
         (
             "BAC009S0002W0123 对".encode("gbk"),
-            ["{}: the text of BAC009S0002W0123 is not UTF-8; convert it, e.g. with `iconv -f latin1 -t utf-8`"],
+            ["{}: the text of BAC009S0002W0123 is not UTF-8; " + UTF8],
         ),
     ],
 )

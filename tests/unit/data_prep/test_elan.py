@@ -281,3 +281,48 @@ def test_textgrids(tmp_path: Path, record: Callable[..., Path], prepared: Any) -
     arguments = ["prepare", "textgrid", str(tmp_path / "in"), "--tier", "A*", "--tier", "Bo", "--out"]
     assert CliRunner().invoke(app, [*arguments, str(tmp_path / "cli")]).exit_code == 0
     assert set(everything(prepared, tmp_path / "cli").values()) == set(found.values())
+
+
+def test_a_tier_of_drafts_is_no_speaker(tmp_path: Path, record: Callable[..., Path], prepared: Any) -> None:
+    """Speakers who are named stay the only ones, and a tier that stands alone in its file is nobody's."""
+    for name, tier in (("a", "Phrase__Ana"), ("b", "Phrase__Bo"), ("c", "draft")):
+        eaf(tmp_path / "in" / f"{name}.eaf", **{tier: LINES})
+        record(tmp_path / "in" / f"{name}.wav", SAID)
+    elan.prepare(tmp_path / "in", tmp_path / "out", tier=["Phrase*", "draft"])
+    assert {speaker for _, speaker in everything(prepared, tmp_path / "out").values()} == {"Ana", "Bo", ""}
+    (tmp_path / "in" / "a.eaf").unlink()
+    (tmp_path / "in" / "b.eaf").unlink()
+    eaf(tmp_path / "in" / "b.eaf", Phrase=LINES)
+    elan.prepare(tmp_path / "in", tmp_path / "again", tier=["Phrase", "draft"])
+    assert {speaker for _, speaker in everything(prepared, tmp_path / "again").values()} == {""}
+
+
+def test_what_was_left_out_is_told_where_too_little_is_left(folder: Path, tmp_path: Path) -> None:
+    for path in folder.rglob("*.wav"):
+        path.write_bytes(b"RIFF")
+    with pytest.raises(InputError, match="no annotation can be used") as raised:
+        elan.prepare(folder, tmp_path / "out")
+    assert len(raised.value.left_out) == 2
+    done = CliRunner().invoke(app, ["prepare", "elan", str(folder), "--out", str(tmp_path / "o")])
+    assert done.exit_code == 2
+    assert done.stderr.count("asr: left out: ") == 2
+    assert "a.eaf" in done.stderr
+    assert "b c.eaf" in done.stderr
+
+
+def test_translations_of_several_speakers(tmp_path: Path, record: Callable[..., Path]) -> None:
+    made = pympi.Eaf()
+    made.add_linguistic_type("ft-lt", "Symbolic_Association", timealignable=False)
+    for start, who in ((100, "A"), (700, "B")):
+        made.add_tier(f"tx@{who}")
+        made.add_annotation(f"tx@{who}", start, start + 500, f"ma {who}")
+        made.add_tier(f"ft@{who}", "ft-lt", f"tx@{who}")
+        made.add_ref_annotation(f"ft@{who}", f"tx@{who}", start + 1, f"say {who}")
+    record(tmp_path / "in" / "a.wav", SAID)
+    made.to_file(str(tmp_path / "in" / "a.eaf"))
+    eaf(tmp_path / "in" / "b.eaf", tx__C=LINES)
+    record(tmp_path / "in" / "b.wav", SAID)
+    summary = elan.prepare(tmp_path / "in", tmp_path / "out", tier=["tx@*"], translation="ft@*")
+    cuts = "".join(gzip.decompress(path.read_bytes()).decode() for path in summary.folder.glob("cuts_*"))
+    assert '"translation": "say A"' in cuts
+    assert '"translation": "say B"' in cuts

@@ -9,6 +9,7 @@ import pytest
 from lhotse.recipes import prepare_librispeech
 
 from asr.errors import InputError
+from asr.files import UTF8
 from data_prep.librispeech import _part_folder, _splits, prepare
 
 Add = Callable[..., Path]
@@ -281,7 +282,7 @@ def broken(add: Add) -> Path:
         (b"", ["{/}3-1-0001.flac: has no transcript"]),
         (
             "3-1-0001 CAFÉ".encode("latin-1"),
-            ["{}, line 2: the text of 3-1-0001 is not UTF-8; convert it, e.g. with `iconv -f latin1 -t utf-8`"],
+            ["{}, line 2: the text of 3-1-0001 is not UTF-8; " + UTF8],
         ),
     ],
 )

@@ -9,6 +9,7 @@ import pytest
 from lhotse.recipes import prepare_ljspeech
 
 from asr.errors import InputError
+from asr.files import UTF8
 from data_prep.ljspeech import prepare
 
 CHAPTERS = {"LJ001": 2, "LJ003": 1, "LJ010": 7}  # the last is split 3, 2, 2
@@ -87,7 +88,7 @@ WITHOUT_A_LINE = "{}/wavs/LJ001-0002.wav: has no line in metadata.csv"
         ("LJ001-0002|a| ", ["{}: {}/wavs/LJ001-0002.wav: LJ001-0002 has no text"]),
         (
             b"LJ001-0002|a|caf\xe9",
-            ["{}: the text of LJ001-0002 is not UTF-8; convert it, e.g. with `iconv -f latin1 -t utf-8`"],
+            ["{}: the text of LJ001-0002 is not UTF-8; " + UTF8],
         ),
     ],
 )

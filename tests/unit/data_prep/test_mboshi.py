@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from asr.errors import InputError
+from asr.files import UTF8
 from data_prep.mboshi import prepare
 from data_prep.splits import hash_share
 
@@ -85,7 +86,7 @@ def test_what_cannot_be_used_is_named(corpus: Path, tmp_path: Path) -> None:
         f"{place[0]}.mb.cleaned: has no {TRAIN[0]}.wav beside it",
         f"{place[2]}.mb.cleaned: has no text",
         f"{place[3]}.mb.cleaned: has 2 lines of text, not one",
-        f"{place[4]}.mb.cleaned: the text of {TRAIN[4]} is not UTF-8; convert it, e.g. with `iconv -f latin1 -t utf-8`",
+        f"{place[4]}.mb.cleaned: the text of {TRAIN[4]} is not UTF-8; " + UTF8,
         f"{place[1]}.wav: has no .mb.cleaned beside it",
     ]
     assert summary.left_out[5].startswith(f"{place[5]}.mb.cleaned: {cut}: is cut short")
