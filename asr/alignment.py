@@ -6,8 +6,10 @@ Long recordings are parted where what is heard greedily and the text agree for s
 
 from __future__ import annotations
 
+import logging
 import math
 from bisect import bisect_left, bisect_right
+from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -30,6 +32,8 @@ from asr.segmentation import frame_levels
 from asr.text import graphemes
 from asr.tokenizer import PhoneTokenizer
 from asr.transcript import Segment, Word
+
+log = logging.getLogger(__name__)
 
 _WINDOW, _CONTEXT = 24.0, 2.0  # seconds the network hears at a time, and of these at each end that are not used
 _LEVEL = 0.01  # seconds of a level
@@ -100,9 +104,17 @@ def align(model: Model, blocks: Iterable[Samples], text: str, *, where: str | Pa
 
 def fits(segment: Segment) -> bool:
     """Whether a segment's text is likely what is said there, all of it and nothing else."""
-    return segment.confidence >= DOUBTFUL and all(
-        word.confidence and word.end - word.start <= LONGEST for word in segment.words
-    )
+    return not doubt(segment)
+
+
+def doubt(segment: Segment) -> str:
+    """Why a segment's text may not be what is said there; empty where it likely is."""
+    for word in segment.words:
+        if not word.confidence:
+            return f"something else is heard at {word.text!r}"
+        if word.end - word.start > LONGEST:
+            return f"{word.text!r} takes {word.end - word.start:.1f} s"
+    return f"it fits badly ({segment.confidence:.2f})" if segment.confidence < DOUBTFUL else ""
 
 
 def by_lines(words: Sequence[Word], lines: Sequence[str], *, spaces: bool = True) -> list[Segment]:
@@ -213,13 +225,18 @@ def word_tokens(model: Model, words: Sequence[str]) -> tuple[list[int], list[int
     space = tokenizer.encode_known(" ")[0] if tokenizer.kind == "characters" and model.has_words else []
     tokens: list[int] = []
     owners: list[int] = []
+    lacking: Counter[str] = Counter()
     for number, word in enumerate(normal):
-        ids = tokenizer.encode_known(word)[0] if word else []
+        ids, unknown = tokenizer.encode_known(word) if word else ([], [])
+        lacking.update(unknown)
         if ids and tokens:
             tokens += space
             owners += [-1] * len(space)
         tokens += ids
         owners += [number] * len(ids)
+    if lacking:
+        named = ", ".join(f"{what!r} ({n})" for what, n in lacking.most_common(8))
+        log.warning("%s does not know %s: passed over", model.name or "the model", named)
     return tokens, owners
 
 

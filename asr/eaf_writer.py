@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from pathlib import Path, PurePath
@@ -34,20 +35,33 @@ xsi:noNamespaceSchemaLocation="http://www.mpi.nl/tools/elan/EAFv3.0.xsd">
 
 
 def to_eaf(
-    transcript: Transcript, word_times: bool = False, *, tier: str = "transcript", check_below: float = CHECK_BELOW
+    transcript: Transcript,
+    word_times: bool = False,
+    *,
+    tier: str = "transcript",
+    check_below: float = CHECK_BELOW,
+    folder: str | Path | None = None,
 ) -> str:
-    """A new ELAN file. Its recording is the audio's name, beside it.
+    """A new ELAN file.
 
     Args:
+        folder: Where it is to lie, from which the way to its recording is told; None: beside that.
         tier: The name of the tier of segments; those below are NAME-words and NAME-check.
         check_below: Words of a lower confidence are in NAME-check.
     """
     name = PurePath(transcript.audio).name or "audio.wav"
+    url = quote(os.fsencode(name))
+    relative = f"./{url}"
+    if folder is not None and transcript.audio != "-":
+        with suppress(ValueError):  # another drive of Windows
+            way = PurePath(os.path.relpath(Path(transcript.audio).absolute(), Path(folder).absolute())).as_posix()
+            relative = quote(os.fsencode(way if way.startswith("../") else f"./{way}"))
+        url = Path(transcript.audio).absolute().as_uri()
     new = _NEW.format(
         date=datetime.now(timezone.utc).astimezone().isoformat(timespec="seconds"),
-        url=quoteattr(quote(os.fsencode(name))),
+        url=quoteattr(url),
         mime=_MIME.get(PurePath(name).suffix.lower(), "unknown"),
-        relative=quoteattr(f"./{quote(os.fsencode(name))}"),
+        relative=quoteattr(relative),
     )
     return _with_tiers(new.encode(), transcript, tier, check_below, "a new file").decode()
 
@@ -69,6 +83,12 @@ def add_tiers(
     return _with_tiers(read_bytes(path), transcript, tier, check_below, path, offset)
 
 
+def check_tier_name(tier: str) -> None:
+    """An InputError where a tier cannot be called so."""
+    if not tier.strip() or not tier.isprintable():
+        raise InputError(f"{tier!r} is no name of a tier", where="--tier")
+
+
 def check_tiers(path: str | Path, tier: str) -> None:
     """Looks whether tiers can be added to an ELAN file.
 
@@ -81,9 +101,10 @@ def check_tiers(path: str | Path, tier: str) -> None:
 def _with_tiers(
     data: bytes, transcript: Transcript, tier: str, check_below: float, where: str | Path, offset: float = 0.0
 ) -> bytes:
+    check_tier_name(tier)
     known = _looked_over(data, where)
     if taken := {tier, f"{tier}-words", f"{tier}-check"} & known.tiers:
-        raise InputError(f"has a tier {min(taken)} already", where=where, remedy="name another")
+        raise InputError(f"has a tier {min(taken)} already", where=where, remedy="name another by --tier")
     number = 1
     while f"asr{number}-a1" in known.ids or {f"asr{number}", f"asr{number}-within"} & known.types:
         number += 1

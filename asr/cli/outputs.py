@@ -126,16 +126,17 @@ class Delivery:
             transcript = self._transcript(self.paths[self.number], duration, partial)
             write_bytes(path, add_tiers(own, transcript, **self.options["eaf"]))
         else:
-            write_text(path, self._text(format, duration, partial))
+            write_text(path, self._text(format, duration, partial, path.parent))
 
-    def _text(self, format: str, duration: float, partial: bool = False) -> str:
+    def _text(self, format: str, duration: float, partial: bool = False, folder: Path | None = None) -> str:
         from asr.formats import FORMATS
 
         path = self.paths[self.number]
         if format == "ctm" and not self.outputs and self.stems[Path(path).stem] > 1:
             path = Path(path).as_posix().replace("/", "_") + ".ctm"  # a recording's name is what comes before
         transcript = self._transcript(path, duration, partial)
-        return FORMATS[format](transcript, self.word_times, **self.options.get(format, {}))
+        own = {"folder": folder} if format == "eaf" else {}
+        return FORMATS[format](transcript, self.word_times, **self.options.get(format, {}), **own)
 
     def _transcript(self, path: str, duration: float, partial: bool) -> Transcript:
         return replace(self.transcriber.transcript(path, self.segments, duration), partial=partial)

@@ -190,8 +190,10 @@ def transcribe(
         already = len(inputs) - len(waiting)
         inputs = waiting
     if "eaf" in formats:  # what cannot be written is told before anything is heard
-        from asr.eaf_writer import check_tiers
+        from asr.eaf_writer import check_tier_name, check_tiers
 
+        if tier is not None:
+            check_tier_name(tier)
         for path, base in list(inputs):
             try:
                 if output_dir is not None and (own := elan_file_of(path)) is not None:

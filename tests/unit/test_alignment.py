@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import itertools
 import json
+import xml.etree.ElementTree as ElementTree
 from pathlib import Path
+from urllib.parse import unquote
 
 import numpy as np
+import pympi
 import pytest
 import soundfile
 import torch
 from helpers import spelled, spelled_texts, speller
-from typer.testing import CliRunner
+from typer.testing import CliRunner, Result
 
 from asr import alignment
 from asr.alignment import (
@@ -259,7 +262,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def run(folder: Path, *arguments: object, text: str = "a.txt") -> object:
+def run(folder: Path, *arguments: object, text: str = "a.txt") -> Result:
     words = ["align", folder / "a.wav", folder / text, "--model", folder / "m", *arguments]
     return CliRunner().invoke(app, [*map(str, words)])
 
@@ -290,12 +293,64 @@ def test_text_that_is_not_said_is_named(folder: Path) -> None:
     (folder / "wrong.txt").write_text("cat act\nttt tttttt\n")
     done = run(folder, text="wrong.txt")
     assert done.exit_code == 0
-    assert "asr: doubtful (0." in done.stderr
-    assert "ttt tttttt" in done.stderr
+    assert "asr: doubtful: 0:00:0" in done.stderr
+    assert ", line 2: something else is heard at 'ttt': ttt tttttt\n" in done.stderr
+    assert "doubtful" not in run(folder).stderr
     left = run(folder, "--least", "0.3", text="wrong.txt")
-    assert "asr: left out (0." in left.stderr
+    assert "asr: left out: 0:00:0" in left.stderr
     assert "tttttt" not in left.stdout
     assert "1 of 2 segments" in left.stderr
+
+
+def test_tiers_join_those_of_an_elan_file(folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "a.wav").write_bytes((folder / "a.wav").read_bytes())
+    mine = pympi.Eaf()
+    mine.add_tier("Notes")
+    mine.add_annotation("Notes", 100, 200, "loud")
+    mine.to_file(str(tmp_path / "a.eaf"))
+    before = (tmp_path / "a.eaf").read_bytes()
+    (tmp_path / "out").mkdir()
+    words = ["align", tmp_path / "a.wav", folder / "a.txt", "--model", folder / "m", "--out"]
+
+    def aligned(out: Path, *more: object) -> Result:
+        return CliRunner().invoke(app, [*map(str, (*words, out, *more))])
+
+    assert aligned(tmp_path / "out" / "b.eaf", "--tier", "said").exit_code == 0
+    tiers = {tier.name: [a.text for a in tier.annotations] for tier in read_eaf(tmp_path / "out" / "b.eaf").tiers}
+    assert tiers["Notes"] == ["loud"]
+    assert tiers["said"] == ["Cat, act!", "oak tack"]
+    assert "said-check" not in tiers
+    refused = aligned(tmp_path / "a.eaf", "--overwrite")
+    assert refused.exit_code == 2
+    assert "is read, and would be replaced" in refused.stderr
+    assert (tmp_path / "a.eaf").read_bytes() == before
+    taken = aligned(tmp_path / "out" / "c.eaf", "--tier", "Notes")
+    assert taken.exit_code == 2
+    assert "has a tier Notes already; name another by --tier" in taken.stderr
+    for name in ("", "a\tb"):
+        assert "is no name of a tier" in aligned(tmp_path / "out" / "c.eaf", "--tier", name).stderr
+    assert not (tmp_path / "out" / "c.eaf").exists()
+
+
+def test_the_way_to_the_recording(folder: Path, tmp_path: Path) -> None:
+    assert run(folder, "--out", tmp_path / "deep" / "b.eaf").exit_code == 0
+    (media,) = ElementTree.parse(tmp_path / "deep" / "b.eaf").getroot().iter("MEDIA_DESCRIPTOR")
+    assert (tmp_path / "deep" / unquote(media.get("RELATIVE_MEDIA_URL"))).samefile(folder / "a.wav")
+    assert media.get("MEDIA_URL") == (folder / "a.wav").as_uri()
+
+
+def test_lines_or_words(folder: Path) -> None:
+    assert run(folder, "--format", "srt").stdout.count("-->") == 2
+    assert run(folder, "--format", "srt", "--word-times").stdout.count("-->") == 4
+    assert len(run(folder, "--format", "tsv").stdout.splitlines()) == 3
+    assert run(folder, "--format", "TextGrid").stdout.count('name = "check"') == 1
+    assert 'name = "check"' not in run(folder, "--format", "TextGrid", "--check-below", "0").stdout
+
+
+def test_letters_that_the_model_lacks_are_named(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
+    (folder / "other.txt").write_text("Cat żąż act\noak tack\n")
+    assert run(folder, text="other.txt").exit_code == 0
+    assert "m does not know 'ż' (2), 'ą' (1): passed over" in caplog.text
 
 
 def test_what_cannot_be_aligned(folder: Path, tmp_path: Path) -> None:
