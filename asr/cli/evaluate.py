@@ -38,6 +38,7 @@ from asr.cli.common import (
     ready_torch,
     say,
 )
+from asr.errors import InputError
 
 
 def evaluate(
@@ -48,6 +49,9 @@ def evaluate(
         float | None, typer.Option(help="Seconds of audio in a batch, padding included. Default: 120.")
     ] = None,
     num_workers: Annotated[int | None, typer.Option(help="Processes that read audio. Default: 0.")] = None,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace results of another model, or of another set.")
+    ] = False,
     translation: Translation = False,
     head: HeadKind = None,
     greedy: Greedy = False,
@@ -80,7 +84,11 @@ def evaluate(
     from asr.model_folder import load_model
     from asr.report import write_report
 
+    if cuts.is_dir():
+        raise InputError("is a folder", where=cuts, remedy=f"name a manifest of it: {cuts / 'cuts_test.jsonl.gz'}")
     loaded = load_model(model, head=head)
+    if out is not None and not overwrite:
+        _check_own(out, loaded.name, cuts)
     decoding = given(
         greedy=greedy or None,
         lm=lm,
@@ -112,3 +120,21 @@ def evaluate(
     if out is not None:
         write_report(out)
         say(f"asr: wrote {out}/hypotheses.jsonl, scores.json and report.html")
+
+
+def _check_own(out: Path, model: str, cuts: Path) -> None:
+    """An InputError where results are of another model or set."""
+    import json
+
+    from asr.files import read_text
+
+    if not (out / "scores.json").is_file():
+        return
+    try:
+        before = json.loads(read_text(out / "scores.json"))
+        of = before["model"], before["data"]
+    except (ValueError, KeyError, TypeError):
+        return  # it is nobody's
+    if of != (model, str(cuts)):
+        remedy = "name another --out, or --overwrite"
+        raise InputError(f"holds results of {of[0]} on {of[1]}", where=out, remedy=remedy)

@@ -49,5 +49,7 @@ def train(
         raise
     if not is_main_process():
         return
+    if result.best.only_blanks:
+        say(f"asr: the model hears nothing: more speech, more epochs, or look for faults with `asr check {data}`")
     print(f"{out}/model: dev {result.best.summary} ({result.best_from}), {result.wall_seconds:.0f} s")
     say(f"asr: next: asr evaluate {out}/model {data}/cuts_test.jsonl.gz --out {out}/results/test")

@@ -11,11 +11,17 @@ from asr.preflight.audio_facts import SILENT, AudioFacts
 from asr.preflight.report import Example, Finding, found
 from asr.preflight.row import Row
 
+_LITTLE = 60.0  # seconds of training speech, with which nothing was ever learnt
+
 
 def check_missing(splits: Mapping[str, Sequence[Utterance]]) -> Iterator[Finding]:
     empty = [Example(split, "no utterance") for split, some in splits.items() if not some]
     remedy = "training needs utterances to learn from (train) and others to judge by (dev)"
     yield from found("empty-split", "fatal", "splits without utterances", remedy, empty)
+    seconds = sum(utterance.duration for utterance in splits.get("train", ()))
+    remedy = "two words of one voice took 150 s, whole sentences take an hour: docs/small-data.md"
+    little = [Example("train", f"{seconds:.0f} s")] if 0 < seconds < _LITTLE else []
+    yield from found("little-speech", "warning", "splits with too little speech to learn from", remedy, little)
 
 
 def check_both_sides(splits: Mapping[str, Sequence[Utterance]], rows: Sequence[Row], words: bool) -> Iterator[Finding]:

@@ -6,6 +6,7 @@ import inspect
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from dataclasses import fields
@@ -287,6 +288,22 @@ def evaluated(folder: Path, out: Path, *options: str, model: Path | None = None)
     assert done.exit_code == 0, done.output
     scores = json.loads((out / "scores.json").read_text())
     return scores, [json.loads(line) for line in (out / "hypotheses.jsonl").read_text().splitlines()]
+
+
+def test_results_of_another_model_are_not_replaced(spoken: Path, tmp_path: Path) -> None:
+    evaluated(spoken, tmp_path / "out")
+    evaluated(spoken, tmp_path / "out")  # the same again is no loss
+    shutil.copytree(spoken / "m", tmp_path / "other")
+    before = (tmp_path / "out" / "scores.json").read_bytes()
+    done = decode("evaluate", spoken, "--out", str(tmp_path / "out"), model=tmp_path / "other")
+    assert done.exit_code == 2
+    assert f"out: holds results of m on {spoken}/dev/cuts.jsonl.gz; name another --out, or --overwrite" in done.stderr
+    assert (tmp_path / "out" / "scores.json").read_bytes() == before
+    scores, _ = evaluated(spoken, tmp_path / "out", "--overwrite", model=tmp_path / "other")
+    assert scores["model"] == "other"
+    done = runner.invoke(app, ["evaluate", str(spoken / "m"), str(spoken / "dev")])
+    assert done.exit_code == 2
+    assert "dev: is a folder; name a manifest of it" in done.stderr
 
 
 def test_evaluate_says_what_it_decoded_with(spoken: Path, tmp_path: Path) -> None:
