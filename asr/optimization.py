@@ -6,12 +6,11 @@ import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import torch
 from torch import Tensor, nn
 
-from asr.data import Batch
 from asr.errors import InputError
 from asr.processes import sum_over_processes
 
@@ -20,6 +19,25 @@ if TYPE_CHECKING:
     from lightning_fabric.wrappers import _FabricModule
 
 Named = Sequence[tuple[str, nn.Parameter]]
+
+
+class StepBatch(Protocol):
+    """What the loop reads of a batch; all else is the model's affair."""
+
+    @property
+    def seed(self) -> int:
+        """Of dropout."""
+
+    @property
+    def seconds(self) -> float:
+        """How much is learnt: of audio, or words."""
+
+    @property
+    def padded_seconds(self) -> float:
+        """The same with padding."""
+
+    def to(self, device: torch.device) -> StepBatch:
+        """The batch on a device."""
 
 
 @dataclass(frozen=True)
@@ -34,7 +52,7 @@ class StepSums:
 
 
 def mean_gradients(
-    fabric: Fabric, module: _FabricModule, batches: Sequence[Batch], scaler: torch.amp.GradScaler, precision: str
+    fabric: Fabric, module: _FabricModule, batches: Sequence[StepBatch], scaler: torch.amp.GradScaler, precision: str
 ) -> StepSums:
     """Leaves the gradients of the mean loss of a token in the parameters, over the batches of all processes.
 

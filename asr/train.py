@@ -21,11 +21,10 @@ from torch import nn
 from asr.augment import AugmentConfig
 from asr.checkpoint import average_weights, load_checkpoint, prune_weights, save_checkpoint, save_weights
 from asr.config import check
-from asr.data import Batch
 from asr.errors import InputError
 from asr.models.recognizer import ModelConfig
 from asr.monitor import Monitor, Progress, SilentMonitor, Validation
-from asr.optimization import clip_gradients, mean_gradients, memory_advice, using_weights
+from asr.optimization import StepBatch, clip_gradients, mean_gradients, memory_advice, using_weights
 from asr.processes import gather, stop_signals, sum_over_processes
 from asr.run_folder import RunLog
 from asr.spec_augment import SpecAugmentConfig
@@ -133,7 +132,7 @@ class _State:
     stage: Literal["train", "average", "done"] = "train"
 
 
-Batches = Callable[[int, int], tuple[int, Iterable[Batch]]]
+Batches = Callable[[int, int], tuple[int, Iterable[StepBatch]]]
 
 
 def train(
@@ -279,7 +278,7 @@ class _Run:
         return state
 
 
-def _step(run: _Run, group: Sequence[Batch], steps: int, clock: _Clock) -> Progress:
+def _step(run: _Run, group: Sequence[StepBatch], steps: int, clock: _Clock) -> Progress:
     """One step of the `steps` of an epoch."""
     config, state, now = run.config, run.state, run.state.now
     state.step += 1

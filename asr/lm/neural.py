@@ -62,8 +62,7 @@ class TextBatch:
     tokens: Tensor  # (B, U), padded with 0
     lens: Tensor  # (B,)
     seed: int
-    # What progress is counted in, words here, ends included
-    seconds: float
+    seconds: float  # as the loop calls it: words and ends
     padded_seconds: float
 
     def to(self, device: torch.device) -> TextBatch:

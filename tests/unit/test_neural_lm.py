@@ -1,0 +1,235 @@
+"""Neural language models: probabilities, steps, files, and what they learn of a text whose entropy is known."""
+
+from __future__ import annotations
+
+import json
+import math
+import random
+from dataclasses import replace
+from pathlib import Path
+from typing import get_args
+
+import numpy as np
+import pytest
+import torch
+
+from asr.decode.attention_beam import attention_beam_search
+from asr.decode.options import BeamOptions
+from asr.errors import InputError
+from asr.lm.corpus import read_corpus
+from asr.lm.estimate import EstimateOptions, estimate_ngram
+from asr.lm.neural import (
+    END,
+    UNK,
+    LmConfig,
+    NeuralLm,
+    NeuralTokenLm,
+    is_neural_lm,
+    read_neural_lm,
+    save_neural_lm,
+    text_batch,
+)
+from asr.lm.ngram import save_ngram
+from asr.lm.token_lm import TokenLm
+from asr.train_lm import TrainLmConfig, epoch_groups, train_lm
+
+KINDS = ("rnn", "gru", "lstm", "transformer")
+WORDS = [END, UNK, "a", "b", "c"]
+
+
+def made(kind: str, words: list[str] | None = None) -> NeuralLm:
+    torch.manual_seed(0)
+    return NeuralLm(words or WORDS, LmConfig(kind=kind, hidden=12, layers=2, heads=3)).eval()
+
+
+def test_kinds() -> None:
+    assert set(KINDS) == set(get_args(LmConfig.__annotations__["kind"]) or KINDS)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_one_step_at_a_time_is_all_at_once(kind: str) -> None:
+    model = made(kind)
+    tokens = torch.randint(1, 5, (3, 6))
+    expected = model.given(tokens)
+    assert (expected.exp().sum(2) - 1).abs().max() < 1e-5
+    state, last = model.start(3), torch.zeros(3, 1, dtype=torch.long)
+    for u in range(7):
+        log_probs, state = model.step(last, state)
+        assert (log_probs[:, 0] - expected[:, u]).abs().max() < 1e-5
+        last = tokens[:, u : u + 1] if u < 6 else last
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_hypotheses_go_on_from_their_parents(kind: str) -> None:
+    model = made(kind)
+    _, state = model.step(torch.zeros(2, 1, dtype=torch.long), model.start(2))
+    _, state = model.step(torch.tensor([[2, 3], [4, 1]]), state.chosen(torch.zeros(2, 2, dtype=torch.long)))
+    log_probs, _ = model.step(torch.tensor([[2, 4, 3]] * 2), state.chosen(torch.tensor([[1, 1, 0], [0, 1, 1]])))
+    for b, texts in enumerate([[[3, 2], [3, 4], [2, 3]], [[4, 2], [1, 4], [1, 3]]]):
+        for k, text in enumerate(texts):
+            assert (model.given(torch.tensor([text]))[0, 2] - log_probs[b, k]).abs().max() < 1e-5
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_loss_is_that_of_each_sentence_by_itself(kind: str) -> None:
+    model = made(kind)
+    sentences = [[2, 3, 4], [2], [], [1, 1, 2, 3, 4]]
+    loss = model(text_batch(sentences))
+    assert int(loss.count) == 3 + 1 + 0 + 5 + 4
+    for sentence, found in zip(sentences, loss.per_item.tolist(), strict=True):
+        assert found == pytest.approx(float(model(text_batch([sentence])).sum.detach()), abs=1e-4)
+    texts = [[WORDS[i] for i in sentence] for sentence in sentences]
+    assert model.log_probs(texts) == pytest.approx([-x for x in loss.per_item.tolist()], abs=1e-4)
+    assert model.log_probs(["a b c", "zebra"])[1] == pytest.approx(model.log_probs([UNK])[0])
+    found = model.perplexity(texts)
+    assert (found.words, found.unknown, found.ends, found.sentences) == (9, 2, 4, 4)
+    assert found.perplexity == pytest.approx(math.exp(float(loss.sum.detach()) / 13), rel=1e-4)
+
+
+def test_files(tmp_path: Path) -> None:
+    model = made("lstm")
+    save_neural_lm(model, tmp_path / "lm.safetensors")
+    again = read_neural_lm(tmp_path / "lm.safetensors")
+    assert again.words == WORDS
+    assert again.config == model.config
+    assert again.log_probs(["a b"]) == model.log_probs(["a b"])
+    assert is_neural_lm(tmp_path / "lm.safetensors")
+    ngram = estimate_ngram(read_corpus(["a b c", "b c"]), EstimateOptions(order=2), quiet=True)
+    save_ngram(ngram, tmp_path / "ngram.safetensors")
+    assert not is_neural_lm(tmp_path / "ngram.safetensors")
+    (tmp_path / "cut.safetensors").write_bytes((tmp_path / "lm.safetensors").read_bytes()[:-10])
+    assert not is_neural_lm(tmp_path / "none")
+    for name, message in (
+        ("none", "no such file"),
+        ("ngram.safetensors", "is no neural language model"),
+        ("cut.safetensors", "is damaged"),
+    ):
+        with pytest.raises(InputError, match=f"{name}: {message}"):
+            read_neural_lm(tmp_path / name)
+    from safetensors.torch import load_file, save_file
+
+    weights = load_file(tmp_path / "lm.safetensors")
+    header = {"kind": "neural-lm", "format": "1", "words": json.dumps(WORDS)}
+    for config, message in (
+        ({"hidden": 16000, "layers": 60}, "its weights are not those"),
+        ({"kind": "transformer", "heads": 0}, "heads"),
+        ({"hidden": "${oc.env:HOME}"}, "interpolation"),
+    ):
+        save_file(weights, tmp_path / "bad.safetensors", {**header, "config": json.dumps(config)})
+        with pytest.raises(InputError, match=message):
+            read_neural_lm(tmp_path / "bad.safetensors")
+
+
+def chain(count: int, seed: int) -> list[str]:
+    """Sentences of a Markov chain: a, b or c follow each other with 0.7, 0.2, 0.1 in turn, and end with 0.1."""
+    draw, found = random.Random(seed), []
+    for _ in range(count):
+        words, last = [], 0
+        while not words or draw.random() > 0.1:
+            last = (last + draw.choices((1, 2, 3), (0.7, 0.2, 0.1))[0]) % 3
+            words.append("abc"[last])
+        found.append(" ".join(words))
+    return found
+
+
+ENTROPY = (
+    10 * -sum(p * math.log(p) for p in (0.7, 0.2, 0.1)) + 9 * -math.log(0.9) - math.log(0.1)
+) / 11  # nats, of words (ten a sentence) and ends
+
+
+@pytest.mark.parametrize("kind", ["lstm", "transformer"])
+def test_what_is_learnt_of_a_chain(kind: str, tmp_path: Path) -> None:
+    corpus, dev = read_corpus(chain(3000, 1)), chain(300, 2)
+    config = TrainLmConfig(
+        model=LmConfig(kind=kind, hidden=24, layers=1, dropout=0.0),
+        epochs=5,
+        batch_words=800,
+        learning_rate=1e-2,
+        warmup_steps=20,
+    )
+    model = train_lm(corpus, tmp_path / "lm.safetensors", config)
+    found = model.perplexity(dev).perplexity
+    ngram = estimate_ngram(corpus, EstimateOptions(order=3), quiet=True).perplexity(dev).perplexity
+    assert math.exp(ENTROPY) == pytest.approx(ngram, rel=0.05)  # of the same text, counted alike
+    assert found == pytest.approx(ngram, rel=0.04)
+    assert read_neural_lm(tmp_path / "lm.safetensors").perplexity(dev).perplexity == found
+
+
+def test_it_goes_on_to_the_same_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    corpus = read_corpus(chain(400, 3))
+    config = TrainLmConfig(model=LmConfig(hidden=8, layers=1), epochs=3, batch_words=300, checkpoint_minutes=0.0)
+    whole = train_lm(corpus, tmp_path / "a.safetensors", config)
+    saved = 0
+
+    def stop(*args: object, **more: object) -> None:
+        nonlocal saved
+        saved += 1
+        if saved == 7:
+            raise KeyboardInterrupt
+        return own(*args, **more)
+
+    from asr import train
+
+    own = train.save_checkpoint
+    monkeypatch.setattr(train, "save_checkpoint", stop)
+    with pytest.raises(KeyboardInterrupt):
+        train_lm(corpus, tmp_path / "b.safetensors", config)
+    monkeypatch.undo()
+    again = train_lm(corpus, tmp_path / "b.safetensors", config)
+    for name, value in whole.state_dict().items():
+        assert torch.equal(again.state_dict()[name], value)
+    with pytest.raises(InputError, match="holds a run of other settings or data: seed 1 -> 2"):
+        train_lm(corpus, tmp_path / "b.safetensors", replace(config, seed=2))
+
+
+def test_tokens_in_a_recognisers_order(tmp_path: Path) -> None:
+    """As a step function it says what it says of whole sentences, and the search takes it like an n-gram."""
+    tokens = ["<blank>", "c", "a", "b"]
+    corpus = read_corpus([text.split() for text in chain(300, 4)], ["a", "b", "c"])
+    config = TrainLmConfig(model=LmConfig(hidden=8, layers=1), epochs=1, batch_words=300)
+    model = train_lm(corpus, tmp_path / "lm.safetensors", config, tokens=tokens)
+    assert model.words == [END, "c", "a", "b"]
+    lm = NeuralTokenLm(tmp_path / "lm.safetensors", tokens)
+
+    def flat(tokens: torch.Tensor, state: object) -> tuple[torch.Tensor, object]:
+        return torch.zeros(*tokens.shape, 4).log_softmax(2), state
+
+    class Nothing:
+        def chosen(self, parents: torch.Tensor) -> Nothing:
+            return self
+
+    options = BeamOptions(attention_beam=30, nbest=5, lm_weight=1.0, ctc_weight=0.0)
+    ((*found,),) = attention_beam_search(flat, Nothing(), torch.tensor([3]), options, lm=(lm, lm.start(1)))
+    for each in found:
+        text = [tokens[i] for i in each.tokens]
+        assert each.lm == pytest.approx(model.log_probs([text])[0], abs=1e-4)
+    with pytest.raises(InputError, match="is of other units"):
+        NeuralTokenLm(model, ["<blank>", "a", "b", "c"])
+    ngram = TokenLm(estimate_ngram(corpus, EstimateOptions(order=3), quiet=True), tokens)
+    ((*by_ngram,),) = attention_beam_search(flat, Nothing(), torch.tensor([3]), options, lm=(ngram, ngram.start(1)))
+    assert len(by_ngram) == len(found) == 5
+
+
+def test_batches_hold_each_sentence_once_and_keep_their_bound() -> None:
+    lens = np.random.default_rng(1).integers(1, 60, 999)
+    first, second = (epoch_groups(lens, 500, 1, epoch) for epoch in (0, 1))
+    for groups in (first, second):
+        assert sorted(i for group in groups for i in group) == list(range(999))
+        assert all(len(group) * (max(lens[i] for i in group) + 1) <= 500 for group in groups)
+        assert len(groups) < 1.2 * (lens + 1).sum() / 500
+    assert first != second
+    assert epoch_groups(lens, 500, 1, 0) == first
+    assert [sorted(group) for group in epoch_groups(np.array([900, 3]), 500, 1, 0)] in ([[0], [1]], [[1], [0]])
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"hidden": 0}, "hidden 0"),
+        ({"kind": "transformer", "hidden": 30}, "parted into 4 heads"),
+        ({"dropout": 1}, "1"),
+    ],
+)
+def test_settings_that_cannot_be(settings: dict, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        LmConfig(**settings)
