@@ -141,8 +141,8 @@ ENTROPY = (
 def test_what_is_learnt_of_a_chain(kind: str, tmp_path: Path) -> None:
     corpus, dev = read_corpus(chain(3000, 1)), chain(300, 2)
     config = TrainLmConfig(
-        model=LmConfig(kind=kind, hidden=24, layers=1, dropout=0.0),
-        epochs=5,
+        model=LmConfig(kind=kind, hidden=64, layers=1, dropout=0.0),
+        epochs=10,
         batch_words=800,
         learning_rate=1e-2,
         warmup_steps=20,
