@@ -23,6 +23,7 @@ from asr.decode.ctc_prefix import CtcPrefixScorer
 from asr.decode.greedy import said
 from asr.decode.options import BeamOptions
 from asr.errors import InputError
+from asr.lm.neural import NeuralTokenLm, is_neural_lm
 from asr.lm.token_lm import TokenLm
 from asr.model_folder import Model
 from asr.models.recognizer import Decoder
@@ -42,7 +43,7 @@ class AttentionSearch:
         self.model, self.decoder = model, attention_decoder(model)
         trained_with_ctc = model.config.decoder.ctc_weight > 0
         self.options = options if trained_with_ctc else replace(options, ctc_weight=0.0)
-        self.lm = TokenLm(lm, model.tokenizer.tokens) if lm is not None else None
+        self.lm = None if lm is None else _token_lm(lm, model.tokenizer.tokens)
 
     @torch.inference_mode()
     def __call__(
@@ -169,6 +170,11 @@ class TwoPassSearch:
             real = torch.arange(targets.shape[2], device=tokens.device) <= token_lens[..., None]
             found += each.double().masked_fill(~real, 0.0).sum(2)[0].tolist()
         return found
+
+
+def _token_lm(lm: str | Path, tokens: Sequence[str]) -> TokenLm | NeuralTokenLm:
+    """A language model of tokens as a step function, whatever it is made of."""
+    return NeuralTokenLm(lm, tokens) if is_neural_lm(lm) else TokenLm(lm, tokens)
 
 
 def attention_decoder(model: Model) -> Decoder:

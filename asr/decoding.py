@@ -6,7 +6,7 @@ import logging
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,9 +21,11 @@ from asr.decode.hotwords import hot_phrases
 from asr.decode.options import BeamOptions, with_options
 from asr.errors import InputError
 from asr.lexicon import Lexicon, read_lexicon
+from asr.lm.neural import is_neural_lm
 from asr.model_folder import Model
 from asr.models.recognizer import Recognizer
 from asr.pronunciations import pronounce
+from asr.rescoring import Rescoring
 from asr.text import graphemes
 from asr.tokenizer import PhoneTokenizer
 from asr.transcript import Hypothesis
@@ -31,8 +33,9 @@ from asr.transcript import Hypothesis
 log = logging.getLogger(__name__)
 
 HotWords = str | Path | Mapping[str, float | None] | Sequence[str]
-_OPTIONS = ("greedy", "lm", "lexicon", "hotwords", "threads")
+_OPTIONS = ("greedy", "lm", "lexicon", "hotwords", "rescore", "threads")
 _BY_ATTENTION = ("ctc_weight", "length_reward", "length_norm", "end_factor")
+_BY_RESCORING = ("rescore_beam", "rescore_weight")
 TOKEN_SEARCH = BeamOptions(beam_size=16, lm_weight=1.0, unk_score=0.0, unk_letter_score=0.0, lm_unit="token")
 
 
@@ -160,6 +163,12 @@ def beam_decoder(
 
     Phones without a lexicon have that of their training.
     """
+    if lm is not None and is_neural_lm(lm):
+        raise InputError(
+            "is a neural model, which CTC's search cannot ask",
+            where=lm,
+            remedy="--rescore chooses with it among texts; of tokens --search attention, too",
+        )
     if options is not None and options.warps and model.config.features.kind != "fbank":
         raise InputError("warps are of the mel axis, which mfcc does not have", where="warps")
     phrases = _normalised(model, hotwords)
@@ -226,6 +235,7 @@ def decoding_for(
     lm: str | Path | None = None,
     lexicon: str | Path | None = None,
     hotwords: HotWords | None = None,
+    rescore: str | Path | None = None,
     threads: int = 0,
     **changes: Any,
 ) -> Decoding:
@@ -238,18 +248,23 @@ def decoding_for(
         lm: A language model's file, instead of the folder's.
         lexicon: A lexicon's file, instead of the folder's.
         hotwords: A file of phrases; phrases with their boosts; or phrases. They are normalised as the model's texts.
+        rescore: A neural language model's file, with which the texts that are found are chosen anew.
         threads: Of the search; 0: as many as there are processors.
         changes: Fields of BeamOptions, instead of the folder's.
     """
-    asked = lm or lexicon or hotwords or changes
+    asked = lm or lexicon or hotwords or rescore or changes
     phones = model.tokenizer.kind == "phones"
     attentive = model.recognizer.decoder is not None and model.recognizer.main == model.config.kinds[0]
+    if greedy and rescore:
+        raise InputError("chooses among several texts, and greedy search finds one", where=rescore)
     if greedy or not (asked or phones or model.lm or model.lexicon or model.decoding or attentive):
         return greedy_decoding(model, threads=threads)
     known = {field.name for field in fields(BeamOptions)}
     for name in changes:
         check(name in known, f"there is no option {name!r}: there are {', '.join([*_OPTIONS, *sorted(known)])}")
     options = with_options(model.decoding or BeamOptions(), changes)
+    if rescore:
+        return _rescored(model, rescore, options, lm=lm, lexicon=lexicon, hotwords=hotwords, threads=threads)
     listed = bool(lexicon or model.lexicon or hotwords or phones)
     found = _search_kind(model, options, attentive, words=listed or bool(lm or model.lm))
     if found == "attention":
@@ -273,12 +288,25 @@ def decoding_for(
     named = {name: Path(path).name for name, path in files.items() if isinstance(path, str | Path)}
     if phones:
         named.setdefault("lexicon", "pronunciations.txt")
-    own = [name for name in to_dict(options) if name not in ("search", "attention_beam", *_BY_ATTENTION)]
+    own = [
+        name for name in to_dict(options) if name not in ("search", "attention_beam", *_BY_ATTENTION, *_BY_RESCORING)
+    ]
     if found == "two-pass":
         facts = _facts(options, (*own, "attention_beam", "ctc_weight", "length_reward"))
         two_pass = TwoPassSearch(model, decoder)
         return Decoding(two_pass, {"search": "two-pass", **facts, **named}, warps=options.warps, attends=True)
     return Decoding(decoder.decode, {"search": "beam", **_facts(options, own), **named}, warps=options.warps)
+
+
+def _rescored(model: Model, rescore: str | Path, options: BeamOptions, **given: Any) -> Decoding:
+    """The search without it, of more texts, and the choice among them."""
+    more = {**to_dict(options), "nbest": max(options.nbest, options.rescore_beam)}
+    found = decoding_for(model, **given, **more)
+    if found.units:
+        raise InputError("phones are no words to choose among", where=rescore, remedy="leave --greedy out")
+    own = {name: getattr(options, name) for name in ("nbest", "rescore_weight", "rescore_beam")}
+    facts = {**found.facts, **own, "rescore": Path(rescore).name}
+    return replace(found, search=Rescoring(model, rescore, found.search, options), facts=facts)
 
 
 def _search_kind(model: Model, options: BeamOptions, attentive: bool, *, words: bool) -> str:

@@ -52,6 +52,12 @@ TokenThreshold = Annotated[
 ]
 LmUnit = Annotated[str | None, typer.Option(help="What the LM is over: auto, word or token. Default: auto.")]
 
+Rescore = Annotated[
+    Path | None, typer.Option("--rescore", help="A neural LM that chooses among the texts that are found.")
+]
+RescoreWeight = Annotated[float | None, typer.Option(help="Of it, 0 to 1; the other LM has the rest. Default: 0.5.")]
+RescoreBeam = Annotated[int | None, typer.Option(help="Texts that it chooses among. Default: 50.")]
+
 SearchName = Annotated[
     str | None,
     typer.Option(

@@ -25,6 +25,9 @@ from asr.cli.common import (
     LmWeight,
     Nbest,
     PriorWeight,
+    Rescore,
+    RescoreBeam,
+    RescoreWeight,
     SearchName,
     Temperature,
     TokenThreshold,
@@ -77,6 +80,9 @@ def evaluate(
     length_reward: LengthReward = None,
     length_norm: LengthNorm = None,
     end_factor: EndFactor = None,
+    rescore: Rescore = None,
+    rescore_weight: RescoreWeight = None,
+    rescore_beam: RescoreBeam = None,
 ) -> None:
     """Decode a set of utterances and score it."""
     ready_torch()
@@ -113,6 +119,9 @@ def evaluate(
         length_reward=length_reward,
         length_norm=length_norm,
         end_factor=end_factor,
+        rescore=rescore,
+        rescore_weight=rescore_weight,
+        rescore_beam=rescore_beam,
     )
     options = given(batch_seconds=batch_seconds, num_workers=num_workers)
     result = run(loaded, cuts, out, translation=translation, **options, **decoding)

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import math
 import re
 import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 if TYPE_CHECKING:
+    from asr.lm.neural import NeuralLm
     from asr.lm.ngram import NgramModel
     from asr.model_folder import Model
+    from asr.monitor import Progress, Validation
 
 _SUFFIXES = (".arpa", ".arpa.gz", ".arpa.xz", ".safetensors", ".lmz")
 
@@ -38,7 +41,7 @@ MaxSize = Annotated[
     str | None, typer.Option(metavar="SIZE", help="Prune until OUT is no larger: 20MB, 500kB, or a number of bytes.")
 ]
 
-app = typer.Typer(help="Language models of words (n-grams).", no_args_is_help=True, rich_markup_mode=None)
+app = typer.Typer(help="Language models: n-grams, and neural ones.", no_args_is_help=True, rich_markup_mode=None)
 
 
 @app.command("train")
@@ -71,19 +74,47 @@ def train(
         typer.Option(metavar="X", help="Leave out n-grams that raise perplexity by less, relatively: 1e-9 to 1e-7."),
     ] = None,
     max_size: MaxSize = None,
+    kind: Annotated[
+        str | None,
+        typer.Option("--kind", help="ngram, or a neural model: rnn, gru, lstm, transformer. Default: ngram."),
+    ] = None,
+    dev: Annotated[
+        Path | None,
+        typer.Option("--dev", metavar="TEXT", help="Neural: to judge by. Default: a fiftieth of the text, not learnt."),
+    ] = None,
+    hidden: Annotated[int | None, typer.Option(help="Neural: its width. Default: 256.")] = None,
+    layers: Annotated[int | None, typer.Option(help="Neural: Default: 2.")] = None,
+    dropout: Annotated[float | None, typer.Option(help="Neural: Default: 0.2.")] = None,
+    epochs: Annotated[int | None, typer.Option(help="Neural: at most. Default: 10.")] = None,
+    learning_rate: Annotated[float | None, typer.Option(help="Neural: the peak. Default: 0.002.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Neural: Default: 1.")] = None,
+    device: Annotated[str | None, typer.Option("--device", help="Neural: auto, cpu or gpu. Default: auto.")] = None,
 ) -> None:
-    """Make a language model of text: modified Kneser-Ney smoothing.
+    """Make a language model of text: modified Kneser-Ney smoothing, or a neural network (--kind).
 
     Words are taken as they stand, between spaces: write them as the recogniser does, or let --model do so. Lines
-    without words are passed over.
+    without words are passed over. A neural model is a .safetensors file; the same command goes on where it was stopped.
     """
     from asr.cli.common import bytes_of, given, say
     from asr.errors import InputError
     from asr.lm.corpus import read_corpus
     from asr.lm.estimate import EstimateOptions, estimate_ngram
 
-    _check_out(out, *text)
+    _check_out(out, *text, *([dev] if dev is not None else []))
     _check_threshold(prune)
+    neural = given(hidden=hidden, layers=layers, dropout=dropout)
+    learning = given(epochs=epochs, learning_rate=learning_rate, seed=seed, device=device)
+    if kind not in (None, "ngram"):
+        counted = given(order=order, cutoff=cutoff, prune=prune, max_size=max_size)
+        if counted:
+            raise InputError(f"means nothing for a model of kind {kind}", where=f"--{next(iter(counted))}")
+        if out.suffix != ".safetensors":
+            raise InputError("is no name for a neural model", where=out, remedy="let it end in .safetensors")
+        _train_neural(text, out, {"kind": kind, **neural}, learning, model, unit, vocabulary, dev)
+        return
+    if neural or learning or dev is not None:
+        first = next(iter({**neural, **learning, "dev": dev})).replace("_", "-")
+        raise InputError("means nothing for n-grams", where=f"--{first}", remedy="name --kind")
     limit = bytes_of(max_size, "max-size")
     options = EstimateOptions(**given(order=order, cutoffs=_numbers(cutoff, "cutoff", int)))
     progress = _Progress()
@@ -110,6 +141,69 @@ def train(
     finally:
         progress.clear()
     _write(_pruned(made, prune, limit, out), out)
+
+
+def _train_neural(
+    text: Sequence[str],
+    out: Path,
+    shape: dict[str, Any],
+    learning: dict[str, Any],
+    model: Path | None,
+    unit: str | None,
+    vocabulary: str | None,
+    dev: Path | None,
+) -> None:
+    from asr.cli.common import ready_torch, say
+    from asr.errors import InputError
+    from asr.lm.corpus import read_corpus
+
+    ready_torch()
+    from asr.config import from_dict
+    from asr.train_lm import TrainLmConfig, train_lm
+
+    config = from_dict(TrainLmConfig, {"model": shape, **learning}, where="options")
+    progress, recogniser = _Progress(), _recogniser(model)
+    sentences, tokens = _sentences([Path(name) for name in text], recogniser, unit, progress)
+    if tokens is not None and vocabulary is not None:
+        raise InputError("means nothing for a model of tokens: they are its words", where="vocabulary")
+    try:
+        corpus = read_corpus(sentences, tokens if tokens is not None else _vocabulary(vocabulary), ", ".join(text))
+        judged = None
+        if dev is not None:
+            judged = read_corpus(_sentences([dev], recogniser, unit, progress)[0], corpus.words[3:], dev)
+    finally:
+        progress.clear()
+    known = recogniser.tokenizer.tokens if tokens is not None and recogniser is not None else None
+    made = train_lm(corpus, out, config, tokens=known, dev=judged, monitor=_LmMonitor())
+    size = sum(p.numel() for p in made.parameters())
+    say(f"asr: wrote {out}: {made.config.kind}, {len(made.words) - 1:,} words, {size / 1e6:.2f} M parameters")
+
+
+class _LmMonitor:
+    """A line an epoch, and one half a minute within long ones."""
+
+    def __init__(self) -> None:
+        self._said = time.monotonic()
+
+    def step(self, progress: Progress) -> None:
+        if time.monotonic() - self._said > 30:
+            self._tell(progress, f", step {progress.epoch_step}/{progress.epoch_steps}", "")
+
+    def epoch(self, progress: Progress, validation: Validation, best: bool) -> None:
+        self._tell(progress, "", f"; dev {validation.summary}{' (best)' if best else ''}")
+
+    def note(self, text: str) -> None:
+        from asr.cli.common import say
+
+        say(f"note: {text}")
+
+    def _tell(self, p: Progress, step: str, end: str) -> None:
+        from asr.cli.common import say
+        from asr.monitor import duration_words
+
+        self._said = time.monotonic()
+        left = f"{p.audio_rate:,.0f} words a second, {duration_words(p.seconds_left)} left"
+        say(f"epoch {p.epoch}/{p.epochs}{step}: loss {p.loss:.3f}, {left}{end}")
 
 
 @app.command("prune")
@@ -203,10 +297,10 @@ def perplexity(
     """
     from asr.errors import InputError
     from asr.lm.corpus import clean_sentences
-    from asr.lm.ngram import read_ngram
 
-    loaded = read_ngram(model)
-    sentences, _ = _sentences([text], _recogniser(recogniser), unit, _Progress())
+    loaded = _any_model(model)
+    said = Counter[str]()
+    sentences, tokens = _sentences([text], _recogniser(recogniser), unit, _Progress(), said)
     where = "standard input" if str(text) == "-" else text
     result = loaded.perplexity(clean_sentences(sentences, where))
     if not result.words:
@@ -217,7 +311,10 @@ def perplexity(
         line += f" with {result.unknown:,} unknown words of {result.words:,} ({share:.2f} %)"
         line += f", {result.perplexity_known:.2f} without them"
     else:
-        line += f" of {result.words:,} words, none unknown"
+        line += f" of {result.words:,} {'words' if tokens is None else 'tokens'}, none unknown"
+    if tokens is not None and said.total():  # of the same text, whatever it is cut into
+        a_word = math.pow(10.0, min(-result.log_prob / (said.total() + result.sentences), 308.0))
+        line += f"; {a_word:.2f} of {said.total():,} words"
     print(f"{line}; {result.sentences:,} sentences")
     if 2 * result.unknown > result.words:
         print(
@@ -330,6 +427,21 @@ class _Progress:
             self._written = False
 
 
+def _any_model(path: Path) -> NgramModel | NeuralLm:
+    """A language model, whatever it is made of."""
+    from asr.lm.ngram import read_ngram
+
+    if path.suffix == ".safetensors" and path.is_file():
+        from asr.cli.common import ready_torch
+
+        ready_torch()
+        from asr.lm.neural import is_neural_lm, read_neural_lm
+
+        if is_neural_lm(path):
+            return read_neural_lm(path)
+    return read_ngram(path)
+
+
 def _recogniser(model: Path | None) -> Model | None:
     if model is None:
         return None
@@ -352,7 +464,7 @@ def _tell_unwritten(words: Sequence[str], recogniser: Model) -> None:
 
 
 def _sentences(
-    paths: list[Path], recogniser: Model | None, unit: str | None, progress: _Progress
+    paths: list[Path], recogniser: Model | None, unit: str | None, progress: _Progress, said: Counter[str] | None = None
 ) -> tuple[Iterator[str | Sequence[str]], list[str] | None]:
     """The sentences of texts as a recogniser writes them, and its tokens where they are the words."""
     from asr.errors import InputError
@@ -371,7 +483,7 @@ def _sentences(
 
     if unit == "token" or (unit is None and not recogniser.has_words):
         tokens = [t for t in recogniser.tokenizer.tokens[1:] if t == SPACE or not (t[0] == "<" and t[-1] == ">")]
-        return _tokens(lines, recogniser), tokens
+        return _tokens(lines, recogniser, Counter() if said is None else said), tokens
     return _normalized(lines, recogniser), None
 
 
@@ -404,14 +516,17 @@ def _normalized(lines: Iterable[str], recogniser: Model) -> Iterator[str]:
         say(f"asr: texts were written as {recogniser.name} has them: {', '.join(changes[:5])}")
 
 
-def _tokens(lines: Iterable[str], recogniser: Model) -> Iterator[list[str]]:
-    """The recogniser's tokens of each line."""
+def _tokens(lines: Iterable[str], recogniser: Model, said: Counter[str]) -> Iterator[list[str]]:
+    """The recogniser's tokens of each line; words that were said, where there are spaces between them, are counted."""
     from asr.cli.common import say
 
     normalizer, tokenizer = recogniser.normalizer(), recogniser.tokenizer
     missing: Counter[str] = Counter()
     for line in lines:
-        ids, unknown = tokenizer.encode_known(normalizer(line))
+        written = normalizer(line)
+        ids, unknown = tokenizer.encode_known(written)
+        if recogniser.has_words:
+            said[""] += len(written.split())
         missing.update(unknown)
         yield [tokenizer.tokens[i] for i in ids]
     if missing:

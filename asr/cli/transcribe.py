@@ -33,6 +33,9 @@ from asr.cli.common import (
     LmWeight,
     Nbest,
     PriorWeight,
+    Rescore,
+    RescoreBeam,
+    RescoreWeight,
     SearchName,
     Temperature,
     TokenThreshold,
@@ -143,6 +146,9 @@ def transcribe(
     length_reward: LengthReward = None,
     length_norm: LengthNorm = None,
     end_factor: EndFactor = None,
+    rescore: Rescore = None,
+    rescore_weight: RescoreWeight = None,
+    rescore_beam: RescoreBeam = None,
 ) -> None:
     """Transcribe audio files.
 
@@ -158,7 +164,7 @@ def transcribe(
     if output_dir is None and sys.stdout is None:
         raise InputError("is closed: there is nowhere to write to", where="standard output", remedy="name --output-dir")
     find_model(model)  # what is not there is told before anything is made, or torch imported
-    for file in (lm, lexicon, hotwords):
+    for file in (lm, lexicon, hotwords, rescore):
         if file is not None and not Path(file).exists():
             raise InputError("no such file", where=file, remedy="check the path")
     inputs, problems = _inputs(audio)
@@ -239,6 +245,9 @@ def transcribe(
         length_reward=length_reward,
         length_norm=length_norm,
         end_factor=end_factor,
+        rescore=rescore,
+        rescore_weight=rescore_weight,
+        rescore_beam=rescore_beam,
     )
     if threads is not None:
         import torch

@@ -28,6 +28,7 @@ _RANGES = {
     "length_reward": (-MOST_SCORE, MOST_SCORE),
     "length_norm": (0, 2),
     "end_factor": (1, math.inf),
+    "rescore_weight": (0, 1),
 }
 
 
@@ -63,9 +64,12 @@ class BeamOptions:
     # a text may end where the end's log-probability is at most so many times that of the best token (Hannun et al.
     # 2019): against texts that are cut short; inf: anywhere
     end_factor: float = math.inf
+    # of a neural language model that chooses among the texts that were found
+    rescore_beam: int = 50  # texts
+    rescore_weight: float = 0.5  # of it, of the language models' part; the other one has the rest
 
     def __post_init__(self) -> None:
-        for name, low in (("beam_size", 0), ("nbest", 1), ("attention_beam", 1)):
+        for name, low in (("beam_size", 0), ("nbest", 1), ("attention_beam", 1), ("rescore_beam", 1)):
             value = getattr(self, name)
             whole = isinstance(value, int) and low <= value <= MOST_HYPOTHESES
             check(whole, f"{name} {value} is not a whole number from {low} to {MOST_HYPOTHESES}")

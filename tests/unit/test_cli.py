@@ -333,8 +333,11 @@ def test_evaluate_says_what_it_decoded_with(spoken: Path, tmp_path: Path) -> Non
         "length_reward": 0.5,
         "length_norm": 0.25,
         "end_factor": 2.0,
+        "rescore_beam": 9,
+        "rescore_weight": 0.25,
     }
     attention = ("search", "attention_beam", "ctc_weight", "length_reward", "length_norm", "end_factor")
+    attention += ("rescore_beam", "rescore_weight")
     assert values.keys() | {"calibration"} == {field.name for field in fields(BeamOptions)}  # which tuning alone finds
     assert not values.items() & to_dict(BeamOptions()).items()
     options = [

@@ -1,0 +1,72 @@
+"""The texts that a search found, chosen anew with a neural language model.
+
+    score = the search's own + weight * lm_weight * (log p_neural - log p_ngram)
+
+so that the logarithms of both models are interpolated: weight 0 leaves the search's order, 1 puts the neural model in
+the place of the other. Where the search had none, the neural model's part is added.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from asr.decode.options import BeamOptions
+from asr.errors import InputError
+from asr.lm.neural import UNK, NeuralLm, read_neural_lm
+from asr.model_folder import Model
+from asr.transcript import Hypothesis
+
+
+class Rescoring:
+    """Callable as a Search: several texts of another search, in a new order.
+
+    Args:
+        model: Whose texts they are.
+        lm: A neural language model over words, or over the model's tokens; or its file.
+        search: It gives `options.rescore_beam` texts.
+        options: rescore_weight, lm_weight, unk_score (of words that the neural model lacks), nbest.
+
+    Raises:
+        InputError: The language model is of other units.
+    """
+
+    def __init__(
+        self,
+        model: Model,
+        lm: NeuralLm | str | Path,
+        search: Callable[..., list[list[Hypothesis]]],
+        options: BeamOptions,
+    ) -> None:
+        self.lm = lm if isinstance(lm, NeuralLm) else read_neural_lm(lm)
+        self.search, self.options = search, options
+        self.of_tokens = self.lm.words[1:] == model.tokenizer.tokens[1:]
+        if not self.of_tokens and (UNK not in self.lm.index or not model.has_words):
+            raise InputError(
+                f"is neither of words nor of the tokens of {model.name or 'the model'}",
+                where=lm if isinstance(lm, str | Path) else "language model",
+                remedy="asr lm train --kind lstm --model MODEL makes one that is",
+            )
+
+    def __call__(self, *given: Any, **more: Any) -> list[list[Hypothesis]]:
+        return [self.chosen(several) for several in self.search(*given, **more)]
+
+    def log_probs(self, several: Sequence[Hypothesis]) -> list[float]:
+        """What the neural model thinks of texts."""
+        texts = [[token.text for token in each.tokens] if self.of_tokens else each.text.split() for each in several]
+        found = self.lm.log_probs(texts)
+        if self.of_tokens:
+            return found
+        unknown = [sum(word not in self.lm.index for word in text) for text in texts]
+        return [p + self.options.unk_score * n for p, n in zip(found, unknown, strict=True)]
+
+    def chosen(self, several: Sequence[Hypothesis], log_probs: Sequence[float] | None = None) -> list[Hypothesis]:
+        """Texts in their order by all."""
+        weight, lm_weight = self.options.rescore_weight, self.options.lm_weight
+        scored = []
+        for each, log_prob in zip(several, self.log_probs(several) if log_probs is None else log_probs, strict=True):
+            change = weight * (lm_weight * log_prob - each.lm_score)
+            scored.append(replace(each, score=each.score + change, lm_score=each.lm_score + change))
+        return sorted(scored, key=lambda h: -h.score)[: self.options.nbest]

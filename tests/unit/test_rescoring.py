@@ -1,0 +1,171 @@
+"""Texts that a search found, chosen anew with a neural language model; and the commands around it."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from pathlib import Path
+
+import pytest
+import torch
+from helpers import WORDS, spelled_cuts, spelled_texts, speller, unigram_arpa
+from typer.testing import CliRunner, Result
+
+from asr.cli import app
+from asr.decode.options import BeamOptions
+from asr.decoding import decoding_for
+from asr.errors import InputError
+from asr.lm.neural import END, UNK, LmConfig, NeuralLm, read_neural_lm, save_neural_lm
+from asr.model_folder import load_model, save_model
+from asr.rescoring import Rescoring
+from asr.transcript import Hypothesis, Word
+
+
+def run(*words: object) -> Result:
+    return CliRunner().invoke(app, [*map(str, words)])
+
+
+def neural(words: list[str]) -> NeuralLm:
+    torch.manual_seed(0)
+    return NeuralLm([END, *words], LmConfig(hidden=8, layers=1)).eval()
+
+
+def hypothesis(text: str, acoustic: float, lm: float) -> Hypothesis:
+    tokens = tuple(Word(c if c != " " else "<space>", 0, 0, 1) for c in text)
+    return Hypothesis(text, (), acoustic + lm, acoustic, lm, tokens=tokens)
+
+
+def test_scores_are_those_of_the_formula() -> None:
+    lm = neural([UNK, "cat", "act", "oak"])
+    texts = [hypothesis("cat act", -3.0, -2.0), hypothesis("oak", -3.5, -1.0), hypothesis("cat zebra", -1.0, -2.5)]
+    sure = lm.log_probs(["cat act", "oak", "cat zebra"])
+    for weight in (0.0, 0.3, 1.0):
+        options = BeamOptions(rescore_weight=weight, lm_weight=0.7, unk_score=-4.0, nbest=3)
+        found = Rescoring(speller(), lm, lambda: [texts], options)()[0]
+        expected = {
+            each.text: each.acoustic_score
+            + (1 - weight) * each.lm_score
+            + weight * 0.7 * (p - 4.0 * ("zebra" in each.text))
+            for each, p in zip(texts, sure, strict=True)
+        }
+        assert {each.text: pytest.approx(each.score, abs=1e-6) for each in found} == expected
+        assert [each.text for each in found] == sorted(expected, key=lambda text: -expected[text])
+        assert all(each.score == pytest.approx(each.acoustic_score + each.lm_score) for each in found)
+    assert len(Rescoring(speller(), lm, lambda: [texts], BeamOptions())()[0]) == 1
+
+
+def test_units() -> None:
+    model = speller()
+    of_tokens = neural(model.tokenizer.tokens[1:])
+    (texts,) = Rescoring(model, of_tokens, lambda: [[hypothesis("cat", -1.0, 0.0)]], BeamOptions(lm_weight=1.0))()
+    assert texts[0].lm_score == pytest.approx(0.5 * of_tokens.log_probs([["c", "a", "t"]])[0])
+    with pytest.raises(InputError, match="neither of words nor of the tokens"):
+        Rescoring(model, neural(["x", "y"]), lambda: [], BeamOptions())
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model m, dev/ with cuts, an n-gram model, and a text of the words."""
+    folder = tmp_path_factory.mktemp("rescored")
+    save_model(folder / "m", speller(), "# card\n")
+    spelled_cuts(folder / "dev", spelled_texts(6, 3), seed=100)
+    unigram_arpa(folder / "lm.arpa", WORDS)
+    (folder / "text.txt").write_text("\n".join(spelled_texts(600, 5)) + "\n")
+    return folder
+
+
+@pytest.mark.parametrize("unit", ["word", "token"])
+def test_from_text_to_choice(unit: str, folder: Path, tmp_path: Path) -> None:
+    lm = tmp_path / "lm.safetensors"
+    shape = ("--kind", "lstm", "--hidden", "16", "--layers", "1", "--epochs", "2", "--learning-rate", "0.02")
+    made = run("lm", "train", folder / "text.txt", lm, *shape, "--model", folder / "m", "--unit", unit)
+    assert made.exit_code == 0, made.output
+    assert "epoch 2/2: loss " in made.stderr
+    assert (tmp_path / "lm.safetensors.run" / "log.jsonl").is_file()
+    told = run("lm", "perplexity", lm, folder / "text.txt", "--model", folder / "m", "--unit", unit)
+    assert told.exit_code == 0, told.output
+    perplexity = float(re.search(r"perplexity (\S+)", told.stdout)[1])
+    model = read_neural_lm(lm)
+    if unit == "token":
+        words = int(re.search(r"of ([\d,]+) words;", told.stdout)[1].replace(",", ""))
+        tokens = int(re.search(r"of ([\d,]+) tokens", told.stdout)[1].replace(",", ""))
+        a_word = float(re.search(r"; (\S+) of [\d,]+ words", told.stdout)[1])
+        assert words == sum(len(text.split()) for text in (folder / "text.txt").read_text().splitlines())
+        assert a_word == pytest.approx(perplexity ** ((tokens + 600) / (words + 600)), rel=0.02)
+        assert model.words[1:] == load_model(folder / "m").tokenizer.tokens[1:]
+    else:
+        assert perplexity < 0.9 * len(model.words)
+    out = tmp_path / "out"
+    options = ("--lm", folder / "lm.arpa", "--rescore", lm, "--rescore-weight", "0.4", "--nbest", "3")
+    done = run("evaluate", folder / "m", folder / "dev" / "cuts.jsonl.gz", "--out", out, *options)
+    assert done.exit_code == 0, done.output
+    facts = json.loads((out / "scores.json").read_text())["decoding"]
+    assert (facts["rescore"], facts["rescore_weight"], facts["nbest"]) == ("lm.safetensors", 0.4, 3)
+    rows = [json.loads(line) for line in (out / "hypotheses.jsonl").read_text().splitlines()]
+    assert all(len(row["nbest"]) <= 3 for row in rows)
+    assert any(len(row["nbest"]) == 3 for row in rows)
+    heard = run("transcribe", folder / "dev" / "u000.wav", "--no-vad", "--model", folder / "m", *options[:6])
+    assert heard.exit_code == 0, heard.output
+    assert heard.stdout.strip() == rows[0]["nbest"][0]["text"]
+
+
+def test_the_choice_changes_what_is_heard(folder: Path) -> None:
+    """A model that knows one word alone makes it of what sounds alike."""
+    model = load_model(folder / "m")
+    torch.manual_seed(0)
+    lm = NeuralLm([END, UNK, "tack", "taco"], LmConfig(hidden=8, layers=1)).eval()
+    with torch.no_grad():
+        lm.bias[:] = torch.tensor([0.0, -50.0, -50.0, 50.0])
+    save_neural_lm(lm, folder / "taco.safetensors")
+    (folder / "two.txt").write_text("tack\ntaco\n")
+    from helpers import spelled
+
+    samples = torch.from_numpy(spelled("tack", 4))[None]
+    lens = torch.tensor([samples.shape[1]])
+    given = {"lexicon": folder / "two.txt", "lm_weight": 5.0}
+    plain = decoding_for(model, **given).hear(model.recognizer, samples, lens).nbest[0][0]
+    assert plain.text == "tack"
+    given |= {
+        "rescore": folder / "taco.safetensors",
+        "rescore_weight": 1.0,
+        "beam_threshold": math.inf,
+        "token_threshold": math.inf,
+    }
+    chosen = decoding_for(model, **given).hear(model.recognizer, samples, lens).nbest[0][0]
+    assert chosen.text == "taco"
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("--kind", "lstm", "--order", "4"), "--order: means nothing for a model of kind lstm"),
+        (("--hidden", "16"), "--hidden: means nothing for n-grams; name --kind"),
+        (("--kind", "elman"), "kind"),
+        (("--kind", "transformer", "--hidden", "30"), "cannot be parted into 4 heads"),
+    ],
+)
+def test_what_cannot_be_trained(words: tuple[str, ...], message: str, folder: Path, tmp_path: Path) -> None:
+    done = run("lm", "train", folder / "text.txt", tmp_path / "lm.safetensors", *words)
+    assert done.exit_code == 2, done.output
+    assert message in done.stderr
+    assert not list(tmp_path.iterdir())
+
+
+def test_what_cannot_be_asked(folder: Path, tmp_path: Path) -> None:
+    save_neural_lm(neural([UNK, "cat"]), tmp_path / "n.safetensors")
+    cuts = folder / "dev" / "cuts.jsonl.gz"
+    for options, message in (
+        (
+            ("--lm", tmp_path / "n.safetensors"),
+            "is a neural model, which CTC's search cannot ask; --rescore",
+        ),
+        (("--rescore", folder / "lm.arpa"), "lm.arpa: is damaged"),
+        (("--rescore", tmp_path / "n.safetensors", "--greedy"), "greedy search finds one"),
+        (("--rescore", tmp_path / "none.safetensors"), "no such file"),
+    ):
+        done = run("evaluate", folder / "m", cuts, *options)
+        assert done.exit_code == 2, done.output
+        assert message in done.stderr
+    done = run("lm", "train", folder / "text.txt", tmp_path / "lm.arpa", "--kind", "lstm")
+    assert "lm.arpa: is no name for a neural model; let it end in .safetensors" in done.stderr
