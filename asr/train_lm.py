@@ -6,7 +6,7 @@ import hashlib
 import random
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -39,10 +39,10 @@ class TrainLmConfig:
 
     model: LmConfig = field(default_factory=LmConfig)
     epochs: int = 10
-    batch_words: int = 4000  # of a batch, ends and padding included
+    batch_words: int = 0  # of a batch, ends and padding included; 0: a 300th of the text, 200 to 4000
     longest: int = 400  # words of a sentence, of which more are left out
     learning_rate: float = 2e-3
-    warmup_steps: int = 200
+    warmup_steps: int = 100
     weight_decay: float = 0.01
     clip: float = 1.0
     patience: int = 2
@@ -52,7 +52,7 @@ class TrainLmConfig:
     precision: Literal["fp32", "bf16", "fp16"] = "fp32"
 
     def __post_init__(self) -> None:
-        check(self.batch_words >= 2, f"batch_words {self.batch_words} is below 2")
+        check(self.batch_words >= 0, f"batch_words {self.batch_words} is below 0")
         check(self.longest >= 1, f"longest {self.longest} is below 1")
         self.of_loop()  # checks the rest
 
@@ -60,7 +60,7 @@ class TrainLmConfig:
         """The settings of the loop."""
         own = ("model", "batch_words", "longest")
         given = {name: value for name, value in vars(self).items() if name not in own}
-        return TrainConfig(**given, batch_seconds=self.batch_words)
+        return TrainConfig(**given, batch_seconds=max(1, self.batch_words))
 
 
 def train_lm(
@@ -120,6 +120,9 @@ def _train_lm(
     chosen = chosen[texts.lens[chosen] <= config.longest]
     if not len(chosen) or not len(of_dev):
         raise InputError("has too few sentences to learn from and to judge by", where="text")
+    if not config.batch_words:
+        words_of_batch = int((texts.lens[chosen] + 1).sum()) // 300
+        config = replace(config, batch_words=min(max(words_of_batch, 200), 4000))
     torch.manual_seed(config.seed)
     model = NeuralLm(words, config.model)
     digest = hashlib.sha256(texts.ids.tobytes() + judged.ids.tobytes() + "\n".join(words).encode()).hexdigest()[:16]

@@ -108,7 +108,8 @@ class NeuralLm(nn.Module):
         self.unk = self.index.get(UNK, -1)
         width = config.hidden
         self.embedding = nn.Embedding(len(words), width)
-        nn.init.normal_(self.embedding.weight, std=width**-0.5)  # as it gives scores, too
+        # They score, too: with longer ones a word foretells itself at first, shorter ones learn little for long.
+        nn.init.normal_(self.embedding.weight, std=2 * width**-0.75)
         self.bias = nn.Parameter(torch.zeros(len(words)))
         self.dropout = nn.Dropout(config.dropout)
         self.layers = nn.ModuleList()

@@ -78,10 +78,10 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.parametrize("unit", ["word", "token"])
 def test_from_text_to_choice(unit: str, folder: Path, tmp_path: Path) -> None:
     lm = tmp_path / "lm.safetensors"
-    shape = ("--kind", "lstm", "--hidden", "16", "--layers", "1", "--epochs", "2", "--learning-rate", "0.02")
+    shape = ("--kind", "lstm", "--hidden", "16", "--layers", "1", "--epochs", "8", "--learning-rate", "0.01")
     made = run("lm", "train", folder / "text.txt", lm, *shape, "--model", folder / "m", "--unit", unit)
     assert made.exit_code == 0, made.output
-    assert "epoch 2/2: loss " in made.stderr
+    assert "epoch 8/8: loss " in made.stderr
     assert (tmp_path / "lm.safetensors.run" / "log.jsonl").is_file()
     told = run("lm", "perplexity", lm, folder / "text.txt", "--model", folder / "m", "--unit", unit)
     assert told.exit_code == 0, told.output
@@ -95,7 +95,7 @@ def test_from_text_to_choice(unit: str, folder: Path, tmp_path: Path) -> None:
         assert a_word == pytest.approx(perplexity ** ((tokens + 600) / (words + 600)), rel=0.02)
         assert model.words[1:] == load_model(folder / "m").tokenizer.tokens[1:]
     else:
-        assert perplexity < 0.9 * len(model.words)
+        assert perplexity < 0.95 * len(model.words)
     out = tmp_path / "out"
     options = ("--lm", folder / "lm.arpa", "--rescore", lm, "--rescore-weight", "0.4", "--nbest", "3")
     done = run("evaluate", folder / "m", folder / "dev" / "cuts.jsonl.gz", "--out", out, *options)
