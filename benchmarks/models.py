@@ -1,0 +1,176 @@
+#!/usr/bin/env python3
+"""Kinds of networks beside each other: the plain recurrent cell, GRU, LSTM, one direction and both, Transformer, and an
+attention decoder joined with CTC.
+
+    python benchmarks/models.py digits [--out FOLDER] [--seeds 1,2,3]
+    python benchmarks/models.py read [--out FOLDER] [--minutes 60]
+
+digits: Free Spoken Digit Dataset ($ASR_DATA/fsdd), the official split with 1,200 made utterances, as recipes/fsdd; all
+networks have as many parameters, within three hundredths, and each is trained with several seeds, in the same epochs.
+Errors are greedy ones (of the joined model, its search's) on the official test split, and on 120 made utterances of it.
+
+read: mini LibriSpeech ($ASR_DATA/librispeech-mini), characters; all networks are trained in the same time, of which
+each makes as many epochs as it can; one seed. Nothing was chosen for a kind but the Transformer's learning rate.
+
+What is there already is not trained again. It prints the table of docs/models.md.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from asr.config import from_dict
+from asr.data import read_cuts
+from asr.evaluate import evaluate
+from asr.files import data_home, write_json
+from asr.model_folder import load_model
+from asr.models.recognizer import ModelConfig, build_recognizer
+from asr.monitor import duration_words
+from asr.provenance import provenance
+from asr.run_folder import is_finished
+from asr.spec_augment import SpecAugmentConfig
+from asr.train import TrainConfig
+from asr.train_recognizer import estimate_time, train_recognizer
+from data_prep import fsdd, librispeech
+
+DIGITS = {
+    "features": {"sample_rate": 8000, "num_mel_bins": 40, "normalize": "global"},
+    "encoder": {"layers": 2, "dropout": 0.3, "subsampling": "conv", "factor": 2},
+}
+READ = {
+    "features": {"sample_rate": 16000, "num_mel_bins": 80, "normalize": "utterance"},
+    "encoder": {"layers": 3, "dropout": 0.2, "subsampling": "conv", "factor": 4, "layer_norm": True},
+}
+BOTH: dict[str, dict[str, Any]] = {
+    "RNN, one direction": {"encoder": {"kind": "rnn", "bidirectional": False}},
+    "GRU, one direction": {"encoder": {"kind": "gru", "bidirectional": False}},
+    "LSTM, one direction": {"encoder": {"kind": "lstm", "bidirectional": False}},
+    "RNN": {"encoder": {"kind": "rnn"}},
+    "GRU": {"encoder": {"kind": "gru"}},
+    "LSTM": {"encoder": {"kind": "lstm"}},
+    "Transformer": {"encoder": {"kind": "transformer", "layers": 4, "dropout": 0.1, "layer_norm": False}},
+    "LSTM and attention": {"encoder": {"kind": "lstm"}, "decoder": {"kind": "attention", "hidden": 128}},
+}
+OF_READ = ("LSTM", "GRU", "Transformer", "LSTM and attention")
+RATES = {"Transformer": 1e-3}  # learning rates of their own
+PARAMETERS = {"digits": 700_000, "read": 3_000_000}
+VOCABULARY = {"digits": 17, "read": 29}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("what", choices=("digits", "read"))
+    parser.add_argument("--out", type=Path, default=Path("exp/models"))
+    parser.add_argument("--seeds", default="1,2,3", help="of digits")
+    parser.add_argument("--minutes", type=float, default=60.0, help="of training, of read")
+    args = parser.parse_args()
+    torch.set_num_threads(1)
+    out = args.out / args.what
+    if args.what == "digits":
+        data = fsdd.prepare(None, out / "data", joined=1200).folder
+        seeds, splits = [int(seed) for seed in args.seeds.split(",")], ("test", "joined")
+    else:
+        data = librispeech.prepare(data_home() / "librispeech-mini", out / "data").folder
+        seeds, splits = [1], ("dev", "test")
+    rows = []
+    for name in BOTH if args.what == "digits" else OF_READ:
+        base = configured(args.what, name)
+        runs = [trained(replace(base, seed=seed), name, data, out, splits, args) for seed in seeds]
+        rows.append(row(name, runs, splits))
+        print(f"{name}: {rows[-1]}", flush=True)
+    facts = provenance()
+    how = f"seeds {args.seeds}" if args.what == "digits" else f"{args.minutes:g} minutes of training each, seed 1"
+    print(f"\n{how}; one thread of {facts['hardware']}; commit {facts['commit']}\n")
+    print(f"| network | parameters | {' | '.join(f'WER, {split}' for split in splits)} | audio s/s | of real time |")
+    print("| --- |" + " --- |" * (len(splits) + 3))
+    print("\n".join(rows))
+
+
+def configured(what: str, name: str) -> TrainConfig:
+    """A network of the wanted number of parameters, and how it learns."""
+    base, change = (DIGITS, BOTH[name]) if what == "digits" else (READ, BOTH[name])
+    values = {part: {**base.get(part, {}), **change.get(part, {})} for part in {*base, *change}}
+    step = 4 if values["encoder"]["kind"] == "transformer" else 1  # that its heads share
+    low, high = 1, 2048 // step
+    while low < high:  # the largest that has no more
+        middle = (low + high + 1) // 2
+        low, high = (middle, high) if size(values, step * middle, what) <= PARAMETERS[what] else (low, middle - 1)
+    values["encoder"]["hidden"] = step * low
+    model = from_dict(ModelConfig, values, where=name)
+    common: dict[str, Any] = {"patience": 0, "learning_rate": RATES.get(name, 2e-3 if what == "digits" else 1e-3)}
+    if what == "digits":
+        masks = SpecAugmentConfig(frequency_width=8, time_width=0.1, time_masks_per_second=1.0)
+        return TrainConfig(model=model, spec_augment=masks, epochs=15, batch_seconds=20, warmup_steps=100, **common)
+    return TrainConfig(model=model, batch_seconds=32, warmup_steps=400, weight_decay=0.1, **common)
+
+
+def size(values: dict[str, Any], hidden: int, what: str) -> int:
+    """Parameters."""
+    encoder = {**values["encoder"], "hidden": hidden}
+    model = from_dict(ModelConfig, {**values, "encoder": encoder}, where="hidden")
+    recognizer = build_recognizer(model, {"characters": VOCABULARY[what]}, without_weights=True)
+    return sum(p.numel() for p in recognizer.parameters())
+
+
+def trained(
+    config: TrainConfig, name: str, data: Path, out: Path, splits: Sequence[str], args: argparse.Namespace
+) -> dict[str, Any]:
+    """What came of a training; it is made where it is not there."""
+    folder = out / f"{name.lower().replace(', ', '-').replace(' ', '-')}-{config.seed}"
+    if (folder / "facts.json").is_file():
+        return dict(json.loads((folder / "facts.json").read_text()))
+    if args.what == "read":
+        if not (folder / "epochs.json").is_file():
+            training, dev = (read_cuts(data / f"cuts_{split}.jsonl.gz") for split in ("train", "dev"))
+            estimate = estimate_time(config, training, dev, seconds=60.0)
+            write_json(folder / "epochs.json", max(1, round(60 * args.minutes / estimate.epoch_seconds)))
+        config = replace(config, epochs=json.loads((folder / "epochs.json").read_text()))
+    if not is_finished(folder):
+        started = time.monotonic()
+        train_recognizer(config, data, folder, check=False)
+        print(f"{folder.name}: trained in {duration_words(time.monotonic() - started)}", flush=True)
+    model = load_model(folder)
+    errors, took, audio = {}, 0.0, 0.0
+    for split in splits:
+        options = {} if model.recognizer.decoder is not None else {"greedy": True}
+        started = time.monotonic()
+        scores = evaluate(model, data / f"cuts_{split}.jsonl.gz", folder / "results" / split, **options)
+        took += time.monotonic() - started
+        audio += sum(utterance.duration for utterance in read_cuts(data / f"cuts_{split}.jsonl.gz"))
+        errors[split] = scores.error.rate
+    log = [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
+    rates = sorted(entry["audio_rate"] for entry in log if entry["kind"] == "epoch")
+    parameters = sum(p.numel() for p in model.recognizer.parameters())
+    found = {
+        "errors": errors,
+        "parameters": parameters,
+        "audio_rate": rates[len(rates) // 2],
+        "real_time_factor": took / audio,
+        "epochs": config.epochs,
+    }
+    write_json(folder / "facts.json", found)
+    return found
+
+
+def row(name: str, runs: Sequence[dict[str, Any]], splits: Sequence[str]) -> str:
+    """A line of the table: means, and ranges of several."""
+    cells = []
+    for split in splits:
+        each = [100 * run["errors"][split] for run in runs]
+        spread = f" ({min(each):.2f} to {max(each):.2f})" if len(each) > 1 else ""
+        cells.append(f"{sum(each) / len(each):.2f} %{spread}")
+    rate = sorted(run["audio_rate"] for run in runs)[len(runs) // 2]
+    factor = sorted(run["real_time_factor"] for run in runs)[len(runs) // 2]
+    return f"| {name} | {runs[0]['parameters'] / 1e6:.2f} M | {' | '.join(cells)} | {rate:.0f} | {factor:.4f} |"
+
+
+if __name__ == "__main__":
+    main()
