@@ -46,6 +46,7 @@ PLACES = 6  # frames t of each
 FORGET_BIASES = (-1.0, 0.0, 1.0, 2.0)
 _FRAMES = 6  # of which the Jacobian is taken
 _STYLES = {"rnn": ":", "rnn-relu": "-.", "rnn-sigmoid": (0, (1, 3)), "lstm": "-", "gru": "--"}
+_SHOWN = 3.0  # seconds of the utterance whose gates are drawn, at most
 _LEAST = 1e-12  # of a norm, relative to that of lag 0, from where on it is not fitted
 
 
@@ -355,7 +356,8 @@ def _example(model: Model, batch: Batch) -> dict[str, Any]:
     """An utterance, and what gates do in it: the quartiles of their units, frame by frame."""
     recognizer = model.recognizer.eval()
     states, _, lens = _unrolled(model, batch)
-    one = int(lens.argmin())
+    short = lens * recognizer.frame_seconds <= _SHOWN
+    one = int((lens * short).argmax() if short.any() else lens.argmin())
     with torch.no_grad():
         features, frames = recognizer.features(batch.samples, batch.sample_lens, batch.speakers)
     mel = features[one, : int(frames[one])].numpy()
@@ -412,7 +414,8 @@ def draw(results: Sequence[CellResult], frame_seconds: float, clip: float, path:
         axis.legend(fontsize=8)
     axis = axes[1][0]
     for result in results:
-        smooth = np.convolve(np.log(np.maximum(result.norms, 1e-9)), np.ones(10) / 10, "valid")
+        width = max(1, len(result.norms) // 40)  # steps
+        smooth = np.convolve(np.log(np.maximum(result.norms, 1e-9)), np.ones(width) / width, "valid")
         style = {"linestyle": _STYLES[result.kind], "color": greys[cast("RnnKind", result.kind)]}
         axis.plot(np.exp(smooth), label=f"{NAMES[result.kind]}: {100 * result.clipped:.0f} % clipped", **style)
     axis.axhline(clip, color="0.7", linewidth=0.8)
