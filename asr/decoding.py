@@ -248,11 +248,12 @@ def decoding_for(
         lm: A language model's file, instead of the folder's.
         lexicon: A lexicon's file, instead of the folder's.
         hotwords: A file of phrases; phrases with their boosts; or phrases. They are normalised as the model's texts.
-        rescore: A neural language model's file, with which the texts that are found are chosen anew.
+        rescore: A neural language model's file, instead of the folder's, with which the texts that are found are chosen
+            anew; none where rescore_weight is 0.
         threads: Of the search; 0: as many as there are processors.
         changes: Fields of BeamOptions, instead of the folder's.
     """
-    asked = lm or lexicon or hotwords or rescore or changes
+    asked = lm or lexicon or hotwords or rescore or model.neural_lm or changes
     phones = model.tokenizer.kind == "phones"
     attentive = model.recognizer.decoder is not None and model.recognizer.main == model.config.kinds[0]
     if greedy and rescore:
@@ -263,8 +264,9 @@ def decoding_for(
     for name in changes:
         check(name in known, f"there is no option {name!r}: there are {', '.join([*_OPTIONS, *sorted(known)])}")
     options = with_options(model.decoding or BeamOptions(), changes)
-    if rescore:
-        return _rescored(model, rescore, options, lm=lm, lexicon=lexicon, hotwords=hotwords, threads=threads)
+    neural = rescore or model.neural_lm
+    if neural and options.rescore_weight:
+        return _rescored(model, neural, options, lm=lm, lexicon=lexicon, hotwords=hotwords, threads=threads)
     listed = bool(lexicon or model.lexicon or hotwords or phones)
     found = _search_kind(model, options, attentive, words=listed or bool(lm or model.lm))
     if found == "attention":
@@ -298,15 +300,21 @@ def decoding_for(
     return Decoding(decoder.decode, {"search": "beam", **_facts(options, own), **named}, warps=options.warps)
 
 
+def spells_words(model: Model, lexicon: str | Path | None) -> bool:
+    """Whether words are spelled freely: there is no lexicon, whose words alone can be heard."""
+    return not (lexicon or model.lexicon or model.tokenizer.kind == "phones")
+
+
 def _rescored(model: Model, rescore: str | Path, options: BeamOptions, **given: Any) -> Decoding:
     """The search without it, of more texts, and the choice among them."""
-    more = {**to_dict(options), "nbest": max(options.nbest, options.rescore_beam)}
+    more = {**to_dict(options), "nbest": max(options.nbest, options.rescore_beam), "rescore_weight": 0.0}
     found = decoding_for(model, **given, **more)
     if found.units:
         raise InputError("phones are no words to choose among", where=rescore, remedy="leave --greedy out")
     own = {name: getattr(options, name) for name in ("nbest", "rescore_weight", "rescore_beam")}
     facts = {**found.facts, **own, "rescore": Path(rescore).name}
-    return replace(found, search=Rescoring(model, rescore, found.search, options), facts=facts)
+    spells = spells_words(model, given["lexicon"])
+    return replace(found, search=Rescoring(model, rescore, found.search, options, spells=spells), facts=facts)
 
 
 def _search_kind(model: Model, options: BeamOptions, attentive: bool, *, words: bool) -> str:

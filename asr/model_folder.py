@@ -7,6 +7,7 @@
     token-lm.safetensors    an n-gram model of its tokens, of models trained with CTC-CRF, who are decoded with it
     README.md           the model card
     lm.safetensors      an n-gram model, where there is one (asr.lm.ngram); or lm.lmz (asr.lm.compact)
+    neural-lm.safetensors   a neural model (asr.lm.neural) that chooses among the texts that are found
     lexicon.txt         the words that can be heard, where they are limited (asr.lexicon); of phones, where they are
                         others than those of pronunciations.txt
 
@@ -63,6 +64,7 @@ class Head:
     decoding: BeamOptions | None = None  # as tuned
     lm: Path | None = None  # the folder's own language model
     lexicon: Path | None = None
+    neural_lm: Path | None = None  # another one, that chooses among texts
 
 
 @dataclass
@@ -79,6 +81,7 @@ class Model:
     decoding: BeamOptions | None = None
     lm: Path | None = None  # the folder's own language model
     lexicon: Path | None = None
+    neural_lm: Path | None = None
     others: dict[str, Head] = field(default_factory=dict)  # the heads that are not used, by the kinds of their tokens
     warming_up: bool = False  # to CTC-CRF: the token model means nothing yet
 
@@ -95,6 +98,7 @@ class Model:
     def heads(self) -> dict[str, Head]:
         """All heads, the configuration's first one first."""
         main = Head(self.tokenizer, self.token_lm, self.log_prior, self.decoding, self.lm, self.lexicon)
+        main.neural_lm = self.neural_lm
         found = {self.recognizer.main: main, **self.others}
         return {kind: found[kind] for kind in self.config.kinds}
 
@@ -168,7 +172,7 @@ def _language_files(model: Model) -> dict[str, Path]:
     """Language models and lexica by their names in the folder; heads may share them."""
     found: dict[str, Path] = {}
     for kind, head in model.heads.items():
-        for source, stem in ((head.lm, "lm"), (head.lexicon, "lexicon")):
+        for source, stem in ((head.lm, "lm"), (head.lexicon, "lexicon"), (head.neural_lm, "neural-lm")):
             if source is not None and source not in found.values():
                 found[head_file(model.config, kind, stem + source.suffix)] = source
     return found
@@ -254,7 +258,8 @@ def load_model(model: str | Path, *, head: str | None = None) -> Model:
             raise InputError(f"has no {name}", where=folder, remedy=remedy)
     heads: dict[str, Head] = {}
     for kind in config.kinds:
-        tokens, lexicon = (folder / head_file(config, kind, name) for name in ("tokens.txt", "lexicon.txt"))
+        names = ("tokens.txt", "lexicon.txt", "neural-lm.safetensors")
+        tokens, lexicon, neural = (folder / head_file(config, kind, name) for name in names)
         models = [*(folder / head_file(config, kind, name) for name in _LM), *(folder / name for name in _LM)]
         if not tokens.is_file():
             raise InputError(f"has no {tokens.name}", where=folder, remedy="copy the whole folder")
@@ -267,6 +272,7 @@ def load_model(model: str | Path, *, head: str | None = None) -> Model:
             decoding=decoding.get(kind),
             lm=next((path for path in models if path.is_file()), None),
             lexicon=lexicon if lexicon.is_file() else None,
+            neural_lm=neural if neural.is_file() else None,
         )
     sizes = {kind: len(head.tokenizer) for kind, head in heads.items()}
     recognizer = build_recognizer(config, sizes, without_weights=True)

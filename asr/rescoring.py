@@ -1,6 +1,6 @@
 """The texts that a search found, chosen anew with a neural language model.
 
-    score = the search's own + weight * lm_weight * (log p_neural - log p_ngram)
+    score = the search's own + weight * (lm_weight * log p_neural + what unknown words get - the other model's part)
 
 so that the logarithms of both models are interpolated: weight 0 leaves the search's order, 1 puts the neural model in
 the place of the other. Where the search had none, the neural model's part is added.
@@ -27,7 +27,9 @@ class Rescoring:
         model: Whose texts they are.
         lm: A neural language model over words, or over the model's tokens; or its file.
         search: It gives `options.rescore_beam` texts.
-        options: rescore_weight, lm_weight, unk_score (of words that the neural model lacks), nbest.
+        options: rescore_weight, lm_weight, nbest; unk_score and unk_letter_score of words that the neural model lacks,
+            the second where the search spells words freely.
+        spells: Whether it does: there is no lexicon.
 
     Raises:
         InputError: The language model is of other units.
@@ -39,9 +41,11 @@ class Rescoring:
         lm: NeuralLm | str | Path,
         search: Callable[..., list[list[Hypothesis]]],
         options: BeamOptions,
+        *,
+        spells: bool = False,
     ) -> None:
         self.lm = lm if isinstance(lm, NeuralLm) else read_neural_lm(lm)
-        self.search, self.options = search, options
+        self.search, self.options, self.spells = search, options, spells
         self.of_tokens = self.lm.words[1:] == model.tokenizer.tokens[1:]
         if not self.of_tokens and (UNK not in self.lm.index or not model.has_words):
             raise InputError(
@@ -56,17 +60,21 @@ class Rescoring:
     def log_probs(self, several: Sequence[Hypothesis]) -> list[float]:
         """What the neural model thinks of texts."""
         texts = [[token.text for token in each.tokens] if self.of_tokens else each.text.split() for each in several]
-        found = self.lm.log_probs(texts)
-        if self.of_tokens:
-            return found
-        unknown = [sum(word not in self.lm.index for word in text) for text in texts]
-        return [p + self.options.unk_score * n for p, n in zip(found, unknown, strict=True)]
+        return self.lm.log_probs(texts)
 
     def chosen(self, several: Sequence[Hypothesis], log_probs: Sequence[float] | None = None) -> list[Hypothesis]:
         """Texts in their order by all."""
         weight, lm_weight = self.options.rescore_weight, self.options.lm_weight
         scored = []
         for each, log_prob in zip(several, self.log_probs(several) if log_probs is None else log_probs, strict=True):
-            change = weight * (lm_weight * log_prob - each.lm_score)
+            change = weight * (lm_weight * log_prob + self._unknown(each) - each.lm_score)
             scored.append(replace(each, score=each.score + change, lm_score=each.lm_score + change))
         return sorted(scored, key=lambda h: -h.score)[: self.options.nbest]
+
+    def _unknown(self, hypothesis: Hypothesis) -> float:
+        """What words that the neural model lacks are given."""
+        if self.of_tokens:
+            return 0.0
+        unknown = [word for word in hypothesis.text.split() if word not in self.lm.index]
+        letters = sum(map(len, unknown)) if self.spells else 0
+        return self.options.unk_score * len(unknown) + self.options.unk_letter_score * letters

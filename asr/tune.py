@@ -25,16 +25,26 @@ from asr.data import load_batches, read_cuts
 from asr.decode.confidence import calibrated, fit_calibration
 from asr.decode.ctc_beam import CtcBeamDecoder
 from asr.decode.options import BeamOptions, LmUnit
-from asr.decoding import beam_decoder
+from asr.decoding import beam_decoder, spells_words
 from asr.errors import InputError
 from asr.evaluate import fit_speakers
 from asr.files import atomic_path
 from asr.lm.ngram import save_ngram
 from asr.model_folder import Model, head_file, load_model, update_model, utterance_keys
 from asr.model_names import PRETRAINED, find_model
+from asr.rescoring import Rescoring
 from asr.score import Scores, Unit, correct_words, score
 from asr.transcript import Hypothesis
-from asr.tune_attention import Found, LogProbs, States, best_attention, best_two_pass, decodings
+from asr.tune_attention import (
+    Found,
+    LogProbs,
+    States,
+    best_attention,
+    best_two_pass,
+    decodings,
+    heard_by_attention,
+)
+from asr.tune_rescoring import best_rescoring
 
 log = logging.getLogger(__name__)
 
@@ -71,6 +81,7 @@ class Tuning:
     seconds: float
     # of each search the best: ctc, and with an attention decoder two-pass, attention
     ways: dict[str, tuple[BeamOptions, Scores]] = field(default_factory=dict)
+    rescored: bool = False  # by a neural language model
 
     def surface(self) -> list[list[str]]:
         """Error rates (%) by LM weight (rows) and word score (columns), the best of all else: rows of a table."""
@@ -94,6 +105,7 @@ def tune(
     *,
     lm: str | Path | None = None,
     lexicon: str | Path | None = None,
+    rescore: str | Path | None = None,
     head: str | None = None,
     unit: Unit | None = None,
     warps: Sequence[float] | None = None,
@@ -109,6 +121,7 @@ def tune(
         cuts: Utterances that the model was not trained on.
         lm: A language model, instead of the folder's.
         lexicon: A lexicon, instead of the folder's.
+        rescore: A neural language model that chooses among texts, instead of the folder's.
         head: That which is tuned, where the model has several; the first where None. Where it has an attention decoder,
             searches with it are tuned, too, and the best of them is kept.
         unit: Whether errors are counted in words or characters; words where None, if spaces separate them.
@@ -141,6 +154,10 @@ def tune(
         raise InputError("was trained with attention alone, which knows of no lexicon", where=model)
     start = replace(start, lm_unit="token") if alone else start
     decoder = beam_decoder(loaded, lm=lm, lexicon=lexicon, options=replace(start, warps=warps))
+    chooser = rescore or loaded.neural_lm
+    neural = (
+        None if chooser is None else Rescoring(loaded, chooser, lambda: [], start, spells=spells_words(loaded, lexicon))
+    )
     attention = None
     if attentive and not known:
         attention = AttentionSearch(loaded, start, (lm or loaded.lm) if start.lm_unit == "token" else None)
@@ -171,15 +188,49 @@ def tune(
         given = logits[1.0], states[1.0], references, unit
         made, heard, found = best_attention(attention, *given, lambda: progress(next(done), len(trials) + more))
         ways["attention"] = replace(made, nbest=start.nbest), heard, found
+    if neural is not None:
+        several = _Several(loaded, decoder, attention, logits, states)
+        for name, (own, _, _) in ways.items():
+            neural.options = own
+            weight, heard, found = best_rescoring(neural, several(name, own), references, unit)
+            ways[name] = replace(own, rescore_weight=weight), heard, found
     options, heard, result = min(ways.values(), key=lambda way: way[2].error.errors)  # of equals the fastest
     if alone:
         entropy = (_cross_entropy(_shares(heard), _right(references, heard)),) * 2
     progress(len(trials) + more, len(trials) + more)
 
     loaded.decoding = options
-    _keep(folder, loaded, decoder if lm is not None else None, lexicon)
+    _keep(folder, loaded, decoder if lm is not None else None, lexicon, rescore)
     scores = {name: (way[0], way[2]) for name, way in ways.items()}
-    return Tuning(options, result, trials, entropy, time.perf_counter() - started, scores)
+    return Tuning(options, result, trials, entropy, time.perf_counter() - started, scores, neural is not None)
+
+
+@dataclass
+class _Several:
+    """Callable: a search, its options -> texts of each utterance for a neural model to choose among, with each warp."""
+
+    model: Model
+    decoder: CtcBeamDecoder
+    attention: AttentionSearch | None
+    log_probs: dict[float, LogProbs]
+    states: dict[float, States]
+
+    def __call__(self, search: str, options: BeamOptions) -> list[list[list[Hypothesis]]]:
+        wide = replace(options, nbest=options.rescore_beam)
+        if search == "attention":
+            assert self.attention is not None
+            self.attention.options = replace(wide, attention_beam=max(wide.attention_beam, wide.nbest))
+            return [heard_by_attention(self.attention, self.log_probs[1.0], self.states[1.0])]
+        decoder = self.decoder.with_options(**vars(wide))
+        warped = [(self.log_probs[warp], self.states[warp]) for warp in options.warps or (1.0,)]
+        if search == "ctc":
+            return [decoder.decode_each(log_probs, confidences=False) for log_probs, _ in warped]
+        two_pass, found = TwoPassSearch(self.model, decoder), []
+        for log_probs, states in warped:
+            texts = two_pass.search.decode_each(log_probs, confidences=False)
+            sure = [two_pass.attention(state, each) for state, each in zip(states, texts, strict=True)]
+            found.append([two_pass.chosen(*each) for each in zip(texts, sure, strict=True)])
+        return found
 
 
 def _best_of_ctc(
@@ -271,8 +322,14 @@ def _least_beam(tried: _Trials, best: Trial) -> Trial:
     return next(trial for trial in by_beam if trial.error <= least * (1 + WORTH))
 
 
-def _keep(folder: Path, model: Model, decoder: CtcBeamDecoder | None, lexicon: str | Path | None) -> None:
-    """Writes the model's options into its folder, with the language model of a decoder and the lexicon, if given."""
+def _keep(
+    folder: Path,
+    model: Model,
+    decoder: CtcBeamDecoder | None,
+    lexicon: str | Path | None,
+    rescore: str | Path | None,
+) -> None:
+    """Writes the model's options into its folder, with the language models and the lexicon that are given."""
 
     def own(name: str) -> Path:
         return folder / head_file(model.config, model.recognizer.main, name)
@@ -285,6 +342,9 @@ def _keep(folder: Path, model: Model, decoder: CtcBeamDecoder | None, lexicon: s
         if lexicon is not None:
             shutil.copyfile(lexicon, stack.enter_context(atomic_path(own("lexicon.txt"))))
             model.lexicon = own("lexicon.txt")
+        if rescore is not None:
+            shutil.copyfile(rescore, stack.enter_context(atomic_path(own("neural-lm.safetensors"))))
+            model.neural_lm = own("neural-lm.safetensors")
         update_model(folder, model)
 
 

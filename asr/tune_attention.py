@@ -78,7 +78,7 @@ def best_attention(
 
     def decoded(options: BeamOptions) -> Found:
         search.options = options
-        heard = [each for at in range(0, len(states), _TOGETHER) for each in _heard(search, log_probs, states, at)]
+        heard = [nbest[0] for nbest in heard_by_attention(search, log_probs, states)]
         progress()
         return options, heard, score(references, [each.text for each in heard], unit=unit)
 
@@ -103,10 +103,14 @@ def _choices(search: AttentionSearch) -> dict[str, tuple[float, ...]]:
     return {name: values for name, values in choices.items() if name != "lm_weight" or search.lm is not None}
 
 
-def _heard(search: AttentionSearch, log_probs: LogProbs, states: States, at: int) -> list[Hypothesis]:
-    """The best hypotheses of some utterances."""
+def heard_by_attention(search: AttentionSearch, log_probs: LogProbs, states: States) -> list[list[Hypothesis]]:
+    """The best hypotheses of each utterance."""
+    return [each for at in range(0, len(states), _TOGETHER) for each in _heard(search, log_probs, states, at)]
+
+
+def _heard(search: AttentionSearch, log_probs: LogProbs, states: States, at: int) -> list[list[Hypothesis]]:
     parts = [torch.from_numpy(each) for each in log_probs[at : at + _TOGETHER]]
     lens = torch.tensor([len(each) for each in parts])
     encoder_out = [each[0] for each in states[at : at + _TOGETHER]]
     scores, memory = (torch.nn.utils.rnn.pad_sequence(x, batch_first=True) for x in (parts, encoder_out))
-    return [nbest[0] for nbest in search(scores, lens, encoder_out=memory)]
+    return search(scores, lens, encoder_out=memory)

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from asr.cli.common import HeadKind, LexiconFile, Lm, Warps, counter, given, numbers_of, ready_torch, say
+from asr.cli.common import HeadKind, LexiconFile, Lm, Rescore, Warps, counter, given, numbers_of, ready_torch, say
 
 _OF_CTC = (
     *("lm_weight", "word_score", "unk_score", "unk_letter_score"),
@@ -25,6 +25,7 @@ def tune(
     cuts: Annotated[Path, typer.Argument(metavar="CUTS", help="A cut manifest that the model was not trained on.")],
     lm: Lm = None,
     lexicon: LexiconFile = None,
+    rescore: Rescore = None,
     head: HeadKind = None,
     unit: Annotated[
         str | None,
@@ -42,7 +43,7 @@ def tune(
     """Find the best decoding options on a dev set.
 
     LM weight, word score, prior weight, beam and what makes confidences true are written into the model folder, with
-    the LM and the lexicon where they are given here: from then on `asr transcribe --model MODEL` uses them.
+    the LMs and the lexicon where they are given here: from then on `asr transcribe --model MODEL` uses them.
     """
     ready_torch()
     from asr.tune import tune as run
@@ -54,6 +55,7 @@ def tune(
         **given(
             lm=lm,
             lexicon=lexicon,
+            rescore=rescore,
             head=head,
             unit=unit,
             warps=numbers_of(warps),
@@ -74,6 +76,8 @@ def tune(
         chosen = " (chosen)" if search == result.best.search else ""
         named = f"{search}{chosen}: " if result.best.search != "auto" else ""
         values = ", ".join(f"{name} {getattr(options, name):g}" for name in SHOWN[search])
+        if result.rescored:
+            values += f", rescore_weight {options.rescore_weight:g}"
         if search != "attention":
             values += f", calibration {options.calibration[0]:g} {options.calibration[1]:g}"
         print(f"{named}{values}: {scores}")

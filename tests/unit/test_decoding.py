@@ -21,11 +21,14 @@ from asr.models.recognizer import ModelConfig, build_recognizer
 from asr.tokenizer import PhoneTokenizer, TokenizerConfig
 
 ATTENTION = ("attention_beam", "ctc_weight", "length_reward", "length_norm", "end_factor")
+RESCORING = ("rescore_beam", "rescore_weight")
 
 
 def of_ctc(options: BeamOptions) -> dict[str, Any]:
     """What a result is said to be decoded with."""
-    return {name: value for name, value in to_dict(options).items() if name not in ATTENTION} | {"search": "beam"}
+    return {name: value for name, value in to_dict(options).items() if name not in (*ATTENTION, *RESCORING)} | {
+        "search": "beam"
+    }
 
 
 DEFAULTS = of_ctc(BeamOptions())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import re
+import shutil
 from pathlib import Path
 
 import pytest
@@ -41,12 +42,12 @@ def test_scores_are_those_of_the_formula() -> None:
     texts = [hypothesis("cat act", -3.0, -2.0), hypothesis("oak", -3.5, -1.0), hypothesis("cat zebra", -1.0, -2.5)]
     sure = lm.log_probs(["cat act", "oak", "cat zebra"])
     for weight in (0.0, 0.3, 1.0):
-        options = BeamOptions(rescore_weight=weight, lm_weight=0.7, unk_score=-4.0, nbest=3)
-        found = Rescoring(speller(), lm, lambda: [texts], options)()[0]
+        options = BeamOptions(rescore_weight=weight, lm_weight=0.7, unk_score=-4.0, unk_letter_score=-0.5, nbest=3)
+        found = Rescoring(speller(), lm, lambda: [texts], options, spells=True)()[0]
         expected = {
             each.text: each.acoustic_score
             + (1 - weight) * each.lm_score
-            + weight * 0.7 * (p - 4.0 * ("zebra" in each.text))
+            + weight * (0.7 * p - (4.0 + 5 * 0.5) * ("zebra" in each.text))
             for each, p in zip(texts, sure, strict=True)
         }
         assert {each.text: pytest.approx(each.score, abs=1e-6) for each in found} == expected
@@ -134,6 +135,42 @@ def test_the_choice_changes_what_is_heard(folder: Path) -> None:
     }
     chosen = decoding_for(model, **given).hear(model.recognizer, samples, lens).nbest[0][0]
     assert chosen.text == "taco"
+
+
+def test_the_weight_is_found_on_dev_and_kept(folder: Path, tmp_path: Path) -> None:
+    """A model that knows which words follow each other, where the n-gram knows words alone."""
+    model = tmp_path / "m"
+    shutil.copytree(folder / "m", model)
+    said = ["cat act oak", "act cot tack", "oak taco cat"]
+    spelled_cuts(tmp_path / "dev", [said[i % 3] for i in range(9)], seed=300)
+    (tmp_path / "text.txt").write_text("\n".join(said * 100) + "\n")
+    lm = tmp_path / "lm.safetensors"
+    shape = ("--kind", "gru", "--hidden", "16", "--layers", "1", "--epochs", "20", "--learning-rate", "0.02")
+    assert run("lm", "train", tmp_path / "text.txt", lm, *shape, "--model", model).exit_code == 0
+    cuts = tmp_path / "dev" / "cuts.jsonl.gz"
+    plain = run("tune", model, cuts, "--lm", folder / "lm.arpa")
+    assert plain.exit_code == 0, plain.output
+    assert "rescore_weight" not in plain.stdout
+    done = run("tune", model, cuts, "--rescore", lm)
+    assert done.exit_code == 0, done.output
+    weight = float(re.search(r"rescore_weight (\S+),", done.stdout)[1])
+    errors = [int(re.search(r"\((\d+) of \d+ words", text)[1]) for text in (plain.stdout, done.stdout)]
+    assert errors[1] < errors[0]
+    assert weight > 0
+    kept = load_model(model)
+    assert kept.neural_lm == model / "neural-lm.safetensors"
+    assert kept.decoding.rescore_weight == weight
+    assert "neural-lm.safetensors" in (model / "config.yaml").read_text()
+    again = run("evaluate", model, cuts, "--out", tmp_path / "out")
+    assert again.exit_code == 0, again.output
+    scores = json.loads((tmp_path / "out" / "scores.json").read_text())
+    assert scores["decoding"]["rescore"] == "neural-lm.safetensors"
+    assert scores["wer"]["errors"] == errors[1]
+    without = run("evaluate", model, cuts, "--out", tmp_path / "without", "--rescore-weight", "0")
+    assert without.exit_code == 0, without.output
+    assert "rescore" not in json.loads((tmp_path / "without" / "scores.json").read_text())["decoding"]
+    (model / "neural-lm.safetensors").unlink()
+    assert "has no neural-lm.safetensors" in run("evaluate", model, cuts).stderr
 
 
 @pytest.mark.parametrize(
