@@ -269,6 +269,7 @@ class _Trials:
     progress: Callable[[int, int | None], None]
     most: int
     trials: dict[BeamOptions, Trial] = field(default_factory=dict)
+    warps: dict[BeamOptions, list[int]] = field(default_factory=dict)  # the best of each utterance, with some options
 
     def __call__(self, options: BeamOptions) -> Trial:
         if options not in self.trials:
@@ -280,11 +281,23 @@ class _Trials:
     def decode(self, options: BeamOptions, confidences: bool = True) -> list[Hypothesis]:
         """The best hypothesis of each utterance; of several warps, the one of the best score."""
         decoder = self.decoder.with_options(**vars(options))
-        ways = [
-            [nbest[0] for nbest in decoder.decode_each(self.log_probs[warp], confidences=confidences)]
-            for warp in options.warps or (1.0,)
-        ]
-        return [max(several, key=lambda hypothesis: hypothesis.score) for several in zip(*ways, strict=True)]
+
+        def best(log_probs: LogProbs, sure: bool) -> list[Hypothesis]:
+            return [nbest[0] for nbest in decoder.decode_each(log_probs, confidences=sure)]
+
+        warps = options.warps or (1.0,)
+        if len(warps) == 1:
+            return best(self.log_probs[warps[0]], confidences)
+        plain = replace(options, temperature=1.0, calibration=(1.0, 0.0))  # which change no score
+        if confidences and plain in self.warps:
+            chosen = self.warps[plain]
+        else:
+            ways = [best(self.log_probs[warp], False) for warp in warps]
+            chosen = [max(range(len(warps)), key=lambda n: several[n].score) for several in zip(*ways, strict=True)]
+            self.warps[plain] = chosen
+            if not confidences:
+                return [ways[n][i] for i, n in enumerate(chosen)]
+        return best([self.log_probs[warps[n]][i] for i, n in enumerate(chosen)], True)
 
 
 def _best_of_grid(tried: _Trials, weights: Sequence[str]) -> Trial:
