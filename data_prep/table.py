@@ -185,7 +185,9 @@ def _plain(name: str) -> str:
 
 def _renamed(header: list[str], columns: Mapping[str, str], table: Path) -> dict[str, str]:
     """Names of a table's columns -> ours, where they are others."""
-    there = ", ".join(header) or "none"
+    if not any(header):
+        raise InputError("is empty", where=table, remedy="its first line names the columns: path, text, ...")
+    there = ", ".join(header)
     for ours, theirs in columns.items():
         if ours not in _COLUMNS:
             raise InputError(f"{ours!r} is none of {', '.join(_COLUMNS)}", where="--column")
