@@ -218,7 +218,7 @@ def test_segments_are_stretches_of_a_file(folder: Path) -> None:
         ("t.csv", "file,text\na.wav,x\n", "has no column 'path', only file, text"),
         ("t.csv", "path|text\na.wav|x\n", "has no column 'path', only path|text".replace("|", r"\|")),
         ("t.jsonl", '{"path": "a.wav"}\n', "has no column 'text', only path"),
-        ("t.csv", "", "has no column"),
+        ("t.csv", "", "is empty"),
         ("t.csv", "path,text\n", "no row can be used: there is none"),
         ("t.csv", "path,text\n,x\nb.wav,\n", r"no row can be used: .*/t.csv, row 2: has no path"),
         ("t.csv", "path,text\na.wav,x\nb.wav,yes, and no\n", "line 3: has 3 fields, the header 2"),
