@@ -219,7 +219,7 @@ class _Several:
         wide = replace(options, nbest=options.rescore_beam)
         if search == "attention":
             assert self.attention is not None
-            self.attention.options = replace(wide, attention_beam=max(wide.attention_beam, wide.nbest))
+            self.attention.options = wide
             return [heard_by_attention(self.attention, self.log_probs[1.0], self.states[1.0])]
         decoder = self.decoder.with_options(**vars(wide))
         warped = [(self.log_probs[warp], self.states[warp]) for warp in options.warps or (1.0,)]

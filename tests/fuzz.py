@@ -47,6 +47,7 @@ from asr.files import extract
 from asr.formats import to_textgrid
 from asr.lexicon import read_lexicon
 from asr.lm.compact import save_compact
+from asr.lm.neural import END, UNK, LmConfig, NeuralLm, read_neural_lm, save_neural_lm
 from asr.lm.ngram import read_ngram, save_ngram
 from asr.model_folder import load_model, save_model
 from asr.textgrid import read_textgrid
@@ -104,6 +105,7 @@ READERS: dict[str, Reader] = {
     "csv": listed,
     "jsonl": listed,
     **dict.fromkeys(("arpa", "lm", "lmz"), scored),
+    "neural-lm": read_neural_lm,
     **dict.fromkeys(("tar", "tgz"), unpacked),
     "lexicon": read_lexicon,
     "cuts": read_cuts,
@@ -137,6 +139,8 @@ def seeds() -> dict[str, Path]:
     model = read_ngram(FOLDER / "a.arpa")
     save_ngram(model, FOLDER / "a.lm")
     save_compact(model, FOLDER / "a.lmz")
+    save_neural_lm(NeuralLm([END, UNK, *WORDS], LmConfig(hidden=4, layers=1)), FOLDER / "a.neural-lm")
+    found["neural-lm"] = FOLDER / "a.neural-lm"
     for ending, kind in (("tar", "tar"), ("tgz", "gztar")):
         shutil.make_archive(str(FOLDER / "archive"), kind, FOLDER, "a.csv")
         archive = next(FOLDER.glob("archive.*"))

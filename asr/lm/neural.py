@@ -286,6 +286,8 @@ def read_neural_lm(path: str | Path) -> NeuralLm:
         raise InputError(f"is damaged ({e})", where=path, remedy="make it anew") from e
     if any(value.dtype not in (torch.float32, torch.float16) for value in weights.values()):
         raise InputError("has weights that are no floating-point numbers", where=path)
+    if not all(torch.isfinite(value).all() for value in weights.values()):
+        raise InputError("holds NaN or infinity", where=path, remedy="make it anew")
     model.load_state_dict({name: value.float() for name, value in weights.items()}, assign=True)
     return model.eval()
 

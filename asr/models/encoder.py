@@ -83,11 +83,7 @@ class RnnEncoder(nn.Module):
     ) -> None:
         super().__init__()
         self.factor = factor
-        self.subsampling: StackFrames | ConvFrames
-        if subsampling == "stack":
-            self.subsampling = StackFrames(input_dim, factor)
-        else:
-            self.subsampling = ConvFrames(input_dim, factor, layer_norm)
+        self.subsampling = build_subsampling(subsampling, input_dim, factor, layer_norm)
         self.layers = nn.ModuleList()
         width = self.subsampling.output_dim
         for _ in range(layers):
@@ -215,6 +211,13 @@ class ConvFrames(nn.Module):
         b, c, t, f = x.shape
         y = x.transpose(1, 2).reshape(b, t, c * f)
         return (y if self.norm is None else self.norm(y)), lens
+
+
+def build_subsampling(
+    kind: Literal["stack", "conv"], input_dim: int, factor: int, layer_norm: bool = False
+) -> StackFrames | ConvFrames:
+    """A subsampling of a kind, as EncoderConfig has it."""
+    return StackFrames(input_dim, factor) if kind == "stack" else ConvFrames(input_dim, factor, layer_norm)
 
 
 class _Reorder(torch.autograd.Function):

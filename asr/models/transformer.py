@@ -21,7 +21,7 @@ from asr.config import check
 from asr.masks import ceil_div, length_mask, zero_padding
 from asr.models.attention import Memory, MultiHeadAttention
 from asr.models.decoder import END_ID, with_end
-from asr.models.encoder import ConvFrames, Dropout, StackFrames
+from asr.models.encoder import Dropout, build_subsampling
 from asr.models.losses import Loss, label_smoothed_cross_entropy
 
 
@@ -132,11 +132,7 @@ class TransformerEncoder(nn.Module):
     ) -> None:
         super().__init__()
         self.factor, self.width, self.bidirectional = factor, width, bidirectional
-        self.subsampling: StackFrames | ConvFrames
-        if subsampling == "stack":
-            self.subsampling = StackFrames(input_dim, factor)
-        else:
-            self.subsampling = ConvFrames(input_dim, factor)
+        self.subsampling = build_subsampling(subsampling, input_dim, factor)
         self.input = nn.Linear(self.subsampling.output_dim, width)
         size = feed_forward or 4 * width
         self.layers = nn.ModuleList(Layer(width, heads, size, dropout) for _ in range(layers))

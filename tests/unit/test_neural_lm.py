@@ -110,6 +110,10 @@ def test_files(tmp_path: Path) -> None:
 
     weights = load_file(tmp_path / "lm.safetensors")
     header = {"kind": "neural-lm", "format": "1", "words": json.dumps(WORDS)}
+    broken = {**weights, "bias": torch.full_like(weights["bias"], math.nan)}
+    save_file(broken, tmp_path / "nan.safetensors", {**header, "config": json.dumps(vars(model.config))})
+    with pytest.raises(InputError, match="holds NaN or infinity"):
+        read_neural_lm(tmp_path / "nan.safetensors")
     for config, message in (
         ({"hidden": 16000, "layers": 60}, "its weights are not those"),
         ({"kind": "transformer", "heads": 0}, "heads"),
