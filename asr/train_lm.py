@@ -19,7 +19,17 @@ from asr.config import check, to_dict
 from asr.errors import InputError
 from asr.files import make_folder, write_text
 from asr.lm.corpus import EOS, UNK as UNKNOWN, Corpus
-from asr.lm.neural import END, UNK, LmConfig, NeuralLm, TextBatch, read_neural_lm, save_neural_lm, text_batch
+from asr.lm.neural import (
+    END,
+    UNK,
+    LmConfig,
+    NeuralLm,
+    TextBatch,
+    read_neural_lm,
+    save_neural_lm,
+    text_batch,
+    word_sample,
+)
 from asr.monitor import LogMonitor, Monitor, SilentMonitor, Validation
 from asr.processes import launch, lost_processes
 from asr.provenance import provenance
@@ -40,6 +50,7 @@ class TrainLmConfig:
     model: LmConfig = field(default_factory=LmConfig)
     epochs: int = 10
     batch_words: int = 0  # of a batch, ends and padding included; 0: a 300th of the text, 200 to 4000
+    sample: int = 2000  # words of which the loss is estimated, where the vocabulary has three times as many; 0: of all
     longest: int = 400  # words of a sentence, of which more are left out
     learning_rate: float = 2e-3
     warmup_steps: int = 100
@@ -53,12 +64,13 @@ class TrainLmConfig:
 
     def __post_init__(self) -> None:
         check(self.batch_words >= 0, f"batch_words {self.batch_words} is below 0")
+        check(self.sample == 0 or self.sample >= 2, f"sample {self.sample} is neither 0 nor at least 2")
         check(self.longest >= 1, f"longest {self.longest} is below 1")
         self.of_loop()  # checks the rest
 
     def of_loop(self) -> TrainConfig:
         """The settings of the loop."""
-        own = ("model", "batch_words", "longest")
+        own = ("model", "batch_words", "sample", "longest")
         given = {name: value for name, value in vars(self).items() if name not in own}
         return TrainConfig(**given, batch_seconds=max(1, self.batch_words))
 
@@ -140,12 +152,19 @@ def _train_lm(
         f" a vocabulary of {len(words) - 1:,}, {size / 1e6:.2f} M parameters"
     )
 
+    counts = np.bincount(texts.ids[texts.ids >= 0], minlength=len(words))
+    sampled = config.sample if 0 < 3 * config.sample <= len(words) else 0
+
     def batches(epoch: int, done: int) -> tuple[int, Iterable[TextBatch]]:
         groups = epoch_groups(texts.lens[chosen], config.batch_words, config.seed, epoch)
         steps = -(-len(groups) // fabric.world_size)
         mine = (groups[(step * fabric.world_size + fabric.global_rank) % len(groups)] for step in range(done, steps))
         return steps, (
-            text_batch([texts[chosen[i]] for i in group], seed=config.seed + 1000 * epoch + n)
+            text_batch(
+                [texts[chosen[i]] for i in group],
+                seed=config.seed + 1000 * epoch + n,
+                sample=word_sample(counts, sampled, [config.seed, epoch, n]) if sampled else None,
+            )
             for n, group in enumerate(mine, done)
         )
 

@@ -7,7 +7,7 @@
 Entry 0 of the vocabulary is the end of a sentence, and its start; entry 1 of one of words is <unk>. Input and output
 have the same matrix (Press and Wolf 2017).
 
-B sentences, or utterances with K hypotheses each, U words, V vocabulary, H width, L layers.
+B sentences, or utterances with K hypotheses each, U words, V vocabulary, H width, L layers, S words of a sample.
 """
 
 from __future__ import annotations
@@ -15,10 +15,12 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
@@ -64,19 +66,40 @@ class TextBatch:
     seed: int
     seconds: float  # as the loop calls it: words and ends
     padded_seconds: float
+    sample: tuple[Tensor, Tensor] | None = None  # (S,) words of which the loss is estimated, (S,) log of each's weight
 
     def to(self, device: torch.device) -> TextBatch:
-        moved = self.tokens.to(device), self.lens.to(device)
-        return TextBatch(*moved, self.seed, self.seconds, self.padded_seconds)
+        sample = self.sample and (self.sample[0].to(device), self.sample[1].to(device))
+        return replace(self, tokens=self.tokens.to(device), lens=self.lens.to(device), sample=sample)
 
 
-def text_batch(sentences: Sequence[Sequence[int]], seed: int = 0) -> TextBatch:
+def text_batch(
+    sentences: Sequence[Sequence[int]], seed: int = 0, sample: tuple[Tensor, Tensor] | None = None
+) -> TextBatch:
     """A batch of sentences' numbers."""
     lens = torch.tensor([len(sentence) for sentence in sentences])
     tokens = torch.zeros(len(sentences), int(lens.max()), dtype=torch.long)
     for row, sentence in zip(tokens, sentences, strict=True):
         row[: len(sentence)] = torch.tensor(sentence, dtype=torch.long)
-    return TextBatch(tokens, lens, seed, float(lens.sum() + len(lens)), float(tokens.numel() + len(lens)))
+    return TextBatch(tokens, lens, seed, float(lens.sum() + len(lens)), float(tokens.numel() + len(lens)), sample)
+
+
+def word_sample(counts: npt.NDArray[np.int64], size: int, seed: Sequence[int]) -> tuple[Tensor, Tensor]:
+    """Words from which the sum over a vocabulary can be estimated: half of them the most frequent, half drawn from the
+    others, by their counts; and the log of how many words each stands for, one over how often it is expected.
+
+    Importance sampling (Bengio and Senecal 2003), but for the frequent ones, which are all there.
+
+    Args:
+        counts: (V,) how often each is in the text.
+        size: S, less than V.
+    """
+    order = np.argsort(-counts, kind="stable")
+    often, rare = order[: size // 2], order[size // 2 :]
+    share = (counts[rare] + 1) / (counts[rare] + 1).sum()
+    drawn = np.random.default_rng(seed).choice(len(rare), size - len(often), p=share)
+    weights = np.concatenate([np.zeros(len(often)), -np.log(share[drawn] * len(drawn))])
+    return torch.from_numpy(np.concatenate([often, rare[drawn]])), torch.from_numpy(weights).float()
 
 
 @dataclass(frozen=True)
@@ -122,16 +145,22 @@ class NeuralLm(nn.Module):
             self.layers.extend(make(width, width, batch_first=True) for _ in range(config.layers))
 
     def forward(self, batch: TextBatch) -> Loss:
-        """Cross-entropy of each sentence and its end."""
-        log_probs = self.given(batch.tokens)
+        """Cross-entropy of each sentence and its end; estimated where the batch has a sample."""
         targets, lens = nn.functional.pad(batch.tokens, (0, 1)), batch.lens + 1  # the end has number 0
-        each = -log_probs.gather(2, targets[..., None])[..., 0]
+        x = self._after(batch.tokens)
+        if batch.sample is None:
+            each = -self._log_probs(x).gather(2, targets[..., None])[..., 0]
+        else:
+            each = self._estimated(x, targets, *batch.sample)
         real = torch.arange(targets.shape[1], device=targets.device) < lens[:, None]
         per_item = each.masked_fill(~real, 0.0).sum(1)
         return Loss(per_item.sum(), lens.sum(), per_item, torch.zeros_like(lens, dtype=torch.bool))
 
     def given(self, tokens: Tensor) -> Tensor:
         """Sentences (B, U) -> log-probabilities of each word, and of what follows the last (B, U + 1, V)."""
+        return self._log_probs(self._after(tokens))
+
+    def _after(self, tokens: Tensor) -> Tensor:
         begun = nn.functional.pad(tokens, (1, 0))
         x = self._embedded(begun, torch.arange(begun.shape[1], device=begun.device))
         for layer in self.layers:
@@ -139,7 +168,16 @@ class NeuralLm(nn.Module):
                 x = layer(x)
             else:
                 x = x + self.dropout(layer(x)[0])
-        return self._log_probs(x)
+        normed: Tensor = self.norm(x)
+        return normed
+
+    def _estimated(self, x: Tensor, targets: Tensor, sample: Tensor, log_weights: Tensor) -> Tensor:
+        """-log p of each target (B, U): itself, and a sample of the others."""
+        own = (x * self.embedding(targets)).sum(2) + self.bias[targets]
+        others = nn.functional.linear(x, self.embedding(sample), self.bias[sample] + log_weights)
+        others = others.float().masked_fill(targets[..., None] == sample, -torch.inf)
+        estimated: Tensor = torch.logaddexp(own.float(), others.logsumexp(2)) - own.float()
+        return estimated
 
     def start(self, count: int) -> LmState:
         """One hypothesis each of so many utterances."""
@@ -166,7 +204,7 @@ class NeuralLm(nn.Module):
                 new = tuple(each[0] for each in after) if parts == 2 else (after[0],)
                 x = x + self.dropout(y[:, 0])
             kept += [each.reshape(b, k, *each.shape[1:]) for each in new]
-        return self._log_probs(x).reshape(b, k, -1), LmState(tuple(kept), state.length + 1)
+        return self._log_probs(self.norm(x)).reshape(b, k, -1), LmState(tuple(kept), state.length + 1)
 
     def ids(self, sentence: str | Sequence[str]) -> list[int]:
         """A sentence's numbers; words that are not known are <unk>.
@@ -223,7 +261,7 @@ class NeuralLm(nn.Module):
         return dropped
 
     def _log_probs(self, x: Tensor) -> Tensor:
-        scores = nn.functional.linear(self.norm(x), self.embedding.weight, self.bias)
+        scores = nn.functional.linear(x, self.embedding.weight, self.bias)
         return scores.float().log_softmax(dim=-1)
 
 

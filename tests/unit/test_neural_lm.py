@@ -28,6 +28,7 @@ from asr.lm.neural import (
     read_neural_lm,
     save_neural_lm,
     text_batch,
+    word_sample,
 )
 from asr.lm.ngram import save_ngram
 from asr.lm.token_lm import TokenLm
@@ -84,6 +85,35 @@ def test_the_loss_is_that_of_each_sentence_by_itself(kind: str) -> None:
     found = model.perplexity(texts)
     assert (found.words, found.unknown, found.ends, found.sentences) == (9, 2, 4, 4)
     assert found.perplexity == pytest.approx(math.exp(float(loss.sum.detach()) / 13), rel=1e-4)
+
+
+@pytest.mark.parametrize("kind", ["gru", "transformer"])
+def test_a_sample_estimates_the_loss(kind: str) -> None:
+    """1 / p of a word is the sum over the vocabulary, which a sample gives without bias; its gradient is near, too."""
+    model = made(kind, [END, UNK, *(f"w{i}" for i in range(98))])
+    counts = np.array([9, 5, *(2000 // n for n in range(1, 99))])
+    with torch.no_grad():
+        model.bias += torch.from_numpy(np.log(counts))  # what a trained one knows above all
+        model.embedding.weight *= 0.5
+    sentences = [[2, 99, 30], [0, 57, 57, 7], [2]]
+    whole = model(text_batch(sentences))
+    whole.sum.backward()
+    exact = model.embedding.weight.grad.clone()
+    model.zero_grad()
+    inverse = []
+    for n in range(300):
+        sample = word_sample(counts, 40, [1, n])
+        assert set(range(2, 22)) <= set(sample[0].tolist())  # the most frequent half
+        assert len(sample[0]) == 40
+        inverse.append(model(text_batch([[]], sample=sample)).sum.detach().exp())  # of the end, a rare one here
+        assert word_sample(counts, 40, [1, n])[0].equal(sample[0])
+        model(text_batch(sentences, sample=sample)).sum.backward()
+    assert float(torch.stack(inverse).mean()) == pytest.approx(math.exp(-model.log_probs([[]])[0]), rel=0.03)
+    assert float(torch.stack(inverse).std() / inverse[0]) > 0.03
+    error = (model.embedding.weight.grad / 300 - exact).norm() / exact.norm()
+    assert error < 0.05
+    shuffled = (model.embedding.weight.grad[torch.randperm(100)] / 300 - exact).norm() / exact.norm()
+    assert shuffled > 0.5
 
 
 def test_files(tmp_path: Path) -> None:
@@ -157,6 +187,21 @@ def test_what_is_learnt_of_a_chain(kind: str, tmp_path: Path) -> None:
     assert math.exp(ENTROPY) == pytest.approx(ngram, rel=0.05)  # of the same text, counted alike
     assert found == pytest.approx(ngram, rel=0.04)
     assert read_neural_lm(tmp_path / "lm.safetensors").perplexity(dev).perplexity == found
+
+
+def test_what_is_learnt_of_a_sample(tmp_path: Path) -> None:
+    """Of a vocabulary of 800 words, 200 at a time: about what all of them teach."""
+    draw = random.Random(5)
+    texts = [" ".join(f"w{int(900 ** draw.random())}" for _ in range(8)) for _ in range(1600)]
+    corpus, dev = read_corpus(texts[:1500]), texts[1500:]
+    config = TrainLmConfig(model=LmConfig(hidden=16, layers=1), epochs=4, learning_rate=1e-2, warmup_steps=20)
+    found = {}
+    for sample in (200, 0):
+        out = tmp_path / f"{sample}.safetensors"
+        found[sample] = train_lm(corpus, out, replace(config, sample=sample)).perplexity(dev).perplexity
+    assert len(corpus.words) > 600
+    assert found[200] == pytest.approx(found[0], rel=0.05)
+    assert found[200] != found[0]
 
 
 def test_it_goes_on_to_the_same_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
