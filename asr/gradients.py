@@ -45,7 +45,7 @@ UTTERANCES = 12  # that are measured
 PLACES = 6  # frames t of each
 FORGET_BIASES = (-1.0, 0.0, 1.0, 2.0)
 _FRAMES = 6  # of which the Jacobian is taken
-_STYLES = {"rnn": ":", "rnn-relu": "-.", "rnn-sigmoid": (0, (1, 3)), "lstm": "-", "gru": "--"}
+_STYLES = {"rnn": ":", "rnn-relu": "-.", "rnn-sigmoid": (0, (4, 1, 1, 1, 1, 1)), "lstm": "-", "gru": "--"}
 _SHOWN = 3.0  # seconds of the utterance whose gates are drawn, at most
 _LEAST = 1e-12  # of a norm, relative to that of lag 0, from where on it is not fitted
 
@@ -409,9 +409,9 @@ def draw(results: Sequence[CellResult], frame_seconds: float, clip: float, path:
             lags = np.arange(len(norms.median)) * frame_seconds
             style = {"linestyle": _STYLES[result.kind], "color": greys[cast("RnnKind", result.kind)]}
             axis.plot(lags, np.maximum(norms.median, 1e-16), label=NAMES[result.kind], linewidth=1.6, **style)
-        axis.set(title=title, yscale="log", xlabel="seconds before", ylabel="|d loss(t) / d h(t - k)|, k = 0: 1")
-        axis.set_ylim(1e-9, 1e3)
-        axis.legend(fontsize=8)
+        axis.set(title=title, yscale="log", xlabel="seconds before", ylabel="gradient left, by h")
+        axis.set_ylim(1e-12, 3)
+        axis.legend(fontsize=8, loc="lower right")
     axis = axes[1][0]
     for result in results:
         width = max(1, len(result.norms) // 40)  # steps
@@ -419,7 +419,7 @@ def draw(results: Sequence[CellResult], frame_seconds: float, clip: float, path:
         style = {"linestyle": _STYLES[result.kind], "color": greys[cast("RnnKind", result.kind)]}
         axis.plot(np.exp(smooth), label=f"{NAMES[result.kind]}: {100 * result.clipped:.0f} % clipped", **style)
     axis.axhline(clip, color="0.7", linewidth=0.8)
-    axis.set(title="the gradient of a step, before it is clipped", yscale="log", xlabel="step", ylabel="norm")
+    axis.set(title="the gradient of a step, before it is clipped", yscale="log", xlabel="training step", ylabel="norm")
     axis.legend(fontsize=8)
     axis = axes[1][1]
     lstm = next((result for result in results if result.slopes_by_bias), None)
@@ -428,10 +428,10 @@ def draw(results: Sequence[CellResult], frame_seconds: float, clip: float, path:
         line = (":", "-.", "-", "--")[number % 4]
         axis.plot(lags, np.maximum(norms.median, 1e-16), linestyle=line, color="0.0", label=f"bias {bias}")
     if lstm:
-        axis.legend(fontsize=8)
+        axis.legend(fontsize=8, loc="lower left")
     axis.set(title="LSTM before training, by its forget gate's bias", yscale="log", xlabel="seconds before")
-    axis.set_ylabel("|d loss(t) / d c(t - k)|, k = 0: 1")
-    axis.set_ylim(1e-9, 1e3)
+    axis.set_ylabel("gradient left, by c")
+    axis.set_ylim(1e-12, 3)
     figure.savefig(path, format=format, dpi=150, metadata={"Date": None} if format == "svg" else None)
 
 
@@ -444,7 +444,7 @@ def draw_gates(example: dict[str, Any], path: Path, format: str) -> None:
     axes = figure.subplots(1 + len(gates), sharex=True)
     mel = np.array(example["features"]).T
     axes[0].imshow(mel, aspect="auto", origin="lower", cmap="gray_r", extent=(0, example["seconds"], 0, len(mel)))
-    axes[0].set_ylabel("features")
+    axes[0].set_ylabel("mel band")
     for axis, (name, (low, median, high)) in zip(axes[1:], gates.items(), strict=True):
         at = (np.arange(len(median)) + 0.5) * example["frame_seconds"]
         axis.fill_between(at, low, high, color="0.8")

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from asr.errors import InputError
+from asr.monitor import duration_words
 from asr.score import Unit
 
 if TYPE_CHECKING:
@@ -245,11 +246,26 @@ def _tune(out: Path, data: Path, steps: _Steps, **options: Any) -> None:
     from asr.tune import tune
 
     with steps("tune"):
-        tuned = tune(out / "model", data / "cuts_dev.jsonl.gz", **options)
+        tuned = tune(out / "model", data / "cuts_dev.jsonl.gz", progress=_told(), **options)
     found = {search: to_dict(options) for search, (options, _) in tuned.ways.items()}
     write_text(out / _TUNED, yaml.safe_dump(found, sort_keys=False))
     for search, (_, score) in tuned.ways.items():
         log.info("dev, tuned, %s: %s", search, score)
+
+
+def _told() -> Callable[[int, int | None], None]:
+    """A progress callback (decodings done, the most there can be) that logs a line a minute."""
+    said, before = time.monotonic(), 0
+
+    def tell(done: int, most: int | None) -> None:
+        nonlocal said, before
+        passed = time.monotonic() - said
+        if passed >= 60 and most is not None and done > before:
+            left = duration_words((most - done) * passed / (done - before))
+            log.info("decoding %s of at most %s, at most %s left", f"{done:,}", f"{most:,}", left)
+            said, before = time.monotonic(), done
+
+    return tell
 
 
 def _texts(settings: TextModel, data: Path) -> tuple[Path, Iterator[str]]:

@@ -1,11 +1,14 @@
 """Decoding options found on a dev set: language model weight, word score, prior weight, beam, true confidences.
 
-The network runs once; then its log-probabilities are decoded some hundred times.
+The network runs once; then its log-probabilities are decoded some hundred times. What each decoding gave is kept in the
+model's folder until all is done, so that a tuning that was stopped goes on where it was.
 """
 
 from __future__ import annotations
 
+import hashlib
 import itertools
+import json
 import logging
 import math
 import shutil
@@ -13,6 +16,7 @@ import time
 from collections.abc import Callable, Collection, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +25,7 @@ import numpy.typing as npt
 import torch
 
 from asr.attention_decoding import AttentionSearch, TwoPassSearch
+from asr.config import to_dict
 from asr.data import load_batches, read_cuts
 from asr.decode.confidence import calibrated, fit_calibration
 from asr.decode.ctc_beam import CtcBeamDecoder
@@ -28,7 +33,7 @@ from asr.decode.options import BeamOptions, LmUnit
 from asr.decoding import beam_decoder, spells_words
 from asr.errors import InputError
 from asr.evaluate import fit_speakers
-from asr.files import atomic_path
+from asr.files import atomic_path, file_sha256, write_text
 from asr.lm.ngram import save_ngram
 from asr.model_folder import Model, head_file, load_model, update_model, utterance_keys
 from asr.model_names import PRETRAINED, find_model
@@ -59,6 +64,7 @@ LIMITS = {"lm_weight": (0.0, math.inf), "prior_weight": (0.0, math.inf), "unk_le
 SEARCH_BEAM = 200  # while weights are searched; of phones and 60,000 words, 50 hypotheses are far too few
 BEAMS = (10, 25, 50, 100, 200, 400, 800, 1600)
 WORTH = 0.01  # of the error rate: what a larger beam has to bring
+KEPT = "tuning.jsonl"  # in a model's folder
 TEMPERATURES = tuple(float(t) for t in np.round(np.geomspace(0.5, 20.0, 17), 2))
 
 
@@ -164,13 +170,15 @@ def tune(
     logits, states, references = _heard(
         loaded, cuts, {1.0, *warps}, attentive, batch_seconds=batch_seconds, num_workers=num_workers
     )
+    parts = [folder / "model.safetensors", lm or loaded.lm, lexicon or loaded.lexicon]
+    kept = _Kept(folder / KEPT, [unit, *references, *(file_sha256(part) for part in parts if part)], logits)
     more = 0 if attention is None else decodings(attention)
     ways: dict[str, Found] = {}
     trials: tuple[Trial, ...] = ()
     if not alone:
         if loaded.log_prior is None:
             log.warning("%s has no prior of its tokens (training keeps one): prior_weight is left alone", folder)
-        tried = _Trials(decoder, logits, references, unit, replace(start, nbest=1), progress, more)
+        tried = _Trials(decoder, logits, references, unit, replace(start, nbest=1), progress, kept, more)
         best, entropy = _best_of_ctc(
             tried, [name for name, usable in _weights(decoder, loaded).items() if usable], warps
         )
@@ -186,7 +194,8 @@ def tune(
         done = itertools.count(len(trials) + 1)
         attention.options = replace(start, nbest=1, ctc_weight=attention.options.ctc_weight)
         given = logits[1.0], states[1.0], references, unit
-        made, heard, found = best_attention(attention, *given, lambda: progress(next(done), len(trials) + more))
+        tick = lambda: progress(next(done), len(trials) + more)  # noqa: E731
+        made, heard, found = best_attention(attention, *given, tick, kept)
         ways["attention"] = replace(made, nbest=start.nbest), heard, found
     if neural is not None:
         several = _Several(loaded, decoder, attention, logits, states)
@@ -201,8 +210,42 @@ def tune(
 
     loaded.decoding = options
     _keep(folder, loaded, decoder if lm is not None else None, lexicon, rescore)
+    kept.path.unlink(missing_ok=True)
     scores = {name: (way[0], way[2]) for name, way in ways.items()}
     return Tuning(options, result, trials, entropy, time.perf_counter() - started, scores, neural is not None)
+
+
+class _Kept:
+    """Callable: options of a decoding, what computes numbers with them, and which -> those numbers, computed once, in
+    this run or one that was stopped.
+
+    Args:
+        path: A file of them.
+        of: What is decoded, and with what: a file of anything else is begun anew.
+    """
+
+    def __init__(self, path: Path, of: Sequence[str], log_probs: dict[float, LogProbs]) -> None:
+        digest = hashlib.sha256(json.dumps(of).encode())
+        for warp, several in sorted(log_probs.items()):
+            digest.update(f"{warp}".encode())
+            for each in several:
+                digest.update(each.tobytes())
+        self.path, self.found = path, dict[str, list[float]]()
+        own = json.dumps({"of": digest.hexdigest()})
+        lines = path.read_text(encoding="utf-8").split("\n")[:-1] if path.is_file() else []  # the last may be cut off
+        if lines[:1] == [own]:
+            for line in lines[1:]:
+                self.found |= json.loads(line)
+            log.info("%s: %s decodings are there already", path, f"{len(self.found):,}")
+        write_text(path, "".join(f"{line}\n" for line in (lines if self.found else [own])))
+
+    def __call__(self, options: BeamOptions, compute: Callable[[], list[float]], what: str = "error") -> list[float]:
+        key = f"{what} {json.dumps(to_dict(options))}"
+        if key not in self.found:
+            self.found[key] = compute()
+            with open(self.path, "a", encoding="utf-8") as file:
+                file.write(json.dumps({key: self.found[key]}) + "\n")
+        return self.found[key]
 
 
 @dataclass
@@ -243,7 +286,7 @@ def _best_of_ctc(
     if warps:
         warped = tried(replace(best.options, warps=warps))
         best = warped if warped.error <= best.error * (1 - WORTH) else best
-    return _true_confidences(tried.decode, best.options, tried.references)
+    return _true_confidences(tried.decode, best.options, tried.references, tried.kept)
 
 
 def _weights(decoder: CtcBeamDecoder, model: Model) -> dict[str, bool]:
@@ -267,14 +310,19 @@ class _Trials:
     unit: Unit
     start: BeamOptions
     progress: Callable[[int, int | None], None]
+    kept: _Kept
     most: int
     trials: dict[BeamOptions, Trial] = field(default_factory=dict)
     warps: dict[BeamOptions, list[int]] = field(default_factory=dict)  # the best of each utterance, with some options
 
     def __call__(self, options: BeamOptions) -> Trial:
         if options not in self.trials:
-            texts = [hypothesis.text for hypothesis in self.decode(options, confidences=False)]
-            self.trials[options] = Trial(options, score(self.references, texts, unit=self.unit).error.rate)
+
+            def errors() -> list[float]:
+                texts = [hypothesis.text for hypothesis in self.decode(options, confidences=False)]
+                return [score(self.references, texts, unit=self.unit).error.rate]
+
+            self.trials[options] = Trial(options, *self.kept(options, errors))
             self.progress(len(self.trials), max(self.most, len(self.trials) + 1))
         return self.trials[options]
 
@@ -411,7 +459,10 @@ def _heard(
 
 
 def _true_confidences(
-    decode: Callable[[BeamOptions], list[Hypothesis]], options: BeamOptions, references: Sequence[str]
+    decode: Callable[[BeamOptions], list[Hypothesis]],
+    options: BeamOptions,
+    references: Sequence[str],
+    kept: _Kept,
 ) -> tuple[BeamOptions, tuple[float, float]]:
     """Temperature and calibration with which confidences tell best which words are right.
 
@@ -421,11 +472,16 @@ def _true_confidences(
     found = decode(plain)  # the words are the same at any temperature
     right = _right(references, found)
     entropy = {plain: _cross_entropy(_shares(found), right)}
+
+    def calibrate(tried: BeamOptions) -> list[float]:
+        shares = _shares(decode(tried))
+        fitted = fit_calibration(shares, right)
+        return [*fitted, _cross_entropy(calibrated(shares, *fitted), right)]
+
     for temperature in TEMPERATURES:
-        shares = _shares(decode(replace(plain, temperature=temperature)))
-        calibration = fit_calibration(shares, right)
-        made = replace(plain, temperature=temperature, calibration=calibration)
-        entropy[made] = _cross_entropy(calibrated(shares, *calibration), right)
+        tried = replace(plain, temperature=temperature)
+        scale, shift, least = kept(tried, partial(calibrate, tried), "calibration")
+        entropy[replace(tried, calibration=(scale, shift))] = least
     best = min(entropy, key=lambda o: entropy[o])
     return best, (entropy[plain], entropy[best])
 

@@ -69,28 +69,38 @@ def best_attention(
     references: Sequence[str],
     unit: Unit,
     progress: Callable[[], None] = lambda: None,
+    kept: Callable[[BeamOptions, Callable[[], list[float]]], list[float]] = lambda options, compute: compute(),
 ) -> Found:
     """How much CTC, language model (where the search has one) and length count where the decoder says the tokens.
 
     Args:
         progress: Called after each decoding.
+        kept: What some options give, computed where it is not known yet.
     """
+    made: dict[BeamOptions, Found] = {}
 
     def decoded(options: BeamOptions) -> Found:
         search.options = options
         heard = [nbest[0] for nbest in heard_by_attention(search, log_probs, states)]
+        made[options] = options, heard, score(references, [each.text for each in heard], unit=unit)
+        return made[options]
+
+    def error(options: BeamOptions) -> float:
+        (rate,) = kept(options, lambda: [decoded(options)[2].error.rate])
         progress()
-        return options, heard, score(references, [each.text for each in heard], unit=unit)
+        return rate
 
     choices = _choices(search)
     first: dict[str, Any] = {name: values[0] for name, values in choices.items()}
-    best = decoded(replace(search.options, search="attention", warps=(), **first))
+    best = replace(search.options, search="attention", warps=(), **first)
+    least = error(best)
     for name, values in choices.items():
         for value in values[1:]:
             change: dict[str, Any] = {name: value}
-            found = decoded(replace(best[0], **change))
-            best = found if found[2].error.errors < best[2].error.errors else best
-    return best
+            tried = replace(best, **change)
+            if (rate := error(tried)) < least:
+                best, least = tried, rate
+    return made.get(best) or decoded(best)
 
 
 def decodings(search: AttentionSearch) -> int:

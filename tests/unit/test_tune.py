@@ -14,9 +14,11 @@ import yaml
 from helpers import WORDS, spelled_cuts, spelled_texts, speller, unigram_arpa, with_decoder
 from typer.testing import CliRunner, Result
 
+from asr import tune_attention
 from asr.cli import app
 from asr.config import from_dict
 from asr.data import read_cuts
+from asr.decode.ctc_beam import CtcBeamDecoder
 from asr.decode.options import BeamOptions
 from asr.decoding import decoding_for
 from asr.errors import InputError
@@ -25,7 +27,7 @@ from asr.lm.ngram import read_ngram
 from asr.model_folder import load_model, save_model, utterance_keys
 from asr.model_names import pretrained_names
 from asr.score import correct_words, score
-from asr.tune import BEAMS, GRID, SEARCH_BEAM, Trial, Tuning, tune
+from asr.tune import BEAMS, GRID, KEPT, SEARCH_BEAM, Trial, Tuning, tune
 from asr.tune_attention import JOINED
 
 
@@ -390,7 +392,58 @@ def test_stopped_half_way_the_folder_is_as_it_was(
 
     with pytest.raises(KeyboardInterrupt):
         tune(folder, cuts, lm=lm, lexicon=lexicon, progress=progress)
+    (folder / KEPT).unlink()
     assert files(folder) == before
+
+
+@pytest.mark.parametrize("kind", ["ctc", "attention"])
+def test_stopped_it_goes_on(tmp_path: Path, cuts: Path, lm: Path, kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is decoded twice, the result is the same, and what was kept is taken for the same set alone."""
+    options: dict[str, Any] = {"lm": lm} if kind == "ctc" else {}
+    for name in ("whole", "stopped", "other"):
+        save_model(tmp_path / name, speller() if kind == "ctc" else with_decoder(ctc_weight=0.0), "# card\n")
+    whole = tune(tmp_path / "whole", cuts, **options)
+    assert not (tmp_path / "whole" / KEPT).exists()
+    counted = 0
+
+    def stop(done: int, total: int | None) -> None:
+        if done == 8:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        tune(tmp_path / "stopped", cuts, progress=stop, **options)
+    kept = (tmp_path / "stopped" / KEPT).read_text()
+    assert len(kept.splitlines()) == 1 + 8
+    half = '{"error {'  # of a line, as kill -9 may leave it
+    for name in ("stopped", "other"):
+        (tmp_path / name / KEPT).write_text(kept + half)
+    beam, attention = CtcBeamDecoder.decode_each, tune_attention.heard_by_attention
+
+    def count_beam(self: CtcBeamDecoder, *given: Any, **more: Any) -> Any:
+        nonlocal counted
+        counted += 1
+        return beam(self, *given, **more)
+
+    def count_attention(*given: Any) -> Any:
+        nonlocal counted
+        counted += 1
+        return attention(*given)
+
+    monkeypatch.setattr(CtcBeamDecoder, "decode_each", count_beam)
+    monkeypatch.setattr(tune_attention, "heard_by_attention", count_attention)
+    save_model(tmp_path / "again", load_model(tmp_path / "other"), "# card\n")
+    calls = {}
+    for name, of in (("again", cuts), ("stopped", cuts), ("other", cuts.parent / "fewer.jsonl.gz")):
+        counted = 0
+        if name == "other":
+            lines = gzip.decompress(cuts.read_bytes()).splitlines(keepends=True)
+            of.write_bytes(gzip.compress(b"".join(lines[:-1])))
+        found = tune(tmp_path / name, of, **options)
+        calls[name] = counted
+        assert (found.best, found.score, found.trials) == (whole.best, whole.score, whole.trials) or name == "other"
+        assert not (tmp_path / name / KEPT).exists()
+    assert calls["again"] - calls["stopped"] in (8, 7)  # the best of all may be decoded once more
+    assert calls["other"] >= 8
 
 
 def test_a_failure_while_writing_leaves_the_folder_as_it_was(folder: Path, cuts: Path, lm: Path, lexicon: Path) -> None:
@@ -399,6 +452,7 @@ def test_a_failure_while_writing_leaves_the_folder_as_it_was(folder: Path, cuts:
     before = files(folder)
     with pytest.raises(InputError, match=r"lexicon\.txt: cannot be written"):
         tune(folder, cuts, lm=lm, lexicon=mine, progress=lambda done, total: mine.unlink(missing_ok=True))
+    (folder / KEPT).unlink()
     assert files(folder) == before
 
 
