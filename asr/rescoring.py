@@ -19,6 +19,8 @@ from asr.lm.neural import UNK, NeuralLm, read_neural_lm
 from asr.model_folder import Model
 from asr.transcript import Hypothesis
 
+_MOST_KNOWN = 10_000  # texts
+
 
 class Rescoring:
     """Callable as a Search: several texts of another search, in a new order.
@@ -46,6 +48,7 @@ class Rescoring:
     ) -> None:
         self.lm = lm if isinstance(lm, NeuralLm) else read_neural_lm(lm)
         self.search, self.options, self.spells = search, options, spells
+        self._known: dict[tuple[str, ...], float] = {}  # other warps of the mel axis find many of the same texts
         self.of_tokens = self.lm.words[1:] == model.tokenizer.tokens[1:]
         if not self.of_tokens and (UNK not in self.lm.index or not model.has_words):
             raise InputError(
@@ -59,8 +62,15 @@ class Rescoring:
 
     def log_probs(self, several: Sequence[Hypothesis]) -> list[float]:
         """What the neural model thinks of texts."""
-        texts = [[token.text for token in each.tokens] if self.of_tokens else each.text.split() for each in several]
-        return self.lm.log_probs(texts)
+        texts = [
+            tuple(token.text for token in each.tokens) if self.of_tokens else tuple(each.text.split())
+            for each in several
+        ]
+        new = list({text for text in texts if text not in self._known})
+        if len(self._known) + len(new) > _MOST_KNOWN:
+            self._known, new = {}, list(set(texts))
+        self._known |= zip(new, self.lm.log_probs(new), strict=True)
+        return [self._known[text] for text in texts]
 
     def chosen(self, several: Sequence[Hypothesis], log_probs: Sequence[float] | None = None) -> list[Hypothesis]:
         """Texts in their order by all."""

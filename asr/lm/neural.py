@@ -35,6 +35,7 @@ END, UNK = "</s>", "<unk>"
 FORMAT = 1
 _KIND = "neural-lm"
 _MOST = 4096  # words and ends of a batch that is scored
+_ROWS = 512  # of them, whose next words are scored at a time
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -231,9 +232,14 @@ class NeuralLm(nn.Module):
         numbers = [self.ids(sentence) for sentence in sentences]
         found: list[list[float]] = [[] for _ in numbers]
         for group in _groups(numbers):
-            batch = text_batch([numbers[i] for i in group]).to(device)
-            targets = nn.functional.pad(batch.tokens, (0, 1))
-            each = self.given(batch.tokens).gather(2, targets[..., None])[..., 0].double()
+            texts = [numbers[i] for i in group]
+            tokens = text_batch(texts).tokens.to(device)
+            x, targets = self._after(tokens), nn.functional.pad(tokens, (0, 1))
+            rows, same = _prefixes(texts, targets.shape[1])
+            befores = torch.split(x.flatten(0, 1)[rows.to(device)], _ROWS)
+            sums = [self._scores(part).logsumexp(1) for part in befores]
+            own = (x * self.embedding(targets)).sum(2) + self.bias[targets]
+            each = own.double() - torch.cat(sums).double()[same.to(device)]
             for i, row in zip(group, each.tolist(), strict=True):
                 found[i] = row[: len(numbers[i]) + 1]
         self.train(was)
@@ -261,8 +267,10 @@ class NeuralLm(nn.Module):
         return dropped
 
     def _log_probs(self, x: Tensor) -> Tensor:
-        scores = nn.functional.linear(x, self.embedding.weight, self.bias)
-        return scores.float().log_softmax(dim=-1)
+        return self._scores(x).log_softmax(dim=-1)
+
+    def _scores(self, x: Tensor) -> Tensor:
+        return nn.functional.linear(x, self.embedding.weight, self.bias).float()
 
 
 def save_neural_lm(model: NeuralLm, path: str | Path) -> None:
@@ -370,6 +378,23 @@ def _groups(numbers: Sequence[Sequence[int]]) -> Iterator[list[int]]:
         group.append(i)
     if group:
         yield group
+
+
+def _prefixes(texts: Sequence[Sequence[int]], width: int) -> tuple[Tensor, Tensor]:
+    """What comes before each word of B texts, and before their ends: where each beginning stands first, in a table
+    (B, `width`), and its number among them (B, `width`). An N-best list's texts share most of theirs."""
+    known: dict[tuple[int, int], int] = {}
+    rows, same = [0], torch.zeros(len(texts), width, dtype=torch.long)
+    for b, text in enumerate(texts):
+        at, own = 0, [0]
+        for u, word in enumerate(text, 1):
+            new = known.setdefault((at, word), len(rows))
+            if new == len(rows):
+                rows.append(b * width + u)
+            at = new
+            own.append(at)
+        same[b, : len(own)] = torch.tensor(own)
+    return torch.tensor(rows), same
 
 
 def _some(sentences: Iterable[str | Sequence[str]], size: int) -> Iterator[list[str | Sequence[str]]]:

@@ -56,6 +56,25 @@ def test_scores_are_those_of_the_formula() -> None:
     assert len(Rescoring(speller(), lm, lambda: [texts], BeamOptions())()[0]) == 1
 
 
+def test_a_text_is_scored_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    lm, asked = neural([UNK, "cat", "act"]), []
+    own = lm.log_probs
+
+    def log_probs(texts: list[tuple[str, ...]]) -> list[float]:
+        asked.extend(texts)
+        return own(texts)
+
+    monkeypatch.setattr(lm, "log_probs", log_probs)
+    texts = [hypothesis(text, -1.0, 0.0) for text in ("cat act", "cat", "act", "cat")]
+    rescoring = Rescoring(speller(), lm, lambda: [texts], BeamOptions())
+    found = rescoring.log_probs(texts)
+    assert rescoring.log_probs(texts[::-1]) == found[::-1]
+    assert sorted(asked) == [("act",), ("cat",), ("cat", "act")]
+    monkeypatch.setattr("asr.rescoring._MOST_KNOWN", 3)
+    assert rescoring.log_probs([hypothesis("act cat", -1.0, 0.0), texts[0]])[1] == found[0]
+    assert len(asked) == 5
+
+
 def test_units() -> None:
     model = speller()
     of_tokens = neural(model.tokenizer.tokens[1:])
