@@ -86,6 +86,14 @@ def train(
     layers: Annotated[int | None, typer.Option(help="Neural: Default: 2.")] = None,
     dropout: Annotated[float | None, typer.Option(help="Neural: Default: 0.2.")] = None,
     epochs: Annotated[int | None, typer.Option(help="Neural: at most. Default: 10.")] = None,
+    sample: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N",
+            help="Neural: words of which the loss is estimated, of vocabularies three times as large; 0: of all."
+            " Default: 2000.",
+        ),
+    ] = None,
     learning_rate: Annotated[float | None, typer.Option(help="Neural: the peak. Default: 0.002.")] = None,
     seed: Annotated[int | None, typer.Option(help="Neural: Default: 1.")] = None,
     device: Annotated[str | None, typer.Option("--device", help="Neural: auto, cpu or gpu. Default: auto.")] = None,
@@ -103,7 +111,7 @@ def train(
     _check_out(out, *text, *([dev] if dev is not None else []))
     _check_threshold(prune)
     neural = given(hidden=hidden, layers=layers, dropout=dropout)
-    learning = given(epochs=epochs, learning_rate=learning_rate, seed=seed, device=device)
+    learning = given(epochs=epochs, sample=sample, learning_rate=learning_rate, seed=seed, device=device)
     if kind not in (None, "ngram"):
         counted = given(order=order, cutoff=cutoff, prune=prune, max_size=max_size)
         if counted:

@@ -98,8 +98,7 @@ class AdditiveAttention(Attention):
     def energies(self, query: Tensor, memory: Memory, previous: Tensor) -> Tensor:
         if isinstance(memory.keys, Shared):
             return self._shared_energies(query, memory.keys, None, None, None)
-        energies: Tensor = self.score(torch.tanh(query[:, :, None] + memory.keys[:, None]))  # (B, K, T, 1)
-        return energies[..., 0]
+        return (query[:, :, None] + memory.keys[:, None]).tanh_() @ self.score.weight[0]
 
     def _shared_energies(self, query: Tensor, keys: Shared, *location: Tensor | None) -> Tensor:
         """As energies, of one of many steps: how it adds to the gradient of the keys is _Compared's."""
@@ -125,9 +124,10 @@ class LocationAttention(AdditiveAttention):
             return self._shared_energies(query, memory.keys, previous[:, 0], taps, spread)
         b, _, k, t = previous.shape
         seen = self.convolution(previous.reshape(b * k, 1, t))[..., :t]  # (B K, C, T)
-        where = self.location(seen.transpose(1, 2)).reshape(b, k, t, -1)  # (B, K, T, A)
-        energies: Tensor = self.score(torch.tanh(query[:, :, None] + memory.keys[:, None] + where))
-        return energies[..., 0]
+        # (B, K, T, A) in as few goes over it as can be: queries and location, keys, tanh
+        spread = self.location.weight.t().expand(b * k, -1, -1)
+        compared = torch.baddbmm(query.reshape(b * k, 1, -1), seen.transpose(1, 2), spread).reshape(b, k, t, -1)
+        return compared.add_(memory.keys[:, None]).tanh_() @ self.score.weight[0]
 
 
 class DotAttention(Attention):
