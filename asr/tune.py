@@ -6,9 +6,7 @@ model's folder until all is done, so that a tuning that was stopped goes on wher
 
 from __future__ import annotations
 
-import hashlib
 import itertools
-import json
 import logging
 import math
 import shutil
@@ -16,7 +14,6 @@ import time
 from collections.abc import Callable, Collection, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,20 +22,18 @@ import numpy.typing as npt
 import torch
 
 from asr.attention_decoding import AttentionSearch, TwoPassSearch
-from asr.config import to_dict
 from asr.data import load_batches, read_cuts
-from asr.decode.confidence import calibrated, fit_calibration
 from asr.decode.ctc_beam import CtcBeamDecoder
 from asr.decode.options import BeamOptions, LmUnit
 from asr.decoding import beam_decoder, spells_words
 from asr.errors import InputError
 from asr.evaluate import fit_speakers
-from asr.files import atomic_path, file_sha256, write_text
+from asr.files import atomic_path, file_sha256
 from asr.lm.ngram import save_ngram
 from asr.model_folder import Model, head_file, load_model, update_model, utterance_keys
 from asr.model_names import PRETRAINED, find_model
 from asr.rescoring import Rescoring
-from asr.score import Scores, Unit, correct_words, score
+from asr.score import Scores, Unit, score
 from asr.transcript import Hypothesis
 from asr.tune_attention import (
     Found,
@@ -49,6 +44,8 @@ from asr.tune_attention import (
     decodings,
     heard_by_attention,
 )
+from asr.tune_confidences import cross_entropy, true_confidences
+from asr.tune_kept import KeptDecodings
 from asr.tune_rescoring import best_rescoring
 
 log = logging.getLogger(__name__)
@@ -65,7 +62,6 @@ SEARCH_BEAM = 200  # while weights are searched; of phones and 60,000 words, 50 
 BEAMS = (10, 25, 50, 100, 200, 400, 800, 1600)
 WORTH = 0.01  # of the error rate: what a larger beam has to bring
 KEPT = "tuning.jsonl"  # in a model's folder
-TEMPERATURES = tuple(float(t) for t in np.round(np.geomspace(0.5, 20.0, 17), 2))
 
 
 @dataclass(frozen=True)
@@ -171,7 +167,7 @@ def tune(
         loaded, cuts, {1.0, *warps}, attentive, batch_seconds=batch_seconds, num_workers=num_workers
     )
     parts = [folder / "model.safetensors", lm or loaded.lm, lexicon or loaded.lexicon]
-    kept = _Kept(folder / KEPT, [unit, *references, *(file_sha256(part) for part in parts if part)], logits)
+    kept = KeptDecodings(folder / KEPT, [unit, *references, *(file_sha256(part) for part in parts if part)], logits)
     more = 0 if attention is None else decodings(attention)
     ways: dict[str, Found] = {}
     trials: tuple[Trial, ...] = ()
@@ -205,7 +201,7 @@ def tune(
             ways[name] = replace(own, rescore_weight=weight), heard, found
     options, heard, result = min(ways.values(), key=lambda way: way[2].error.errors)  # of equals the fastest
     if alone:
-        entropy = (_cross_entropy(_shares(heard), _right(references, heard)),) * 2
+        entropy = (cross_entropy(heard, references),) * 2
     progress(len(trials) + more, len(trials) + more)
 
     loaded.decoding = options
@@ -213,39 +209,6 @@ def tune(
     kept.path.unlink(missing_ok=True)
     scores = {name: (way[0], way[2]) for name, way in ways.items()}
     return Tuning(options, result, trials, entropy, time.perf_counter() - started, scores, neural is not None)
-
-
-class _Kept:
-    """Callable: options of a decoding, what computes numbers with them, and which -> those numbers, computed once, in
-    this run or one that was stopped.
-
-    Args:
-        path: A file of them.
-        of: What is decoded, and with what: a file of anything else is begun anew.
-    """
-
-    def __init__(self, path: Path, of: Sequence[str], log_probs: dict[float, LogProbs]) -> None:
-        digest = hashlib.sha256(json.dumps(of).encode())
-        for warp, several in sorted(log_probs.items()):
-            digest.update(f"{warp}".encode())
-            for each in several:
-                digest.update(each.tobytes())
-        self.path, self.found = path, dict[str, list[float]]()
-        own = json.dumps({"of": digest.hexdigest()})
-        lines = path.read_text(encoding="utf-8").split("\n")[:-1] if path.is_file() else []  # the last may be cut off
-        if lines[:1] == [own]:
-            for line in lines[1:]:
-                self.found |= json.loads(line)
-            log.info("%s: %s decodings are there already", path, f"{len(self.found):,}")
-        write_text(path, "".join(f"{line}\n" for line in (lines if self.found else [own])))
-
-    def __call__(self, options: BeamOptions, compute: Callable[[], list[float]], what: str = "error") -> list[float]:
-        key = f"{what} {json.dumps(to_dict(options))}"
-        if key not in self.found:
-            self.found[key] = compute()
-            with open(self.path, "a", encoding="utf-8") as file:
-                file.write(json.dumps({key: self.found[key]}) + "\n")
-        return self.found[key]
 
 
 @dataclass
@@ -286,7 +249,7 @@ def _best_of_ctc(
     if warps:
         warped = tried(replace(best.options, warps=warps))
         best = warped if warped.error <= best.error * (1 - WORTH) else best
-    return _true_confidences(tried.decode, best.options, tried.references, tried.kept)
+    return true_confidences(tried.decode, best.options, tried.references, tried.kept)
 
 
 def _weights(decoder: CtcBeamDecoder, model: Model) -> dict[str, bool]:
@@ -310,7 +273,7 @@ class _Trials:
     unit: Unit
     start: BeamOptions
     progress: Callable[[int, int | None], None]
-    kept: _Kept
+    kept: KeptDecodings
     most: int
     trials: dict[BeamOptions, Trial] = field(default_factory=dict)
     warps: dict[BeamOptions, list[int]] = field(default_factory=dict)  # the best of each utterance, with some options
@@ -456,46 +419,3 @@ def _heard(
     ordered: dict[float, LogProbs] = {warp: [of[key] for key in names] for warp, of in logits.items()}
     kept: dict[float, States] = {warp: [of[key] for key in names if attentive] for warp, of in states.items()}
     return ordered, kept, [texts[key] for key in names]
-
-
-def _true_confidences(
-    decode: Callable[[BeamOptions], list[Hypothesis]],
-    options: BeamOptions,
-    references: Sequence[str],
-    kept: _Kept,
-) -> tuple[BeamOptions, tuple[float, float]]:
-    """Temperature and calibration with which confidences tell best which words are right.
-
-    Least cross-entropy, nats a word: what it is without either, and with those found.
-    """
-    plain = replace(options, temperature=1.0, calibration=(1.0, 0.0))
-    found = decode(plain)  # the words are the same at any temperature
-    right = _right(references, found)
-    entropy = {plain: _cross_entropy(_shares(found), right)}
-
-    def calibrate(tried: BeamOptions) -> list[float]:
-        shares = _shares(decode(tried))
-        fitted = fit_calibration(shares, right)
-        return [*fitted, _cross_entropy(calibrated(shares, *fitted), right)]
-
-    for temperature in TEMPERATURES:
-        tried = replace(plain, temperature=temperature)
-        scale, shift, least = kept(tried, partial(calibrate, tried), "calibration")
-        entropy[replace(tried, calibration=(scale, shift))] = least
-    best = min(entropy, key=lambda o: entropy[o])
-    return best, (entropy[plain], entropy[best])
-
-
-def _right(references: Sequence[str], found: Sequence[Hypothesis]) -> npt.NDArray[np.bool_]:
-    """Of each word whether it is."""
-    texts = [[word.text for word in hypothesis.words] for hypothesis in found]
-    return np.array([ok for each in correct_words(references, texts) for ok in each], dtype=np.bool_)
-
-
-def _shares(found: Sequence[Hypothesis]) -> npt.NDArray[np.float64]:
-    return np.array([word.confidence for hypothesis in found for word in hypothesis.words], np.float64)
-
-
-def _cross_entropy(sure: npt.NDArray[np.float64], right: npt.NDArray[np.bool_]) -> float:
-    held = sure.clip(1e-3, 1 - 1e-3)
-    return float(-np.log(np.where(right, held, 1 - held)).mean()) if len(held) else 0.0

@@ -7,16 +7,17 @@ import re
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from asr.cli.lm_text import ReadingProgress, recogniser_of, sentences_of, tell_unwritten
+
 if TYPE_CHECKING:
     from asr.lm.neural import NeuralLm
     from asr.lm.ngram import NgramModel
-    from asr.model_folder import Model
     from asr.monitor import Progress, Validation
 
 _SUFFIXES = (".arpa", ".arpa.gz", ".arpa.xz", ".safetensors", ".lmz")
@@ -125,9 +126,9 @@ def train(
         raise InputError("means nothing for n-grams", where=f"--{first}", remedy="name --kind")
     limit = bytes_of(max_size, "max-size")
     options = EstimateOptions(**given(order=order, cutoffs=_numbers(cutoff, "cutoff", int)))
-    progress = _Progress()
-    recogniser = _recogniser(model)
-    sentences, tokens = _sentences([Path(name) for name in text], recogniser, unit, progress)
+    progress = ReadingProgress()
+    recogniser = recogniser_of(model)
+    sentences, tokens = sentences_of([Path(name) for name in text], recogniser, unit, progress)
     if tokens is not None and vocabulary is not None:
         raise InputError("means nothing for a model of tokens: they are its words", where="vocabulary")
     words = tokens if tokens is not None else _vocabulary(vocabulary)
@@ -144,7 +145,7 @@ def train(
             )
         )
         if recogniser is not None and tokens is None:
-            _tell_unwritten(corpus.words[3:], recogniser)
+            tell_unwritten(corpus.words[3:], recogniser)
         made = estimate_ngram(corpus, options, progress.stage)
     finally:
         progress.clear()
@@ -170,15 +171,15 @@ def _train_neural(
     from asr.train_lm import TrainLmConfig, train_lm
 
     config = from_dict(TrainLmConfig, {"model": shape, **learning}, where="options")
-    progress, recogniser = _Progress(), _recogniser(model)
-    sentences, tokens = _sentences([Path(name) for name in text], recogniser, unit, progress)
+    progress, recogniser = ReadingProgress(), recogniser_of(model)
+    sentences, tokens = sentences_of([Path(name) for name in text], recogniser, unit, progress)
     if tokens is not None and vocabulary is not None:
         raise InputError("means nothing for a model of tokens: they are its words", where="vocabulary")
     try:
         corpus = read_corpus(sentences, tokens if tokens is not None else _vocabulary(vocabulary), ", ".join(text))
         judged = None
         if dev is not None:
-            judged = read_corpus(_sentences([dev], recogniser, unit, progress)[0], corpus.words[3:], dev)
+            judged = read_corpus(sentences_of([dev], recogniser, unit, progress)[0], corpus.words[3:], dev)
     finally:
         progress.clear()
     known = recogniser.tokenizer.tokens if tokens is not None and recogniser is not None else None
@@ -273,7 +274,7 @@ def interpolate(
         )
     held_out = None
     if text is not None:
-        held_out = list(clean_sentences(_sentences([text], _recogniser(model), unit, _Progress())[0], text))
+        held_out = list(clean_sentences(sentences_of([text], recogniser_of(model), unit, ReadingProgress())[0], text))
     mixture = run([read_ngram(path) for path in models], held_out, given_weights, str(text))
     _write(mixture.model, out)
     for i, path in enumerate(models):
@@ -308,7 +309,7 @@ def perplexity(
 
     loaded = _any_model(model)
     said = Counter[str]()
-    sentences, tokens = _sentences([text], _recogniser(recogniser), unit, _Progress(), said)
+    sentences, tokens = sentences_of([text], recogniser_of(recogniser), unit, ReadingProgress(), said)
     where = "standard input" if str(text) == "-" else text
     result = loaded.perplexity(clean_sentences(sentences, where))
     if not result.words:
@@ -396,43 +397,7 @@ def _vocabulary(value: str | None) -> int | list[str] | None:
     return int(value)
 
 
-# Texts
-
-
-class _Progress:
-    """One line of a terminal that is rewritten; silent elsewhere."""
-
-    def __init__(self) -> None:
-        from asr.cli.common import is_quiet
-
-        self._shown = sys.stderr.isatty() and not is_quiet()
-        self._begun = time.monotonic()
-        self._next = self._begun + 1  # time of the next line
-        self._written = False
-
-    def share(self, done: int, total: int) -> None:
-        """How much has been read, and how long the rest will take; at most once a second. 0: the total is unknown."""
-        now = time.monotonic()
-        if not self._shown or now < self._next:
-            return
-        self._next = now + 1
-        if total:
-            left = (now - self._begun) * max(total - done, 0) / max(done, 1)
-            self.stage(f"reading: {100 * min(done / total, 1):.0f} %, about {left:.0f} s left")
-        else:
-            self.stage(f"reading: {done / 1e6:.0f} MB")
-
-    def stage(self, what: str) -> None:
-        """What is being done."""
-        if self._shown:
-            print(f"\rasr: {what}\033[K", end="", file=sys.stderr, flush=True)
-            self._written = True
-
-    def clear(self) -> None:
-        """Empties the line."""
-        if self._written:
-            print("\r\033[K", end="", file=sys.stderr, flush=True)
-            self._written = False
+# Models
 
 
 def _any_model(path: Path) -> NgramModel | NeuralLm:
@@ -448,101 +413,6 @@ def _any_model(path: Path) -> NgramModel | NeuralLm:
         if is_neural_lm(path):
             return read_neural_lm(path)
     return read_ngram(path)
-
-
-def _recogniser(model: Path | None) -> Model | None:
-    if model is None:
-        return None
-    from asr.cli.common import ready_torch
-
-    ready_torch()
-    from asr.model_folder import load_model
-
-    return load_model(model)
-
-
-def _tell_unwritten(words: Sequence[str], recogniser: Model) -> None:
-    """Names words that the recogniser cannot hear: with characters that it never saw, or without pronunciation."""
-    from asr.cli.common import say
-
-    unwritten = [word for word in words if recogniser.tokenizer.encode_known(word)[1]]
-    if unwritten:
-        shown = ", ".join(unwritten[:5])
-        say(f"asr: {len(unwritten):,} of the words {recogniser.name} cannot hear as it is ({shown})")
-
-
-def _sentences(
-    paths: list[Path], recogniser: Model | None, unit: str | None, progress: _Progress, said: Counter[str] | None = None
-) -> tuple[Iterator[str | Sequence[str]], list[str] | None]:
-    """The sentences of texts as a recogniser writes them, and its tokens where they are the words."""
-    from asr.errors import InputError
-
-    if unit not in (None, "word", "token"):
-        raise InputError(f"{unit!r} is not word or token", where="unit")
-    for path in paths:
-        if str(path) != "-" and not path.exists():
-            raise InputError("no such file", where=path)
-    lines = _lines(paths, progress)
-    if recogniser is None:
-        if unit == "token":
-            raise InputError("tokens are those of a recogniser", where="unit", remedy="name it by --model")
-        return iter(lines), None
-    from asr.tokenizer import SPACE
-
-    if unit == "token" or (unit is None and not recogniser.has_words):
-        tokens = [t for t in recogniser.tokenizer.tokens[1:] if t == SPACE or not (t[0] == "<" and t[-1] == ">")]
-        return _tokens(lines, recogniser, Counter() if said is None else said), tokens
-    return _normalized(lines, recogniser), None
-
-
-def _lines(paths: list[Path], progress: _Progress) -> Iterator[str]:
-    from asr.lm.ngram import read_sentences
-
-    packed = any(str(path) == "-" or path.suffix in (".gz", ".xz") for path in paths)
-    total = 0 if packed else sum(path.stat().st_size for path in paths)
-    done = 0
-    for path in paths:
-        for number, line in enumerate(read_sentences(path)):
-            done += 1 + (len(line) if line.isascii() else len(line.encode()))
-            if number % 1024 == 0:
-                progress.share(done, total)
-            yield line
-
-
-def _normalized(lines: Iterable[str], recogniser: Model) -> Iterator[str]:
-    """Lines as the recogniser's transcripts are written."""
-    from asr.cli.common import say
-    from asr.lm.ngram import split_words
-
-    normalizer = recogniser.normalizer()
-    if recogniser.has_words:
-        yield from map(normalizer, lines)
-    else:  # it would join the words
-        for line in lines:
-            yield " ".join(filter(None, map(normalizer, split_words(line))))
-    if changes := normalizer.report():
-        say(f"asr: texts were written as {recogniser.name} has them: {', '.join(changes[:5])}")
-
-
-def _tokens(lines: Iterable[str], recogniser: Model, said: Counter[str]) -> Iterator[list[str]]:
-    """The recogniser's tokens of each line; words that were said, where there are spaces between them, are counted."""
-    from asr.cli.common import say
-
-    normalizer, tokenizer = recogniser.normalizer(), recogniser.tokenizer
-    missing: Counter[str] = Counter()
-    for line in lines:
-        written = normalizer(line)
-        ids, unknown = tokenizer.encode_known(written)
-        if recogniser.has_words:
-            said[""] += len(written.split())
-        missing.update(unknown)
-        yield [tokenizer.tokens[i] for i in ids]
-    if missing:
-        shown = ", ".join(f"{what!r}: {n}" for what, n in missing.most_common(5))
-        say(f"asr: {sum(missing.values()):,} {tokenizer.unit} that {recogniser.name} lacks are left out ({shown})")
-
-
-# Models
 
 
 def _pruned(model: NgramModel, threshold: float | None, limit: int | None, out: Path) -> NgramModel:
