@@ -20,7 +20,7 @@ from asr.decode.align import align_tokens
 from asr.decode.attention_beam import TokenHypothesis, attention_beam_search
 from asr.decode.ctc_beam import CtcBeamDecoder
 from asr.decode.ctc_prefix import CtcPrefixScorer
-from asr.decode.greedy import said
+from asr.decode.greedy import said, written_tokens
 from asr.decode.options import BeamOptions
 from asr.errors import InputError
 from asr.lm.neural import NeuralTokenLm, is_neural_lm
@@ -35,6 +35,8 @@ _MOST_RESCORED = 64  # texts that are scored at a time
 class AttentionSearch:
     """Callable as a Search: the decoder says the tokens, joined with CTC as ctc_weight has it.
 
+    `times` says whether the first text of each utterance gets times and confidences; else `timed` gives them.
+
     Raises:
         InputError: The model has no decoder; the language model is of other units.
     """
@@ -44,6 +46,8 @@ class AttentionSearch:
         trained_with_ctc = model.config.decoder.ctc_weight > 0
         self.options = options if trained_with_ctc else replace(options, ctc_weight=0.0)
         self.lm = None if lm is None else _token_lm(lm, model.tokenizer.tokens)
+        self.number = {token: i for i, token in enumerate(model.tokenizer.tokens)}
+        self.times = True
 
     @torch.inference_mode()
     def __call__(
@@ -65,12 +69,30 @@ class AttentionSearch:
             ctc=CtcPrefixScorer(log_probs, lens) if self.options.ctc_weight else None,
             lm=None if self.lm is None else (self.lm, self.lm.start(len(lens))),
         )
-        firsts = [several[0].tokens for several in found]
-        best = self._timed(encoder_out, log_probs, lens, firsts)
-        return [
-            [self._hypothesis(each, units if not i else None) for i, each in enumerate(several)]
-            for several, units in zip(found, best, strict=True)
+        hypotheses = [[self._hypothesis(each) for each in several] for several in found]
+        return self.timed(hypotheses, log_probs, lens, encoder_out=encoder_out) if self.times else hypotheses
+
+    @torch.inference_mode()
+    def timed(
+        self,
+        found: Sequence[list[Hypothesis]],
+        log_probs: Tensor,
+        lens: Tensor,
+        *_: Any,
+        encoder_out: Tensor,
+        **__: Any,
+    ) -> list[list[Hypothesis]]:
+        """What a call found, the first of each utterance with its words' times and confidences."""
+        texts = [[self.number[token.text] for token in several[0].tokens] for several in found]
+        units = self._timed(encoder_out, log_probs, lens, texts)
+        firsts = [
+            replace(several[0], words=timed.words, tokens=timed.tokens)
+            for several, timed in zip(found, map(self._said, units), strict=True)
         ]
+        return [[first, *several[1:]] for first, several in zip(firsts, found, strict=True)]
+
+    def _said(self, units: list[Word], **scores: float) -> Hypothesis:
+        return said(units, words=self.model.has_words, apart=self.model.tokenizer.kind == "phones", **scores)
 
     def _timed(
         self, encoder_out: Tensor, log_probs: Tensor, lens: Tensor, texts: Sequence[Sequence[int]]
@@ -97,21 +119,17 @@ class AttentionSearch:
             )
         return found
 
-    def _hypothesis(self, found: TokenHypothesis, units: list[Word] | None) -> Hypothesis:
+    def _hypothesis(self, found: TokenHypothesis) -> Hypothesis:
         names, options = self.model.tokenizer.tokens, self.options
-        units = [Word(names[token], 0.0, 0.0, 0.0) for token in found.tokens] if units is None else units
         lm = options.lm_weight * found.lm if self.lm is not None else 0.0
         reward = options.length_reward * len(found.tokens)
-        hypothesis = said(
-            units,
-            words=self.model.has_words,
-            apart=self.model.tokenizer.kind == "phones",
+        return self._said(
+            [Word(names[token], 0.0, 0.0, 0.0) for token in found.tokens],
             score=found.rank,
             acoustic_score=found.score - lm - reward,
             lm_score=lm,
             word_score=reward,
         )
-        return hypothesis
 
 
 class TwoPassSearch:
@@ -145,16 +163,27 @@ class TwoPassSearch:
     def chosen(self, several: Sequence[Hypothesis], attention: Sequence[float]) -> list[Hypothesis]:
         """Texts in their order by both, given what the decoder thinks of them."""
         weight, reward = self.options.ctc_weight, self.options.length_reward
-        scored = [
-            replace(each, score=weight * each.score + (1 - weight) * log_prob + reward * len(each.tokens))
-            for each, log_prob in zip(several, attention, strict=True)
-        ]
+        scored = []
+        for each, log_prob in zip(several, attention, strict=True):
+            by_decoder, said = (1 - weight) * log_prob, reward * len(each.tokens)
+            scored.append(
+                replace(
+                    each,
+                    score=weight * each.score + by_decoder + said,
+                    acoustic_score=weight * each.acoustic_score + by_decoder,
+                    lm_score=weight * each.lm_score,
+                    word_score=weight * each.word_score + said,
+                    hotword_score=weight * each.hotword_score,
+                )
+            )
         return sorted(scored, key=lambda h: -h.score)
 
     @torch.inference_mode()
     def attention(self, encoder_out: Tensor, several: Sequence[Hypothesis]) -> list[float]:
         """log p_attention of texts of one utterance (1, T, D)."""
-        return self._log_probs(encoder_out, [[self.number[token.text] for token in each.tokens] for each in several])
+        return self._log_probs(
+            encoder_out, [[self.number[token] for token in written_tokens(each.tokens)] for each in several]
+        )
 
     def _log_probs(self, encoder_out: Tensor, texts: Sequence[Sequence[int]]) -> list[float]:
         """Of each text of one utterance (1, T, D)."""

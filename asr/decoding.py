@@ -265,6 +265,8 @@ def decoding_for(
         check(name in known, f"there is no option {name!r}: there are {', '.join([*_OPTIONS, *sorted(known)])}")
     options = with_options(model.decoding or BeamOptions(), changes)
     neural = rescore or model.neural_lm
+    if rescore and not options.rescore_weight and "rescore_weight" not in changes:  # tuned, without it or of another
+        options = replace(options, rescore_weight=BeamOptions().rescore_weight)
     if neural and options.rescore_weight:
         return _rescored(model, neural, options, lm=lm, lexicon=lexicon, hotwords=hotwords, threads=threads)
     listed = bool(lexicon or model.lexicon or hotwords or phones)
@@ -307,14 +309,25 @@ def spells_words(model: Model, lexicon: str | Path | None) -> bool:
 
 def _rescored(model: Model, rescore: str | Path, options: BeamOptions, **given: Any) -> Decoding:
     """The search without it, of more texts, and the choice among them."""
-    more = {**to_dict(options), "nbest": max(options.nbest, options.rescore_beam), "rescore_weight": 0.0}
+    count = max(options.nbest, options.rescore_beam)
+    more = {**to_dict(options), "nbest": count, "beam_size": max(options.beam_size, count), "rescore_weight": 0.0}
     found = decoding_for(model, **given, **more)
     if found.units:
         raise InputError("phones are no words to choose among", where=rescore, remedy="leave --greedy out")
+    if isinstance(found.search, AttentionSearch):
+        found.search.times = False  # the text that is chosen will have them
+    phrases = _normalised(model, given["hotwords"]) or {}
+    rescoring = Rescoring(
+        model,
+        rescore,
+        found.search,
+        options,
+        how=found.facts["search"],
+        spells=spells_words(model, given["lexicon"]),
+        listed={word for phrase in phrases for word in phrase.split()},
+    )
     own = {name: getattr(options, name) for name in ("nbest", "rescore_weight", "rescore_beam")}
-    facts = {**found.facts, **own, "rescore": Path(rescore).name}
-    spells = spells_words(model, given["lexicon"])
-    return replace(found, search=Rescoring(model, rescore, found.search, options, spells=spells), facts=facts)
+    return replace(found, search=rescoring, facts={**found.facts, **own, "rescore": Path(rescore).name})
 
 
 def _search_kind(model: Model, options: BeamOptions, attentive: bool, *, words: bool) -> str:

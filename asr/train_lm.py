@@ -129,9 +129,17 @@ def _train_lm(
     else:
         judged = _Texts(dev, words)
         of_dev = np.arange(len(judged))
-    chosen = chosen[texts.lens[chosen] <= config.longest]
+    short = chosen[texts.lens[chosen] <= config.longest]
+    if left := len(chosen) - len(short):
+        what = "words" if tokens is None else "tokens"
+        monitor.note(f"{left:,} sentences of more than {config.longest} {what} are left out: give a sentence a line")
+    chosen = short
     if not len(chosen) or not len(of_dev):
-        raise InputError("has too few sentences to learn from and to judge by", where="text")
+        raise InputError(
+            "has too few sentences to learn from and to judge by",
+            where="text",
+            remedy="give more of them, a sentence a line; --dev names others to judge by",
+        )
     if not config.batch_words:
         words_of_batch = int((texts.lens[chosen] + 1).sum()) // 300
         config = replace(config, batch_words=min(max(words_of_batch, 200), 4000))
@@ -152,7 +160,8 @@ def _train_lm(
         f" a vocabulary of {len(words) - 1:,}, {size / 1e6:.2f} M parameters"
     )
 
-    counts = np.bincount(texts.ids[texts.ids >= 0], minlength=len(words))
+    counts = np.bincount(np.concatenate([texts[i] for i in chosen]), minlength=len(words))
+    counts[0] += len(chosen)
     sampled = config.sample if 0 < 3 * config.sample <= len(words) else 0
 
     def batches(epoch: int, done: int) -> tuple[int, Iterable[TextBatch]]:
@@ -179,6 +188,8 @@ def _train_lm(
         save_neural_lm(model, out)
 
     train(fabric, model, batches, validate, save_best, config.of_loop(), folder, monitor)
+    if fabric.is_global_zero and not out.is_file():  # removed after training
+        raise InputError("is gone, and its training is over", where=out, remedy=f"remove {folder} to train again")
     return read_neural_lm(out) if fabric.is_global_zero else model
 
 

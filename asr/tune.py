@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Collection, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,7 @@ from asr.decoding import beam_decoder, spells_words
 from asr.errors import InputError
 from asr.evaluate import fit_speakers
 from asr.files import atomic_path, file_sha256
+from asr.lm.neural import is_neural_lm
 from asr.lm.ngram import save_ngram
 from asr.model_folder import Model, head_file, load_model, update_model, utterance_keys
 from asr.model_names import PRETRAINED, find_model
@@ -155,6 +157,12 @@ def tune(
     if alone and known:
         raise InputError("was trained with attention alone, which knows of no lexicon", where=model)
     start = replace(start, lm_unit="token") if alone else start
+    if lm is not None and is_neural_lm(lm):
+        raise InputError(
+            "is a neural model, of which only the weight in choosing among texts is tuned",
+            where=lm,
+            remedy="--rescore; of tokens, try weights: asr evaluate --search attention --lm LM --lm-weight X",
+        )
     decoder = beam_decoder(loaded, lm=lm, lexicon=lexicon, options=replace(start, warps=warps))
     chooser = rescore or loaded.neural_lm
     neural = (
@@ -191,12 +199,12 @@ def tune(
         attention.options = replace(start, nbest=1, ctc_weight=attention.options.ctc_weight)
         given = logits[1.0], states[1.0], references, unit
         tick = lambda: progress(next(done), len(trials) + more)  # noqa: E731
-        made, heard, found = best_attention(attention, *given, tick, kept)
+        made, heard, found = best_attention(attention, *given, tick, partial(kept, what="attention"))
         ways["attention"] = replace(made, nbest=start.nbest), heard, found
     if neural is not None:
         several = _Several(loaded, decoder, attention, logits, states)
         for name, (own, _, _) in ways.items():
-            neural.options = own
+            neural.options, neural.how = own, name
             weight, heard, found = best_rescoring(neural, several(name, own), references, unit)
             ways[name] = replace(own, rescore_weight=weight), heard, found
     options, heard, result = min(ways.values(), key=lambda way: way[2].error.errors)  # of equals the fastest
@@ -222,7 +230,8 @@ class _Several:
     states: dict[float, States]
 
     def __call__(self, search: str, options: BeamOptions) -> list[list[list[Hypothesis]]]:
-        wide = replace(options, nbest=options.rescore_beam)
+        count = options.rescore_beam
+        wide = replace(options, nbest=count, beam_size=max(options.beam_size, count))
         if search == "attention":
             assert self.attention is not None
             self.attention.options = wide

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from asr.config import to_dict
 from asr.decode.options import BeamOptions
+from asr.errors import InputError
 from asr.files import write_text
 from asr.tune_attention import LogProbs
 
@@ -33,17 +34,28 @@ class KeptDecodings:
                 digest.update(each.tobytes())
         self.path, self.found = path, dict[str, list[float]]()
         own = json.dumps({"of": digest.hexdigest()})
-        lines = path.read_text(encoding="utf-8").split("\n")[:-1] if path.is_file() else []  # the last may be cut off
-        if lines[:1] == [own]:
-            for line in lines[1:]:
-                self.found |= json.loads(line)
-            log.info("%s: %s decodings are there already", path, f"{len(self.found):,}")
+        lines = path.read_bytes().decode("utf-8", "replace").split("\n")[:-1] if path.is_file() else []
+        if lines[:1] == [own]:  # what follows the last newline may be cut off
+            try:
+                self.found = {key: _numbers(value) for line in lines[1:] for key, value in json.loads(line).items()}
+                log.info("%s: %s decodings are there already", path, f"{len(self.found):,}")
+            except (ValueError, AttributeError):
+                log.warning("%s is damaged: begun anew", path)
         write_text(path, "".join(f"{line}\n" for line in (lines if self.found else [own])))
 
     def __call__(self, options: BeamOptions, compute: Callable[[], list[float]], what: str = "error") -> list[float]:
         key = f"{what} {json.dumps(to_dict(options))}"
         if key not in self.found:
             self.found[key] = compute()
-            with open(self.path, "a", encoding="utf-8") as file:
-                file.write(json.dumps({key: self.found[key]}) + "\n")
+            try:
+                with open(self.path, "a", encoding="utf-8") as file:
+                    file.write(json.dumps({key: self.found[key]}) + "\n")
+            except OSError as e:
+                raise InputError(f"cannot be written ({e.strerror or e})", where=self.path) from e
         return self.found[key]
+
+
+def _numbers(value: object) -> list[float]:
+    if not isinstance(value, list) or len(value) not in (1, 3) or not all(isinstance(each, float) for each in value):
+        raise ValueError(value)
+    return value

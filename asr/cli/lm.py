@@ -116,7 +116,9 @@ def train(
     if kind not in (None, "ngram"):
         counted = given(order=order, cutoff=cutoff, prune=prune, max_size=max_size)
         if counted:
-            raise InputError(f"means nothing for a model of kind {kind}", where=f"--{next(iter(counted))}")
+            raise InputError(
+                f"means nothing for a model of kind {kind}", where=f"--{next(iter(counted)).replace('_', '-')}"
+            )
         if out.suffix != ".safetensors":
             raise InputError("is no name for a neural model", where=out, remedy="let it end in .safetensors")
         _train_neural(text, out, {"kind": kind, **neural}, learning, model, unit, vocabulary, dev)

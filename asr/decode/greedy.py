@@ -74,6 +74,15 @@ def said(units: Sequence[Word], *, words: bool, apart: bool = False, **scores: f
     return Hypothesis(text, tuple(joined), tokens=tuple(units), **scores)
 
 
+def written_tokens(units: Sequence[Word]) -> list[str]:
+    """The tokens of a text: of those that CTC hears, without spaces at its ends and behind other spaces."""
+    found: list[str] = []
+    for unit in units:
+        if unit.text != SPACE or (found and found[-1] != SPACE):
+            found.append(unit.text)
+    return found[:-1] if found[-1:] == [SPACE] else found
+
+
 def join_words(units: Sequence[Word]) -> list[Word]:
     """Tokens with their times -> words: what stands between two spaces, or marks of SentencePiece."""
     if any(unit.text.startswith(WORD_MARK) for unit in units):

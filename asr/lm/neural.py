@@ -228,8 +228,8 @@ class NeuralLm(nn.Module):
     def each(self, sentences: Sequence[str | Sequence[str]]) -> list[list[float]]:
         """Natural logarithms of the probabilities of each word of sentences, and of their ends."""
         was, device = self.training, self.bias.device
-        self.eval()
         numbers = [self.ids(sentence) for sentence in sentences]
+        self.eval()
         found: list[list[float]] = [[] for _ in numbers]
         for group in _groups(numbers):
             texts = [numbers[i] for i in group]
@@ -318,7 +318,7 @@ def read_neural_lm(path: str | Path) -> NeuralLm:
                 raise InputError(f"is of format {header['format']}", where=path, remedy="update kikitori")
             config = from_dict(LmConfig, json.loads(header["config"]), where=path)
             words = json.loads(header["words"])
-            if not (isinstance(words, list) and all(isinstance(word, str) for word in words)):
+            if not (isinstance(words, list) and all(isinstance(word, str) for word in words) and words[:1] == [END]):
                 raise InputError("has no vocabulary", where=path)
             with torch.device("meta"):
                 model = NeuralLm(words, config)
@@ -331,7 +331,7 @@ def read_neural_lm(path: str | Path) -> NeuralLm:
             raise
         raise InputError(f"is damaged ({e})", where=path, remedy="make it anew") from e
     if any(value.dtype not in (torch.float32, torch.float16) for value in weights.values()):
-        raise InputError("has weights that are no floating-point numbers", where=path)
+        raise InputError("has weights that are not of 32 or 16 bits (float32, float16)", where=path)
     if not all(torch.isfinite(value).all() for value in weights.values()):
         raise InputError("holds NaN or infinity", where=path, remedy="make it anew")
     model.load_state_dict({name: value.float() for name, value in weights.items()}, assign=True)

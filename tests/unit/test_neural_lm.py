@@ -7,7 +7,7 @@ import math
 import random
 from dataclasses import replace
 from pathlib import Path
-from typing import get_args
+from typing import get_args, get_type_hints
 
 import numpy as np
 import pytest
@@ -32,6 +32,7 @@ from asr.lm.neural import (
 )
 from asr.lm.ngram import save_ngram
 from asr.lm.token_lm import TokenLm
+from asr.monitor import SilentMonitor
 from asr.train_lm import TrainLmConfig, epoch_groups, train_lm
 
 KINDS = ("rnn", "gru", "lstm", "transformer")
@@ -44,7 +45,7 @@ def made(kind: str, words: list[str] | None = None) -> NeuralLm:
 
 
 def test_kinds() -> None:
-    assert set(KINDS) == set(get_args(LmConfig.__annotations__["kind"]) or KINDS)
+    assert set(KINDS) == set(get_args(get_type_hints(LmConfig)["kind"]))
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -231,6 +232,23 @@ def test_it_goes_on_to_the_same_weights(tmp_path: Path, monkeypatch: pytest.Monk
         train_lm(corpus, tmp_path / "b.safetensors", replace(config, seed=2))
 
 
+def test_long_sentences_and_a_file_that_is_gone(tmp_path: Path) -> None:
+    class Notes(SilentMonitor):
+        def note(self, text: str) -> None:
+            notes.append(text)
+
+    notes: list[str] = []
+    corpus = read_corpus([*chain(60, 6), "a b " * 30])
+    config = TrainLmConfig(model=LmConfig(hidden=8, layers=1), epochs=1, longest=50)
+    train_lm(corpus, tmp_path / "lm.safetensors", config, monitor=Notes())
+    assert sum("of more than 50 words are left out: give a sentence a line" in note for note in notes) == 1
+    (tmp_path / "lm.safetensors").unlink()
+    with pytest.raises(InputError, match=r"is gone, and its training is over; remove .*lm\.safetensors\.run"):
+        train_lm(corpus, tmp_path / "lm.safetensors", config)
+    with pytest.raises(InputError, match="too few sentences"):
+        train_lm(read_corpus(["a b " * 30] * 9), tmp_path / "other.safetensors", config)
+
+
 def test_tokens_in_a_recognisers_order(tmp_path: Path) -> None:
     """As a step function it says what it says of whole sentences, and the search takes it like an n-gram."""
     tokens = ["<blank>", "c", "a", "b"]
@@ -276,7 +294,7 @@ def test_batches_hold_each_sentence_once_and_keep_their_bound() -> None:
     [
         ({"hidden": 0}, "hidden 0"),
         ({"kind": "transformer", "hidden": 30}, "parted into 4 heads"),
-        ({"dropout": 1}, "1"),
+        ({"dropout": 1}, "dropout 1 is not in 0-1"),
     ],
 )
 def test_settings_that_cannot_be(settings: dict, message: str) -> None:

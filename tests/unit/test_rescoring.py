@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from helpers import WORDS, spelled_cuts, spelled_texts, speller, unigram_arpa
+from helpers import WORDS, spelled, spelled_cuts, spelled_texts, speller, unigram_arpa, with_decoder
 from typer.testing import CliRunner, Result
 
 from asr.cli import app
@@ -37,6 +37,17 @@ def hypothesis(text: str, acoustic: float, lm: float) -> Hypothesis:
     return Hypothesis(text, (), acoustic + lm, acoustic, lm, tokens=tokens)
 
 
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model m, dev/ with cuts, an n-gram model, and a text of the words."""
+    folder = tmp_path_factory.mktemp("rescored")
+    save_model(folder / "m", speller(), "# card\n")
+    spelled_cuts(folder / "dev", spelled_texts(6, 3), seed=100)
+    unigram_arpa(folder / "lm.arpa", WORDS)
+    (folder / "text.txt").write_text("\n".join(spelled_texts(600, 5)) + "\n")
+    return folder
+
+
 def test_scores_are_those_of_the_formula() -> None:
     lm = neural([UNK, "cat", "act", "oak"])
     texts = [hypothesis("cat act", -3.0, -2.0), hypothesis("oak", -3.5, -1.0), hypothesis("cat zebra", -1.0, -2.5)]
@@ -54,6 +65,98 @@ def test_scores_are_those_of_the_formula() -> None:
         assert [each.text for each in found] == sorted(expected, key=lambda text: -expected[text])
         assert all(each.score == pytest.approx(each.acoustic_score + each.lm_score) for each in found)
     assert len(Rescoring(speller(), lm, lambda: [texts], BeamOptions())()[0]) == 1
+
+
+def test_two_passes_give_the_neural_model_the_share_of_ctc(folder: Path) -> None:
+    """Of weight 1 nothing of the n-gram is left in the score, and the neural model has its place."""
+    model = with_decoder()
+    lm = neural([UNK, *WORDS])
+    save_neural_lm(lm, folder / "words.safetensors")
+    options = {"lm": folder / "lm.arpa", "search": "two-pass", "ctc_weight": 0.3, "lm_weight": 0.7, "nbest": 6}
+    samples = torch.from_numpy(spelled("cat tack", 4))[None]
+    lens = torch.tensor([samples.shape[1]])
+    options |= {"attention_beam": 6, "unk_score": -3.0, "unk_letter_score": 0.0}
+    plain = decoding_for(model, **options).hear(model.recognizer, samples, lens).nbest[0]
+    options |= {"rescore": folder / "words.safetensors", "rescore_weight": 1.0, "rescore_beam": 6}
+    chosen = {h.text: h for h in decoding_for(model, **options).hear(model.recognizer, samples, lens).nbest[0]}
+    assert len(plain) > 2
+    assert chosen.keys() == {each.text for each in plain}
+    for each in plain:
+        assert each.score == pytest.approx(each.acoustic_score + each.lm_score + each.word_score, abs=1e-3)
+        unknown = sum(word not in lm.index for word in each.text.split())
+        expected = 0.3 * (0.7 * lm.log_probs([each.text])[0] - 3.0 * unknown)
+        assert chosen[each.text].lm_score == pytest.approx(expected, abs=1e-3)
+        assert chosen[each.text].score == pytest.approx(each.score - each.lm_score + expected, abs=1e-3)
+
+
+def test_attention_tells_when_the_chosen_text_is_said(folder: Path) -> None:
+    model = with_decoder()
+    lm = neural(model.tokenizer.tokens[1:])
+    with torch.no_grad():
+        lm.bias[lm.index["k"]] = 30.0
+    save_neural_lm(lm, folder / "tokens.safetensors")
+    options = {"search": "attention", "attention_beam": 8, "rescore_weight": 1.0, "rescore_beam": 8, "lm_weight": 20.0}
+    samples = torch.from_numpy(spelled("cat", 4))[None]
+    given = model.recognizer, samples, torch.tensor([samples.shape[1]])
+    plain = decoding_for(model, search="attention", attention_beam=8).hear(*given).nbest[0][0]
+    found = decoding_for(model, rescore=folder / "tokens.safetensors", **options).hear(*given).nbest[0][0]
+    assert found.text != plain.text
+    assert found.words
+    assert all(0 <= word.start < word.end and word.confidence > 0 for word in found.words)
+
+
+def test_scores_that_count_a_token_stay_so() -> None:
+    """What is level to a search that divides by length is level still, where the neural model thinks alike of both."""
+    model = speller()
+    lm = neural(model.tokenizer.tokens[1:])
+    with torch.no_grad():
+        for weight in lm.parameters():
+            weight.zero_()
+    texts = [hypothesis("cat", -1.0, 0.0), hypothesis("catcatcat", -1.0, 0.0)]
+    options = BeamOptions(length_norm=1.0, nbest=2)
+    first, second = Rescoring(model, lm, lambda: [texts], options, how="attention")()[0]
+    assert first.score == pytest.approx(second.score)
+    assert first.score < -1.1
+
+
+def test_what_ctc_hears_of_spaces_is_not_text() -> None:
+    model = speller()
+    lm = neural(model.tokenizer.tokens[1:])
+    rescoring = Rescoring(model, lm, lambda: [], BeamOptions())
+    tidy, untidy = hypothesis("cat oak", 0.0, 0.0), hypothesis(" cat  oak ", 0.0, 0.0)
+    assert rescoring.log_probs([untidy]) == rescoring.log_probs([tidy])
+    assert rescoring.log_probs([hypothesis(" ", 0.0, 0.0)]) == lm.log_probs([[]])
+
+
+def test_hot_words_are_no_unknown_letters() -> None:
+    lm = neural([UNK, "cat"])
+    options = BeamOptions(rescore_weight=1.0, unk_score=-2.0, unk_letter_score=-1.0)
+    text = [hypothesis("cat tko", 0.0, 0.0)]
+    hot, cold = (
+        Rescoring(speller(), lm, lambda: [text], options, spells=True, listed=listed)()[0][0].score
+        for listed in (["tko"], [])
+    )
+    assert hot - cold == pytest.approx(3.0)
+
+
+def test_no_language_model_and_nothing_found() -> None:
+    lm = neural([UNK, "cat"])
+    text, nothing = hypothesis("cat", -1.0, 0.0), Hypothesis("", score=-math.inf, lm_score=-math.inf)
+    options = BeamOptions(lm_weight=0.0, rescore_weight=0.5, nbest=2)
+    found = Rescoring(speller(), lm, lambda: [[nothing, text]], options)()[0]
+    assert found[0].score == pytest.approx(-1.0 + 0.5 * BeamOptions().lm_weight * lm.log_probs(["cat"])[0])
+    assert found[1] == nothing
+
+
+def test_a_model_that_is_named_is_asked(folder: Path, tmp_path: Path) -> None:
+    """Where another one was of no use, too; weight 0 says no."""
+    shutil.copytree(folder / "m", tmp_path / "m")
+    model = load_model(tmp_path / "m")
+    model.decoding = BeamOptions(rescore_weight=0.0)
+    save_neural_lm(neural([UNK, *WORDS]), tmp_path / "lm.safetensors")
+    asked = decoding_for(model, rescore=tmp_path / "lm.safetensors")
+    assert asked.facts["rescore_weight"] == BeamOptions().rescore_weight
+    assert "rescore" not in decoding_for(model, rescore=tmp_path / "lm.safetensors", rescore_weight=0.0).facts
 
 
 def test_a_text_is_scored_once(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -82,17 +185,6 @@ def test_units() -> None:
     assert texts[0].lm_score == pytest.approx(0.5 * of_tokens.log_probs([["c", "a", "t"]])[0])
     with pytest.raises(InputError, match="neither of words nor of the tokens"):
         Rescoring(model, neural(["x", "y"]), lambda: [], BeamOptions())
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A model m, dev/ with cuts, an n-gram model, and a text of the words."""
-    folder = tmp_path_factory.mktemp("rescored")
-    save_model(folder / "m", speller(), "# card\n")
-    spelled_cuts(folder / "dev", spelled_texts(6, 3), seed=100)
-    unigram_arpa(folder / "lm.arpa", WORDS)
-    (folder / "text.txt").write_text("\n".join(spelled_texts(600, 5)) + "\n")
-    return folder
 
 
 @pytest.mark.parametrize("unit", ["word", "token"])
@@ -139,8 +231,6 @@ def test_the_choice_changes_what_is_heard(folder: Path) -> None:
         lm.bias[:] = torch.tensor([0.0, -50.0, -50.0, 50.0])
     save_neural_lm(lm, folder / "taco.safetensors")
     (folder / "two.txt").write_text("tack\ntaco\n")
-    from helpers import spelled
-
     samples = torch.from_numpy(spelled("tack", 4))[None]
     lens = torch.tensor([samples.shape[1]])
     given = {"lexicon": folder / "two.txt", "lm_weight": 5.0}
