@@ -160,8 +160,7 @@ def _train_lm(
         f" a vocabulary of {len(words) - 1:,}, {size / 1e6:.2f} M parameters"
     )
 
-    counts = np.bincount(np.concatenate([texts[i] for i in chosen]), minlength=len(words))
-    counts[0] += len(chosen)
+    counts = texts.counts(chosen, len(words))
     sampled = config.sample if 0 < 3 * config.sample <= len(words) else 0
 
     def batches(epoch: int, done: int) -> tuple[int, Iterable[TextBatch]]:
@@ -208,6 +207,12 @@ class _Texts:
 
     def __len__(self) -> int:
         return len(self.lens)
+
+    def counts(self, chosen: npt.NDArray[np.int64], size: int) -> npt.NDArray[np.int64]:
+        """How often each of `size` words is in some sentences, with their ends."""
+        lens = self.lens[chosen] + 1  # the end follows the last word
+        offsets = np.repeat(self.begins[chosen] - (np.cumsum(lens) - lens), lens)
+        return np.bincount(self.ids[offsets + np.arange(len(offsets))], minlength=size)
 
     def __getitem__(self, number: int) -> list[int]:
         begin = self.begins[number]

@@ -39,7 +39,7 @@ class KeptDecodings:
             try:
                 self.found = {key: _numbers(value) for line in lines[1:] for key, value in json.loads(line).items()}
                 log.info("%s: %s decodings are there already", path, f"{len(self.found):,}")
-            except (ValueError, AttributeError):
+            except (ValueError, AttributeError, RecursionError):
                 log.warning("%s is damaged: begun anew", path)
         write_text(path, "".join(f"{line}\n" for line in (lines if self.found else [own])))
 

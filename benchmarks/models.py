@@ -12,7 +12,7 @@ Errors are greedy ones (of the joined model, its search's) on the official test 
 read: mini LibriSpeech ($ASR_DATA/librispeech-mini), characters; all networks are trained in the same time, of which
 each makes as many epochs as it can; one seed. Nothing was chosen for a kind but the Transformer's learning rate.
 
-What is there already is not trained again. It prints the table of docs/models.md.
+What is there already is not trained again. It prints a table.
 """
 
 from __future__ import annotations

@@ -33,7 +33,7 @@ from asr.lm.neural import (
 from asr.lm.ngram import save_ngram
 from asr.lm.token_lm import TokenLm
 from asr.monitor import SilentMonitor
-from asr.train_lm import TrainLmConfig, epoch_groups, train_lm
+from asr.train_lm import TrainLmConfig, _Texts, epoch_groups, train_lm
 
 KINDS = ("rnn", "gru", "lstm", "transformer")
 WORDS = [END, UNK, "a", "b", "c"]
@@ -230,6 +230,13 @@ def test_it_goes_on_to_the_same_weights(tmp_path: Path, monkeypatch: pytest.Monk
         assert torch.equal(again.state_dict()[name], value)
     with pytest.raises(InputError, match="holds a run of other settings or data: seed 1 -> 2"):
         train_lm(corpus, tmp_path / "b.safetensors", replace(config, seed=2))
+
+
+def test_words_are_counted_in_the_sentences_that_are_learnt() -> None:
+    corpus = read_corpus(["a b a", "c", "b b zebra"], ["a", "b", "c"])
+    texts = _Texts(corpus, [END, UNK, "a", "b", "c"])
+    assert texts.counts(np.array([0, 2]), 5).tolist() == [2, 1, 2, 3, 0]
+    assert texts.counts(np.array([1]), 5).tolist() == [1, 0, 0, 0, 1]
 
 
 def test_long_sentences_and_a_file_that_is_gone(tmp_path: Path) -> None:
