@@ -63,6 +63,7 @@ class Decoding:
     units: bool = False  # whether it gives the tokens themselves, phones, and not words
     warps: tuple[float, ...] = ()  # of the mel axis, that are tried
     attends: bool = False  # whether the search takes the encoder's states, too
+    decoder: CtcBeamDecoder | None = None  # that of a search with CTC
 
     def hear(
         self,
@@ -296,15 +297,12 @@ def decoding_for(
         name for name in to_dict(options) if name not in ("search", "attention_beam", *_BY_ATTENTION, *_BY_RESCORING)
     ]
     if found == "two-pass":
-        facts = _facts(options, (*own, "attention_beam", "ctc_weight", "length_reward"))
+        own += ["attention_beam", "ctc_weight", "length_reward"]
         two_pass = TwoPassSearch(model, decoder)
-        return Decoding(two_pass, {"search": "two-pass", **facts, **named}, warps=options.warps, attends=True)
-    return Decoding(decoder.decode, {"search": "beam", **_facts(options, own), **named}, warps=options.warps)
-
-
-def spells_words(model: Model, lexicon: str | Path | None) -> bool:
-    """Whether words are spelled freely: there is no lexicon, whose words alone can be heard."""
-    return not (lexicon or model.lexicon or model.tokenizer.kind == "phones")
+        facts = {"search": "two-pass", **_facts(options, own), **named}
+        return Decoding(two_pass, facts, warps=options.warps, attends=True, decoder=decoder)
+    facts = {"search": "beam", **_facts(options, own), **named}
+    return Decoding(decoder.decode, facts, warps=options.warps, decoder=decoder)
 
 
 def _rescored(model: Model, rescore: str | Path, options: BeamOptions, **given: Any) -> Decoding:
@@ -316,16 +314,8 @@ def _rescored(model: Model, rescore: str | Path, options: BeamOptions, **given: 
         raise InputError("phones are no words to choose among", where=rescore, remedy="leave --greedy out")
     if isinstance(found.search, AttentionSearch):
         found.search.times = False  # the text that is chosen will have them
-    phrases = _normalised(model, given["hotwords"]) or {}
-    rescoring = Rescoring(
-        model,
-        rescore,
-        found.search,
-        options,
-        how=found.facts["search"],
-        spells=spells_words(model, given["lexicon"]),
-        listed={word for phrase in phrases for word in phrase.split()},
-    )
+    how, decoder = found.facts["search"], found.decoder
+    rescoring = Rescoring(model, rescore, found.search, options, how=how, decoder=decoder)
     own = {name: getattr(options, name) for name in ("nbest", "rescore_weight", "rescore_beam")}
     return replace(found, search=rescoring, facts={**found.facts, **own, "rescore": Path(rescore).name})
 

@@ -6,21 +6,30 @@ so that the logarithms of both models are interpolated: weight 0 leaves the sear
 the place of the other. Where the search had none, the neural model's part is added. In two-pass search all of this has
 CTC's share, and where attention's scores are normalised by length, so is this. lm_weight 0 is taken as its default:
 else the neural model had no say.
+
+A word that the neural model lacks is one of those that its <unk> stands for, and has a share in its probability, as in
+`asr.lm.interpolate`: among the words that the n-gram model has beside it, and <unk>, by their unigram probabilities;
+without an n-gram model all words of the search's lexicon and hot phrases have as much. To words that are unknown there,
+too, unk_score is added, and to those in no list unk_letter_score for each letter.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Collection, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from asr.attention_decoding import AttentionSearch
+from asr.decode.ctc_beam import CtcBeamDecoder
 from asr.decode.greedy import written_tokens
 from asr.decode.options import BeamOptions
 from asr.errors import InputError
 from asr.lm.neural import UNK, NeuralLm, read_neural_lm
+from asr.lm.ngram import NgramModel
 from asr.model_folder import Model
 from asr.transcript import Hypothesis
 
@@ -34,11 +43,9 @@ class Rescoring:
         model: Whose texts they are.
         lm: A neural language model over words, or over the model's tokens; or its file.
         search: It gives `options.rescore_beam` texts.
-        options: rescore_weight, lm_weight, nbest; unk_score and unk_letter_score of words that the neural model lacks,
-            the second where the search spells words freely.
+        options: rescore_weight, lm_weight, nbest; unk_score and unk_letter_score of words that nothing has.
         how: How it searches.
-        spells: Whether it spells words freely: there is no lexicon.
-        listed: Words that it knows besides, of hot phrases.
+        decoder: That of the search with CTC: it knows the words that can be heard, and the n-gram model.
 
     Raises:
         InputError: The language model is of other units.
@@ -52,12 +59,11 @@ class Rescoring:
         options: BeamOptions,
         *,
         how: str = "ctc",
-        spells: bool = False,
-        listed: Collection[str] = (),
+        decoder: CtcBeamDecoder | None = None,
     ) -> None:
         self.lm = lm if isinstance(lm, NeuralLm) else read_neural_lm(lm)
         self.search, self.options, self.how = search, options, how
-        self.spells, self.listed = spells, set(listed)
+        self._unknown = _unknown_words(self.lm, decoder)
         self._known: dict[tuple[str, ...], float] = {}  # other warps of the mel axis find many of the same texts
         self.of_tokens = self.lm.words[1:] == model.tokenizer.tokens[1:]
         if not self.of_tokens and (UNK not in self.lm.index or not model.has_words):
@@ -90,15 +96,55 @@ class Rescoring:
             if not math.isfinite(each.score):  # nothing was found
                 scored.append(each)
                 continue
-            change = weight * (share * (lm_weight * log_prob + self._unknown(each)) - each.lm_score)
+            shares, penalty = self._of_unknown(each)
+            change = weight * (share * (lm_weight * (log_prob + shares) + penalty) - each.lm_score)
             change /= (len(each.tokens) + 1) ** norm
             scored.append(replace(each, score=each.score + change, lm_score=each.lm_score + change))
         return sorted(scored, key=lambda h: -h.score)[: self.options.nbest]
 
-    def _unknown(self, hypothesis: Hypothesis) -> float:
-        """What words that the neural model lacks are given."""
+    def _of_unknown(self, hypothesis: Hypothesis) -> tuple[float, float]:
+        """Of words that the neural model lacks: log of their shares in <unk>, and what else they are given."""
+        shares = penalty = 0.0
         if self.of_tokens:
-            return 0.0
-        unknown = [word for word in hypothesis.text.split() if word not in self.lm.index]
-        letters = sum(len(word) for word in unknown if word not in self.listed) if self.spells else 0
-        return self.options.unk_score * len(unknown) + self.options.unk_letter_score * letters
+            return shares, penalty
+        others = _Unknown() if self.how == "attention" else self._unknown  # it knows of no words
+        for word in hypothesis.text.split():
+            if word in self.lm.index:
+                continue
+            shares += others.log_share(word)
+            if word not in (others.listed if others.ngram is None else others.ngram.index):
+                penalty += self.options.unk_score
+            if word not in others.listed:
+                penalty += self.options.unk_letter_score * len(word)
+        return shares, penalty
+
+
+@dataclass(frozen=True)
+class _Unknown:
+    """What is known of words that a neural model lacks.
+
+    Args:
+        listed: Words that the search does not have to spell.
+        ngram: A model of words.
+        total: What they have in common: of the probability of the n-gram model; without it their number, and one.
+    """
+
+    listed: frozenset[str] = frozenset()
+    ngram: NgramModel | None = None
+    total: float = 1.0
+
+    def log_share(self, word: str) -> float:
+        """The logarithm of a word's share in the probability of all."""
+        own = 0.0 if self.ngram is None else math.log(10) * float(self.ngram.log_prob[1 + self.ngram.id(word)])
+        return own - math.log(self.total)
+
+
+def _unknown_words(lm: NeuralLm, decoder: CtcBeamDecoder | None) -> _Unknown:
+    if decoder is None or decoder.by_token:
+        return _Unknown()
+    listed = frozenset(decoder.vocabulary)
+    if (ngram := decoder.lm) is None:
+        return _Unknown(listed, None, 1.0 + len(listed - lm.index.keys()))
+    lacking = ngram.index.keys() - lm.index.keys() - {"<s>", "</s>", "<UNK>"} | {"<unk>"}
+    ids = np.fromiter((ngram.index[word] for word in lacking), np.int64, len(lacking))
+    return _Unknown(listed, ngram, float(np.power(10.0, ngram.log_prob[1 + ids].astype(float)).sum()))

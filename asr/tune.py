@@ -26,7 +26,7 @@ from asr.attention_decoding import AttentionSearch, TwoPassSearch
 from asr.data import load_batches, read_cuts
 from asr.decode.ctc_beam import CtcBeamDecoder
 from asr.decode.options import BeamOptions, LmUnit
-from asr.decoding import beam_decoder, spells_words
+from asr.decoding import beam_decoder
 from asr.errors import InputError
 from asr.evaluate import fit_speakers
 from asr.files import atomic_path, file_sha256
@@ -165,9 +165,7 @@ def tune(
         )
     decoder = beam_decoder(loaded, lm=lm, lexicon=lexicon, options=replace(start, warps=warps))
     chooser = rescore or loaded.neural_lm
-    neural = (
-        None if chooser is None else Rescoring(loaded, chooser, lambda: [], start, spells=spells_words(loaded, lexicon))
-    )
+    neural = None if chooser is None else Rescoring(loaded, chooser, lambda: [], start, decoder=decoder)
     attention = None
     if attentive and not known:
         attention = AttentionSearch(loaded, start, (lm or loaded.lm) if start.lm_unit == "token" else None)

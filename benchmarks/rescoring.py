@@ -28,7 +28,7 @@ import torch
 
 from asr.data import read_cuts
 from asr.decode.options import BeamOptions
-from asr.decoding import beam_decoder, spells_words
+from asr.decoding import beam_decoder
 from asr.lm.neural import read_neural_lm
 from asr.lm.ngram import Perplexity, read_ngram, write_arpa
 from asr.model_folder import Model, load_model
@@ -58,7 +58,7 @@ def main() -> None:
     model = load_model(args.model)
     perplexities(args.neural, args.ngram, [model.normalizer()(u.text) for u in read_cuts(args.test)])
     options = replace(model.decoding or BeamOptions(), search="ctc", nbest=1)
-    rescoring = Rescoring(model, args.neural, lambda: [], options, spells=spells_words(model, None))
+    rescoring = Rescoring(model, args.neural, lambda: [], options, decoder=beam_decoder(model, options=options))
     unit = "words" if model.has_words else "characters"
     dev, references, _, _ = found(model, replace(options, nbest=args.beam), args.dev)
     weight, _, errors = best_rescoring(rescoring, dev, references, unit)

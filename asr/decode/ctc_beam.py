@@ -173,6 +173,13 @@ class CtcBeamDecoder:
         return self.lm is not None and (self._open or bool((self._lm_ids == self.lm.unk).any()))
 
     @property
+    def by_token(self) -> bool:
+        """Whether what the vocabulary and the language model have for words are tokens."""
+        from asr.decode import ctc_beam_kernel as kernel
+
+        return self._mode == kernel.UNITS
+
+    @property
     def spells_words(self) -> bool:
         """Whether words can be heard that are in no list."""
         return self._open

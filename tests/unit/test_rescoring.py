@@ -14,6 +14,7 @@ from helpers import WORDS, spelled, spelled_cuts, spelled_texts, speller, unigra
 from typer.testing import CliRunner, Result
 
 from asr.cli import app
+from asr.decode.ctc_beam import CtcBeamDecoder
 from asr.decode.options import BeamOptions
 from asr.decoding import decoding_for
 from asr.errors import InputError
@@ -54,7 +55,7 @@ def test_scores_are_those_of_the_formula() -> None:
     sure = lm.log_probs(["cat act", "oak", "cat zebra"])
     for weight in (0.0, 0.3, 1.0):
         options = BeamOptions(rescore_weight=weight, lm_weight=0.7, unk_score=-4.0, unk_letter_score=-0.5, nbest=3)
-        found = Rescoring(speller(), lm, lambda: [texts], options, spells=True)()[0]
+        found = Rescoring(speller(), lm, lambda: [texts], options)()[0]
         expected = {
             each.text: each.acoustic_score
             + (1 - weight) * each.lm_score
@@ -128,15 +129,35 @@ def test_what_ctc_hears_of_spaces_is_not_text() -> None:
     assert rescoring.log_probs([hypothesis(" ", 0.0, 0.0)]) == lm.log_probs([[]])
 
 
-def test_hot_words_are_no_unknown_letters() -> None:
+def lm_scores(texts: list[str], beside: NeuralLm, **given: object) -> list[float]:
+    """What texts get of a neural model beside a decoder made with what is given."""
+    model = speller()
+    options = BeamOptions(rescore_weight=1.0, lm_weight=0.7, unk_score=-2.0, unk_letter_score=-1.0, nbest=len(texts))
+    decoder = CtcBeamDecoder(model.tokenizer.tokens, options=options, **given)
+    made = [[hypothesis(text, 0.0, 0.0) for text in texts]]
+    found = Rescoring(model, beside, lambda: made, options, decoder=decoder)()[0]
+    scores = {each.text: each.lm_score for each in found}
+    return [scores[text] for text in texts]
+
+
+def test_words_that_it_lacks_share_what_unk_has(tmp_path: Path) -> None:
+    """As p(<unk>) of interpolated models: by the n-gram's unigrams, of which <unk> has one too."""
     lm = neural([UNK, "cat"])
-    options = BeamOptions(rescore_weight=1.0, unk_score=-2.0, unk_letter_score=-1.0)
-    text = [hypothesis("cat tko", 0.0, 0.0)]
-    hot, cold = (
-        Rescoring(speller(), lm, lambda: [text], options, spells=True, listed=listed)()[0][0].score
-        for listed in (["tko"], [])
-    )
-    assert hot - cold == pytest.approx(3.0)
+    unigrams = {"<unk>": 0.05, "</s>": 0.25, "cat": 0.2, "oak": 0.3, "act": 0.2, "<s>": 1e-99}
+    lines = [f"{math.log10(p):.6f}\t{word}" for word, p in unigrams.items()]
+    head = f"\\data\\\nngram 1={len(lines)}\n\n\\1-grams:\n"
+    (tmp_path / "lm.arpa").write_text(head + "\n".join(lines) + "\n\n\\end\\\n")
+    texts = ["oak", "act", "cat", "taco", "oak act"]
+    plain = [0.7 * p for p in lm.log_probs(texts)]
+    shares = {"oak": 0.3 / 0.55, "act": 0.2 / 0.55, "cat": 1.0, "taco": 0.05 / 0.55}
+    expected = [p + 0.7 * sum(math.log(shares[w]) for w in text.split()) for p, text in zip(plain, texts, strict=True)]
+    expected[3] -= 2.0 + 4 * 1.0
+    assert lm_scores(texts, lm, lm=tmp_path / "lm.arpa") == pytest.approx(expected, abs=1e-4)
+    hot = lm_scores(texts, lm, lm=tmp_path / "lm.arpa", hotwords={"taco": None})
+    assert hot == pytest.approx([*expected[:3], expected[3] + 4.0, expected[4]], abs=1e-4)
+    (tmp_path / "words.txt").write_text("oak\nact\ncat\n")
+    alone = lm_scores(texts[:3], lm, lexicon=tmp_path / "words.txt")
+    assert alone == pytest.approx([plain[0] + 0.7 * math.log(1 / 3), plain[1] + 0.7 * math.log(1 / 3), plain[2]])
 
 
 def test_no_language_model_and_nothing_found() -> None:
