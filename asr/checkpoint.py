@@ -74,7 +74,7 @@ def load_checkpoint(folder: str | Path) -> dict[str, Any] | None:
     return None
 
 
-_ANEW = "to start anew, remove the run's folder or choose another --out"
+_ANEW = "to start anew, remove the run's folder or name another output"
 
 
 def save_weights(folder: str | Path, model: nn.Module, epoch: int) -> None:

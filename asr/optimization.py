@@ -129,14 +129,13 @@ def using_weights(named: Named, values: Sequence[Tensor]) -> Iterator[None]:
 
 
 @contextmanager
-def memory_advice(batch_seconds: float, accumulate: int) -> Iterator[None]:
-    """An InputError with smaller settings where a GPU's memory is too small."""
+def memory_advice(setting: str, size: str, remedy: str) -> Iterator[None]:
+    """An InputError where a GPU's memory is too small for a batch, of a size that a setting says, with a remedy."""
     try:
         yield
     except torch.OutOfMemoryError as e:
         raise InputError(
-            f"the GPU's memory does not hold a batch of {batch_seconds:g} s ({str(e).splitlines()[0][:90]})",
-            where="batch_seconds",
-            remedy=f"batch_seconds={batch_seconds / 2:g} accumulate={2 * accumulate} in a new --out: the same steps in"
-            " half the memory; or precision=bf16",
+            f"the GPU's memory does not hold a batch of {size} ({str(e).splitlines()[0][:90]})",
+            where=setting,
+            remedy=remedy,
         ) from e

@@ -100,13 +100,13 @@ def check_same_run(described: dict[str, Any], out_dir: Path) -> bool:
     there = any((out_dir / "checkpoints").glob("*.pt"))
     if not path.exists():
         if there:
-            raise InputError("is gone, but there are checkpoints", where=path, remedy="choose another --out")
+            raise InputError("is gone, but there are checkpoints", where=path, remedy="name another output")
         return False
     try:
         earlier = yaml.safe_load(read_text(path, limit=1 << 20))
         earlier["run"]["data_sha256"]
     except (yaml.YAMLError, TypeError, KeyError) as e:
-        raise InputError("is no run of this version", where=path, remedy="choose another --out, or remove it") from e
+        raise InputError("is no run of this version", where=path, remedy="name another output, or remove it") from e
     old, new = _flat(earlier), _flat(described)
     keys = [k for k in {**old, **new} if k in _COMPARED or not (k.startswith("run.") or k in _FREE)]
     differing = [f"{k} {old.get(k)} -> {new.get(k)}" for k in keys if old.get(k) != new.get(k)]
@@ -114,7 +114,7 @@ def check_same_run(described: dict[str, Any], out_dir: Path) -> bool:
         raise InputError(
             f"holds a run of other settings or data: {', '.join(differing)}",
             where=out_dir,
-            remedy="choose another --out, or remove it to start anew",
+            remedy="name another output, or remove it to start anew",
         )
     return there  # else it was stopped before the first
 

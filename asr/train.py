@@ -24,7 +24,7 @@ from asr.config import check
 from asr.errors import InputError
 from asr.models.recognizer import ModelConfig
 from asr.monitor import Monitor, Progress, SilentMonitor, Validation
-from asr.optimization import StepBatch, clip_gradients, mean_gradients, memory_advice, using_weights
+from asr.optimization import StepBatch, clip_gradients, mean_gradients, using_weights
 from asr.processes import gather, stop_signals, sum_over_processes
 from asr.run_folder import RunLog
 from asr.spec_augment import SpecAugmentConfig
@@ -157,10 +157,10 @@ def train(
         folder: Gets log.jsonl, checkpoints/, and tensorboard/ where it is installed.
 
     Raises:
-        InputError: Gradients are not finite time and again; the GPU's memory is too small.
+        InputError: Gradients are not finite time and again.
         KeyboardInterrupt: Ctrl-C or SIGTERM; the state is saved.
     """
-    with stop_signals() as stopping, memory_advice(config.batch_seconds, config.accumulate):
+    with stop_signals() as stopping:
         run = _Run(fabric, model, config, folder, monitor if fabric.is_global_zero else SilentMonitor())
         state = run.state
         while state.stage == "train":
@@ -346,8 +346,8 @@ def _count_skipped(run: _Run, *, finite: bool) -> None:
         raise InputError(
             f"{MOST_SKIPPED} steps in a row had no finite gradient (up to step {state.step})",
             where=run.folder,
-            remedy=f"look at the data with `asr check`; lower learning_rate ({config.learning_rate:g}) or clip"
-            f" ({config.clip:g}), in a new --out{less}",
+            remedy=f"look at the data (speech: `asr check`); lower learning_rate ({config.learning_rate:g}) or clip"
+            f" ({config.clip:g}), and name another output{less}",
         )
 
 

@@ -31,6 +31,7 @@ from asr.lm.neural import (
     word_sample,
 )
 from asr.monitor import LogMonitor, Monitor, SilentMonitor, Validation
+from asr.optimization import memory_advice
 from asr.processes import launch, lost_processes
 from asr.provenance import provenance
 from asr.run_folder import check_same_run, only_process
@@ -72,7 +73,7 @@ class TrainLmConfig:
         """The settings of the loop."""
         own = ("model", "batch_words", "sample", "longest")
         given = {name: value for name, value in vars(self).items() if name not in own}
-        return TrainConfig(**given, batch_seconds=max(1, self.batch_words))
+        return TrainConfig(**given)
 
 
 def train_lm(
@@ -186,7 +187,9 @@ def _train_lm(
     def save_best(validation: Validation, epochs: str) -> None:
         save_neural_lm(model, out)
 
-    train(fabric, model, batches, validate, save_best, config.of_loop(), folder, monitor)
+    smaller = "a smaller --hidden, --vocabulary or --sample, and another OUT"
+    with memory_advice("batch_words", f"{config.batch_words:,} words", smaller):
+        train(fabric, model, batches, validate, save_best, config.of_loop(), folder, monitor)
     if fabric.is_global_zero and not out.is_file():  # removed after training
         raise InputError("is gone, and its training is over", where=out, remedy=f"remove {folder} to train again")
     return read_neural_lm(out) if fabric.is_global_zero else model

@@ -6,7 +6,7 @@ import hashlib
 import time
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from itertools import count
 from pathlib import Path
@@ -146,7 +146,8 @@ def _train_recognizer(
             out_dir / "model", model, _card(model, data_dir, training, dev, validation, epochs, facts, config.init_from)
         )
 
-    result = train(fabric, recognizer, batches, validate, save_best, config, out_dir, monitor)
+    with _memory_advice(config):
+        result = train(fabric, recognizer, batches, validate, save_best, config, out_dir, monitor)
     if fabric.is_global_zero:
         _keep_prior(config, out_dir / "model", training, model)
     return result
@@ -249,7 +250,7 @@ def estimate_time(
         optimizer.zero_grad()
         return batch.seconds
 
-    with memory_advice(config.batch_seconds, config.accumulate):
+    with _memory_advice(config):
         recognizer.train()
         step()  # warms up
         audio, started = 0.0, time.perf_counter()
@@ -263,6 +264,12 @@ def estimate_time(
         dev_rate = sum(u.duration for u in some) / (time.perf_counter() - started)
     epoch = sum(u.duration for u in training) / rate + sum(u.duration for u in dev) / dev_rate
     return TimeEstimate(rate, epoch, config.epochs * epoch)
+
+
+def _memory_advice(config: TrainConfig) -> AbstractContextManager[None]:
+    half = f"batch_seconds={config.batch_seconds / 2:g} accumulate={2 * config.accumulate}"
+    remedy = f"{half} in a new --out: the same steps in half the memory; or precision=bf16"
+    return memory_advice("batch_seconds", f"{config.batch_seconds:g} s", remedy)
 
 
 def resolve(config: TrainConfig, training: Sequence[Utterance]) -> TrainConfig:

@@ -256,6 +256,16 @@ def test_long_sentences_and_a_file_that_is_gone(tmp_path: Path) -> None:
         train_lm(read_corpus(["a b " * 30] * 9), tmp_path / "other.safetensors", config)
 
 
+def test_a_gpu_without_enough_memory_gets_a_word(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def large(self: NeuralLm, batch: object) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB.")
+
+    monkeypatch.setattr(NeuralLm, "forward", large)
+    config = TrainLmConfig(model=LmConfig(hidden=8, layers=1), batch_words=300)
+    with pytest.raises(InputError, match=r"batch of 300 words \(CUDA out of memory.*a smaller --hidden"):
+        train_lm(read_corpus(chain(60, 6)), tmp_path / "lm.safetensors", config)
+
+
 def test_tokens_in_a_recognisers_order(tmp_path: Path) -> None:
     """As a step function it says what it says of whole sentences, and the search takes it like an n-gram."""
     tokens = ["<blank>", "c", "a", "b"]

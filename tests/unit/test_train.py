@@ -18,7 +18,7 @@ from asr.errors import InputError
 from asr.model_folder import load_model
 from asr.models.encoder import EncoderConfig
 from asr.models.losses import Loss
-from asr.models.recognizer import Targets
+from asr.models.recognizer import Recognizer, Targets
 from asr.monitor import LogMonitor, Progress, Validation
 from asr.processes import launch
 from asr.run_folder import is_finished, only_process
@@ -151,13 +151,16 @@ def test_gradients_that_are_never_finite_end_the_run_with_advice(tmp_path: Path)
     assert float(model.value.detach()) == 0
 
 
-def test_a_gpu_without_enough_memory_gets_a_word(tmp_path: Path) -> None:
-    class Large(Toy):
-        def forward(self, batch: Batch) -> Loss:
-            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB.")
+def test_a_gpu_without_enough_memory_gets_a_word(
+    prepared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def large(self: Recognizer, batch: object) -> Loss:
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB.")
 
+    monkeypatch.setattr(Recognizer, "forward", large)
+    config = replace(SMALL, batch_seconds=100)
     with pytest.raises(InputError, match=r"batch of 100 s \(CUDA out of memory.*batch_seconds=50 accumulate=2"):
-        run_toy(tmp_path, [0.5], Large())
+        train_recognizer(config, prepared, tmp_path / "run")
 
 
 def rows_of(run: Path, kind: str) -> list[dict]:
@@ -418,7 +421,7 @@ def test_another_run_in_the_same_folder_is_refused(prepared: Path, tmp_path: Pat
     with pytest.raises(RuntimeError):
         train_recognizer(RESUMED, prepared, tmp_path / "run", monitor=Stop(5))
     changed = replace(RESUMED, learning_rate=1e-3, model=replace(RESUMED.model, encoder=EncoderConfig(hidden=16)))
-    with pytest.raises(InputError, match=r"hidden 32 -> 16.*learning_rate 0.02 -> 0.001.*choose another"):
+    with pytest.raises(InputError, match=r"hidden 32 -> 16.*learning_rate 0.02 -> 0.001.*name another output"):
         train_recognizer(changed, prepared, tmp_path / "run")
     other = tone_data(tmp_path, 40)
     with pytest.raises(InputError, match="data_sha256"):
