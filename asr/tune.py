@@ -45,6 +45,7 @@ from asr.tune_attention import (
     best_two_pass,
     decodings,
     heard_by_attention,
+    timed_by_attention,
 )
 from asr.tune_confidences import cross_entropy, true_confidences
 from asr.tune_kept import KeptDecodings
@@ -206,8 +207,9 @@ def tune(
             weight, heard, found = best_rescoring(neural, several(name, own), references, unit)
             ways[name] = replace(own, rescore_weight=weight), heard, found
     options, heard, result = min(ways.values(), key=lambda way: way[2].error.errors)  # of equals the fastest
-    if alone:
-        entropy = (cross_entropy(heard, references),) * 2
+    if attention is not None and alone:
+        sure = timed_by_attention(attention, heard, logits[1.0], states[1.0])  # a text that was chosen has none
+        entropy = (cross_entropy(sure, references),) * 2
     progress(len(trials) + more, len(trials) + more)
 
     loaded.decoding = options

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
+from torch import Tensor
 
 from asr.attention_decoding import AttentionSearch, TwoPassSearch
 from asr.decode.options import BeamOptions
@@ -115,12 +116,28 @@ def _choices(search: AttentionSearch) -> dict[str, tuple[float, ...]]:
 
 def heard_by_attention(search: AttentionSearch, log_probs: LogProbs, states: States) -> list[list[Hypothesis]]:
     """The best hypotheses of each utterance."""
-    return [each for at in range(0, len(states), _TOGETHER) for each in _heard(search, log_probs, states, at)]
+    return [
+        each
+        for _, scores, lens, memory in _batches(log_probs, states)
+        for each in search(scores, lens, encoder_out=memory)
+    ]
 
 
-def _heard(search: AttentionSearch, log_probs: LogProbs, states: States, at: int) -> list[list[Hypothesis]]:
-    parts = [torch.from_numpy(each) for each in log_probs[at : at + _TOGETHER]]
-    lens = torch.tensor([len(each) for each in parts])
-    encoder_out = [each[0] for each in states[at : at + _TOGETHER]]
-    scores, memory = (torch.nn.utils.rnn.pad_sequence(x, batch_first=True) for x in (parts, encoder_out))
-    return search(scores, lens, encoder_out=memory)
+def timed_by_attention(
+    search: AttentionSearch, found: Sequence[Hypothesis], log_probs: LogProbs, states: States
+) -> list[Hypothesis]:
+    """Hypotheses with their words' times and confidences."""
+    return [
+        each
+        for at, scores, lens, memory in _batches(log_probs, states)
+        for (each,) in search.timed([[h] for h in found[at : at + len(lens)]], scores, lens, encoder_out=memory)
+    ]
+
+
+def _batches(log_probs: LogProbs, states: States) -> Iterator[tuple[int, Tensor, Tensor, Tensor]]:
+    """The number of the first utterance, log-probabilities (B, T, V), lengths (B,), states (B, T, C) of each batch."""
+    for at in range(0, len(states), _TOGETHER):
+        parts = [torch.from_numpy(each) for each in log_probs[at : at + _TOGETHER]]
+        encoder_out = [each[0] for each in states[at : at + _TOGETHER]]
+        scores, memory = (torch.nn.utils.rnn.pad_sequence(x, batch_first=True) for x in (parts, encoder_out))
+        yield at, scores, torch.tensor([len(each) for each in parts]), memory

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 import yaml
 from helpers import WORDS, spelled_cuts, spelled_texts, speller, unigram_arpa, with_decoder
 from typer.testing import CliRunner, Result
@@ -30,6 +31,7 @@ from asr.model_names import pretrained_names
 from asr.score import correct_words, score
 from asr.tune import BEAMS, GRID, KEPT, SEARCH_BEAM, Trial, Tuning, tune
 from asr.tune_attention import JOINED
+from asr.tune_confidences import cross_entropy
 
 
 @pytest.fixture(scope="module")
@@ -535,6 +537,28 @@ def test_attention_alone(tmp_path: Path, cuts: Path, lm: Path, lexicon: Path) ->
         tune(tmp_path / "m", cuts, lm=lm)
     with pytest.raises(InputError, match="knows of no lexicon"):
         tune(tmp_path / "m", cuts, lexicon=lexicon)
+
+
+def test_confidences_are_those_of_the_texts_that_are_chosen(
+    tmp_path: Path, cuts: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("asr.tune_rescoring.WEIGHTS", (1.0,))
+    monkeypatch.setattr("asr.tune_attention.ALONE", {"length_reward": (4.0,)})  # else they are empty
+    model = with_decoder(ctc_weight=0.0)
+    save_model(tmp_path / "m", model, "# card\n")
+    torch.manual_seed(0)
+    lm = NeuralLm([END, *model.tokenizer.tokens[1:]], LmConfig(hidden=8))
+    with torch.no_grad():
+        lm.bias[lm.index["k"]] = 5.0
+    save_neural_lm(lm, tmp_path / "lm.safetensors")
+    found = tune(tmp_path / "m", cuts, rescore=tmp_path / "lm.safetensors")
+    tuned = load_model(tmp_path / "m")
+    utterances = read_cuts(cuts)
+    heard = {each.utterance.id: each for each in recognize(tuned, utterances, decoding=decoding_for(tuned))}
+    assert any(each.nbest[0].words for each in heard.values())
+    assert found.cross_entropy[1] == pytest.approx(
+        cross_entropy([heard[u.id].nbest[0] for u in utterances], [u.text for u in utterances]), abs=1e-3
+    )
 
 
 def test_tuned_again_from_a_search_by_attention(tmp_path: Path, cuts: Path) -> None:
