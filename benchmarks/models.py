@@ -3,7 +3,7 @@
 attention decoder joined with CTC.
 
     python benchmarks/models.py digits [--out FOLDER] [--seeds 1,2,3]
-    python benchmarks/models.py read [--out FOLDER] [--minutes 60]
+    python benchmarks/models.py read [--out FOLDER] [--minutes 40]
 
 digits: Free Spoken Digit Dataset ($ASR_DATA/fsdd), the official split with 600 made utterances, as recipes/fsdd; all
 networks have as many parameters, within three hundredths, and each is trained with several seeds, in the same epochs.
@@ -71,7 +71,7 @@ def main() -> None:
     parser.add_argument("what", choices=("digits", "read"))
     parser.add_argument("--out", type=Path, default=Path("exp/models"))
     parser.add_argument("--seeds", default="1,2,3", help="of digits")
-    parser.add_argument("--minutes", type=float, default=60.0, help="of training, of read")
+    parser.add_argument("--minutes", type=float, default=40.0, help="of training, of read")
     args = parser.parse_args()
     torch.set_num_threads(1)
     out = args.out / args.what
