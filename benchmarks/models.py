@@ -8,7 +8,7 @@ attention decoder joined with CTC.
 digits: Free Spoken Digit Dataset ($ASR_DATA/fsdd), the official split with 600 made utterances, as recipes/fsdd; all
 networks have as many parameters, within three hundredths, and each is trained with several seeds, in the same epochs.
 Of two learning rates a network gets the one with fewer errors on the dev split, by its first seed. Errors are greedy
-ones (of the joined model, its search's) on the official test split, and on 120 made utterances of it.
+ones (of the joined model, its search's) on the official test split, and on 60 made utterances of it.
 
 read: mini LibriSpeech ($ASR_DATA/librispeech-mini), characters; all networks are trained in the same time, of which
 each makes as many epochs as it can; one seed and one learning rate.
