@@ -126,17 +126,18 @@ class _Unknown:
     Args:
         listed: Words that the search does not have to spell.
         ngram: A model of words.
-        total: What they have in common: of the probability of the n-gram model; without it their number, and one.
+        log_total: The logarithm of what they have together: of the n-gram model's probability; without it, each has 1,
+            and <unk> too.
     """
 
     listed: frozenset[str] = frozenset()
     ngram: NgramModel | None = None
-    total: float = 1.0
+    log_total: float = 0.0
 
     def log_share(self, word: str) -> float:
         """The logarithm of a word's share in the probability of all."""
         own = 0.0 if self.ngram is None else math.log(10) * float(self.ngram.log_prob[1 + self.ngram.id(word)])
-        return own - math.log(self.total)
+        return own - self.log_total
 
 
 def _unknown_words(lm: NeuralLm, decoder: CtcBeamDecoder | None) -> _Unknown:
@@ -144,7 +145,7 @@ def _unknown_words(lm: NeuralLm, decoder: CtcBeamDecoder | None) -> _Unknown:
         return _Unknown()
     listed = frozenset(decoder.vocabulary)
     if (ngram := decoder.lm) is None:
-        return _Unknown(listed, None, 1.0 + len(listed - lm.index.keys()))
+        return _Unknown(listed, None, math.log(1 + len(listed - lm.index.keys())))
     lacking = ngram.index.keys() - lm.index.keys() - {"<s>", "</s>", "<UNK>"} | {"<unk>"}
     ids = np.fromiter((ngram.index[word] for word in lacking), np.int64, len(lacking))
-    return _Unknown(listed, ngram, float(np.power(10.0, ngram.log_prob[1 + ids].astype(float)).sum()))
+    return _Unknown(listed, ngram, float(np.logaddexp.reduce(math.log(10) * ngram.log_prob[1 + ids].astype(float))))
