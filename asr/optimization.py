@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 import torch
@@ -129,13 +130,13 @@ def using_weights(named: Named, values: Sequence[Tensor]) -> Iterator[None]:
 
 
 @contextmanager
-def memory_advice(setting: str, size: str, remedy: str) -> Iterator[None]:
-    """An InputError where a GPU's memory is too small for a batch, of a size that a setting says, with a remedy."""
+def memory_advice(where: str | Path, size: str, remedy: str) -> Iterator[None]:
+    """An InputError where a GPU's memory is too small for a batch of this size, with a remedy."""
     try:
         yield
     except torch.OutOfMemoryError as e:
         raise InputError(
             f"the GPU's memory does not hold a batch of {size} ({str(e).splitlines()[0][:90]})",
-            where=setting,
+            where=where,
             remedy=remedy,
         ) from e

@@ -188,7 +188,7 @@ def _train_lm(
         save_neural_lm(model, out)
 
     smaller = "a smaller --hidden, --vocabulary or --sample, and another OUT"
-    with memory_advice("batch_words", f"{config.batch_words:,} words", smaller):
+    with memory_advice(out, f"{config.batch_words:,} words", smaller):
         train(fabric, model, batches, validate, save_best, config.of_loop(), folder, monitor)
     if fabric.is_global_zero and not out.is_file():  # removed after training
         raise InputError("is gone, and its training is over", where=out, remedy=f"remove {folder} to train again")

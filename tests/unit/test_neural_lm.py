@@ -262,7 +262,9 @@ def test_a_gpu_without_enough_memory_gets_a_word(tmp_path: Path, monkeypatch: py
 
     monkeypatch.setattr(NeuralLm, "forward", large)
     config = TrainLmConfig(model=LmConfig(hidden=8, layers=1), batch_words=300)
-    with pytest.raises(InputError, match=r"batch of 300 words \(CUDA out of memory.*a smaller --hidden"):
+    with pytest.raises(
+        InputError, match=r"lm\.safetensors: .*batch of 300 words \(CUDA out of memory.*a smaller --hidden"
+    ):
         train_lm(read_corpus(chain(60, 6)), tmp_path / "lm.safetensors", config)
 
 

@@ -6,6 +6,7 @@ import json
 import math
 import re
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -129,11 +130,11 @@ def test_what_ctc_hears_of_spaces_is_not_text() -> None:
     assert rescoring.log_probs([hypothesis(" ", 0.0, 0.0)]) == lm.log_probs([[]])
 
 
-def lm_scores(texts: list[str], beside: NeuralLm, **given: object) -> list[float]:
+def lm_scores(texts: list[str], beside: NeuralLm, lm_unit: str = "auto", **given: object) -> list[float]:
     """What texts get of a neural model beside a decoder made with what is given."""
     model = speller()
     options = BeamOptions(rescore_weight=1.0, lm_weight=0.7, unk_score=-2.0, unk_letter_score=-1.0, nbest=len(texts))
-    decoder = CtcBeamDecoder(model.tokenizer.tokens, options=options, **given)
+    decoder = CtcBeamDecoder(model.tokenizer.tokens, options=replace(options, lm_unit=lm_unit), **given)
     made = [[hypothesis(text, 0.0, 0.0) for text in texts]]
     found = Rescoring(model, beside, lambda: made, options, decoder=decoder)()[0]
     scores = {each.text: each.lm_score for each in found}
@@ -156,6 +157,8 @@ def test_words_that_it_lacks_share_what_unk_has(tmp_path: Path) -> None:
     hot = lm_scores(texts, lm, lm=tmp_path / "lm.arpa", hotwords={"taco": None})
     assert hot == pytest.approx([*expected[:3], expected[3] + 4.0, expected[4]], abs=1e-4)
     (tmp_path / "words.txt").write_text("oak\nact\ncat\n")
+    of_tokens = lm_scores(texts[:1], lm, lm=tmp_path / "lm.arpa", lm_unit="token")  # which knows of no words
+    assert of_tokens == pytest.approx([plain[0] - 2.0 - 3 * 1.0], abs=1e-4)
     alone = lm_scores(texts[:3], lm, lexicon=tmp_path / "words.txt")
     assert alone == pytest.approx([plain[0] + 0.7 * math.log(1 / 3), plain[1] + 0.7 * math.log(1 / 3), plain[2]])
 
