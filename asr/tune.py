@@ -81,7 +81,8 @@ class Tuning:
 
     best: BeamOptions
     score: Scores
-    trials: tuple[Trial, ...]
+    trials: tuple[Trial, ...]  # of CTC's search
+    decodings: int  # of the dev set, by all searches
     cross_entropy: tuple[float, float]  # nats a word: of confidences as they come, and as they were made
     seconds: float
     # of each search the best: ctc, and with an attention decoder two-pass, attention
@@ -216,7 +217,9 @@ def tune(
     _keep(folder, loaded, decoder if lm is not None else None, lexicon, rescore)
     kept.path.unlink(missing_ok=True)
     scores = {name: (way[0], way[2]) for name, way in ways.items()}
-    return Tuning(options, result, trials, entropy, time.perf_counter() - started, scores, neural is not None)
+    return Tuning(
+        options, result, trials, len(trials) + more, entropy, time.perf_counter() - started, scores, neural is not None
+    )
 
 
 @dataclass

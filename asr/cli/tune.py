@@ -69,7 +69,7 @@ def tune(
     for row in table:
         say("  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)))
     say(
-        f"asr: {len(result.trials)} decodings in {result.seconds:.0f} s; confidences: {result.cross_entropy[0]:.3f}"
+        f"asr: {result.decodings} decodings in {result.seconds:.0f} s; confidences: {result.cross_entropy[0]:.3f}"
         f" nats a word as they come, {result.cross_entropy[1]:.3f} as they will be"
     )
     for search, (options, scores) in result.ways.items():

@@ -269,7 +269,7 @@ def test_the_table_of_trials_made_by_hand() -> None:
         Trial(BeamOptions(lm_weight=weight, word_score=word, beam_size=beam, prior_weight=i / 10), error)
         for i, (weight, word, beam, error) in enumerate(tried)
     ]
-    assert Tuning(trials[0].options, score(["a"], ["a"]), tuple(trials), (1.0, 1.0), 0.0).surface() == [
+    assert Tuning(trials[0].options, score(["a"], ["a"]), tuple(trials), 2, (1.0, 1.0), 0.0).surface() == [
         ["LM weight \\ word score", "-1.5", "1"],
         ["0.25", "100.00", ""],
         ["0.5", "", "20.00"],
@@ -514,6 +514,10 @@ def test_what_the_attention_decoder_is_worth(tmp_path: Path, cuts: Path, lm: Pat
     assert loaded.decoding == found.best
     assert evaluate(loaded, cuts) == found.score
     assert list(found.ways) == ["ctc", "two-pass", "attention"]
+    assert (
+        found.decodings
+        == len(found.trials) + sum(len(JOINED[name]) - 1 for name in ("ctc_weight", "length_reward")) + 1
+    )
     for options, scores in found.ways.values():
         assert evaluate(load_model(tmp_path / "m"), cuts, **vars(options)) == scores
     assert found.score.words.errors == min(scores.words.errors for _, scores in found.ways.values())
@@ -532,7 +536,10 @@ def test_attention_alone(tmp_path: Path, cuts: Path, lm: Path, lexicon: Path) ->
     assert evaluate(load_model(tmp_path / "m"), cuts) == found.score
     assert [done for done, _ in calls] == [*range(1, len(calls)), len(calls) - 1]
     assert {total for _, total in calls} == {len(calls) - 1}
-    assert "attention (chosen): ctc_weight 0" in asr_tune(tmp_path / "m", cuts).output
+    assert found.decodings == len(calls) - 1
+    output = asr_tune(tmp_path / "m", cuts).output
+    assert f"asr: {found.decodings} decodings in" in output
+    assert "attention (chosen): ctc_weight 0" in output
     with pytest.raises(InputError, match="token"):
         tune(tmp_path / "m", cuts, lm=lm)
     with pytest.raises(InputError, match="knows of no lexicon"):
