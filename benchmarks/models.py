@@ -21,6 +21,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import logging
 import time
 from collections.abc import Sequence
 from dataclasses import replace
@@ -73,6 +74,7 @@ def main() -> None:
     parser.add_argument("--seeds", default="1,2,3", help="of digits")
     parser.add_argument("--minutes", type=float, default=40.0, help="of training, of read")
     args = parser.parse_args()
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
     torch.set_num_threads(1)
     out = args.out / args.what
     if args.what == "digits":
@@ -82,7 +84,9 @@ def main() -> None:
         data = librispeech.prepare(data_home() / "librispeech-mini", out / "data").folder
         seeds, splits = [1], ("dev", "test")
     rows = []
-    for name in BOTH if args.what == "digits" else OF_READ:
+    names = list(BOTH if args.what == "digits" else OF_READ)
+    for number, name in enumerate(names, 1):
+        print(f"{name}, {number} of {len(names)} networks", flush=True)
         base = configured(args.what, name)
         runs = [trained(replace(base, seed=seed), name, data, out, splits, args) for seed in seeds]
         rows.append(row(name, runs, splits))
