@@ -210,8 +210,8 @@ def _check_data(
 class TimeEstimate:
     """What a trial of some seconds says of a whole run."""
 
-    audio_rate: float  # seconds of audio a second, of training
-    epoch_seconds: float  # dev set included
+    audio_rate: float  # seconds of audio a second, of training, over all epochs
+    epoch_seconds: float  # in the mean, dev set included
     run_seconds: float  # of all epochs; early stopping may end it before
 
     def __str__(self) -> str:
@@ -241,8 +241,9 @@ def estimate_time(
     last = config.epochs - 1  # when all augmentation is on
     stream = (batch for epoch in count(last) for batch in epoch_batches(config, model, training, epoch)[1])
 
-    def step() -> float:
+    def step(decoder_learns: bool) -> float:
         batch = next(stream).to(fabric.device)
+        model.recognizer.decoder_learns = decoder_learns  # whatever the epoch of the batch
         with autocast(config.precision, fabric.device):
             loss = recognizer(batch)
         fabric.backward(loss.sum / loss.count.clamp(min=1))
@@ -252,18 +253,23 @@ def estimate_time(
 
     with _memory_advice(config):
         recognizer.train()
-        step()  # warms up
-        audio, started = 0.0, time.perf_counter()
-        while not audio or time.perf_counter() - started < seconds:
-            audio += step()
-        rate = audio / (time.perf_counter() - started)
+        step(True)  # warms up
+        decoder = config.model.decoder
+        without = min(config.epochs, decoder.start_epoch - 1) if decoder.kind != "none" and decoder.ctc_weight else 0
+        phases = [(learns, epochs) for learns, epochs in ((False, without), (True, config.epochs - without)) if epochs]
+        taken = 0.0  # in seconds of a second of audio, in the mean of epochs
+        for learns, epochs in phases:
+            audio, started = 0.0, time.perf_counter()
+            while not audio or time.perf_counter() - started < seconds / len(phases):
+                audio += step(learns)
+            taken += epochs / config.epochs * (time.perf_counter() - started) / audio
 
         some = sorted(dev, key=lambda u: u.id)[:: max(1, len(dev) // 20)]
         started = time.perf_counter()
         list(recognize(model, some, batch_seconds=config.batch_seconds))
         dev_rate = sum(u.duration for u in some) / (time.perf_counter() - started)
-    epoch = sum(u.duration for u in training) / rate + sum(u.duration for u in dev) / dev_rate
-    return TimeEstimate(rate, epoch, config.epochs * epoch)
+    epoch = sum(u.duration for u in training) * taken + sum(u.duration for u in dev) / dev_rate
+    return TimeEstimate(1 / taken, epoch, config.epochs * epoch)
 
 
 def _memory_advice(config: TrainConfig) -> AbstractContextManager[None]:

@@ -31,7 +31,7 @@ from typing import Any
 import torch
 
 from asr.config import from_dict
-from asr.data import read_cuts
+from asr.data import Utterance, read_cuts
 from asr.evaluate import evaluate
 from asr.files import data_home, write_json
 from asr.model_folder import load_model
@@ -135,8 +135,7 @@ def trained(
     if args.what == "read":
         if not (folder / "epochs.json").is_file():
             training, dev = (read_cuts(data / f"cuts_{split}.jsonl.gz") for split in ("train", "dev"))
-            estimate = estimate_time(config, training, dev, seconds=60.0)
-            write_json(folder / "epochs.json", max(1, round(60 * args.minutes / estimate.epoch_seconds)))
+            write_json(folder / "epochs.json", epochs_within(60 * args.minutes, config, training, dev))
         config = replace(config, epochs=json.loads((folder / "epochs.json").read_text()))
     if not is_finished(folder):
         started = time.monotonic()
@@ -163,6 +162,17 @@ def trained(
     }
     write_json(folder / "facts.json", found)
     return found
+
+
+def epochs_within(seconds: float, config: TrainConfig, training: Sequence[Utterance], dev: Sequence[Utterance]) -> int:
+    """As many as take nearest to this time; an attention decoder does not learn, and takes none, in the first."""
+    decoder = config.model.decoder
+    first = decoder.start_epoch - 1 if decoder.kind != "none" else 0
+    if first:
+        seconds -= estimate_time(replace(config, epochs=first), training, dev, seconds=60.0).run_seconds
+        config = replace(config, model=replace(config.model, decoder=replace(decoder, start_epoch=1)))
+    later = estimate_time(replace(config, epochs=1), training, dev, seconds=60.0).epoch_seconds
+    return max(1, first + round(seconds / later))
 
 
 def row(name: str, runs: Sequence[dict[str, Any]], splits: Sequence[str]) -> str:

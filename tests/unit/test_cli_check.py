@@ -7,6 +7,7 @@ import gzip
 import io
 import json
 import re
+import time
 from collections.abc import Callable
 from html.parser import HTMLParser
 from pathlib import Path
@@ -18,6 +19,7 @@ from helpers import speechlike, tone_data
 from typer.testing import CliRunner
 
 from asr.cli import app
+from asr.models.recognizer import Recognizer
 from data_prep import table
 
 runner = CliRunner()
@@ -170,6 +172,42 @@ def test_a_trial_tells_how_long_training_takes(prepared: Path) -> None:
     assert training["run_seconds"] == pytest.approx(3 * training["epoch_seconds"])
     words = runner.invoke(app, ["check", str(prepared), *SMALL, "--trial", "0.2"]).stdout
     assert re.search(r"training does \d+ audio s/s here: an epoch takes about \d+ s, all of them \d+ s", words)
+
+
+def test_a_decoder_that_learns_later_takes_its_time_later(prepared: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    forward, learnt = Recognizer.forward, []
+
+    def slow(self: Recognizer, *given: Any) -> Any:
+        learnt.append(self.decoder_learns)
+        time.sleep(0.4 * self.decoder_learns)
+        return forward(self, *given)
+
+    monkeypatch.setattr(Recognizer, "forward", slow)
+
+    def seconds_of_audio(epochs: int, start: int, *more: str) -> float:
+        learnt.clear()
+        options = [
+            "model.decoder.kind=attention",
+            "model.decoder.hidden=8",
+            f"model.decoder.start_epoch={start}",
+            *more,
+        ]
+        run = ["check", str(prepared), *SMALL, *options, f"epochs={epochs}", "--trial", "1", "--json"]
+        return 1 / json.loads(runner.invoke(app, run).stdout)["training"]["audio_rate"]
+
+    late = seconds_of_audio(3, 4)
+    assert learnt[0]
+    assert len(learnt) > 1
+    assert not any(learnt[1:])
+    both = seconds_of_audio(6, 4)
+    assert False in learnt
+    assert learnt[1:] == sorted(learnt[1:])
+    always = seconds_of_audio(6, 1)
+    assert all(learnt)
+    assert always > 1.5 * late
+    assert both == pytest.approx((late + always) / 2, rel=0.2)
+    seconds_of_audio(6, 4, "model.decoder.ctc_weight=0")
+    assert all(learnt)
 
 
 class Page(HTMLParser):
