@@ -22,6 +22,7 @@ from __future__ import annotations
 import argparse
 import json
 import logging
+import statistics
 import time
 from collections.abc import Sequence
 from dataclasses import replace
@@ -64,6 +65,7 @@ BOTH: dict[str, dict[str, Any]] = {
 }
 OF_READ = ("LSTM", "GRU", "Transformer", "LSTM and attention")
 PARAMETERS = {"digits": 400_000, "read": 3_000_000}
+COSTS = ("epochs", "minutes", "audio s/s", "of real time")
 VOCABULARY = {"digits": 17, "read": 29}
 
 
@@ -79,23 +81,24 @@ def main() -> None:
     out = args.out / args.what
     if args.what == "digits":
         data = fsdd.prepare(None, out / "data", joined=600).folder
-        seeds, splits = [int(seed) for seed in args.seeds.split(",")], ("test", "joined")
+        seeds, columns = [int(seed) for seed in args.seeds.split(",")], [("test", "wer"), ("joined", "wer")]
     else:
         data = librispeech.prepare(data_home() / "librispeech-mini", out / "data").folder
-        seeds, splits = [1], ("dev", "test")
+        seeds, columns = [1], [("dev", "wer"), ("dev", "cer"), ("test", "wer"), ("test", "cer")]
+    splits = sorted({split for split, _ in columns})
     rows = []
     names = list(BOTH if args.what == "digits" else OF_READ)
     for number, name in enumerate(names, 1):
         print(f"{name}, {number} of {len(names)} networks", flush=True)
         base = configured(args.what, name)
         runs = [trained(replace(base, seed=seed), name, data, out, splits, args) for seed in seeds]
-        rows.append(row(name, runs, splits))
+        rows.append(row(name, runs, columns))
         print(f"{name}: {rows[-1]}", flush=True)
     facts = provenance()
     how = f"seeds {args.seeds}" if args.what == "digits" else f"{args.minutes:g} minutes of training each, seed 1"
     print(f"\n{how}; one thread of {facts['hardware']}; commit {facts['commit']}\n")
-    columns = ["parameters", *(f"WER, {split}" for split in splits), "audio s/s", "of real time"]
-    print(f"| network | {' | '.join(columns)} |\n| --- |{' --- |' * len(columns)}")
+    heads = ["network", "parameters", *(f"{rate.upper()}, {split}" for split, rate in columns), *COSTS]
+    print(f"| {' | '.join(heads)} |\n|{' --- |' * len(heads)}")
     print("\n".join(rows))
 
 
@@ -131,7 +134,7 @@ def trained(
     """What came of a training; it is made where it is not there."""
     folder = out / f"{name.lower().replace(', ', '-').replace(' ', '-')}-{config.seed}"
     if (folder / "facts.json").is_file():
-        return dict(json.loads((folder / "facts.json").read_text()))
+        return found(folder)
     if args.what == "read":
         if not (folder / "epochs.json").is_file():
             training, dev = (read_cuts(data / f"cuts_{split}.jsonl.gz") for split in ("train", "dev"))
@@ -142,26 +145,31 @@ def trained(
         train_recognizer(config, data, folder, check=False)
         print(f"{folder.name}: trained in {duration_words(time.monotonic() - started)}", flush=True)
     model = load_model(folder)
-    errors, took, audio = {}, 0.0, 0.0
+    took, audio = 0.0, 0.0
     for split in splits:
         options = {} if model.recognizer.decoder is not None else {"greedy": True}
         started = time.monotonic()
-        scores = evaluate(model, data / f"cuts_{split}.jsonl.gz", folder / "results" / split, **options)
+        evaluate(model, data / f"cuts_{split}.jsonl.gz", folder / "results" / split, **options)
         took += time.monotonic() - started
         audio += sum(utterance.duration for utterance in read_cuts(data / f"cuts_{split}.jsonl.gz"))
-        errors[split] = scores.error.rate
-    log = [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
-    rates = sorted(entry["audio_rate"] for entry in log if entry["kind"] == "epoch")
     parameters = sum(p.numel() for p in model.recognizer.parameters())
-    found = {
-        "errors": errors,
-        "parameters": parameters,
-        "audio_rate": rates[len(rates) // 2],
-        "real_time_factor": took / audio,
-        "epochs": config.epochs,
+    write_json(folder / "facts.json", {"parameters": parameters, "real_time_factor": took / audio})
+    return found(folder)
+
+
+def found(folder: Path) -> dict[str, Any]:
+    """What a finished run's files say."""
+    log = [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
+    rates = [entry["audio_rate"] for entry in log if entry["kind"] == "epoch"]
+    return {
+        **json.loads((folder / "facts.json").read_text()),
+        "epochs": len(rates),
+        "minutes": log[-1]["seconds"] / 60,
+        "audio_rate": statistics.harmonic_mean(rates),
+        "error_rates": {
+            file.parent.name: json.loads(file.read_text()) for file in folder.glob("results/*/scores.json")
+        },
     }
-    write_json(folder / "facts.json", found)
-    return found
 
 
 def epochs_within(seconds: float, config: TrainConfig, training: Sequence[Utterance], dev: Sequence[Utterance]) -> int:
@@ -175,16 +183,16 @@ def epochs_within(seconds: float, config: TrainConfig, training: Sequence[Uttera
     return max(1, first + round(seconds / later))
 
 
-def row(name: str, runs: Sequence[dict[str, Any]], splits: Sequence[str]) -> str:
-    """A line of the table: means, and ranges of several."""
+def row(name: str, runs: Sequence[dict[str, Any]], columns: Sequence[tuple[str, str]]) -> str:
+    """A line of the table: means, and ranges of several, of these splits' error rates; and what it costs."""
     cells = []
-    for split in splits:
-        each = [100 * run["errors"][split] for run in runs]
+    for split, rate in columns:
+        each = [100 * run["error_rates"][split][rate]["rate"] for run in runs]
         spread = f" ({min(each):.2f} to {max(each):.2f})" if len(each) > 1 else ""
         cells.append(f"{sum(each) / len(each):.2f} %{spread}")
-    rate = sorted(run["audio_rate"] for run in runs)[len(runs) // 2]
-    factor = sorted(run["real_time_factor"] for run in runs)[len(runs) // 2]
-    cells = [f"{runs[0]['parameters'] / 1e6:.2f} M", *cells, f"{rate:.0f}", f"{factor:.4f}"]
+    median = {key: statistics.median(run[key] for run in runs) for key in ("minutes", "audio_rate", "real_time_factor")}
+    costs = [f"{median['minutes']:.0f}", f"{median['audio_rate']:.0f}", f"{median['real_time_factor']:.4f}"]
+    cells = [f"{runs[0]['parameters'] / 1e6:.2f} M", *cells, str(runs[0]["epochs"]), *costs]
     return f"| {name} | {' | '.join(cells)} |"
 
 
