@@ -7,7 +7,8 @@ attention decoder joined with CTC.
 
 digits: Free Spoken Digit Dataset ($ASR_DATA/fsdd), the official split with 600 made utterances, as recipes/fsdd; all
 networks have as many parameters, within three hundredths, and each is trained with several seeds, in the same epochs.
-Errors are greedy ones (of the joined model, its search's) on the official test split, and on 60 made utterances of it.
+Errors are greedy ones (of the joined model, its search's) on the official test split, and on 60 made utterances of it;
+then those of CTC's search with a lexicon of the ten words.
 
 read: mini LibriSpeech ($ASR_DATA/librispeech-mini), characters; all networks are trained in the same time, of which
 each makes as many epochs as it can; one seed.
@@ -34,7 +35,7 @@ import torch
 from asr.config import from_dict
 from asr.data import Utterance, read_cuts
 from asr.evaluate import evaluate
-from asr.files import data_home, write_json
+from asr.files import data_home, write_json, write_text
 from asr.model_folder import load_model
 from asr.models.recognizer import ModelConfig, build_recognizer
 from asr.monitor import duration_words
@@ -82,10 +83,11 @@ def main() -> None:
     if args.what == "digits":
         data = fsdd.prepare(None, out / "data", joined=600).folder
         seeds, columns = [int(seed) for seed in args.seeds.split(",")], [("test", "wer"), ("joined", "wer")]
+        columns += [("test-lexicon", "wer"), ("joined-lexicon", "wer")]
     else:
         data = librispeech.prepare(data_home() / "librispeech-mini", out / "data").folder
         seeds, columns = [1], [("dev", "wer"), ("dev", "cer"), ("test", "wer"), ("test", "cer")]
-    splits = sorted({split for split, _ in columns})
+    splits = sorted({split for split, _ in columns if "lexicon" not in split})
     rows = []
     names = list(BOTH if args.what == "digits" else OF_READ)
     for number, name in enumerate(names, 1):
@@ -133,8 +135,6 @@ def trained(
 ) -> dict[str, Any]:
     """What came of a training; it is made where it is not there."""
     folder = out / f"{name.lower().replace(', ', '-').replace(' ', '-')}-{config.seed}"
-    if (folder / "facts.json").is_file():
-        return found(folder)
     if args.what == "read":
         if not (folder / "epochs.json").is_file():
             training, dev = (read_cuts(data / f"cuts_{split}.jsonl.gz") for split in ("train", "dev"))
@@ -145,15 +145,23 @@ def trained(
         train_recognizer(config, data, folder, check=False)
         print(f"{folder.name}: trained in {duration_words(time.monotonic() - started)}", flush=True)
     model = load_model(folder)
-    took, audio = 0.0, 0.0
-    for split in splits:
+    cuts = {split: data / f"cuts_{split}.jsonl.gz" for split in splits}
+    if not (folder / "facts.json").is_file():
         options = {} if model.recognizer.decoder is not None else {"greedy": True}
         started = time.monotonic()
-        evaluate(model, data / f"cuts_{split}.jsonl.gz", folder / "results" / split, **options)
-        took += time.monotonic() - started
-        audio += sum(utterance.duration for utterance in read_cuts(data / f"cuts_{split}.jsonl.gz"))
-    parameters = sum(p.numel() for p in model.recognizer.parameters())
-    write_json(folder / "facts.json", {"parameters": parameters, "real_time_factor": took / audio})
+        for split, path in cuts.items():
+            evaluate(model, path, folder / "results" / split, **options)
+        took = time.monotonic() - started
+        audio = sum(utterance.duration for path in cuts.values() for utterance in read_cuts(path))
+        parameters = sum(p.numel() for p in model.recognizer.parameters())
+        write_json(folder / "facts.json", {"parameters": parameters, "real_time_factor": took / audio})
+    if args.what == "digits":
+        lexicon = out / "digits.txt"
+        write_text(lexicon, "".join(f"{word}\n" for word in fsdd.WORDS))
+        for split, path in cuts.items():
+            results = folder / "results" / f"{split}-lexicon"
+            if not (results / "scores.json").is_file():
+                evaluate(model, path, results, lexicon=lexicon, search="ctc")
     return found(folder)
 
 
