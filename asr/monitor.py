@@ -6,6 +6,8 @@ import logging
 from dataclasses import dataclass, field
 from typing import Protocol
 
+HARDLY_ANY_RIGHT = 0.9  # a word error rate
+
 log = logging.getLogger(__name__)
 
 
@@ -44,18 +46,23 @@ class Progress:
 
 @dataclass(frozen=True)
 class Validation:
-    """How good a model is on the dev set. The smaller (error, loss), the better."""
+    """How good a model is on the dev set. The smaller its rank, the better."""
 
-    error: float  # the share that counts: WER, or CER for languages without words
+    error: float  # what counts: WER, CER for languages without words, PER; perplexity of a language model
     loss: float  # nats a token
     summary: str  # "WER 3.21 %"
     metrics: dict[str, float] = field(default_factory=dict)
     example: tuple[str, str] = ("", "")  # a reference and its hypothesis
     only_blanks: bool = False  # nothing was heard in any utterance
+    characters: float | None = None  # the share of them that is wrong, where words are what counts
 
     @property
-    def rank(self) -> tuple[float, float]:
-        return self.error, self.loss
+    def rank(self) -> tuple[float, float, float]:
+        """By error, then by loss; by characters where hardly a word is right: which one is chance, and an empty text
+        has no more than 100 %."""
+        if self.characters is not None and self.error >= HARDLY_ANY_RIGHT:
+            return HARDLY_ANY_RIGHT, self.characters, self.loss
+        return self.error, 0.0, self.loss
 
 
 class Monitor(Protocol):

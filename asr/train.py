@@ -59,7 +59,7 @@ class TrainConfig:
     clip: float = 1.0  # norm to which gradients are cut
     ema: float = 0.0  # decay of an exponential moving average of the weights, which is then what is judged and kept
     average_best: int = 0  # epochs whose weights are averaged at the end, and kept where that is better on dev
-    patience: int = 10  # epochs without a better dev error before stopping; 0: never
+    patience: int = 10  # epochs without a better model before stopping; 0: never
     seed: int = 1
     init_from: str = ""  # a trained model, whose encoder and known tokens are where training begins
     freeze_epochs: int = 0  # the first, in which the encoder that was taken stays as it is
@@ -124,7 +124,7 @@ class _State:
     best: Validation | None = None
     best_epoch: int = 0
     best_from: str = ""  # in words
-    best_list: list[list[float]] = field(default_factory=list)  # (error, loss, epoch): weights kept
+    best_list: list[list[float]] = field(default_factory=list)  # (*rank, epoch): weights kept
     skipped: int = 0  # steps
     skipped_in_a_row: int = 0
     seconds: float = 0.0
@@ -389,7 +389,7 @@ def _finish_epoch(
     state.now = _Epoch()
     early = config.patience and state.epoch - state.best_epoch >= config.patience
     if early:
-        run.monitor.note(f"no better dev error for {config.patience} epochs: stopped early")
+        run.monitor.note(f"no better model for {config.patience} epochs: stopped early")
     if early or state.epoch == config.epochs:
         state.stage = "average"
 

@@ -464,6 +464,7 @@ def _validate(fabric: Fabric, model: Model, dev: Sequence[Utterance], config: Tr
         else {"wer": result.words.rate, "cer": result.characters.rate},
         example=(example.reference, example.hypothesis.text),
         only_blanks=not any(r.hypothesis.text for r in results),
+        characters=result.characters.rate if unit == "words" else None,
     )
 
 

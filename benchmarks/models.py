@@ -2,8 +2,8 @@
 """Kinds of networks beside each other: the plain recurrent cell, GRU, LSTM, one direction and both, Transformer, and an
 attention decoder joined with CTC.
 
-    python benchmarks/models.py digits [--out FOLDER] [--seeds 1,2,3]
-    python benchmarks/models.py read [--out FOLDER] [--minutes 40]
+    python benchmarks/models.py digits [--out FOLDER] [--networks NAME...] [--seeds 1,2,3]
+    python benchmarks/models.py read [--out FOLDER] [--networks NAME...] [--minutes 40]
 
 digits: Free Spoken Digit Dataset ($ASR_DATA/fsdd), the official split with 600 made utterances, as recipes/fsdd; all
 networks have as many parameters, within three hundredths, and each is trained with several seeds, in the same epochs.
@@ -15,7 +15,8 @@ each makes as many epochs as it can; one seed.
 
 Nothing was chosen for a kind: all have one learning rate.
 
-What is there already is not trained again. It prints a table.
+What is there already is not trained again. It prints a table. On two cores, one call has one half of the networks
+(`--networks LSTM Transformer`), another the other; a third prints them all.
 """
 
 from __future__ import annotations
@@ -74,6 +75,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("what", choices=("digits", "read"))
     parser.add_argument("--out", type=Path, default=Path("exp/models"))
+    parser.add_argument("--networks", nargs="+", metavar="NAME", help="of the table; all")
     parser.add_argument("--seeds", default="1,2,3", help="of digits")
     parser.add_argument("--minutes", type=float, default=40.0, help="of training, of read")
     args = parser.parse_args()
@@ -90,6 +92,10 @@ def main() -> None:
     splits = sorted({split for split, _ in columns if "lexicon" not in split})
     rows = []
     names = list(BOTH if args.what == "digits" else OF_READ)
+    if args.networks:
+        if unknown := set(args.networks) - set(names):
+            parser.error(f"no network {', '.join(sorted(unknown))}: there are {'; '.join(names)}")
+        names = args.networks
     for number, name in enumerate(names, 1):
         print(f"{name}, {number} of {len(names)} networks", flush=True)
         base = configured(args.what, name)

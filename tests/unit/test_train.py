@@ -98,18 +98,20 @@ class Notes(LogMonitor):
         self.notes.append(text)
 
 
-def run_toy(tmp_path: Path, errors: list[float], model: Toy, patience: int = 0) -> tuple[object, list[str], list[str]]:
+def run_toy(
+    tmp_path: Path, errors: list[float], model: Toy, patience: int = 0, characters: list[float] | None = None
+) -> tuple[object, list[str], list[str]]:
     batch = Batch(
         ["a", "b"], ["", ""], *[torch.zeros(2, 1)] * 2, {}, torch.zeros(2, 1), seconds=1.0, padded_seconds=1.25
     )
     saved: list[str] = []
-    values = iter(errors)
+    values, finer = iter(errors), iter(characters or [])
     monitor = Notes()
     result = train(
         launch("cpu"),
         model,
         lambda epoch, done: (3, [batch] * (3 - done)),
-        lambda: Validation(error=next(values), loss=1.0, summary="", only_blanks=True),
+        lambda: Validation(next(values), loss=1.0, summary="", only_blanks=True, characters=next(finer, None)),
         lambda validation, epochs: saved.append(epochs),
         TrainConfig(epochs=len(errors), learning_rate=0.3, warmup_steps=0, weight_decay=0, patience=patience),
         tmp_path,
@@ -249,6 +251,15 @@ def test_a_step_of_which_nothing_fits_changes_nothing(tmp_path: Path) -> None:
     run_toy(tmp_path, [0.5] * 3, model)
     assert float(model.value.detach()) == pytest.approx(0.3)  # the first step alone: no momentum, no decay
     assert {row["loss"] for row in rows_of(tmp_path, "epoch")} == {9.0}  # nor a loss of 0 that is none
+
+
+def test_characters_count_where_hardly_a_word_is_right(tmp_path: Path) -> None:
+    """A model that says nothing has 100 % and would stay the best: training would end before words are learnt."""
+    errors, characters = [1.0, 1.02, 1.01, 1.03, 1.0, 0.5, 0.89, 0.5], [1.0, 0.8, 0.9, 0.7, 0.6, 0.3, 0.2, 0.2]
+    result, saved, notes = run_toy(tmp_path, errors, Toy(), patience=3, characters=characters)
+    assert saved == ["epoch 1", "epoch 2", "epoch 4", "epoch 5", "epoch 6"]
+    assert result.best_epoch == 6
+    assert not any("stopped early" in note for note in notes)
 
 
 def test_averages_of_weights(tmp_path: Path) -> None:
