@@ -50,7 +50,7 @@ class Validation:
 
     error: float  # what counts: WER, CER for languages without words, PER; perplexity of a language model
     loss: float  # nats a token
-    summary: str  # "WER 3.21 %"
+    summary: str  # "WER 3.21 %, CER 1.02 %"
     metrics: dict[str, float] = field(default_factory=dict)
     example: tuple[str, str] = ("", "")  # a reference and its hypothesis
     only_blanks: bool = False  # nothing was heard in any utterance

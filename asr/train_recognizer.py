@@ -453,12 +453,13 @@ def _validate(fabric: Fabric, model: Model, dev: Sequence[Utterance], config: Tr
     if not comparable:
         raise InputError("no utterance of dev has a pronunciation of every word", remedy="add them to the lexicon")
     result = score([r.reference for r in comparable], [r.hypothesis.text for r in comparable], unit=unit)
+    also = f", CER {100 * result.characters.rate:.2f} %" if unit == "words" else ""
     # The example is always the same utterance, of middling length, so that one sees it come about.
     example = min(results, key=lambda r: (abs(r.utterance.duration - 3.0), r.utterance.id))
     return Validation(
         error=result.error.rate,
         loss=sum(r.loss for r in counted) / max(1, sum(r.tokens for r in counted)),
-        summary=result.headline(),
+        summary=result.headline() + also,
         metrics={"per": result.words.rate}
         if unit == "phones"
         else {"wer": result.words.rate, "cer": result.characters.rate},

@@ -64,6 +64,7 @@ class LiveMonitor:
 
     def __init__(self) -> None:
         self.rows: list[tuple[str, ...]] = []
+        self.rates: list[str] = []  # what the dev set is judged by: wer and cer, or per
         self.progress: Progress | None = None
         self.example = ("", "")
         self.refresh: Callable[[], None] = lambda: None
@@ -75,7 +76,8 @@ class LiveMonitor:
 
     def epoch(self, progress: Progress, validation: Validation, best: bool) -> None:
         self.example = validation.example
-        metrics = [f"{100 * validation.metrics[name]:.2f}" for name in ("wer", "cer")]
+        self.rates = list(validation.metrics)
+        metrics = [f"{100 * rate:.2f}" for rate in validation.metrics.values()]
         mark = "best" if best else ""
         self.rows.append(
             (
@@ -101,7 +103,7 @@ class LiveMonitor:
         from rich.text import Text
 
         table = Table(box=None, header_style="bold")
-        for name in ("epoch", "loss", "dev loss", "WER %", "CER %", "audio s/s", ""):
+        for name in ("epoch", "loss", "dev loss", *(f"{rate.upper()} %" for rate in self.rates), "audio s/s", ""):
             table.add_column(name, justify="right")
         for row in self.rows[-12:]:
             table.add_row(*row)

@@ -45,6 +45,18 @@ def test_live_picture_has_everything_on_lines_of_its_own() -> None:
     assert len(pictures) == 2
 
 
+def test_live_picture_of_a_model_of_phones() -> None:
+    """It has no words to count."""
+    monitor = LiveMonitor()
+    monitor.step(PROGRESS)
+    monitor.epoch(PROGRESS, Validation(0.125, 0.25, "PER 12.50 %", {"per": 0.125}, example=("th r iy", "th iy")), True)
+    console = Console(width=100, record=True, file=io.StringIO())
+    console.print(monitor.picture())
+    head, row = (line.split() for line in console.export_text().splitlines()[:2])
+    assert head == ["epoch", "loss", "dev", "loss", "PER", "%", "audio", "s/s"]
+    assert row == ["2", "0.500", "0.250", "12.50", "200", "best"]
+
+
 def test_plain_lines(capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO, "asr")  # as the command line does without --quiet
     monitor = PlainMonitor()
