@@ -137,12 +137,14 @@ def gradients(
         if result is None:
             say(f"{NAMES[kind]}: {steps} steps")
             result, shown = _measured(one, training, dev, lags, steps, say)
-            write_json(out / f"{kind}.json", {"settings": settings, "result": asdict(result), "example": shown})
+            kept = {"settings": settings, "result": asdict(result), "example": shown}
+            write_json(out / f"{kind}.json", _without_nan(kept))
         results.append(result)
         example = example or (shown if kind in GATES else None)
     frame = _frame_seconds(config)
     rows = [{**asdict(result), "slopes": [stage.hidden.slope for stage in result.stages]} for result in results]
-    write_json(out / "gradients.json", {"frame_seconds": frame, "lags": lags, "steps": steps, "cells": rows})
+    found = {"frame_seconds": frame, "lags": lags, "steps": steps, "cells": _without_nan(rows)}
+    write_json(out / "gradients.json", found)
     for ending in ("png", "svg"):
         with atomic_path(out / f"gradients.{ending}") as temporary:
             draw(results, frame, config.clip, temporary, ending)
@@ -337,7 +339,9 @@ def _name(layer: RnnLayer, ending: str) -> str:
 
 
 def _radius(matrix: Tensor) -> float:
-    """The largest absolute eigenvalue."""
+    """The largest absolute eigenvalue; NaN where numbers are none."""
+    if not matrix.isfinite().all():
+        return math.nan
     return float(torch.linalg.eigvals(matrix.double()).abs().max())
 
 
@@ -380,15 +384,33 @@ def _kept(path: Path, settings: dict[str, Any]) -> tuple[CellResult | None, dict
         values = json.loads(path.read_text(encoding="utf-8"))
         if values["settings"] != json.loads(json.dumps(settings)):
             return None, {}
-        result = values["result"]
+        result = _with_nan(values["result"])
         stages = [
             Stage(**{**stage, "hidden": Fading(**stage["hidden"]), "cell": stage["cell"] and Fading(**stage["cell"])})
             for stage in result["stages"]
         ]
         by_bias = {name: Fading(**each) for name, each in result["slopes_by_bias"].items()}
-        return CellResult(**{**result, "stages": stages, "slopes_by_bias": by_bias}), values["example"]
+        return CellResult(**{**result, "stages": stages, "slopes_by_bias": by_bias}), _with_nan(values["example"])
     except (OSError, ValueError, KeyError, TypeError):
         return None, {}
+
+
+def _without_nan(value: Any) -> Any:
+    """For JSON, which has no number for what is none: None instead."""
+    if isinstance(value, dict):
+        return {key: _without_nan(each) for key, each in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_without_nan(each) for each in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _with_nan(value: Any, key: str = "") -> Any:
+    """What `_without_nan` was given; a cell that is None is none."""
+    if isinstance(value, dict):
+        return {key: _with_nan(each, key) for key, each in value.items()}
+    if isinstance(value, list):
+        return [_with_nan(each) for each in value]
+    return math.nan if value is None and key != "cell" else value
 
 
 def _frame_seconds(config: TrainConfig) -> float:

@@ -99,6 +99,20 @@ def test_from_the_command_line(prepared: Path, tmp_path: Path) -> None:
     assert (tmp_path / "out" / "lstm.json").stat().st_mtime_ns != written
 
 
+def test_where_no_gradient_is_left(prepared: Path, tmp_path: Path) -> None:
+    """Training that goes astray: what is no number is null in the files, which are read again all the same."""
+    astray = replace(CONFIG, learning_rate=1.0, warmup_steps=0)
+    (result,) = gradients(astray, prepared, tmp_path, cells=["rnn-relu"], lags=4, steps=5)
+    assert all(math.isnan(value) for value in result.stages[1].hidden.median)
+    (cell,) = json.loads((tmp_path / "gradients.json").read_text())["cells"]
+    assert cell["stages"][1]["hidden"]["median"] == [None] * 5
+    assert (cell["slopes"][0] < 0, cell["slopes"][1]) == (True, None)
+    written = (tmp_path / "rnn-relu.json").stat().st_mtime_ns
+    (again,) = gradients(astray, prepared, tmp_path, cells=["rnn-relu"], lags=4, steps=5)
+    assert (tmp_path / "rnn-relu.json").stat().st_mtime_ns == written
+    assert str(again) == str(result)  # NaN is not equal to itself
+
+
 def test_what_cannot_be_measured(prepared: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="cells lsmt: there are rnn, rnn-relu"):
         gradients(CONFIG, prepared, tmp_path, cells=["rnn", "lsmt"])
