@@ -128,6 +128,7 @@ class NeuralLm(nn.Module):
         super().__init__()
         check(len(words) >= 2 and words[0] == END, "a vocabulary begins with </s>, and has a word")
         self.words, self.config = list(words), config
+        self.name = "language model"  # its file, where it was read
         self.index = {word: i for i, word in enumerate(words)}
         self.unk = self.index.get(UNK, -1)
         width = config.hidden
@@ -216,7 +217,11 @@ class NeuralLm(nn.Module):
         words = split_words(sentence) if isinstance(sentence, str) else sentence
         found = [self.index.get(word, self.unk) for word in words]
         if self.unk < 0 and -1 in found:
-            raise InputError(f"does not know {words[found.index(-1)]!r}", where="language model")
+            raise InputError(
+                f"{words[found.index(-1)]!r} is none of its tokens (as {self.words[-1]!r} is)",
+                where=self.name,
+                remedy="a model of a recogniser's tokens needs its --model, and --unit token",
+            )
         return found
 
     @torch.inference_mode()
@@ -335,6 +340,7 @@ def read_neural_lm(path: str | Path) -> NeuralLm:
     if not all(torch.isfinite(value).all() for value in weights.values()):
         raise InputError("holds NaN or infinity", where=path, remedy="make it anew")
     model.load_state_dict({name: value.float() for name, value in weights.items()}, assign=True)
+    model.name = str(path)
     return model.eval()
 
 
@@ -355,7 +361,7 @@ class NeuralTokenLm:
             theirs = next((word for word in self.model.words[1:] if word != UNK), "nothing")
             raise InputError(
                 f"is of other units ({theirs!r} is one) than the model's tokens ({tokens[1]!r} is one)",
-                where=lm if isinstance(lm, str | Path) else "language model",
+                where=self.model.name,
                 remedy="asr lm train --kind lstm --unit token --model MODEL makes one of its tokens",
             )
 

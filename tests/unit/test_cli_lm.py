@@ -12,6 +12,7 @@ from helpers import speller
 from typer.testing import CliRunner, Result
 
 from asr.cli import app
+from asr.lm.neural import END, LmConfig, NeuralLm, save_neural_lm
 
 # By hand: p(a) = 0.5, p(b) = 0.25, p(</s>) = 0.125, p(<unk>) = 0.01, whatever stands before.
 ARPA = """\\data\\
@@ -59,6 +60,15 @@ def test_perplexity(lm: Path, pack, caplog: pytest.LogCaptureFixture) -> None:
 def test_perplexity_without_unknown_words(lm: Path) -> None:
     done = perplexity(lm, b"a a a\r\na\r\n")
     assert done.output == "perplexity 3.17 of 4 words, none unknown; 2 sentences\n"  # 10 bits of 6
+
+
+def test_words_for_a_neural_model_of_tokens(tmp_path: Path) -> None:
+    lm = tmp_path / "tokens.safetensors"
+    save_neural_lm(NeuralLm([END, "a", "b"], LmConfig(hidden=4, layers=1)), lm)
+    done = perplexity(lm, b"a b\nab\n")
+    assert done.exit_code == 2
+    assert f"{lm}: 'ab' is none of its tokens (as 'b' is); " in done.stderr
+    assert "--unit token" in done.stderr
 
 
 @pytest.mark.parametrize(("text", "hint"), [(b"A a\n", False), (b"A B a\n", True)])
