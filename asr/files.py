@@ -10,6 +10,7 @@ import http.client
 import json
 import logging
 import lzma
+import math
 import os
 import shutil
 import tarfile
@@ -129,6 +130,15 @@ def write_bytes(path: str | Path, data: bytes) -> None:
     """Writes a file atomically."""
     with atomic_path(path) as temporary:
         temporary.write_bytes(data)
+
+
+def without_nan(value: Any) -> Any:
+    """A value for JSON, which has neither NaN nor infinity: None in their place, however deep."""
+    if isinstance(value, dict):
+        return {key: without_nan(each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [without_nan(each) for each in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def write_json(path: str | Path, value: Any) -> None:

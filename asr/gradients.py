@@ -26,7 +26,7 @@ from torch import Tensor
 from asr.config import check, to_dict
 from asr.data import Batch, Utterance, read_cuts
 from asr.errors import InputError
-from asr.files import atomic_path, make_folder, write_json
+from asr.files import atomic_path, make_folder, without_nan, write_json
 from asr.masks import reverse_index
 from asr.model_folder import Model
 from asr.models.cells import GATES, RnnKind, Unrolled, step_jacobian, unroll
@@ -138,12 +138,12 @@ def gradients(
             say(f"{NAMES[kind]}: {steps} steps")
             result, shown = _measured(one, training, dev, lags, steps, say)
             kept = {"settings": settings, "result": asdict(result), "example": shown}
-            write_json(out / f"{kind}.json", _without_nan(kept))
+            write_json(out / f"{kind}.json", without_nan(kept))
         results.append(result)
         example = example or (shown if kind in GATES else None)
     frame = _frame_seconds(config)
     rows = [{**asdict(result), "slopes": [stage.hidden.slope for stage in result.stages]} for result in results]
-    found = {"frame_seconds": frame, "lags": lags, "steps": steps, "cells": _without_nan(rows)}
+    found = {"frame_seconds": frame, "lags": lags, "steps": steps, "cells": without_nan(rows)}
     write_json(out / "gradients.json", found)
     for ending in ("png", "svg"):
         with atomic_path(out / f"gradients.{ending}") as temporary:
@@ -395,17 +395,8 @@ def _kept(path: Path, settings: dict[str, Any]) -> tuple[CellResult | None, dict
         return None, {}
 
 
-def _without_nan(value: Any) -> Any:
-    """For JSON, which has no number for what is none: None instead."""
-    if isinstance(value, dict):
-        return {key: _without_nan(each) for key, each in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_without_nan(each) for each in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
-
-
 def _with_nan(value: Any, key: str = "") -> Any:
-    """What `_without_nan` was given; a cell that is None is none."""
+    """What `without_nan` was given; a cell that is None is none."""
     if isinstance(value, dict):
         return {key: _with_nan(each, key) for key, each in value.items()}
     if isinstance(value, list):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import math
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -14,7 +13,7 @@ from typing import Any
 import yaml
 
 from asr.errors import InputError
-from asr.files import make_folder, read_text
+from asr.files import make_folder, read_text, without_nan
 
 log = logging.getLogger(__name__)
 
@@ -54,7 +53,7 @@ class RunLog:
         Raises:
             InputError: It cannot be written (a full disk).
         """
-        finite = {k: _finite(v) for k, v in row.items()}
+        finite = without_nan(row)
         with self._words(), open(self.path, "a", encoding="utf-8") as f:
             f.write(json.dumps({"kind": kind, **finite}, allow_nan=False) + "\n")
         if self._board is not None:
@@ -161,9 +160,3 @@ def _flat(values: dict[str, Any], joint: str = ".", prefix: str = "") -> dict[st
         name = f"{prefix}{key}"
         found |= _flat(value, joint, name + joint) if isinstance(value, dict) else {name: value}
     return found
-
-
-def _finite(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {k: _finite(v) for k, v in value.items()}
-    return None if isinstance(value, float) and not math.isfinite(value) else value
