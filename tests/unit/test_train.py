@@ -44,6 +44,8 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_a_small_model_learns_two_words_and_keeps_the_best(prepared: Path, tmp_path: Path) -> None:
     result = train_recognizer(SMALL, prepared, tmp_path / "exp")
     assert result.best.error < 0.1
+    assert result.best.characters == result.best.metrics["cer"]  # which chooses where hardly a word is right
+    assert result.best.summary == "WER {wer:.2%}, CER {cer:.2%}".format(**result.best.metrics).replace("%", " %")
     rows = [json.loads(line) for line in (tmp_path / "exp" / "log.jsonl").read_text().splitlines()]
     epochs = [row for row in rows if row["kind"] == "epoch"]
     assert len(epochs) == 20
