@@ -245,13 +245,15 @@ def _trained(
 
 def _longest(config: TrainConfig, model: Model, dev: list[Utterance], lags: int) -> Batch:
     """The batch that is measured: utterances of dev that have more frames than lags, those of the smallest ids."""
-    least = (lags + 2) * model.recognizer.frame_seconds + 0.1
-    chosen = sorted((u for u in dev if u.duration >= least), key=lambda u: u.id)[:UTTERANCES]
+    frame = model.recognizer.frame_seconds
+    room = {u.id: int((u.duration - 0.1) / frame + 1e-6) - 2 for u in dev}  # lags
+    chosen = sorted((u for u in dev if room[u.id] >= lags), key=lambda u: u.id)[:UTTERANCES]
     if not chosen:
-        longest = max((u.duration for u in dev), default=0.0)
+        least, longest = (lags + 2) * frame + 0.1, max((u.duration for u in dev), default=0.0)
+        most = max(room.values(), default=0)
         raise InputError(
-            f"no utterance of dev is {least:.1f} s long, as {lags} lags need; the longest has {longest:.1f} s",
-            remedy=f"--lags {max(1, int(longest / model.recognizer.frame_seconds) - 5)}",
+            f"no utterance of dev is {least:.2f} s long, as {lags} lags need; the longest has {longest:.2f} s",
+            remedy=f"--lags {most}" if most > 0 else "longer ones are needed",
         )
     whole = replace(config, batch_seconds=1e9)
     (batch,) = batches_of(whole, model, chosen)
