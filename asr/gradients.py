@@ -60,10 +60,12 @@ class Fading:
 
     @property
     def slope(self) -> float:
-        """Of the median's natural logarithm, a lag: log rho, were it a power of rho."""
+        """Of the median's natural logarithm, a lag: log rho, were it a power of rho; NaN where there is none."""
         norms = np.array(self.median)
         usable = np.flatnonzero(np.isfinite(norms) & (norms > _LEAST))
-        last = int(usable[-1]) if len(usable) else 0
+        if not len(usable):
+            return math.nan
+        last = int(usable[-1])
         first = min(2, max(0, last - 1))
         if last <= first:
             return -math.inf
