@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from asr.audio import AudioSource
-    from asr.transcriber import Transcriber
-    from asr.transcript import Transcript
+    from asr.audio.reader import AudioSource
+    from asr.data.transcript import Transcript
+    from asr.inference.transcriber import Transcriber
 
 __version__ = "0.1.0"
 __all__ = ["load", "transcribe"]
@@ -27,7 +27,7 @@ def load(model: str | Path, **decoding: Any) -> Transcriber:
     Args:
         decoding: How to search: greedy, lm, lexicon, hotwords, and the fields of asr.decode.ctc_beam.BeamOptions.
     """
-    from asr.transcriber import Transcriber
+    from asr.inference.transcriber import Transcriber
 
     return Transcriber.load(model, **decoding)
 

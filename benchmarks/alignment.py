@@ -5,7 +5,7 @@
 
 Recordings of the Free Spoken Digit Dataset ($ASR_DATA/fsdd), each cut to where it is within 30 dB of its loudest 10 ms,
 three to eight in a row with pauses of 0.05 to 0.8 s, noise 50 dB below full scale: 60 such utterances of the official
-test recordings, or, with --split train, of the others, on which the thresholds of asr.alignment were chosen.
+test recordings, or, with --split train, of the others, on which the thresholds of asr.inference.aligner were chosen.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ import soxr
 import torch
 import torchaudio
 
-from asr.alignment import align, hear, word_tokens
-from asr.files import data_home
-from asr.model_folder import load_model
-from asr.provenance import provenance
+from asr.inference.aligner import align, hear, word_tokens
+from asr.models.folder import load_model
+from asr.utils.files import data_home
+from asr.utils.provenance import provenance
 
 DIGITS = ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"]
 RATE = 8000

@@ -6,7 +6,8 @@ put in, or are others.
 
 At most 300 utterances of a split, half a second between them, a line of text each. One, two, three or five words in a
 row are changed inside a line that has some more; new ones are drawn from all texts. Noticed is a line that
-`asr.alignment.fits` does not believe; of lines with their own text, that is a false alarm. Five times, of other draws.
+`asr.inference.aligner.fits` does not believe; of lines with their own text, that is a false alarm. Five times, of other
+draws.
 """
 
 from __future__ import annotations
@@ -18,10 +19,10 @@ from collections import defaultdict
 import numpy as np
 import torch
 
-from asr.alignment import align, by_lines, fits
-from asr.data import read_cuts
-from asr.model_folder import load_model
-from asr.provenance import provenance
+from asr.data.batches import read_cuts
+from asr.inference.aligner import align, by_lines, fits
+from asr.models.folder import load_model
+from asr.utils.provenance import provenance
 
 PAUSE = 0.5  # seconds
 SHARE = 0.1  # of the lines, for each kind

@@ -30,15 +30,15 @@ import torch
 import yaml
 from torch import Tensor, nn
 
-from asr.config import from_dict
-from asr.data import read_cuts
-from asr.decode.options import BeamOptions
-from asr.decoding import decoding_for
-from asr.model_folder import load_model
-from asr.models.decoder import AttentionDecoder, DecoderState, with_end
+from asr.data.batches import read_cuts
+from asr.decode.search import decoding_for
+from asr.evaluate.wer import score
+from asr.models.attention_decoder import AttentionDecoder, DecoderState, with_end
+from asr.models.decoding_options import BeamOptions
+from asr.models.folder import load_model
 from asr.models.losses import label_smoothed_cross_entropy
-from asr.provenance import provenance
-from asr.score import score
+from asr.utils.config import from_dict
+from asr.utils.provenance import provenance
 
 SHAPES = ((16, 80, 25), (4, 330, 165))  # utterances, frames, tokens: short commands; sentences of 13 s, as phones
 ROUNDS = 5

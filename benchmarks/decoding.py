@@ -38,13 +38,13 @@ os.environ["OMP_NUM_THREADS"] = "1"
 import numpy as np
 import torch
 
-from asr.data import load_batches, read_cuts
+from asr.data.batches import load_batches, read_cuts
 from asr.decode.ctc_beam import LN10, CtcBeamDecoder
 from asr.decode.greedy import greedy_search
+from asr.evaluate.wer import score
 from asr.lm.ngram import read_ngram, read_sentences, save_ngram
-from asr.model_folder import load_model
-from asr.provenance import provenance
-from asr.score import score
+from asr.models.folder import load_model
+from asr.utils.provenance import provenance
 
 Decode = Callable[[np.ndarray], str]  # log-probabilities (T, V) -> text
 Build = Callable[[float, float, float], Decode]  # LM weight, score of a word, of a word not in the LM -> decoder

@@ -24,10 +24,10 @@ os.environ["OMP_NUM_THREADS"] = "1"
 import numpy as np
 import torch
 
-from asr.audio import find_audio, read_audio
-from asr.features import Fbank, Mfcc
-from asr.files import data_home
-from asr.provenance import provenance
+from asr.audio.features import Fbank, Mfcc
+from asr.audio.reader import find_audio, read_audio
+from asr.utils.files import data_home
+from asr.utils.provenance import provenance
 
 Extract = Callable[[torch.Tensor], "np.ndarray | torch.Tensor"]  # samples (N,) -> features (T, F)
 

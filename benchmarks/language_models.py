@@ -28,7 +28,7 @@ os.environ["OMP_NUM_THREADS"] = "1"
 import kenlm
 
 from asr.lm.ngram import read_sentences
-from asr.provenance import provenance
+from asr.utils.provenance import provenance
 
 VOCABULARY = 60_000
 HELD_OUT = 100  # one line in so many

@@ -33,18 +33,18 @@ from typing import Any
 
 import torch
 
-from asr.config import from_dict
-from asr.data import Utterance, read_cuts
-from asr.evaluate import evaluate
-from asr.files import data_home, write_json, write_text
-from asr.model_folder import load_model
+from asr.audio.spec_augment import SpecAugmentConfig
+from asr.data.batches import Utterance, read_cuts
+from asr.evaluate.evaluation import evaluate
+from asr.models.folder import load_model
 from asr.models.recognizer import ModelConfig, build_recognizer
-from asr.monitor import duration_words
-from asr.provenance import provenance
-from asr.run_folder import is_finished
-from asr.spec_augment import SpecAugmentConfig
-from asr.train import TrainConfig
-from asr.train_recognizer import estimate_time, train_recognizer
+from asr.train.progress import duration_words
+from asr.train.recognizer import estimate_time, train_recognizer
+from asr.train.run_folder import is_finished
+from asr.train.trainer import TrainConfig
+from asr.utils.config import from_dict
+from asr.utils.files import data_home, write_json, write_text
+from asr.utils.provenance import provenance
 from data_prep import fsdd, librispeech
 
 DIGITS = {

@@ -24,12 +24,12 @@ os.environ["OMP_NUM_THREADS"] = os.environ["NUMBA_NUM_THREADS"] = "1"
 import numpy as np
 import torch
 
-from asr.data import read_cuts
-from asr.model_folder import load_model
-from asr.provenance import provenance
-from asr.score import score
-from asr.significance import confidence_interval
-from asr.transcriber import Transcriber
+from asr.data.batches import read_cuts
+from asr.evaluate.significance import confidence_interval
+from asr.evaluate.wer import score
+from asr.inference.transcriber import Transcriber
+from asr.models.folder import load_model
+from asr.utils.provenance import provenance
 
 RATE = 16000
 Hear = Callable[[np.ndarray], str]  # samples (N,) at 16 kHz -> text

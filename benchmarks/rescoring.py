@@ -26,17 +26,17 @@ os.environ["OMP_NUM_THREADS"] = os.environ["NUMBA_NUM_THREADS"] = "1"
 import kenlm
 import torch
 
-from asr.data import read_cuts
-from asr.decode.options import BeamOptions
-from asr.decoding import beam_decoder
-from asr.lm.neural import read_neural_lm
+from asr.data.batches import read_cuts
+from asr.data.transcript import Hypothesis
+from asr.decode.rescoring import Rescoring
+from asr.decode.search import beam_decoder
+from asr.evaluate.tuning.rescoring import best_rescoring
+from asr.evaluate.wer import score
 from asr.lm.ngram import Perplexity, read_ngram, write_arpa
-from asr.model_folder import Model, load_model
-from asr.provenance import provenance
-from asr.rescoring import Rescoring
-from asr.score import score
-from asr.transcript import Hypothesis
-from asr.tune_rescoring import best_rescoring
+from asr.models.decoding_options import BeamOptions
+from asr.models.folder import Model, load_model
+from asr.models.neural_lm import read_neural_lm
+from asr.utils.provenance import provenance
 
 Lists = list[list[list[Hypothesis]]]  # of each warp, utterance: its best texts
 

@@ -29,15 +29,15 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
-from asr.audio import audio_info
-from asr.augment import SpecAugmentConfig, spec_augment
-from asr.data import Batch, Utterance, load_batches
-from asr.files import data_home
-from asr.models.encoder import RnnEncoder, StackFrames
+from asr.audio.augment import SpecAugmentConfig, spec_augment
+from asr.audio.reader import audio_info
+from asr.data.batches import Batch, Utterance, load_batches
 from asr.models.recognizer import ModelConfig, Recognizer, build_recognizer
-from asr.provenance import provenance
-from asr.text import TextNormalizer
-from asr.tokenizer import CharTokenizer
+from asr.models.rnn import RnnEncoder, StackFrames
+from asr.text.normalize import TextNormalizer
+from asr.text.tokenizer import CharTokenizer
+from asr.utils.files import data_home
+from asr.utils.provenance import provenance
 
 
 class PackedEncoder(nn.Module):

@@ -26,10 +26,10 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
-from asr.data import read_cuts
-from asr.provenance import provenance
-from asr.score import score
-from asr.transcriber import Transcriber
+from asr.data.batches import read_cuts
+from asr.evaluate.wer import score
+from asr.inference.transcriber import Transcriber
+from asr.utils.provenance import provenance
 
 RATE = 16000
 POCKETSPHINX = """

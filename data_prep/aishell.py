@@ -11,8 +11,8 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
-from asr.errors import InputError
-from data_prep.manifest import (
+from asr.utils.errors import InputError
+from data_prep._manifest import (
     Listed,
     Progress,
     Source,

@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from asr.errors import InputError
-from data_prep.manifest import (
+from asr.utils.errors import InputError
+from data_prep._manifest import (
     Listed,
     Progress,
     Source,
@@ -22,7 +22,7 @@ from data_prep.manifest import (
     read_lines,
     write_corpus,
 )
-from data_prep.splits import drop_repeats
+from data_prep._splits import drop_repeats
 
 _COLUMNS = ("client_id", "path", "sentence")
 

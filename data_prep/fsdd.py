@@ -17,11 +17,11 @@ from typing import Any
 
 import numpy as np
 
-from asr.audio import Samples, read_audio
-from asr.errors import InputError
-from asr.files import atomic_path, data_home, download_archive, files_sha256
-from data_prep.manifest import Progress, Source, Summary, find_files, is_folder, opened, write_corpus, write_wav
-from data_prep.splits import part_of
+from asr.audio.reader import Samples, read_audio
+from asr.utils.errors import InputError
+from asr.utils.files import atomic_path, data_home, download_archive, files_sha256
+from data_prep._manifest import Progress, Source, Summary, find_files, is_folder, opened, write_corpus, write_wav
+from data_prep._splits import part_of
 
 WORDS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 RATE = 8000  # Hz

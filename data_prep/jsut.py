@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from data_prep.manifest import (
+from data_prep._manifest import (
     Listed,
     Progress,
     Summary,
@@ -21,7 +21,7 @@ from data_prep.manifest import (
     read_lines,
     write_corpus,
 )
-from data_prep.splits import split_ends
+from data_prep._splits import split_ends
 
 
 def prepare(corpus_dir: str | Path | None, out_dir: str | Path, *, progress: Progress | None = None) -> Summary:

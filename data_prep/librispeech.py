@@ -17,8 +17,8 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
-from asr.errors import InputError
-from data_prep.manifest import (
+from asr.utils.errors import InputError
+from data_prep._manifest import (
     Listed,
     Progress,
     Source,
@@ -30,7 +30,7 @@ from data_prep.manifest import (
     read_lines,
     write_corpus,
 )
-from data_prep.splits import drop_repeats, share_at_random, share_by_speaker
+from data_prep._splits import drop_repeats, share_at_random, share_by_speaker
 
 log = logging.getLogger(__name__)
 

@@ -13,8 +13,8 @@ from typing import Any, Literal
 
 import regex
 
-from asr.errors import InputError
-from data_prep.manifest import (
+from asr.utils.errors import InputError
+from data_prep._manifest import (
     Listed,
     Progress,
     Source,
@@ -26,7 +26,7 @@ from data_prep.manifest import (
     read_transcript,
     write_corpus,
 )
-from data_prep.splits import drop_repeats, hash_share, part_of
+from data_prep._splits import drop_repeats, hash_share, part_of
 
 Text = Literal["mboshi", "french"]
 _ENDINGS: dict[Text, str] = {"mboshi": ".mb.cleaned", "french": ".fr.cleaned"}

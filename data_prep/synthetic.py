@@ -14,11 +14,11 @@ from typing import Any
 
 import numpy as np
 
-from asr.audio import Samples
-from asr.errors import InputError
-from asr.files import atomic_path
+from asr.audio.reader import Samples
+from asr.utils.errors import InputError
+from asr.utils.files import atomic_path
+from data_prep._manifest import Progress, Source, Summary, already_prepared, write_corpus, write_wav
 from data_prep.fsdd import WORDS
-from data_prep.manifest import Progress, Source, Summary, already_prepared, write_corpus, write_wav
 
 RATE = 22050  # Hz, eSpeak NG's own
 _ACCENTS = ("en-us", "en", "en-gb-scotland", "en-gb-x-rp", "en-029", "en-gb-x-gbclan", "en-gb-x-gbcwmd", "en-us-nyc")

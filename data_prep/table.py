@@ -19,9 +19,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path, PureWindowsPath
 from typing import Any
 
-from asr.errors import InputError
-from asr.files import files_sha256, read_bytes, read_text
-from data_prep.manifest import (
+from asr.utils.errors import InputError
+from asr.utils.files import files_sha256, read_bytes, read_text
+from data_prep._manifest import (
     Progress,
     Source,
     Summary,
@@ -32,7 +32,7 @@ from data_prep.manifest import (
     telling,
     write_corpus,
 )
-from data_prep.splits import check_split, split_sources
+from data_prep._splits import check_split, split_sources
 
 log = logging.getLogger(__name__)
 

@@ -1,6 +1,6 @@
 """One's own recordings, transcribed in Praat: a folder of .TextGrid files, long or short, each with its recording.
 
-Tiers are chosen by name; where several are, each is a speaker. See data_prep.annotations.
+Tiers are chosen by name; where several are, each is a speaker. See data_prep._annotations.
 """
 
 from __future__ import annotations
@@ -9,9 +9,9 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from asr.textgrid import read_textgrid
-from asr.tiers import AnnotationFile
-from data_prep.annotations import prepare_annotations
+from asr.data.textgrid import read_textgrid
+from asr.data.tiers import AnnotationFile
+from data_prep._annotations import prepare_annotations
 
 
 def _read(path: Path) -> AnnotationFile:

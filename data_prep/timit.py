@@ -13,8 +13,8 @@ import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from asr.errors import InputError
-from data_prep.manifest import (
+from asr.utils.errors import InputError
+from data_prep._manifest import (
     Listed,
     Progress,
     Source,
@@ -26,7 +26,7 @@ from data_prep.manifest import (
     read_lines,
     write_corpus,
 )
-from data_prep.splits import drop_repeats
+from data_prep._splits import drop_repeats
 
 _PLACE = re.compile(r"(train|test)/dr\d/(\w+)/(s[ix]\d+)(?:\.wav|\.txt|\.phn)+", re.IGNORECASE)
 

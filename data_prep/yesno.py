@@ -10,9 +10,9 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
-from asr.errors import InputError
-from asr.files import data_home, download_archive
-from data_prep.manifest import Progress, Source, Summary, find_files, is_folder, opened, write_corpus
+from asr.utils.errors import InputError
+from asr.utils.files import data_home, download_archive
+from data_prep._manifest import Progress, Source, Summary, find_files, is_folder, opened, write_corpus
 
 URL = "https://www.openslr.org/resources/1/waves_yesno.tar.gz"
 SHA256 = "30301975fd8c5cac4040c261c0852f57cfa8adbbad2ce78e77e4986957445f27"

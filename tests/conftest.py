@@ -13,7 +13,7 @@ if "PYTEST_XDIST_WORKER" in os.environ:  # others are at work beside this one
     os.environ.setdefault("OMP_NUM_THREADS", "1")
 import torch
 
-from asr.files import data_home
+from asr.utils.files import data_home
 
 if "OMP_NUM_THREADS" not in os.environ:
     torch.set_num_threads(2)

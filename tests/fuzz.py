@@ -38,20 +38,20 @@ import soundfile
 import torch
 from helpers import WORDS, spelled, speller, unigram_arpa
 
-from asr.audio import read_blocks
-from asr.data import read_cuts
-from asr.eaf import read_eaf
-from asr.eaf_writer import add_tiers, to_eaf
-from asr.errors import InputError
-from asr.files import extract
-from asr.formats import to_textgrid
-from asr.lexicon import read_lexicon
+from asr.audio.reader import read_blocks
+from asr.data.batches import read_cuts
+from asr.data.elan import read_eaf
+from asr.data.elan_writer import add_tiers, to_eaf
+from asr.data.formats import to_textgrid
+from asr.data.textgrid import read_textgrid
+from asr.data.transcript import Segment, Transcript, Word
 from asr.lm.compact import save_compact
-from asr.lm.neural import END, UNK, LmConfig, NeuralLm, read_neural_lm, save_neural_lm
 from asr.lm.ngram import read_ngram, save_ngram
-from asr.model_folder import load_model, save_model
-from asr.textgrid import read_textgrid
-from asr.transcript import Segment, Transcript, Word
+from asr.models.folder import load_model, save_model
+from asr.models.neural_lm import END, UNK, LmConfig, NeuralLm, read_neural_lm, save_neural_lm
+from asr.text.lexicon import read_lexicon
+from asr.utils.errors import InputError
+from asr.utils.files import extract
 from data_prep import elan, table
 
 SECONDS, MEMORY = 20, 1 << 30

@@ -10,15 +10,15 @@ import numpy as np
 import soundfile
 import torch
 
-from asr.features import FeatureConfig
-from asr.model_folder import Model
-from asr.models.decoder import DecoderConfig
-from asr.models.encoder import EncoderConfig
+from asr.audio.features import FeatureConfig
+from asr.audio.spec_augment import SpecAugmentConfig
+from asr.models.attention_decoder import DecoderConfig
+from asr.models.folder import Model
 from asr.models.recognizer import ModelConfig, build_recognizer
-from asr.spec_augment import SpecAugmentConfig
-from asr.text import TextConfig
-from asr.tokenizer import CharTokenizer
-from asr.train import TrainConfig
+from asr.models.rnn import EncoderConfig
+from asr.text.normalize import TextConfig
+from asr.text.tokenizer import CharTokenizer
+from asr.train.trainer import TrainConfig
 from data_prep import table
 
 

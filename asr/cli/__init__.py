@@ -32,7 +32,7 @@ from asr.cli import (
     transcribe,
     tune,
 )
-from asr.errors import InputError
+from asr.utils.errors import InputError
 
 # Typer brings its own copy of click or uses the installed one, by version: its own exceptions tell which.
 _UsageError: Any = next(cls for cls in typer.BadParameter.__mro__ if cls.__name__ == "ClickException")

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from asr.cli.common import HeadKind, counter, given, ready_torch, say
-from asr.errors import InputError
+from asr.utils.errors import InputError
 
 if TYPE_CHECKING:
-    from asr.audio import Samples
+    from asr.audio.reader import Samples
 
 _SHOWN = 20  # doubtful segments
 _CHECK_BELOW = 0.01  # how well a word fits, under which it is marked: where something else is heard it is 0
@@ -57,9 +57,9 @@ def align(
     file beside AUDIO, eaf is a copy with new tiers.
     """
     from asr.cli.outputs import elan_file_of
-    from asr.eaf_writer import add_tiers, check_tier_name, check_tiers
-    from asr.files import check_output, read_text, write_bytes, write_text
-    from asr.formats import FORMATS
+    from asr.data.elan_writer import add_tiers, check_tier_name, check_tiers
+    from asr.data.formats import FORMATS
+    from asr.utils.files import check_output, read_text, write_bytes, write_text
 
     named = format or (out.suffix.lstrip(".") if out is not None else "") or "json"
     formats = {name.lower(): name for name in FORMATS if name != "txt"}
@@ -83,10 +83,10 @@ def align(
     if not audio.exists():
         raise InputError("no such file", where=audio)
     ready_torch()
-    from asr.alignment import align as run, by_lines, by_pauses, doubt
-    from asr.audio import audio_info, read_blocks
-    from asr.model_folder import load_model
-    from asr.transcript import Transcript
+    from asr.audio.reader import audio_info, read_blocks
+    from asr.data.transcript import Transcript
+    from asr.inference.aligner import align as run, by_lines, by_pauses, doubt
+    from asr.models.folder import load_model
 
     loaded = load_model(model, head=head)
     rate, spaces = loaded.recognizer.sample_rate, loaded.has_words

@@ -40,10 +40,7 @@ def check(
     from asr.cli.common import counter, given, ready_torch
 
     ready_torch()
-    from asr.config import read_config
-    from asr.errors import InputError
-    from asr.files import write_text
-    from asr.preflight import (
+    from asr.data.check import (
         AugmentedExample,
         augmented_examples,
         cache_path,
@@ -52,8 +49,11 @@ def check(
         report_page,
         report_text,
     )
-    from asr.train import TrainConfig
-    from asr.train_recognizer import TimeEstimate, estimate_time
+    from asr.train.recognizer import TimeEstimate, estimate_time
+    from asr.train.trainer import TrainConfig
+    from asr.utils.config import read_config
+    from asr.utils.errors import InputError
+    from asr.utils.files import write_text
 
     wanted = read_config(TrainConfig, config, settings or [], ignore=["run"])
     splits = read_splits(data)

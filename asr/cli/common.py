@@ -83,7 +83,7 @@ Warps = Annotated[
 
 def numbers_of(text: str | None) -> tuple[float, ...] | None:
     """1,1.5 -> (1.0, 1.5)"""
-    from asr.errors import InputError
+    from asr.utils.errors import InputError
 
     try:
         return None if text is None else tuple(map(float, text.split(",")))
@@ -141,7 +141,7 @@ def counter(what: str) -> Callable[[int, int | None], None]:
 
 def bytes_of(size: str | None, option: str) -> int | None:
     """20MB -> 20,000,000."""
-    from asr.errors import InputError
+    from asr.utils.errors import InputError
 
     if size is None:
         return None
@@ -151,11 +151,8 @@ def bytes_of(size: str | None, option: str) -> int | None:
     return int(float(match[1]) * _UNITS[match[2]])
 
 
-_SHARED = ("__init__", "annotations", "manifest", "splits")
-
-
 def corpora() -> list[str]:
-    """The corpora that `asr prepare` knows: the modules of data_prep, but for the shared ones."""
+    """The corpora that `asr prepare` knows: the modules of data_prep, but for those that they share."""
     import data_prep
 
-    return sorted(p.stem for p in Path(data_prep.__file__).parent.glob("*.py") if p.stem not in _SHARED)
+    return sorted(p.stem for p in Path(data_prep.__file__).parent.glob("*.py") if not p.stem.startswith("_"))

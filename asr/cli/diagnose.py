@@ -35,9 +35,9 @@ def learning_curve(
     from asr.cli.common import given, numbers_of, ready_torch, say
 
     ready_torch()
-    from asr.config import read_config
-    from asr.learning_curve import learning_curve as run
-    from asr.train import TrainConfig
+    from asr.train.learning_curve import learning_curve as run
+    from asr.train.trainer import TrainConfig
+    from asr.utils.config import read_config
 
     settings = list(words or [])
     config = Path(settings.pop(0)) if settings and "=" not in settings[0] else None
@@ -75,9 +75,9 @@ def gradients(
     from asr.cli.common import given, ready_torch, say
 
     ready_torch()
-    from asr.config import read_config
-    from asr.gradients import NAMES, gradients as run
-    from asr.train import TrainConfig
+    from asr.train.gradient_flow import NAMES, gradients as run
+    from asr.train.trainer import TrainConfig
+    from asr.utils.config import read_config
 
     settings = list(words or [])
     config = Path(settings.pop(0)) if settings and "=" not in settings[0] else None
@@ -102,11 +102,11 @@ def attention(
 ) -> None:
     """Draw where a model's attention decoder looks, token by token."""
     from asr.cli.common import ready_torch, say
-    from asr.files import check_output
+    from asr.utils.files import check_output
 
     check_output(out, audio)
     ready_torch()
-    from asr.attention_map import draw_attention
+    from asr.inference.attention_map import draw_attention
 
     print(draw_attention(model, audio, out))
     say(f"asr: wrote {out}")

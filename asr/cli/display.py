@@ -9,14 +9,14 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from asr.cli.common import is_quiet, say
-from asr.monitor import duration_words
-from asr.processes import is_main_process
+from asr.train.distributed import is_main_process
+from asr.train.progress import duration_words
 
 if TYPE_CHECKING:
     from rich.console import Group
     from rich.text import Text
 
-    from asr.monitor import Monitor, Progress, Validation
+    from asr.train.progress import Monitor, Progress, Validation
 
 
 @contextmanager
@@ -133,7 +133,7 @@ class TranscriptionProgress:
     MANY = 200  # files whose lengths are not looked up
 
     def __init__(self, paths: list[str]) -> None:
-        from asr.audio import header_duration
+        from asr.audio.reader import header_duration
 
         self.files = len(paths)
         self.lengths = [header_duration(path) for path in paths] if len(paths) <= self.MANY else []

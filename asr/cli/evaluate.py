@@ -41,7 +41,7 @@ from asr.cli.common import (
     ready_torch,
     say,
 )
-from asr.errors import InputError
+from asr.utils.errors import InputError
 
 
 def evaluate(
@@ -86,9 +86,9 @@ def evaluate(
 ) -> None:
     """Decode a set of utterances and score it."""
     ready_torch()
-    from asr.evaluate import evaluate as run
-    from asr.model_folder import load_model
-    from asr.report import write_report
+    from asr.evaluate.evaluation import evaluate as run
+    from asr.evaluate.report import write_report
+    from asr.models.folder import load_model
 
     if cuts.is_dir():
         raise InputError("is a folder", where=cuts, remedy=f"name a manifest of it: {cuts / 'cuts_test.jsonl.gz'}")
@@ -135,7 +135,7 @@ def _check_own(out: Path, model: str, cuts: Path) -> None:
     """An InputError where results are of another model or set."""
     import json
 
-    from asr.files import read_text
+    from asr.utils.files import read_text
 
     if not (out / "scores.json").is_file():
         return

@@ -12,7 +12,7 @@ import typer
 
 def _print_languages(asked: bool) -> None:
     if asked:
-        from asr.espeak import languages
+        from asr.text.espeak import languages
 
         for code, name in sorted(languages().items()):
             print(f"{code}\t{name}")
@@ -51,11 +51,11 @@ def lexicon(
     espeak, rules (possessive, plural, compound, number, letters) or guess.
     """
     from asr.cli.common import counter, given, say
-    from asr.errors import InputError
-    from asr.files import check_output, write_text
-    from asr.lexicon import write_lexicon
     from asr.lm.ngram import read_sentences
-    from asr.pronunciations import counted, pronounce
+    from asr.text.lexicon import write_lexicon
+    from asr.text.pronounce import counted, pronounce
+    from asr.utils.errors import InputError
+    from asr.utils.files import check_output, write_text
 
     inputs = [path for path in (text, user_lexicon) if path is not None and str(path) != "-"]
     check_output(out, *inputs)

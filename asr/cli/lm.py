@@ -16,9 +16,9 @@ import typer
 from asr.cli.lm_text import ReadingProgress, recogniser_of, sentences_of, tell_unwritten
 
 if TYPE_CHECKING:
-    from asr.lm.neural import NeuralLm
     from asr.lm.ngram import NgramModel
-    from asr.monitor import Progress, Validation
+    from asr.models.neural_lm import NeuralLm
+    from asr.train.progress import Progress, Validation
 
 _SUFFIXES = (".arpa", ".arpa.gz", ".arpa.xz", ".safetensors", ".lmz")
 
@@ -105,9 +105,9 @@ def train(
     without words are passed over. A neural model is a .safetensors file; the same command goes on where it was stopped.
     """
     from asr.cli.common import bytes_of, given, say
-    from asr.errors import InputError
     from asr.lm.corpus import read_corpus
-    from asr.lm.estimate import EstimateOptions, estimate_ngram
+    from asr.lm.kneser_ney import EstimateOptions, estimate_ngram
+    from asr.utils.errors import InputError
 
     _check_out(out, *text, *([dev] if dev is not None else []))
     _check_threshold(prune)
@@ -165,12 +165,12 @@ def _train_neural(
     dev: Path | None,
 ) -> None:
     from asr.cli.common import ready_torch, say
-    from asr.errors import InputError
     from asr.lm.corpus import read_corpus
+    from asr.utils.errors import InputError
 
     ready_torch()
-    from asr.config import from_dict
-    from asr.train_lm import TrainLmConfig, train_lm
+    from asr.train.language_model import TrainLmConfig, train_lm
+    from asr.utils.config import from_dict
 
     config = from_dict(TrainLmConfig, {"model": shape, **learning}, where="options")
     progress, recogniser = ReadingProgress(), recogniser_of(model)
@@ -210,7 +210,7 @@ class _LmMonitor:
 
     def _tell(self, p: Progress, step: str, end: str) -> None:
         from asr.cli.common import say
-        from asr.monitor import duration_words
+        from asr.train.progress import duration_words
 
         self._said = time.monotonic()
         left = f"{p.audio_rate:,.0f} words a second, {duration_words(p.seconds_left)} left"
@@ -229,8 +229,8 @@ def prune(
 ) -> None:
     """Make a language model smaller: leave out the n-grams that it can best do without. Words all stay."""
     from asr.cli.common import bytes_of
-    from asr.errors import InputError
     from asr.lm.ngram import read_ngram
+    from asr.utils.errors import InputError
 
     _check_out(out)
     _check_threshold(threshold)
@@ -263,10 +263,10 @@ def interpolate(
     It knows the words of all of them; best have the same --vocabulary. --model normalises TEXT. Perplexities are of
     the whole vocabulary, so that they can be compared.
     """
-    from asr.errors import InputError
     from asr.lm.corpus import clean_sentences
     from asr.lm.interpolate import interpolate as run
     from asr.lm.ngram import read_ngram
+    from asr.utils.errors import InputError
 
     _check_out(out, *models)
     given_weights = _numbers(weights, "weights", float)
@@ -306,8 +306,8 @@ def perplexity(
     Words are compared with the model's as they are: upper and lower case count, and so does punctuation. Write the
     text the way the model's own text was written, or give the --model that it was made with. Empty lines are skipped.
     """
-    from asr.errors import InputError
     from asr.lm.corpus import clean_sentences
+    from asr.utils.errors import InputError
 
     loaded = _any_model(model)
     said = Counter[str]()
@@ -353,8 +353,8 @@ def convert(model: LmFile, out: Out) -> None:
 
 
 def _check_out(out: Path, *inputs: str | Path) -> None:
-    from asr.errors import InputError
-    from asr.files import check_output, remove_leftovers
+    from asr.utils.errors import InputError
+    from asr.utils.files import check_output, remove_leftovers
 
     if not out.name.endswith(_SUFFIXES):
         raise InputError(
@@ -365,14 +365,14 @@ def _check_out(out: Path, *inputs: str | Path) -> None:
 
 
 def _check_threshold(threshold: float | None) -> None:
-    from asr.errors import InputError
+    from asr.utils.errors import InputError
 
     if threshold is not None and not threshold > 0:
         raise InputError(f"{threshold:g} is not above 0", where="prune", remedy="2e-8 takes half of a large model")
 
 
 def _numbers(text: str | None, where: str, kind: Callable[[str], float]) -> list[float] | None:
-    from asr.errors import InputError
+    from asr.utils.errors import InputError
 
     if text is None:
         return None
@@ -387,8 +387,8 @@ def _numbers(text: str | None, where: str, kind: Callable[[str], float]) -> list
 
 def _vocabulary(value: str | None) -> int | list[str] | None:
     """A number of words, or the words of a file."""
-    from asr.errors import InputError
-    from asr.lexicon import read_lexicon
+    from asr.text.lexicon import read_lexicon
+    from asr.utils.errors import InputError
 
     if value is None:
         return None
@@ -410,7 +410,7 @@ def _any_model(path: Path) -> NgramModel | NeuralLm:
         from asr.cli.common import ready_torch
 
         ready_torch()
-        from asr.lm.neural import is_neural_lm, read_neural_lm
+        from asr.models.neural_lm import is_neural_lm, read_neural_lm
 
         if is_neural_lm(path):
             return read_neural_lm(path)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from asr.model_folder import Model
+    from asr.models.folder import Model
 
 
 class ReadingProgress:
@@ -55,7 +55,7 @@ def recogniser_of(model: Path | None) -> Model | None:
     from asr.cli.common import ready_torch
 
     ready_torch()
-    from asr.model_folder import load_model
+    from asr.models.folder import load_model
 
     return load_model(model)
 
@@ -78,7 +78,7 @@ def sentences_of(
     said: Counter[str] | None = None,
 ) -> tuple[Iterator[str | Sequence[str]], list[str] | None]:
     """The sentences of texts as a recogniser writes them, and its tokens where they are the words."""
-    from asr.errors import InputError
+    from asr.utils.errors import InputError
 
     if unit not in (None, "word", "token"):
         raise InputError(f"{unit!r} is not word or token", where="unit")
@@ -90,7 +90,7 @@ def sentences_of(
         if unit == "token":
             raise InputError("tokens are those of a recogniser", where="unit", remedy="name it by --model")
         return iter(lines), None
-    from asr.tokenizer import SPACE
+    from asr.text.tokenizer import SPACE
 
     if unit == "token" or (unit is None and not recogniser.has_words):
         tokens = [t for t in recogniser.tokenizer.tokens[1:] if t == SPACE or not (t[0] == "<" and t[-1] == ">")]

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from asr.errors import InputError, on_one_line
+from asr.utils.errors import InputError, on_one_line
 
 
 def models(
@@ -20,9 +20,9 @@ def models(
     as_json: Annotated[bool, typer.Option("--json", help="A JSON object a line.")] = False,
 ) -> None:
     """List the models that come with the package, and those in folders."""
-    from asr.model_names import PRETRAINED, folder_size, pretrained_names
+    from asr.models.hub import SHIPPED, available_models, folder_size
 
-    found = {name: PRETRAINED / name for name in pretrained_names()}
+    found = {name: SHIPPED / name for name in available_models()}
     for folder in folders or []:
         if not folder.is_dir():
             raise InputError("no such folder", where=folder)
@@ -48,7 +48,7 @@ def _facts(folder: Path) -> dict[str, Any]:
     """What a model's configuration and card say of it."""
     import yaml
 
-    from asr.files import read_text
+    from asr.utils.files import read_text
 
     facts: dict[str, Any] = {"language": "", "error": "", "licence": ""}
     try:

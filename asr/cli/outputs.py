@@ -11,11 +11,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from asr.errors import InputError, on_one_line
+from asr.utils.errors import InputError, on_one_line
 
 if TYPE_CHECKING:
-    from asr.transcriber import Ended, Transcriber
-    from asr.transcript import Segment, Transcript
+    from asr.data.transcript import Segment, Transcript
+    from asr.inference.transcriber import Ended, Transcriber
 
 
 class Delivery:
@@ -47,7 +47,7 @@ class Delivery:
 
     def take(self, number: int, event: Segment | Ended) -> None:
         """A segment of an input, or its end."""
-        from asr.transcript import Segment
+        from asr.data.transcript import Segment
 
         self.number = number
         if isinstance(event, Segment):
@@ -116,12 +116,12 @@ class Delivery:
         print(f"asr: what was heard of it is in {on_one_line(str(parts[0]))}{others}", file=sys.stderr)
 
     def _write_file(self, path: Path, format: str, duration: float, partial: bool = False) -> None:
-        from asr.files import make_folder, write_bytes, write_text
+        from asr.utils.files import make_folder, write_bytes, write_text
 
         make_folder(path.parent)
         own = elan_file_of(self.paths[self.number])
         if format == "eaf" and own is not None:
-            from asr.eaf_writer import add_tiers
+            from asr.data.elan_writer import add_tiers
 
             transcript = self._transcript(self.paths[self.number], duration, partial)
             write_bytes(path, add_tiers(own, transcript, **self.options["eaf"]))
@@ -129,7 +129,7 @@ class Delivery:
             write_text(path, self._text(format, duration, partial, path.parent))
 
     def _text(self, format: str, duration: float, partial: bool = False, folder: Path | None = None) -> str:
-        from asr.formats import FORMATS
+        from asr.data.formats import FORMATS
 
         path = self.paths[self.number]
         if format == "ctm" and not self.outputs and self.stems[Path(path).stem] > 1:
@@ -167,7 +167,7 @@ def elan_file_of(path: str) -> Path | None:
 
 def formats_of(words: list[str], to_files: bool) -> list[str]:
     """Names of formats; in any case of their letters, commas between, `all`."""
-    from asr.formats import FORMATS
+    from asr.data.formats import FORMATS
 
     known = {name.lower(): name for name in FORMATS}
     found: list[str] = []
@@ -231,7 +231,7 @@ def is_there(path: Path) -> bool:
 
 def check_folder(folder: Path) -> None:
     """Makes a folder and looks whether files can be written there, before hours of work."""
-    from asr.files import make_folder
+    from asr.utils.files import make_folder
 
     make_folder(folder)
     try:

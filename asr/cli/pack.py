@@ -25,9 +25,9 @@ def pack(
     Score it (`asr evaluate`) beside the model it is from: what was rounded may cost words.
     """
     from asr.cli.common import bytes_of, given, say
-    from asr.errors import InputError
-    from asr.model_names import folder_size
-    from asr.pack import pack as run
+    from asr.models.hub import folder_size
+    from asr.models.pack import pack as run
+    from asr.utils.errors import InputError
 
     if precision not in (None, "float32", "float16", "int8"):
         raise InputError(f"{precision!r} is none of float32, float16, int8", where="precision")

@@ -88,7 +88,7 @@ def prepare(
     import inspect
 
     from asr.cli.common import counter, given, say
-    from asr.errors import InputError
+    from asr.utils.errors import InputError
 
     known = corpora()
     if corpus not in known:
@@ -140,7 +140,7 @@ def _tell(left_out: Sequence[str], where: str = "") -> None:
 
 def _named(column: str) -> tuple[str, str]:
     """text=Transcript -> text, Transcript."""
-    from asr.errors import InputError
+    from asr.utils.errors import InputError
 
     ours, equals, theirs = column.partition("=")
     if not equals or not theirs:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
-    from asr.transcriber import Transcriber
+    from asr.inference.transcriber import Transcriber
 
 
 def quickstart(
@@ -25,10 +25,10 @@ def quickstart(
     from asr.cli.common import ready_torch, say
 
     ready_torch()
-    from asr.evaluate import evaluate
-    from asr.model_folder import load_model
-    from asr.report import write_report
-    from asr.transcriber import Transcriber
+    from asr.evaluate.evaluation import evaluate
+    from asr.evaluate.report import write_report
+    from asr.inference.transcriber import Transcriber
+    from asr.models.folder import load_model
 
     out = out or Path("quickstart")
     _claim(out)
@@ -75,8 +75,8 @@ put the Free Spoken Digit Dataset (github.com/Jakobovski/free-spoken-digit-datas
 
 def _claim(out: Path) -> None:
     """Makes the folder, with a file that says whose it is; one that holds anything else is left alone."""
-    from asr.errors import InputError
-    from asr.files import write_text
+    from asr.utils.errors import InputError
+    from asr.utils.files import write_text
 
     marker = out / "quickstart.txt"
     if out.is_dir() and any(out.iterdir()) and not marker.is_file():
@@ -87,7 +87,7 @@ def _claim(out: Path) -> None:
 def _corpus(out: Path) -> tuple[str, Path | None, Any]:
     """The corpus's name, its folder and its `prepare`."""
     from asr.cli.common import counter, say
-    from asr.errors import InputError
+    from asr.utils.errors import InputError
     from data_prep import fsdd, synthetic
 
     try:
@@ -103,10 +103,10 @@ def _corpus(out: Path) -> tuple[str, Path | None, Any]:
 def _train(data: Path, run: Path) -> None:
     from asr.cli.common import say
     from asr.cli.display import training_monitor
-    from asr.config import read_config
-    from asr.run_folder import is_finished
-    from asr.train import TrainConfig
-    from asr.train_recognizer import train_recognizer
+    from asr.train.recognizer import train_recognizer
+    from asr.train.run_folder import is_finished
+    from asr.train.trainer import TrainConfig
+    from asr.utils.config import read_config
 
     if is_finished(run):
         say(f"   {run} is trained already; remove it to train again")
@@ -118,7 +118,7 @@ def _train(data: Path, run: Path) -> None:
 
 def _examples(transcriber: Transcriber, data: Path) -> list[tuple[str, str, str]]:
     """Three test files of different words and voices: path, what is said, what is heard."""
-    from asr.data import read_cuts
+    from asr.data.batches import read_cuts
 
     cuts = read_cuts(data / "cuts_test.jsonl.gz")
     normalizer = transcriber.model.normalizer()

@@ -24,8 +24,8 @@ def report(
     One HTML file that needs no network. Of several RESULTS, all of one set, the first is looked at most closely.
     """
     from asr.cli.common import say
-    from asr.files import check_output, write_text
-    from asr.report import inputs_of, read_results, report_page
+    from asr.evaluate.report import inputs_of, read_results, report_page
+    from asr.utils.files import check_output, write_text
 
     check_output(out, *(path for each in results for path in inputs_of(each)))
     page = report_page([read_results(each) for each in results], title=title, sound=sound)

@@ -12,7 +12,7 @@ import typer
 from asr.cli.common import Translation
 
 if TYPE_CHECKING:
-    from asr.score import Scores, Unit
+    from asr.evaluate.wer import Scores, Unit
 
 
 def score(
@@ -38,10 +38,10 @@ def score(
     Files hold `id text` a line, as Kaldi's, `text (id)`, as sclite's, or JSON lines with `id` and `text`
     (hypotheses.jsonl). Texts are compared as they are: case and punctuation count, and what only they cost is said.
     """
-    from asr.errors import InputError
-    from asr.score import pair, read_lines, read_speakers, read_texts, score as score_texts, spelling_errors
-    from asr.significance import compare, confidence_interval, interval_facts
-    from asr.text import has_word_spaces
+    from asr.evaluate.significance import compare, confidence_interval, interval_facts
+    from asr.evaluate.wer import pair, read_lines, read_speakers, read_texts, score as score_texts, spelling_errors
+    from asr.text.normalize import has_word_spaces
+    from asr.utils.errors import InputError
 
     read = read_lines if lines else read_texts
     references = read(reference)

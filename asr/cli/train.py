@@ -28,10 +28,10 @@ def train(
 
     ready_torch()
     from asr.cli.display import training_monitor
-    from asr.config import read_config
-    from asr.processes import is_main_process
-    from asr.train import TrainConfig
-    from asr.train_recognizer import train_recognizer
+    from asr.train.distributed import is_main_process
+    from asr.train.recognizer import train_recognizer
+    from asr.train.trainer import TrainConfig
+    from asr.utils.config import read_config
 
     settings = list(words or [])
     config = Path(settings.pop(0)) if settings and "=" not in settings[0] else None

@@ -58,11 +58,11 @@ from asr.cli.outputs import (
     outputs_of,
     with_suffix,
 )
-from asr.errors import InputError, on_one_line
-from asr.model_names import find_model
+from asr.models.hub import find_model
+from asr.utils.errors import InputError, on_one_line
 
 if TYPE_CHECKING:
-    from asr.transcriber import Transcriber
+    from asr.inference.transcriber import Transcriber
 
 log = logging.getLogger(__name__)
 
@@ -196,7 +196,7 @@ def transcribe(
         already = len(inputs) - len(waiting)
         inputs = waiting
     if "eaf" in formats:  # what cannot be written is told before anything is heard
-        from asr.eaf_writer import check_tier_name, check_tiers
+        from asr.data.elan_writer import check_tier_name, check_tiers
 
         if tier is not None:
             check_tier_name(tier)
@@ -219,7 +219,7 @@ def transcribe(
     # oneDNN keeps what it compiled for each length of audio, 1,024 of them: memory would grow for hours.
     os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "16")
     ready_torch()
-    from asr.transcriber import Transcriber
+    from asr.inference.transcriber import Transcriber
 
     decoding = given(
         greedy=greedy or None,
@@ -331,7 +331,7 @@ def _source(path: str) -> BinaryIO | str:
 
 def _inputs(audio: list[str]) -> tuple[list[tuple[str, Path]], list[str]]:
     """Each input with the folder that its output's path is relative to, and what is wrong with the rest."""
-    from asr.audio import find_audio
+    from asr.audio.reader import find_audio
 
     found: dict[Path, tuple[str, Path]] = {}  # by folder and name: the same one is done once
     problems = []

@@ -46,7 +46,7 @@ def tune(
     the LMs and the lexicon where they are given here: from then on `asr transcribe --model MODEL` uses them.
     """
     ready_torch()
-    from asr.tune import tune as run
+    from asr.evaluate.tuning.tune import tune as run
 
     result = run(
         model,

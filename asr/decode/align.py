@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from asr.numba_cache import prepare
+from asr.utils.jit import prepare
 
 
 class Span(NamedTuple):

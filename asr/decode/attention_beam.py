@@ -23,7 +23,7 @@ import torch
 from torch import Tensor
 
 from asr.decode.ctc_prefix import CtcPrefixScorer
-from asr.decode.options import BeamOptions
+from asr.models.decoding_options import BeamOptions
 
 END_ID = 0
 S = TypeVar("S", bound="State")

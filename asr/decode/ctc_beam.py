@@ -28,17 +28,17 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from asr.config import check
+from asr.data.transcript import Hypothesis, Word
 from asr.decode.confidence import calibrated
 from asr.decode.hotwords import hot_automaton, hot_phrases
-from asr.decode.options import BeamOptions, with_options
-from asr.errors import InputError
-from asr.lexicon import Lexicon, build_trie, read_lexicon
 from asr.lm.ngram import NgramModel, read_ngram
-from asr.numba_cache import prepare
-from asr.text import graphemes
-from asr.tokenizer import BLANK_ID, SPACE, WORD_MARK
-from asr.transcript import Hypothesis, Word
+from asr.models.decoding_options import BeamOptions, with_options
+from asr.text.lexicon import Lexicon, build_trie, read_lexicon
+from asr.text.normalize import graphemes
+from asr.text.tokenizer import BLANK_ID, SPACE, WORD_MARK
+from asr.utils.config import check
+from asr.utils.errors import InputError
+from asr.utils.jit import prepare
 
 if TYPE_CHECKING:
     from torch import Tensor

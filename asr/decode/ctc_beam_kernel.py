@@ -21,7 +21,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from asr.numba_cache import jit, jit_borrowing
+from asr.utils.jit import jit, jit_borrowing
 
 Array = Any  # NumPy arrays; numba wants no more
 

@@ -21,7 +21,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from asr.numba_cache import prepare
+from asr.utils.jit import prepare
 
 
 @dataclass(frozen=True)

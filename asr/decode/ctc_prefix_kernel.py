@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from asr.numba_cache import jit, jit_borrowing
+from asr.utils.jit import jit, jit_borrowing
 
 Array = Any
 

@@ -10,8 +10,8 @@ import numpy as np
 import numpy.typing as npt
 from torch import Tensor
 
-from asr.tokenizer import BLANK_ID, SPACE, WORD_MARK
-from asr.transcript import Hypothesis, Word
+from asr.data.transcript import Hypothesis, Word
+from asr.text.tokenizer import BLANK_ID, SPACE, WORD_MARK
 
 
 def greedy_search(

@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from asr.config import check
-from asr.errors import InputError
-from asr.files import read_text
-from asr.lexicon import build_trie
+from asr.text.lexicon import build_trie
+from asr.utils.config import check
+from asr.utils.errors import InputError
+from asr.utils.files import read_text
 
 MOST_SCORE = 300.0  # of a word: far beyond what is of use, and its exponential is still a number
 

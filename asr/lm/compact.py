@@ -23,10 +23,10 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from asr.errors import InputError
-from asr.files import atomic_path
 from asr.lm.ngram import MAX_ORDER, NgramModel, checked_ngram, damaged, level_bounds, parents_of, suffix_links
-from asr.numba_cache import prepare
+from asr.utils.errors import InputError
+from asr.utils.files import atomic_path
+from asr.utils.jit import prepare
 
 MAGIC = b"KKTRNLM1"
 _LEVELS = 256

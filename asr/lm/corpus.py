@@ -15,8 +15,8 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from asr.errors import InputError
-from asr.text import INVISIBLE
+from asr.text.normalize import INVISIBLE
+from asr.utils.errors import InputError
 
 log = logging.getLogger(__name__)
 

@@ -21,10 +21,10 @@ from pathlib import Path
 
 import numpy as np
 
-from asr.errors import InputError
 from asr.lm.corpus import clean_sentences
 from asr.lm.ngram import NgramModel, search_keys
 from asr.lm.tree import ZERO, Doubles, Ints, Level, look_up, normalized, split_levels, states_after
+from asr.utils.errors import InputError
 
 _ROUNDS = 200  # of expectation maximisation
 _SETTLED = 1e-5  # what weights may still change by

@@ -37,9 +37,9 @@ from typing import IO, Any, NoReturn, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from asr.errors import InputError
-from asr.files import UTF8, atomic_path
-from asr.numba_cache import prepare
+from asr.utils.errors import InputError
+from asr.utils.files import UTF8, atomic_path
+from asr.utils.jit import prepare
 
 log = logging.getLogger(__name__)
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from asr.numba_cache import jit_borrowing
+from asr.utils.jit import jit_borrowing
 
 Array = npt.NDArray[Any]
 _LEAST = float(np.finfo(np.float32).min)

@@ -24,9 +24,9 @@ from collections.abc import Callable
 
 import numpy as np
 
-from asr.errors import InputError
 from asr.lm.ngram import NgramModel, level_bounds, parents_of
 from asr.lm.tree import Doubles, Ints, Level, backed_off, leftovers, normalized, split_levels, states_after
+from asr.utils.errors import InputError
 
 log = logging.getLogger(__name__)
 

@@ -10,9 +10,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from asr.errors import InputError
 from asr.lm.ngram import NgramModel, read_ngram
-from asr.numba_cache import prepare
+from asr.utils.errors import InputError
+from asr.utils.jit import prepare
 
 LN10 = float(np.log(10.0))
 _IMPOSSIBLE = -1e30

@@ -20,9 +20,9 @@ from typing import Any, Literal, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from asr.config import check
-from asr.masks import length_mask, zero_padding
 from asr.models.shared_weights import Shared, add_gradient, shared, summed, times
+from asr.utils.config import check
+from asr.utils.masks import length_mask, zero_padding
 
 AttentionKind = Literal["additive", "location", "dot", "multi-head"]
 

@@ -22,12 +22,12 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from asr.errors import InputError
 from asr.lm.corpus import BOS, EOS, Corpus
-from asr.lm.estimate import EstimateOptions, estimate_ngram
+from asr.lm.kneser_ney import EstimateOptions, estimate_ngram
 from asr.lm.ngram import NgramModel
 from asr.models.losses import Loss, ctc_loss
-from asr.numba_cache import prepare
+from asr.utils.errors import InputError
+from asr.utils.jit import prepare
 
 DENSE = 64  # tokens, up to which the table of a trigram is small
 MOST_ENTRIES = 1 << 26  # of a table: 256 MB

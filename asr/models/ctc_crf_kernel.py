@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from asr.numba_cache import jit, jit_borrowing, jit_reordering
+from asr.utils.jit import jit, jit_borrowing, jit_reordering
 
 Array = npt.NDArray[Any]
 TINY = np.float32(1e-30)

@@ -13,16 +13,16 @@ from typing import Any, Literal, Protocol, cast, get_args
 import torch
 from torch import Tensor, nn
 
-from asr.config import check, to_dict
-from asr.features import FeatureConfig, Frontend
+from asr.audio.features import FeatureConfig, Frontend
+from asr.audio.spec_augment import SpecAugmentConfig, spec_augment, warp_frequency
+from asr.models.attention_decoder import AttentionDecoder, DecoderConfig
 from asr.models.ctc_crf import TokenNgram, ctc_crf_loss
-from asr.models.decoder import AttentionDecoder, DecoderConfig
-from asr.models.encoder import EncoderConfig, RnnEncoder, RnnLayer
 from asr.models.losses import Loss, choose_pronunciations, ctc_loss
+from asr.models.rnn import EncoderConfig, RnnEncoder, RnnLayer
 from asr.models.transformer import TransformerDecoder, TransformerEncoder
-from asr.spec_augment import SpecAugmentConfig, spec_augment, warp_frequency
-from asr.text import TextConfig
-from asr.tokenizer import SIZED, Kind, TokenizerConfig
+from asr.text.normalize import TextConfig
+from asr.text.tokenizer import SIZED, Kind, TokenizerConfig
+from asr.utils.config import check, to_dict
 
 Encoder = RnnEncoder | TransformerEncoder
 Decoder = AttentionDecoder | TransformerDecoder

@@ -17,12 +17,12 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from asr.config import check
-from asr.masks import ceil_div, length_mask, zero_padding
 from asr.models.attention import Memory, MultiHeadAttention
-from asr.models.decoder import END_ID, with_end
-from asr.models.encoder import Dropout, build_subsampling
+from asr.models.attention_decoder import END_ID, with_end
 from asr.models.losses import Loss, label_smoothed_cross_entropy
+from asr.models.rnn import Dropout, build_subsampling
+from asr.utils.config import check
+from asr.utils.masks import ceil_div, length_mask, zero_padding
 
 
 def sinusoids(positions: Tensor, width: int) -> Tensor:

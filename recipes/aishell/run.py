@@ -9,7 +9,7 @@ $ASR_DATA/aishell. The language model is of the characters of the training texts
 
 from pathlib import Path
 
-from asr.recipe import TextModel, main
+from asr.train.recipe import TextModel, main
 from data_prep import aishell
 
 if __name__ == "__main__":

@@ -9,10 +9,10 @@ $ASR_DATA/common_voice. The language model is made of the training texts alone; 
 
 from pathlib import Path
 
-from asr.files import data_home
-from asr.recipe import TextModel, argument_parser, read_arguments, run, told_plainly
+from asr.train.recipe import TextModel, argument_parser, read_arguments, run, told_plainly
+from asr.utils.files import data_home
 from data_prep import common_voice
-from data_prep.manifest import Summary
+from data_prep._manifest import Summary
 
 HERE = Path(__file__).resolve().parent
 

@@ -15,10 +15,10 @@ import hashlib
 import json
 from pathlib import Path
 
-from asr.files import atomic_path, data_home
-from asr.recipe import TextModel, main
+from asr.train.recipe import TextModel, main
+from asr.utils.files import atomic_path, data_home
 from data_prep import librispeech, ljspeech
-from data_prep.manifest import Summary
+from data_prep._manifest import Summary
 
 HERE = Path(__file__).resolve().parent
 BEGUN = HERE.parent / "mini_librispeech" / "exp" / "blstm"

@@ -13,7 +13,7 @@ speaker, who is then the test. --digits 4-8 makes longer utterances of the recor
 from functools import partial
 from pathlib import Path
 
-from asr.recipe import TextModel, argument_parser, read_arguments, run, told_plainly
+from asr.train.recipe import TextModel, argument_parser, read_arguments, run, told_plainly
 from data_prep import fsdd
 
 HERE = Path(__file__).resolve().parent

@@ -9,7 +9,7 @@ The language model is of the characters of the training texts alone; its weight 
 
 from pathlib import Path
 
-from asr.recipe import TextModel, main
+from asr.train.recipe import TextModel, main
 from data_prep import jsut
 
 if __name__ == "__main__":

@@ -9,10 +9,10 @@ $ASR_DATA/librispeech, the text of the language model in the files named below; 
 
 from pathlib import Path
 
-from asr.errors import InputError
-from asr.recipe import TextModel, argument_parser, read_arguments, run, told_plainly
+from asr.train.recipe import TextModel, argument_parser, read_arguments, run, told_plainly
+from asr.utils.errors import InputError
 from data_prep import librispeech
-from data_prep.manifest import Summary
+from data_prep._manifest import Summary
 
 HERE = Path(__file__).resolve().parent
 PARTS = ("train-clean-100", "train-clean-360", "train-other-500")

@@ -9,7 +9,7 @@ for in the files named below; its weight is found on dev.
 
 from pathlib import Path
 
-from asr.recipe import TextModel, main
+from asr.train.recipe import TextModel, main
 from data_prep import ljspeech
 
 TEXTS = ("lm-text/lm_text_en.txt", "librispeech-lm-norm.txt.gz")  # the second is OpenSLR 11's

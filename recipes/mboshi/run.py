@@ -11,7 +11,7 @@ of the corpus: what would less speech have given? --translate, for conf/french.y
 from functools import partial
 from pathlib import Path
 
-from asr.recipe import TextModel, argument_parser, read_arguments, run, told_plainly
+from asr.train.recipe import TextModel, argument_parser, read_arguments, run, told_plainly
 from data_prep import mboshi
 
 HERE = Path(__file__).resolve().parent

@@ -20,11 +20,11 @@ from dataclasses import fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from asr.files import read_text, write_json, write_text
-from asr.recipe import run, told_plainly
+from asr.train.recipe import run, told_plainly
+from asr.utils.files import read_text, write_json, write_text
 
 if TYPE_CHECKING:
-    from asr.decode.options import BeamOptions
+    from asr.models.decoding_options import BeamOptions
 
 HERE = Path(__file__).resolve().parent
 EXP, KEPT, README = HERE / "exp" / "ablation", HERE / "ablation.json", HERE / "README.md"
@@ -106,7 +106,7 @@ def measure(name: str) -> None:
 
 def best_options() -> BeamOptions:
     """Those of the recipe as it is."""
-    from asr.decode.options import BeamOptions
+    from asr.models.decoding_options import BeamOptions
 
     path = folder(BASE) / "results.json"
     kept = json.loads(read_text(path if path.is_file() else KEPT))
@@ -119,7 +119,7 @@ def best_options() -> BeamOptions:
 
 def untuned(trained: Path, out: Path, kind: str) -> None:
     """Makes a run of a finished one: with one head and no language model."""
-    from asr.model_folder import Model, load_model, save_model
+    from asr.models.folder import Model, load_model, save_model
     from asr.models.recognizer import IntermediateConfig, build_recognizer
 
     model = load_model(trained, head=kind)

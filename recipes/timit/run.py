@@ -13,10 +13,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from asr.files import read_text, write_json
-from asr.recipe import TextModel, argument_parser, read_arguments, results, run, told_plainly
-from asr.score import Scores, score
-from asr.significance import confidence_interval, interval_facts
+from asr.evaluate.significance import confidence_interval, interval_facts
+from asr.evaluate.wer import Scores, score
+from asr.train.recipe import TextModel, argument_parser, read_arguments, results, run, told_plainly
+from asr.utils.files import read_text, write_json
 from data_prep import timit
 
 HERE = Path(__file__).resolve().parent

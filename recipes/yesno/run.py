@@ -9,7 +9,7 @@ be heard.
 
 from pathlib import Path
 
-from asr.recipe import TextModel, main
+from asr.train.recipe import TextModel, main
 from data_prep import yesno
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from asr.report import Results, Row, Word, report_page
+from asr.evaluate.report import Results, Row, Word, report_page
 
 webdriver = pytest.importorskip("selenium.webdriver", reason="selenium is not installed")
 CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")

@@ -72,8 +72,8 @@ def test_evaluate(run: Path, model: Path) -> None:
 
 
 def test_a_trained_model_is_tuned_on_what_it_never_saw(run: Path, model: Path, tmp_path: Path) -> None:
-    from asr.data import read_cuts
-    from asr.model_folder import load_model, utterance_keys
+    from asr.data.batches import read_cuts
+    from asr.models.folder import load_model, utterance_keys
 
     trained = load_model(model)
     seen = [(u.id, u.duration) for u in read_cuts(run / "data" / "cuts_train.jsonl.gz")]

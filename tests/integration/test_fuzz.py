@@ -71,7 +71,7 @@ def test_a_reader_that_fails_is_noticed(
 
 
 def test_a_reader_that_takes_or_refuses(tmp_path: Path) -> None:
-    from asr.errors import InputError
+    from asr.utils.errors import InputError
 
     def refuse(_: Path) -> None:
         raise InputError("no")

@@ -14,8 +14,8 @@ import pympi
 import pytest
 import soundfile
 
-from asr.eaf import read_eaf
-from data_prep.splits import hash_share
+from asr.data.elan import read_eaf
+from data_prep._splits import hash_share
 
 PAGE = (Path(__file__).parents[2] / "docs" / "own-data.md").read_text(encoding="utf-8")
 DIGITS = ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"]

@@ -14,10 +14,10 @@ import pytest
 import torch
 from helpers import tone_data
 
-from asr.checkpoint import load_checkpoint
-from asr.errors import InputError
-from asr.model_folder import load_model
-from asr.processes import launch, process_counts
+from asr.models.folder import load_model
+from asr.train.checkpoint import load_checkpoint
+from asr.train.distributed import launch, process_counts
+from asr.utils.errors import InputError
 
 SETTINGS = [
     "model.features.sample_rate=8000",

@@ -19,10 +19,10 @@ import soundfile
 import yaml
 from helpers import spelled, spelled_texts
 
-from asr.data import read_cuts
+from asr.data.batches import read_cuts
 from asr.lm.ngram import read_ngram
-from asr.model_folder import load_model
-from asr.recipe import TextModel, run as recipes_run
+from asr.models.folder import load_model
+from asr.train.recipe import TextModel, run as recipes_run
 
 RECIPES = Path(__file__).parents[2] / "recipes"
 CONFIG = """

@@ -12,11 +12,11 @@ import pytest
 import soundfile
 import soxr
 
-from asr.audio import read_audio
-from asr.data import Utterance
-from asr.preflight import Report, check_data, read_splits
+from asr.audio.reader import read_audio
+from asr.data.batches import Utterance
+from asr.data.check import Report, check_data, read_splits
 from data_prep import fsdd as fsdd_corpus, yesno as yesno_corpus
-from data_prep.manifest import Source, write_corpus
+from data_prep._manifest import Source, write_corpus
 
 Splits = dict[str, list[Utterance]]
 

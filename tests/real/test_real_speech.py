@@ -14,22 +14,22 @@ import numpy as np
 import pytest
 import torch
 
-from asr.audio import audio_info, read_audio
-from asr.checkpoint import load_checkpoint
-from asr.config import read_config
-from asr.data import read_cuts
-from asr.evaluate import evaluate
-from asr.features import Fbank, Mfcc
-from asr.model_folder import load_model
-from asr.model_names import find_model, folder_size, pretrained_names
-from asr.run_folder import is_finished
-from asr.score import score
-from asr.segmentation import Segmenter
-from asr.text import TextNormalizer, graphemes
-from asr.tokenizer import CharTokenizer
-from asr.train import TrainConfig
-from asr.train_recognizer import train_recognizer
-from asr.transcriber import Transcriber
+from asr.audio.features import Fbank, Mfcc
+from asr.audio.reader import audio_info, read_audio
+from asr.audio.segmentation import Segmenter
+from asr.data.batches import read_cuts
+from asr.evaluate.evaluation import evaluate
+from asr.evaluate.wer import score
+from asr.inference.transcriber import Transcriber
+from asr.models.folder import load_model
+from asr.models.hub import available_models, find_model, folder_size
+from asr.text.normalize import TextNormalizer, graphemes
+from asr.text.tokenizer import CharTokenizer
+from asr.train.checkpoint import load_checkpoint
+from asr.train.recognizer import train_recognizer
+from asr.train.run_folder import is_finished
+from asr.train.trainer import TrainConfig
+from asr.utils.config import read_config
 from data_prep import fsdd as fsdd_corpus, librispeech as librispeech_corpus, yesno as yesno_corpus
 
 ROOT = Path(__file__).parents[2]
@@ -102,7 +102,7 @@ def test_yesno_killed_at_any_moment_ends_with_the_same_weights(yesno: Path, tmp_
 
 
 def test_fsdd_is_the_publishers(fsdd: Path, tmp_path: Path) -> None:
-    from asr.files import files_sha256
+    from asr.utils.files import files_sha256
 
     files = list(fsdd.rglob("*.wav"))
     assert files_sha256(files) == fsdd_corpus.RECORDINGS_SHA256
@@ -112,7 +112,7 @@ def test_fsdd_is_the_publishers(fsdd: Path, tmp_path: Path) -> None:
 
 
 def test_the_shipped_digits_model(fsdd: Path, tmp_path: Path) -> None:
-    assert "digits-en" in pretrained_names()
+    assert "digits-en" in available_models()
     fsdd_corpus.prepare(fsdd, tmp_path / "data")
     result = evaluate(load_model("digits-en"), tmp_path / "data" / "cuts_test.jsonl.gz")
     assert result.utterances == 300
@@ -163,7 +163,7 @@ def test_the_shipped_english_model(librispeech: Path, tmp_path: Path) -> None:
 
 
 def test_models_that_come_with_the_package_are_small_and_have_cards() -> None:
-    sizes = {name: sum(folder_size(find_model(name)).values()) for name in pretrained_names()}
+    sizes = {name: sum(folder_size(find_model(name)).values()) for name in available_models()}
     assert sizes.keys() >= {"digits-en", "english-small", "yesno-he"}
     assert max(sizes.values()) <= 20_000_000
     assert sum(sizes.values()) <= 40_000_000

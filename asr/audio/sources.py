@@ -1,0 +1,251 @@
+"""Where audio comes from: a file, bytes, an array, a pipe; opened as a Stream, whatever is wrong with it told."""
+
+from __future__ import annotations
+
+import io
+import math
+import os
+import shutil
+import stat
+import struct
+import tempfile
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
+from typing import Any, BinaryIO, ClassVar, TypeAlias, cast
+
+import numpy as np
+import numpy.typing as npt
+
+from asr.audio.codecs import BLOCK_SAMPLES, STREAMED_SIZE, Stream, check_rate, decoder_of
+from asr.utils.errors import InputError, on_one_line
+
+# A path, an open binary file, the bytes of a file, or an array with its sample rate.
+AudioSource: TypeAlias = "str | Path | bytes | bytearray | memoryview | BinaryIO | tuple[npt.ArrayLike, int]"
+
+# Bytes that recorders announce before they know: arecord, FFmpeg, SoX, with the header or without.
+_UNFINISHED = {*range(0x7FFFFF00, 0x80000101), *range(0xFFFFFF00, 0x100000000)}
+_MOST_HEADER = 1 << 20  # bytes
+_MOST_IN_MEMORY = 1 << 25  # bytes of a pipe that are not put on disk
+
+
+class _PipedWav(Stream):
+    """A WAV of plain samples as it comes from a pipe: a microphone's has no end to wait for."""
+
+    # (code in the header, bytes a sample) -> NumPy's type, zero, full scale
+    KINDS: ClassVar = {
+        (1, 1): ("u1", 128, 1 << 7),
+        (1, 2): ("<i2", 0, 1 << 15),
+        (1, 3): ("<i4", 0, 1 << 31),  # the three upper bytes of four
+        (1, 4): ("<i4", 0, 1 << 31),
+        (3, 4): ("<f4", 0, 1),
+        (3, 8): ("<f8", 0, 1),
+    }
+
+    def __init__(
+        self, file: BinaryIO, code: int, width: int, rate: int, channels: int, frames: int | None, claimed: int
+    ) -> None:
+        self.file, self.width, self.kind = file, width, self.KINDS[code, width]
+        self.claimed = claimed  # bytes, by the header
+        self.rate, self.channels, self.frames, self.format = rate, channels, frames, "WAV/pipe"
+
+    def blocks(self, first: int) -> Iterator[npt.NDArray[np.float32]]:
+        kind, zero, scale = self.kind
+        size = self.width * self.channels
+        left = self.frames
+        read = getattr(self.file, "read1", self.file.read)  # what is there, without waiting for more
+        rest = b""
+        while left is None or left > 0:
+            most = max(1, BLOCK_SAMPLES // self.channels)
+            got = read(size * (most if left is None else min(most, left)) - len(rest))
+            if not got:
+                return
+            data, rest = rest + got, b""
+            if odd := len(data) % size:
+                data, rest = data[:-odd], data[-odd:]
+            if self.width == 3:
+                raw: npt.NDArray[Any] = np.zeros((len(data) // 3, 4), np.uint8)
+                raw[:, 1:] = np.frombuffer(data, np.uint8).reshape(-1, 3)
+                values = raw.view(kind)[:, 0]
+            else:
+                values = np.frombuffer(data, kind)
+            block = ((values.astype(np.float64) - zero) / scale).astype(np.float32).reshape(-1, self.channels)
+            left = None if left is None else left - len(block)
+            if len(block) > first:
+                yield block[first:]
+            first = max(0, first - len(block))
+
+
+def _piped_wav(f: BinaryIO, name: str) -> tuple[_PipedWav | None, bytes]:
+    """The stream of a WAV that comes through a pipe, None where it is something else; and what was read of it."""
+    head = f.read(12)
+    if not isinstance(head, bytes):
+        raise InputError("was opened as text", where=name, remedy="open it with mode 'rb'")
+    form = None
+    while head[:4] == b"RIFF" and head[8:12] == b"WAVE" and len(head) < _MOST_HEADER:
+        chunk = f.read(8)
+        head += chunk
+        if len(chunk) < 8:
+            break
+        tag, length = struct.unpack("<4sI", chunk)
+        if tag == b"data" and form is not None:
+            code, channels, rate, align, bits = form
+            if (code, bits // 8) not in _PipedWav.KINDS or align != channels * (bits // 8) or not channels:
+                break
+            check_rate(rate, name)
+            frames = None if length >= STREAMED_SIZE or length == 0 else length // align
+            return _PipedWav(f, code, bits // 8, rate, channels, frames, length), head
+        if length > _MOST_HEADER:
+            break
+        body = f.read(length + (length & 1))
+        head += body
+        if tag == b"fmt " and len(body) >= 16:
+            code, channels, rate, _, align, bits = struct.unpack("<HHIIHH", body[:16])
+            if code == 0xFFFE and len(body) >= 26:  # extensible: the code is the beginning of a longer name
+                code = struct.unpack("<H", body[24:26])[0]
+            form = code, channels, rate, align, bits
+    return None, head
+
+
+def _unfinished_wav(f: BinaryIO, name: str) -> _PipedWav | None:
+    """The stream of a file whose recorder never came back to write its length into the header; else None."""
+    begin = f.tell()
+    piped, _ = _piped_wav(f, name)
+    if piped is not None and piped.frames is None:
+        at = f.tell()
+        there = f.seek(0, os.SEEK_END) - at
+        f.seek(at)
+        tag, length = struct.unpack("<4sI", f.read(8).ljust(8, b"\0"))
+        f.seek(at)
+        another_chunk = tag.isalpha() and 8 + length + (length & 1) == there
+        empty = piped.claimed == 0 and there > 0 and not another_chunk
+        if empty or (piped.claimed in _UNFINISHED and piped.claimed > there):
+            return piped
+    f.seek(begin)
+    return None
+
+
+class _ArrayStream(Stream):
+    def __init__(self, array: Any, rate: Any, name: str) -> None:
+        remedy = "give numbers of shape (samples,) or (samples, channels)"
+        data: npt.NDArray[Any]
+        try:
+            data = np.asarray(array)
+        except (ValueError, TypeError, RuntimeError) as e:  # rows of different lengths, a tensor with a gradient, ...
+            raise InputError(f"is no array ({on_one_line(str(e))})", where=name, remedy=remedy) from e
+        if not isinstance(rate, int | float | np.integer | np.floating) or not math.isfinite(rate):
+            raise InputError(f"a sample rate of {rate} is none", where=name, remedy="give Hz, such as 16000")
+        if data.ndim == 1:
+            data = data[:, None]
+        elif data.ndim == 2 and min(data.shape) > 0:
+            data = data.T if data.shape[0] < data.shape[1] else data
+        else:
+            raise InputError(f"an array of shape {data.shape} is not audio", where=name, remedy=remedy)
+        if np.issubdtype(data.dtype, np.integer):
+            if data.dtype.itemsize == 8:
+                raise InputError(
+                    "64-bit integers have no agreed scale", where=name, remedy="give floats in [-1, 1], int16 or int32"
+                )
+            limits = np.iinfo(data.dtype)
+            zero, scale = (0.0, -float(limits.min)) if limits.min < 0 else ((limits.max + 1) / 2, (limits.max + 1) / 2)
+            data = (data.astype(np.float64) - zero) / scale
+        elif not np.issubdtype(data.dtype, np.floating):
+            raise InputError(f"an array of {data.dtype} is not audio", where=name, remedy=remedy)
+        self.data = np.ascontiguousarray(data, np.float32)
+        self.rate, self.channels, self.frames, self.format = int(rate), self.data.shape[1], len(data), "array"
+
+    def blocks(self, first: int) -> Iterator[npt.NDArray[np.float32]]:
+        if first < len(self.data):
+            yield self.data[first:]
+
+
+@contextmanager
+def open_stream(source: AudioSource, name: str | None) -> Iterator[tuple[Stream, str]]:
+    """Opens a source; what cannot be audio at all is an InputError here."""
+    if isinstance(source, tuple):
+        label = name or "array"
+        if len(source) != 2:
+            raise InputError(f"a tuple of {len(source)} is no audio", where=label, remedy="give (array, sample_rate)")
+        stream: Stream = _ArrayStream(source[0], source[1], label)
+        check_rate(stream.rate, label)
+        yield stream, label
+        return
+    if isinstance(source, str | Path):
+        label = name or str(source)
+        file: BinaryIO = _open_path(Path(source), label)
+    elif isinstance(source, bytes | bytearray | memoryview):
+        label, file = name or "bytes", io.BytesIO(source)
+    else:
+        label, file = name or str(getattr(source, "name", "stream")), source
+    if getattr(file, "closed", False):
+        raise InputError("is closed", where=label, remedy="open it again")
+    with ExitStack() as stack:
+        f = stack.enter_context(file) if isinstance(source, str | Path) else file
+        if getattr(f, "seekable", lambda: False)():
+            yield (
+                _unfinished_wav(f, label) or decoder_of(f, label, isinstance(source, bytes | bytearray | memoryview)),
+                label,
+            )
+            return
+        if isinstance(f, io.RawIOBase):  # gives fewer bytes than it is asked for
+            f = stack.enter_context(_buffered(f))
+        piped, head = _piped_wav(f, label)
+        if piped is not None:
+            yield piped, label
+            return
+        head += f.read(_MOST_IN_MEMORY)  # libsndfile and FFmpeg want to move about
+        with io.BytesIO(head) if len(head) < _MOST_IN_MEMORY else _on_disk(head, f, label) as whole:
+            yield decoder_of(whole, label, True), label
+
+
+def is_pipe(source: AudioSource) -> bool:
+    """Whether audio comes when it comes, and reading waits for it."""
+    if isinstance(source, str | Path):
+        try:
+            return stat.S_ISFIFO(Path(source).stat().st_mode)
+        except (OSError, ValueError):
+            return False
+    seekable = getattr(source, "seekable", lambda: False)
+    return hasattr(source, "read") and not seekable()
+
+
+def _on_disk(head: bytes, rest: BinaryIO, name: str) -> BinaryIO:
+    """A file that is gone when it is closed."""
+    whole = tempfile.TemporaryFile()  # noqa: SIM115
+    try:
+        whole.write(head)
+        shutil.copyfileobj(rest, whole)
+        whole.seek(0)
+    except OSError as e:
+        with suppress(OSError):  # what could not be written is tried again
+            whole.close()
+        remedy = f"free some of {tempfile.gettempdir()}, name another folder in $TMPDIR, or send WAV, which needs none"
+        raise InputError(f"cannot be kept on disk ({e.strerror or e})", where=name, remedy=remedy) from e
+    return cast(BinaryIO, whole)
+
+
+@contextmanager
+def _buffered(file: io.RawIOBase) -> Iterator[BinaryIO]:
+    """The file, which stays open."""
+    buffered = io.BufferedReader(file)
+    try:
+        yield cast(BinaryIO, buffered)
+    finally:
+        buffered.detach()
+
+
+def _open_path(path: Path, name: str) -> BinaryIO:
+    try:
+        mode = path.stat().st_mode
+        if stat.S_ISREG(mode) or stat.S_ISFIFO(mode):
+            return open(path, "rb")
+    except FileNotFoundError:
+        raise InputError("no such file", where=name, remedy="check the path") from None
+    except PermissionError:
+        raise InputError("may not be read", where=name, remedy=f"allow it with `chmod u+r {name}`") from None
+    except (OSError, ValueError) as e:
+        reason = getattr(e, "strerror", None) or e
+        raise InputError(f"cannot be opened ({reason})", where=name, remedy="check the path") from e
+    if stat.S_ISDIR(mode):
+        raise InputError("is a folder, not an audio file", where=name, remedy="name the files in it")
+    raise InputError("is a device, not an audio file", where=name, remedy="record from it to a file first")

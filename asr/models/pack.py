@@ -1,0 +1,56 @@
+"""A model made small, to be shipped: weights of fewer bits, a pruned language model."""
+
+from __future__ import annotations
+
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+
+from asr.lm.compact import compact_bytes, save_compact
+from asr.lm.ngram import read_ngram
+from asr.lm.prune import shrink
+from asr.models.folder import Precision, load_model, save_model
+from asr.models.hub import find_model
+from asr.utils.errors import InputError
+from asr.utils.files import read_text
+
+
+def pack(
+    model: str | Path,
+    out: str | Path,
+    *,
+    precision: Precision = "float16",
+    lm_size: int | None = None,
+    card: str | Path | None = None,
+) -> Path:
+    """Writes a smaller copy of a model folder.
+
+    Args:
+        model: A model folder, or the run's.
+        out: The folder to make.
+        precision: Of the weights: float32, float16 or int8.
+        lm_size: Bytes that the language model may take; it is pruned, and rounded to 256 values an order. As it is
+            where None.
+        card: A file that becomes its README.md, instead of the model's own.
+
+    Raises:
+        InputError: `out` is there and no model, the language model's words alone need more, ...
+    """
+    source = find_model(model)
+    if Path(out).resolve() == source.resolve():
+        raise InputError("is the model itself", where=out, remedy="name another folder")
+    loaded = load_model(source)
+    if lm_size is not None and loaded.lm is None:
+        raise InputError("has no language model to prune", where=source, remedy="leave lm_size out")
+    text = read_text(card if card is not None else source / "README.md")
+    with tempfile.TemporaryDirectory() as folder:
+        if lm_size is not None and loaded.lm is not None:
+            small = Path(folder) / "lm.lmz"
+            save_compact(shrink(read_ngram(loaded.lm), lm_size, lambda tried: len(compact_bytes(tried))), small)
+            shared = loaded.lm
+            loaded.lm = small
+            loaded.others = {
+                kind: replace(head, lm=small if head.lm == shared else head.lm) for kind, head in loaded.others.items()
+            }
+        save_model(out, loaded, text, precision=precision)
+    return Path(out)

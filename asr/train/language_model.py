@@ -1,0 +1,248 @@
+"""A neural language model from text, in the loop that trains recognisers."""
+
+from __future__ import annotations
+
+import hashlib
+import random
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+import numpy.typing as npt
+import torch
+import yaml
+
+from asr.lm.corpus import EOS, UNK as UNKNOWN, Corpus
+from asr.models.neural_lm import (
+    END,
+    UNK,
+    LmConfig,
+    NeuralLm,
+    TextBatch,
+    read_neural_lm,
+    save_neural_lm,
+    text_batch,
+    word_sample,
+)
+from asr.train.distributed import launch, lost_processes
+from asr.train.gradients import memory_advice
+from asr.train.progress import LogMonitor, Monitor, SilentMonitor, Validation
+from asr.train.run_folder import check_same_run, only_process
+from asr.train.trainer import TrainConfig, train
+from asr.utils.config import check, to_dict
+from asr.utils.errors import InputError
+from asr.utils.files import make_folder, write_text
+from asr.utils.provenance import provenance
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
+
+DEV_SHARE, MOST_DEV = 0.02, 5000  # of the sentences, where no text is given to judge by
+_AROUND = 100  # batches among whose sentences those of a length go together
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainLmConfig:
+    """Everything that determines a run, but for the text."""
+
+    model: LmConfig = field(default_factory=LmConfig)
+    epochs: int = 10
+    batch_words: int = 0  # of a batch, ends and padding included; 0: a 300th of the text, 200 to 4000
+    sample: int = 2000  # words of which the loss is estimated, where the vocabulary has three times as many; 0: of all
+    longest: int = 400  # words of a sentence, of which more are left out
+    learning_rate: float = 2e-3
+    warmup_steps: int = 100
+    weight_decay: float = 0.01
+    clip: float = 1.0
+    patience: int = 2
+    seed: int = 1
+    checkpoint_minutes: float = 5.0
+    device: Literal["auto", "cpu", "gpu"] = "auto"
+    precision: Literal["fp32", "bf16", "fp16"] = "fp32"
+
+    def __post_init__(self) -> None:
+        check(self.batch_words >= 0, f"batch_words {self.batch_words} is below 0")
+        check(self.sample == 0 or self.sample >= 2, f"sample {self.sample} is neither 0 nor at least 2")
+        check(self.longest >= 1, f"longest {self.longest} is below 1")
+        self.of_loop()  # checks the rest
+
+    def of_loop(self) -> TrainConfig:
+        """The settings of the loop."""
+        own = ("model", "batch_words", "sample", "longest")
+        given = {name: value for name, value in vars(self).items() if name not in own}
+        return TrainConfig(**given)
+
+
+def train_lm(
+    corpus: Corpus,
+    out: str | Path,
+    config: TrainLmConfig | None = None,
+    *,
+    tokens: Sequence[str] | None = None,
+    dev: Corpus | None = None,
+    monitor: Monitor | None = None,
+) -> NeuralLm:
+    """Trains a language model, and keeps it as it foretells dev best. The same call after an interruption goes on.
+
+    Args:
+        corpus: Sentences, as asr.lm.corpus.read_corpus numbers them: of words, or of tokens.
+        out: The file to write; OUT.run, beside it, gets the log and checkpoints.
+        config: All settings.
+        tokens: Of a recogniser, the blank first: the vocabulary, in that order, of which the texts are made.
+        dev: Sentences to judge by, of the same vocabulary; some of the corpus where None, which are not learnt.
+
+    Raises:
+        InputError: There are too few sentences; OUT.run holds another run.
+        KeyboardInterrupt: Ctrl-C or SIGTERM; the state is saved.
+    """
+    config, out = config or TrainLmConfig(), Path(out)
+    folder = make_folder(out.with_name(f"{out.name}.run"))
+    torch.set_flush_denormal(True)
+    fabric = launch(config.device)
+    with lost_processes(fabric), only_process(folder) if fabric.is_global_zero else nullcontext():
+        fabric.barrier()
+        monitor = monitor or LogMonitor() if fabric.is_global_zero else SilentMonitor()
+        return _train_lm(fabric, corpus, out, folder, config, tokens, dev, monitor)
+
+
+def _train_lm(
+    fabric: Fabric,
+    corpus: Corpus,
+    out: Path,
+    folder: Path,
+    config: TrainLmConfig,
+    tokens: Sequence[str] | None,
+    dev: Corpus | None,
+    monitor: Monitor,
+) -> NeuralLm:
+    words = [END, *tokens[1:]] if tokens is not None else [END, UNK, *corpus.words[EOS + 1 :]]
+    texts = _Texts(corpus, words)
+    chosen = np.arange(len(texts))
+    if dev is None:
+        held = random.Random(config.seed).sample(
+            range(len(texts)), min(MOST_DEV, -(-len(texts) // round(1 / DEV_SHARE)))
+        )
+        judged, of_dev = texts, np.array(sorted(held))
+        chosen = np.setdiff1d(chosen, of_dev)
+    else:
+        judged = _Texts(dev, words)
+        of_dev = np.arange(len(judged))
+    short = chosen[texts.lens[chosen] <= config.longest]
+    if left := len(chosen) - len(short):
+        what = "words" if tokens is None else "tokens"
+        monitor.note(f"{left:,} sentences of more than {config.longest} {what} are left out: give a sentence a line")
+    chosen = short
+    if not len(chosen) or not len(of_dev):
+        raise InputError(
+            "has too few sentences to learn from and to judge by",
+            where="text",
+            remedy="give more of them, a sentence a line; --dev names others to judge by",
+        )
+    if not config.batch_words:
+        words_of_batch = int((texts.lens[chosen] + 1).sum()) // 300
+        config = replace(config, batch_words=min(max(words_of_batch, 200), 4000))
+    torch.manual_seed(config.seed)
+    model = NeuralLm(words, config.model)
+    digest = hashlib.sha256(texts.ids.tobytes() + judged.ids.tobytes() + "\n".join(words).encode()).hexdigest()[:16]
+    described = {
+        "run": {"data_sha256": digest, "batches_per_step": fabric.world_size, **provenance()},
+        **to_dict(config),
+    }
+    resumed = check_same_run(described, folder)
+    fabric.barrier()
+    if not resumed and fabric.is_global_zero:
+        write_text(folder / "config.yaml", yaml.safe_dump(described, allow_unicode=True, sort_keys=False))
+    size = sum(p.numel() for p in model.parameters())
+    monitor.note(
+        f"{len(chosen):,} sentences ({int(texts.lens[chosen].sum()):,} words) for training, {len(of_dev):,} for dev;"
+        f" a vocabulary of {len(words) - 1:,}, {size / 1e6:.2f} M parameters"
+    )
+
+    counts = texts.counts(chosen, len(words))
+    sampled = config.sample if 0 < 3 * config.sample <= len(words) else 0
+
+    def batches(epoch: int, done: int) -> tuple[int, Iterable[TextBatch]]:
+        groups = epoch_groups(texts.lens[chosen], config.batch_words, config.seed, epoch)
+        steps = -(-len(groups) // fabric.world_size)
+        mine = (groups[(step * fabric.world_size + fabric.global_rank) % len(groups)] for step in range(done, steps))
+        return steps, (
+            text_batch(
+                [texts[chosen[i]] for i in group],
+                seed=config.seed + 1000 * epoch + n,
+                sample=word_sample(counts, sampled, [config.seed, epoch, n]) if sampled else None,
+            )
+            for n, group in enumerate(mine, done)
+        )
+
+    def validate() -> Validation:
+        each = model.each([[words[i] for i in judged[n]] for n in of_dev])
+        count = sum(len(row) for row in each)
+        loss = -sum(sum(row) for row in each) / count
+        perplexity = float(np.exp(min(loss, 700.0)))
+        return Validation(perplexity, loss, f"perplexity {perplexity:.2f}", {"perplexity": perplexity})
+
+    def save_best(validation: Validation, epochs: str) -> None:
+        save_neural_lm(model, out)
+
+    smaller = "a smaller --hidden, --vocabulary or --sample, and another OUT"
+    with memory_advice(out, f"{config.batch_words:,} words", smaller):
+        train(fabric, model, batches, validate, save_best, config.of_loop(), folder, monitor)
+    if fabric.is_global_zero and not out.is_file():  # removed after training
+        raise InputError("is gone, and its training is over", where=out, remedy=f"remove {folder} to train again")
+    return read_neural_lm(out) if fabric.is_global_zero else model
+
+
+class _Texts:
+    """Sentences as numbers of a model's vocabulary, without copying the text sentence by sentence."""
+
+    def __init__(self, corpus: Corpus, words: Sequence[str]) -> None:
+        number = {word: i for i, word in enumerate(words)}
+        of_corpus = np.array([number.get(word, number.get(UNK, -1)) for word in corpus.words], np.int32)
+        ends = np.flatnonzero(corpus.ids == EOS)
+        self.begins = np.concatenate([[0], ends[:-1] + 1]) + 1  # behind <s>
+        self.lens: npt.NDArray[np.int64] = ends - self.begins
+        self.ids = of_corpus[corpus.ids]
+        if UNK not in number and (corpus.ids == UNKNOWN).any():
+            raise InputError("has words that are none of the tokens", where="text")
+
+    def __len__(self) -> int:
+        return len(self.lens)
+
+    def counts(self, chosen: npt.NDArray[np.int64], size: int) -> npt.NDArray[np.int64]:
+        """How often each of `size` words is in some sentences, with their ends."""
+        lens = self.lens[chosen] + 1  # the end follows the last word
+        offsets = np.repeat(self.begins[chosen] - (np.cumsum(lens) - lens), lens)
+        return np.bincount(self.ids[offsets + np.arange(len(offsets))], minlength=size)
+
+    def __getitem__(self, number: int) -> list[int]:
+        begin = self.begins[number]
+        found: list[int] = self.ids[begin : begin + self.lens[number]].tolist()
+        return found
+
+
+def epoch_groups(lens: npt.NDArray[np.int64], most: int, seed: int, epoch: int) -> list[list[int]]:
+    """The batches of an epoch, as numbers of sentences: such of about a length, no more than `most` words with padding
+    and ends (one sentence may be longer), drawn anew each epoch."""
+    draw = np.random.default_rng([seed, epoch])
+    order = draw.permutation(len(lens))
+    mean = max(1.0, float(lens.mean()) + 1)
+    window = max(1, int(_AROUND * most / mean))
+    groups: list[list[int]] = []
+    for at in range(0, len(order), window):
+        part = order[at : at + window]
+        groups += _filled(part[np.argsort(lens[part], kind="stable")], lens, most)
+    return [groups[i] for i in draw.permutation(len(groups))]
+
+
+def _filled(order: npt.NDArray[np.int64], lens: npt.NDArray[np.int64], most: int) -> Iterator[list[int]]:
+    group: list[int] = []
+    for i in order.tolist():
+        if group and (len(group) + 1) * (int(lens[i]) + 1) > most:
+            yield group
+            group = []
+        group.append(i)
+    if group:
+        yield group

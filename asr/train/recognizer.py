@@ -1,0 +1,496 @@
+"""A recogniser from prepared data: tokens, network, and everything that training needs around it."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, replace
+from itertools import count
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+import yaml
+
+from asr.audio.augment import check_folders, folder_files
+from asr.data.batches import Batch, Batches, Utterance, load_batches, read_cuts, utterance_seed
+from asr.data.check import cache_path, check_data
+from asr.evaluate.evaluation import fit_speakers, recognize, score_unit
+from asr.evaluate.wer import score
+from asr.lm.ngram import NgramModel
+from asr.models.ctc_crf import estimate_tokens, token_numbers
+from asr.models.folder import (
+    Head,
+    Model,
+    load_model,
+    save_model,
+    update_model,
+    utterance_keys,
+)
+from asr.models.hub import SHIPPED, find_model, model_name
+from asr.models.recognizer import ModelConfig, build_recognizer
+from asr.text.normalize import TextNormalizer, has_word_spaces
+from asr.text.tokenizer import PhoneTokenizer, PieceTokenizer, Tokenizer, train_tokenizer, training_lexicon
+from asr.train.distributed import gather, launch, lost_processes
+from asr.train.gradients import autocast, memory_advice
+from asr.train.progress import LogMonitor, Monitor, SilentMonitor, Validation, duration_words
+from asr.train.run_folder import check_same_run, only_process
+from asr.train.trainer import TrainConfig, TrainResult, train
+from asr.train.warm_start import take_weights
+from asr.utils.config import to_dict
+from asr.utils.errors import InputError
+from asr.utils.files import remove_leftovers, write_text
+from asr.utils.provenance import provenance
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
+
+
+CHECK_SECONDS = 60.0  # of reading audio before a run begins
+PRIOR_SECONDS = 600.0  # of audio from which the tokens' prior is estimated
+
+
+def train_recognizer(
+    config: TrainConfig,
+    data_dir: str | Path,
+    out_dir: str | Path,
+    *,
+    monitor: Monitor | None = None,
+    check: bool = True,
+) -> TrainResult:
+    """Trains a recogniser on `cuts_train.jsonl.gz` of `data_dir`, judged by `cuts_dev.jsonl.gz`.
+
+    `out_dir` gets config.yaml, log.jsonl, checkpoints/ and model/, the best model so far. The same call after an
+    interruption, however hard, goes on where it was and ends with the weights of an uninterrupted run.
+    Denormal numbers are flushed to zero from here on, in this process. Of several processes, started by torchrun or
+    SLURM, each calls this.
+
+    Args:
+        config: All settings.
+        data_dir: As made by `asr prepare`.
+        out_dir: One run's own.
+        monitor: Is told how it goes.
+        check: A new run looks at its data first, reads audio for at most a minute, and stops where they would ruin it.
+
+    Raises:
+        InputError: The data cannot be used, `out_dir` holds a run of other settings or data, or another process of
+            this run is gone.
+        KeyboardInterrupt: Ctrl-C or SIGTERM; the state is saved.
+    """
+    data_dir, out_dir = Path(data_dir), Path(out_dir)
+    training, dev = (read_cuts(data_dir / f"cuts_{split}.jsonl.gz") for split in ("train", "dev"))
+    torch.set_flush_denormal(True)
+    fabric = launch(config.device)
+    # One process holds the folder for all of them.
+    with lost_processes(fabric), only_process(out_dir) if fabric.is_global_zero else nullcontext():
+        fabric.barrier()
+        monitor = monitor or LogMonitor() if fabric.is_global_zero else SilentMonitor()
+        return _train_recognizer(fabric, config, data_dir, training, dev, out_dir, monitor, check)
+
+
+def _train_recognizer(
+    fabric: Fabric,
+    config: TrainConfig,
+    data_dir: Path,
+    training: list[Utterance],
+    dev: list[Utterance],
+    out_dir: Path,
+    monitor: Monitor,
+    check: bool,
+) -> TrainResult:
+    config = resolve(config, training)
+    facts = provenance()
+    group = config.accumulate * fabric.world_size
+    model = new_model(config, training, name=out_dir.name, monitor=monitor)
+    run = {
+        "data": str(data_dir.resolve()),
+        "data_sha256": _digest(training, dev, folder_files(config.augment), _what_is_learnt(model), *_begun(config)),
+        "batches_per_step": group,
+    }
+    described = {"run": {**run, **facts}, **to_dict(config)}
+    resumed = check_same_run(described, out_dir)
+    fabric.barrier()  # all have looked before one writes
+    check_folders(config.augment, config.model.features.sample_rate)
+    recognizer = model.recognizer
+    if fabric.is_global_zero:
+        remove_leftovers(out_dir / "model")
+        if check and not resumed:
+            _check_data(config, data_dir, training, dev, monitor)
+    training = _sayable(model, training, monitor)
+    _learn_words(config, model, dev)
+    learnt = utterance_keys((u.id, u.duration) for u in training)
+    model.trained_on = learnt if model.trained_on is None else torch.unique(torch.cat([learnt, model.trained_on]))
+    if not resumed:
+        fit_normalizer(config, model, training)
+        if fabric.is_global_zero:
+            write_text(out_dir / "config.yaml", yaml.safe_dump(described, allow_unicode=True, sort_keys=False))
+    fit_speakers(model, [*training, *dev], batch_seconds=config.batch_seconds, num_workers=config.num_workers)
+    hours = sum(u.duration for u in training) / 3600
+    parameters = sum(p.numel() for p in recognizer.parameters())
+    monitor.note(
+        f"{len(training)} utterances ({hours:.2f} h) for training, {len(dev)} for dev;"
+        f" {_sizes(model)}, {parameters / 1e6:.2f} M parameters"
+    )
+
+    def batches(epoch: int, done: int) -> tuple[int, Iterable[Batch]]:
+        return epoch_batches(config, model, training, epoch, done, rank=fabric.global_rank, processes=fabric.world_size)
+
+    def validate() -> Validation:
+        return _validate(fabric, model, dev, config)
+
+    def save_best(validation: Validation, epochs: str) -> None:
+        save_model(
+            out_dir / "model", model, _card(model, data_dir, training, dev, validation, epochs, facts, config.init_from)
+        )
+
+    with _memory_advice(config):
+        result = train(fabric, recognizer, batches, validate, save_best, config, out_dir, monitor)
+    if fabric.is_global_zero:
+        _keep_prior(config, out_dir / "model", training, model)
+    return result
+
+
+def _keep_prior(config: TrainConfig, folder: Path, training: Sequence[Utterance], fitted: Model) -> None:
+    """Gives a trained model the priors of its tokens: mean posteriors over up to ten minutes of training speech."""
+    model = load_model(folder)
+    if model.log_prior is not None:
+        return
+    model.recognizer.frontend.normalizer.speakers = fitted.recognizer.frontend.normalizer.speakers
+    chosen: list[Utterance] = []
+    for utterance in sorted(training, key=lambda u: utterance_seed(config.seed, 0, u.id)):
+        if sum(u.duration for u in chosen) > PRIOR_SECONDS:
+            break
+        chosen.append(utterance)
+    main = model.recognizer.main
+    for kind in model.config.kinds:
+        model.use_head(kind)
+        total = torch.zeros(len(model.tokenizer), dtype=torch.float64)
+        with torch.inference_mode():
+            for batch in batches_of(config, model, chosen):
+                features = model.recognizer.features(batch.samples, batch.sample_lens, batch.speakers)
+                log_probs, lens = model.recognizer.log_probs(*features)
+                for i, n in enumerate(lens.tolist()):
+                    total += log_probs[i, :n].double().exp().sum(dim=0)
+        # A token that is never heard there keeps a prior: one frame in a million.
+        model.log_prior = (total / total.sum().clamp(min=1e-12)).clamp(min=1e-6).log().float()
+    model.use_head(main)
+    update_model(folder, model)
+
+
+def _check_data(
+    config: TrainConfig, data_dir: Path, training: Sequence[Utterance], dev: Sequence[Utterance], monitor: Monitor
+) -> None:
+    """Tells what is wrong with the data.
+
+    Raises:
+        InputError: It would ruin training.
+    """
+    report = check_data(
+        {"train": training, "dev": dev},
+        config.model,
+        batch_seconds=config.batch_seconds,
+        audio_seconds=CHECK_SECONDS,
+        fastest=max(config.augment.speed),
+        cache=cache_path(data_dir),
+    )
+    if report.fatal:
+        raise InputError(
+            "; ".join(finding.line() for finding in report.fatal),
+            where=data_dir,
+            remedy=f"`asr check {data_dir}` tells more; --no-check trains anyway",
+        )
+    for finding in report.findings:
+        monitor.note(finding.line())
+
+
+@dataclass(frozen=True)
+class TimeEstimate:
+    """What a trial of some seconds says of a whole run."""
+
+    audio_rate: float  # seconds of audio a second, of training, over all epochs
+    epoch_seconds: float  # in the mean, dev set included
+    run_seconds: float  # of all epochs; early stopping may end it before
+
+    def __str__(self) -> str:
+        return (
+            f"training does {self.audio_rate:.0f} audio s/s here: an epoch takes about"
+            f" {duration_words(self.epoch_seconds)}, all of them {duration_words(self.run_seconds)}"
+        )
+
+
+def estimate_time(
+    config: TrainConfig, training: Sequence[Utterance], dev: Sequence[Utterance], *, seconds: float = 10.0
+) -> TimeEstimate:
+    """Trains a throw-away model for some seconds, on batches as training takes them, and tells how long a run takes.
+
+    Denormal numbers are flushed to zero from here on, in this process.
+
+    Raises:
+        InputError: An utterance of those tried cannot be read.
+    """
+    torch.set_flush_denormal(True)
+    fabric = launch(config.device)
+    config = resolve(config, training)
+    model = new_model(config, training, name="trial", monitor=SilentMonitor())
+    training = _sayable(model, list(training), SilentMonitor())
+    optimizer = torch.optim.AdamW(model.recognizer.parameters())
+    recognizer = fabric.setup_module(model.recognizer)
+    last = config.epochs - 1  # when all augmentation is on
+    stream = (batch for epoch in count(last) for batch in epoch_batches(config, model, training, epoch)[1])
+
+    def step(decoder_learns: bool) -> float:
+        batch = next(stream).to(fabric.device)
+        model.recognizer.decoder_learns = decoder_learns  # whatever the epoch of the batch
+        with autocast(config.precision, fabric.device):
+            loss = recognizer(batch)
+        fabric.backward(loss.sum / loss.count.clamp(min=1))
+        optimizer.step()
+        optimizer.zero_grad()
+        return batch.seconds
+
+    with _memory_advice(config):
+        recognizer.train()
+        step(True)  # warms up
+        decoder = config.model.decoder
+        without = min(config.epochs, decoder.start_epoch - 1) if decoder.kind != "none" and decoder.ctc_weight else 0
+        phases = [(learns, epochs) for learns, epochs in ((False, without), (True, config.epochs - without)) if epochs]
+        taken = 0.0  # in seconds of a second of audio, in the mean of epochs
+        for learns, epochs in phases:
+            audio, started = 0.0, time.perf_counter()
+            while not audio or time.perf_counter() - started < seconds / len(phases):
+                audio += step(learns)
+            taken += epochs / config.epochs * (time.perf_counter() - started) / audio
+
+        some = sorted(dev, key=lambda u: u.id)[:: max(1, len(dev) // 20)]
+        started = time.perf_counter()
+        list(recognize(model, some, batch_seconds=config.batch_seconds))
+        dev_rate = sum(u.duration for u in some) / (time.perf_counter() - started)
+    epoch = sum(u.duration for u in training) * taken + sum(u.duration for u in dev) / dev_rate
+    return TimeEstimate(1 / taken, epoch, config.epochs * epoch)
+
+
+def _memory_advice(config: TrainConfig) -> AbstractContextManager[None]:
+    half = f"batch_seconds={config.batch_seconds / 2:g} accumulate={2 * config.accumulate}"
+    remedy = f"{half} in a new --out: the same steps in half the memory; or precision=bf16"
+    return memory_advice("batch_seconds", f"{config.batch_seconds:g} s", remedy)
+
+
+def resolve(config: TrainConfig, training: Sequence[Utterance]) -> TrainConfig:
+    """The configuration with what the data decides, whether texts have words, and a lexicon's whole path."""
+    text = config.model.text
+    if text.words == "auto":
+        text = replace(text, words="spaces" if has_word_spaces(u.text for u in training) else "none")
+    tokenizer = config.model.tokenizer
+    if tokenizer.lexicon:
+        tokenizer = replace(tokenizer, lexicon=str(Path(tokenizer.lexicon).resolve()))
+    start = config.init_from
+    if start and find_model(start).parent != SHIPPED:
+        start = str(Path(start).resolve())
+    return replace(config, model=replace(config.model, text=text, tokenizer=tokenizer), init_from=start)
+
+
+def new_model(config: TrainConfig, training: Sequence[Utterance], *, name: str, monitor: Monitor) -> Model:
+    """A model as configured and resolved: random weights drawn from the seed, or those it is to begin with."""
+    tokenizers = _tokenizers(config, training, monitor)
+    torch.manual_seed(config.seed)
+    recognizer = build_recognizer(config.model, {kind: len(tokenizer) for kind, tokenizer in tokenizers.items()})
+    main, *others = tokenizers
+    models = _token_models(config.model, tokenizers, training)
+    heads = {kind: Head(tokenizers[kind], models.get(kind)) for kind in others}
+    model = Model(recognizer, tokenizers[main], config.model, name=name, token_lm=models.get(main), others=heads)
+    if config.init_from:
+        monitor.note(take_weights(model, config.init_from))
+    return model
+
+
+def fit_normalizer(config: TrainConfig, model: Model, training: Sequence[Utterance]) -> None:
+    """Gives features normalised by the training set's mean and variance theirs."""
+    if config.model.features.normalize != "global":
+        return
+    frontend = model.recognizer.frontend
+    batches = batches_of(config, model, training)
+    frontend.normalizer.fit(frontend.raw(batch.samples, batch.sample_lens) for batch in batches)
+
+
+def epoch_batches(
+    config: TrainConfig,
+    model: Model,
+    training: Sequence[Utterance],
+    epoch: int,
+    done: int = 0,
+    *,
+    rank: int = 0,
+    processes: int = 1,
+) -> tuple[int, Iterable[Batch]]:
+    """The steps of an epoch (from 0), and this process's batches of those after the first `done`, augmented."""
+    model.recognizer.spec_augment = config.spec_augment.at_epoch(epoch + 1)
+    model.recognizer.encoder_learns = epoch >= config.freeze_epochs
+    model.use_criterion(epoch)
+    batches = batches_of(
+        config,
+        model,
+        training,
+        seed=config.seed,
+        epoch=epoch,
+        shuffle=True,
+        choose=config.model.tokenizer.pronunciations == "choose",
+        augmentation=config.augment.at_epoch(epoch + 1),
+        group=config.accumulate * processes,
+        rank=rank,
+        processes=processes,
+        skip=done,
+    )
+    return batches.groups, batches
+
+
+def batches_of(config: TrainConfig, model: Model, utterances: Sequence[Utterance], **more: Any) -> Batches:
+    """load_batches as the configuration and the model have it."""
+    settings = {"batch_seconds": config.batch_seconds, "num_workers": config.num_workers, **more}
+    rate = model.recognizer.sample_rate
+    return load_batches(utterances, model.tokenizers, model.normalizer(), sample_rate=rate, **settings)
+
+
+def _digest(*parts: Sequence[object]) -> str:
+    """Of the utterances and files that a run depends on."""
+    return hashlib.sha256(repr(parts).encode("utf-8", "backslashreplace")).hexdigest()[:16]
+
+
+def _begun(config: TrainConfig) -> list[str]:
+    """Of the weights that training begins with, where they are another model's."""
+    if not config.init_from:
+        return []
+    return [hashlib.sha256((find_model(config.init_from) / "model.safetensors").read_bytes()).hexdigest()]
+
+
+def _what_is_learnt(model: Model) -> list[object]:
+    """The tokens of each head, and how they spell: what makes them may be of another version when a run goes on."""
+    parts: list[object] = []
+    for tokenizer in model.tokenizers.values():
+        parts.append(tokenizer.tokens)
+        if isinstance(tokenizer, PhoneTokenizer):
+            parts.append(tokenizer.lexicon.pronunciations)
+        if isinstance(tokenizer, PieceTokenizer):
+            parts.append(tokenizer.model)
+    return parts
+
+
+def _tokenizers(config: TrainConfig, training: Sequence[Utterance], monitor: Monitor) -> dict[str, Tokenizer]:
+    """The tokenizer of each head."""
+    model = config.model
+    normalizer = TextNormalizer(model.text)
+    texts = [normalizer(u.text) for u in training]
+    if changed := normalizer.report():
+        more = f", and {len(changed) - 8} more" if len(changed) > 8 else ""
+        monitor.note(f"text normalisation: {', '.join(changed[:8])}{more}")
+    spaces = model.text.words != "none"
+    return {kind: train_tokenizer(model.tokenizer_of(kind), texts, spaces=spaces) for kind in model.kinds}
+
+
+def _token_models(
+    config: ModelConfig, tokenizers: Mapping[str, Tokenizer], training: Sequence[Utterance]
+) -> dict[str, NgramModel]:
+    """The n-gram model of each head's tokens in the training texts, where the criterion is CTC-CRF."""
+    if config.criterion.kind != "ctc-crf":
+        return {}
+    normalizer = TextNormalizer(config.text)
+    texts = [normalizer(u.text) for u in training]
+    models = {}
+    for kind, tokenizer in tokenizers.items():
+        sequences = [tokenizer.encode_known(text)[0] for text in texts]
+        models[kind] = estimate_tokens(sequences, tokenizer.tokens, order=config.criterion.order)
+        token_numbers(models[kind], tokenizer.tokens)  # too many are told at once
+    return models
+
+
+def _sayable(model: Model, training: list[Utterance], monitor: Monitor) -> list[Utterance]:
+    """The utterances of which every word has a pronunciation, where phones are learnt; else all."""
+    tokenizer = model.tokenizers.get("phones")
+    if not isinstance(tokenizer, PhoneTokenizer):
+        return training
+    normalizer = model.normalizer()
+    usable, unsaid = [], Counter[str]()
+    for utterance in training:
+        lacking = tokenizer.encode_known(normalizer(utterance.text))[1]
+        unsaid.update(lacking)
+        if not lacking:
+            usable.append(utterance)
+    if unsaid:
+        named = ", ".join(f"{word!r} ({n})" for word, n in unsaid.most_common(10))
+        monitor.note(
+            f"{len(training) - len(usable)} utterances with words that have no pronunciation are left out: {named}"
+        )
+    if not usable:
+        raise InputError("no utterance has a pronunciation of every word", where=model.config.tokenizer.lexicon or None)
+    return usable
+
+
+def _learn_words(config: TrainConfig, model: Model, dev: Sequence[Utterance]) -> None:
+    """Lets a tokenizer of phones know the words of dev, too, from where it has those of the training texts."""
+    tokenizer, normalizer = model.tokenizers.get("phones"), model.normalizer()
+    if isinstance(tokenizer, PhoneTokenizer):
+        unknown = sorted({word for u in dev for word in tokenizer.encode_known(normalizer(u.text))[1]})
+        if unknown:
+            tokenizer.also_knows(training_lexicon(config.model.tokenizer, unknown))
+
+
+def _sizes(model: Model) -> str:
+    """'33 characters'; '40 phones and 29 characters'."""
+    names = {"bpe": "pieces (bpe)", "unigram": "pieces (unigram)"}
+    return " and ".join(f"{len(t)} {names.get(kind, kind)}" for kind, t in model.tokenizers.items())
+
+
+def _validate(fabric: Fabric, model: Model, dev: Sequence[Utterance], config: TrainConfig) -> Validation:
+    """The dev set, shared out to the processes; the same result in each."""
+    mine = dev[fabric.global_rank :: fabric.world_size]
+    found = recognize(model, mine, batch_seconds=config.batch_seconds, num_workers=config.num_workers)
+    results = sorted(gather(fabric, list(found)), key=lambda r: r.utterance.id)
+    counted = [r for r in results if not r.left_out]
+    unit = score_unit(model)
+    comparable = [r for r in results if r.comparable]
+    if not comparable:
+        raise InputError("no utterance of dev has a pronunciation of every word", remedy="add them to the lexicon")
+    result = score([r.reference for r in comparable], [r.hypothesis.text for r in comparable], unit=unit)
+    also = f", CER {100 * result.characters.rate:.2f} %" if unit == "words" else ""
+    # The example is always the same utterance, of middling length, so that one sees it come about.
+    example = min(results, key=lambda r: (abs(r.utterance.duration - 3.0), r.utterance.id))
+    return Validation(
+        error=result.error.rate,
+        loss=sum(r.loss for r in counted) / max(1, sum(r.tokens for r in counted)),
+        summary=result.headline() + also,
+        metrics={"per": result.words.rate}
+        if unit == "phones"
+        else {"wer": result.words.rate, "cer": result.characters.rate},
+        example=(example.reference, example.hypothesis.text),
+        only_blanks=not any(r.hypothesis.text for r in results),
+        characters=result.characters.rate if unit == "words" else None,
+    )
+
+
+def _card(
+    model: Model,
+    data_dir: Path,
+    training: Sequence[Utterance],
+    dev: Sequence[Utterance],
+    validation: Validation,
+    epochs: str,
+    facts: dict[str, Any],
+    start: str,
+) -> str:
+    hours = sum(u.duration for u in training) / 3600
+    speakers = len({u.speaker for u in training if u.speaker})
+    begun = f" Training began with the weights of {model_name(find_model(start))}." if start else ""
+    return f"""# {model.name}
+
+A speech recogniser trained with Kikitori.
+
+- Training data: {data_dir.name}, {len(training)} utterances, {hours:.2f} h, {speakers or "unknown"} speakers.{begun}
+- Dev error ({len(dev)} utterances, which chose {epochs}): {validation.summary}.
+- Audio: {model.recognizer.sample_rate} Hz. Tokens: {_sizes(model)}, blanks included.
+- Trained by `{facts["command"]}`, commit {facts["commit"] or "unknown"}, on {facts["hardware"]}.
+- Licence: that of the training data; state it here before you share the model.
+
+Use: `asr transcribe FILE --model FOLDER`.
+"""

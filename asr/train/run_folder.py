@@ -1,0 +1,162 @@
+"""The folder of a training run: whose run it is, its log, and the one process that may write there."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from asr.utils.errors import InputError
+from asr.utils.files import make_folder, read_text, without_nan
+
+log = logging.getLogger(__name__)
+
+# What changes nothing in the result; the batches of a step, over all processes, stand in `run.batches_per_step`.
+_FREE = {"num_workers", "checkpoint_minutes", "accumulate"}
+_COMPARED = {"run.data_sha256", "run.batches_per_step"}
+
+
+class RunLog:
+    """log.jsonl, a line an event, and TensorBoard's files where it is installed.
+
+    Args:
+        size: Bytes of it that belong to the state one goes on from; what was written later is cut off.
+        step: The step of that state.
+    """
+
+    def __init__(self, folder: Path, size: int, step: int) -> None:
+        self.path = make_folder(folder) / "log.jsonl"
+        with self._words():
+            if not size:
+                self.path.unlink(missing_ok=True)
+            elif self.path.exists() and self.size() > size:
+                os.truncate(self.path, size)
+        self._board: Any = None
+        try:
+            from torch.utils.tensorboard import SummaryWriter
+        except ImportError:
+            return
+        self._board = SummaryWriter(str(folder / "tensorboard"), purge_step=step + 1)
+
+    def size(self) -> int:
+        return self.path.stat().st_size if self.path.exists() else 0
+
+    def write(self, kind: str, row: dict[str, Any]) -> None:
+        """Appends a line; numbers that are not finite become null.
+
+        Raises:
+            InputError: It cannot be written (a full disk).
+        """
+        finite = without_nan(row)
+        with self._words(), open(self.path, "a", encoding="utf-8") as f:
+            f.write(json.dumps({"kind": kind, **finite}, allow_nan=False) + "\n")
+        if self._board is not None:
+            with self._words():
+                for name, value in _flat(finite, "/").items():
+                    if isinstance(value, int | float) and name not in ("step", "epoch"):
+                        self._board.add_scalar(f"{kind}/{name}", value, row["step"])
+                if kind != "step":
+                    self._board.flush()
+
+    @contextmanager
+    def _words(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as e:
+            raise InputError(f"cannot be written ({e.strerror or e})", where=self.path) from e
+
+    def close(self) -> None:
+        if self._board is not None:
+            self._board.close()
+
+
+def is_finished(out_dir: str | Path) -> bool:
+    """Whether the run in `out_dir` came to its end."""
+    path = Path(out_dir) / "log.jsonl"
+    lines = read_text(path).splitlines() if path.is_file() else []
+    try:
+        return bool(lines) and json.loads(lines[-1])["kind"] == "end"
+    except (ValueError, TypeError, KeyError):  # a line of which only a part was written
+        return False
+
+
+def check_same_run(described: dict[str, Any], out_dir: Path) -> bool:
+    """Whether `out_dir` holds a run to go on with: one of the same settings and data.
+
+    Args:
+        described: What config.yaml holds, the data's digest and versions under `run`.
+
+    Raises:
+        InputError: It holds another; the differences are listed.
+    """
+    path = out_dir / "config.yaml"
+    there = any((out_dir / "checkpoints").glob("*.pt"))
+    if not path.exists():
+        if there:
+            raise InputError("is gone, but there are checkpoints", where=path, remedy="name another output")
+        return False
+    try:
+        earlier = yaml.safe_load(read_text(path, limit=1 << 20))
+        earlier["run"]["data_sha256"]
+    except (yaml.YAMLError, TypeError, KeyError) as e:
+        raise InputError("is no run of this version", where=path, remedy="name another output, or remove it") from e
+    old, new = _flat(earlier), _flat(described)
+    keys = [k for k in {**old, **new} if k in _COMPARED or not (k.startswith("run.") or k in _FREE)]
+    differing = [f"{k} {old.get(k)} -> {new.get(k)}" for k in keys if old.get(k) != new.get(k)]
+    if differing:
+        raise InputError(
+            f"holds a run of other settings or data: {', '.join(differing)}",
+            where=out_dir,
+            remedy="name another output, or remove it to start anew",
+        )
+    return there  # else it was stopped before the first
+
+
+@contextmanager
+def only_process(folder: str | Path) -> Iterator[None]:
+    """Holds the folder for this process alone, until the block or the process ends, however it ends.
+
+    Raises:
+        InputError: Another process holds it.
+    """
+    try:
+        import fcntl
+    except ImportError:  # Windows
+        yield
+        return
+    path = make_folder(folder) / ".lock"
+    try:
+        file = open(path, "a")  # noqa: SIM115
+    except OSError as e:
+        raise InputError(f"cannot be written ({e.strerror or e})", where=path) from e
+    with file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise InputError("another process trains here", where=folder, remedy="wait for it, or stop it") from None
+        except OSError as e:  # some network file systems have no locks
+            log.warning("%s: a second process would not be noticed here (%s)", folder, e.strerror or e)
+        # Processes that read data inherit the lock, and outlive a kill of this one for seconds.
+        number, owner = file.fileno(), os.fstat(file.fileno()).st_ino
+        os.register_at_fork(after_in_child=lambda: _close_inherited(number, owner))
+        yield
+
+
+def _close_inherited(number: int, inode: int) -> None:
+    with suppress(OSError):
+        if os.fstat(number).st_ino == inode:  # the number may belong to another file by now
+            os.close(number)
+
+
+def _flat(values: dict[str, Any], joint: str = ".", prefix: str = "") -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for key, value in values.items():
+        name = f"{prefix}{key}"
+        found |= _flat(value, joint, name + joint) if isinstance(value, dict) else {name: value}
+    return found
