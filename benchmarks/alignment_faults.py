@@ -19,7 +19,7 @@ from collections import defaultdict
 import numpy as np
 import torch
 
-from asr.data.batches import read_cuts
+from asr.data.cuts import read_cuts
 from asr.inference.aligner import align, by_lines, fits
 from asr.models.folder import load_model
 from asr.utils.provenance import provenance

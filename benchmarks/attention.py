@@ -30,7 +30,7 @@ import torch
 import yaml
 from torch import Tensor, nn
 
-from asr.data.batches import read_cuts
+from asr.data.cuts import read_cuts
 from asr.decode.search import decoding_for
 from asr.evaluate.wer import score
 from asr.models.attention_decoder import AttentionDecoder, DecoderState, with_end

@@ -38,11 +38,13 @@ os.environ["OMP_NUM_THREADS"] = "1"
 import numpy as np
 import torch
 
-from asr.data.batches import load_batches, read_cuts
+from asr.data.batches import load_batches
+from asr.data.cuts import read_cuts
 from asr.decode.ctc_beam import LN10, CtcBeamDecoder
 from asr.decode.greedy import greedy_search
 from asr.evaluate.wer import score
-from asr.lm.ngram import read_ngram, read_sentences, save_ngram
+from asr.lm.files import read_ngram, save_ngram
+from asr.lm.lines import read_sentences
 from asr.models.folder import load_model
 from asr.utils.provenance import provenance
 

@@ -24,7 +24,8 @@ os.environ["OMP_NUM_THREADS"] = "1"
 import numpy as np
 import torch
 
-from asr.audio.features import Fbank, Mfcc
+from asr.audio.fbank import Fbank
+from asr.audio.features import Mfcc
 from asr.audio.reader import find_audio, read_audio
 from asr.utils.files import data_home
 from asr.utils.provenance import provenance

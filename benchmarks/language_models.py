@@ -27,7 +27,7 @@ os.environ["OMP_NUM_THREADS"] = "1"
 
 import kenlm
 
-from asr.lm.ngram import read_sentences
+from asr.lm.lines import read_sentences
 from asr.utils.provenance import provenance
 
 VOCABULARY = 60_000

@@ -34,17 +34,19 @@ from typing import Any
 import torch
 
 from asr.audio.spec_augment import SpecAugmentConfig
-from asr.data.batches import Utterance, read_cuts
+from asr.data.cuts import Utterance, read_cuts
 from asr.evaluate.evaluation import evaluate
+from asr.models.config import ModelConfig
 from asr.models.folder import load_model
-from asr.models.recognizer import ModelConfig, build_recognizer
-from asr.train.progress import duration_words
-from asr.train.recognizer import estimate_time, train_recognizer
+from asr.models.recognizer import build_recognizer
+from asr.train.config import TrainConfig
+from asr.train.recognizer import train_recognizer
 from asr.train.run_folder import is_finished
-from asr.train.trainer import TrainConfig
+from asr.train.time_estimate import estimate_time
 from asr.utils.config import from_dict
 from asr.utils.files import data_home, write_json, write_text
 from asr.utils.provenance import provenance
+from asr.utils.units import duration_words
 from data_prep import fsdd, librispeech
 
 DIGITS = {

@@ -24,7 +24,7 @@ os.environ["OMP_NUM_THREADS"] = os.environ["NUMBA_NUM_THREADS"] = "1"
 import numpy as np
 import torch
 
-from asr.data.batches import read_cuts
+from asr.data.cuts import read_cuts
 from asr.evaluate.significance import confidence_interval
 from asr.evaluate.wer import score
 from asr.inference.transcriber import Transcriber

@@ -26,15 +26,18 @@ os.environ["OMP_NUM_THREADS"] = os.environ["NUMBA_NUM_THREADS"] = "1"
 import kenlm
 import torch
 
-from asr.data.batches import read_cuts
+from asr.data.cuts import read_cuts
 from asr.data.transcript import Hypothesis
 from asr.decode.rescoring import Rescoring
 from asr.decode.search import beam_decoder
 from asr.evaluate.tuning.rescoring import best_rescoring
 from asr.evaluate.wer import score
-from asr.lm.ngram import Perplexity, read_ngram, write_arpa
+from asr.lm.arpa import write_arpa
+from asr.lm.files import read_ngram
+from asr.lm.ngram import Perplexity
 from asr.models.decoding_options import BeamOptions
-from asr.models.folder import Model, load_model
+from asr.models.folder import load_model
+from asr.models.model import Model
 from asr.models.neural_lm import read_neural_lm
 from asr.utils.provenance import provenance
 

@@ -31,9 +31,12 @@ from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from asr.audio.augment import SpecAugmentConfig, spec_augment
 from asr.audio.reader import audio_info
-from asr.data.batches import Batch, Utterance, load_batches
-from asr.models.recognizer import ModelConfig, Recognizer, build_recognizer
-from asr.models.rnn import RnnEncoder, StackFrames
+from asr.data.batches import Batch, load_batches
+from asr.data.cuts import Utterance
+from asr.models.config import ModelConfig
+from asr.models.layers import StackFrames
+from asr.models.recognizer import Recognizer, build_recognizer
+from asr.models.rnn import RnnEncoder
 from asr.text.normalize import TextNormalizer
 from asr.text.tokenizer import CharTokenizer
 from asr.utils.files import data_home

@@ -26,7 +26,7 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
-from asr.data.batches import read_cuts
+from asr.data.cuts import read_cuts
 from asr.evaluate.wer import score
 from asr.inference.transcriber import Transcriber
 from asr.utils.provenance import provenance

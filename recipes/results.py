@@ -23,12 +23,12 @@ from itertools import groupby
 from pathlib import Path, PurePath
 from typing import Any, NamedTuple
 
-from asr.train.progress import duration_words
+from asr.train.config import TrainConfig
 from asr.train.recipe import RESULTS_FORMAT
-from asr.train.trainer import TrainConfig
 from asr.utils.config import from_dict, read_config, to_dict
 from asr.utils.errors import InputError
 from asr.utils.files import make_folder, read_text, write_text
+from asr.utils.units import duration_words
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGE = "docs/results.md"

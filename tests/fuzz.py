@@ -39,14 +39,15 @@ import torch
 from helpers import WORDS, spelled, speller, unigram_arpa
 
 from asr.audio.reader import read_blocks
-from asr.data.batches import read_cuts
+from asr.data.cuts import read_cuts
 from asr.data.elan import read_eaf
 from asr.data.elan_writer import add_tiers, to_eaf
 from asr.data.formats import to_textgrid
 from asr.data.textgrid import read_textgrid
 from asr.data.transcript import Segment, Transcript, Word
-from asr.lm.compact import save_compact
-from asr.lm.ngram import read_ngram, save_ngram
+from asr.lm.binary import write_binary
+from asr.lm.compact import write_compact
+from asr.lm.files import read_ngram
 from asr.models.folder import load_model, save_model
 from asr.models.neural_lm import END, UNK, LmConfig, NeuralLm, read_neural_lm, save_neural_lm
 from asr.text.lexicon import read_lexicon
@@ -137,8 +138,8 @@ def seeds() -> dict[str, Path]:
     (FOLDER / "a.jsonl").write_text("\n".join(lines) + "\n")
     unigram_arpa(FOLDER / "a.arpa", WORDS)
     model = read_ngram(FOLDER / "a.arpa")
-    save_ngram(model, FOLDER / "a.lm")
-    save_compact(model, FOLDER / "a.lmz")
+    write_binary(model, FOLDER / "a.lm")
+    write_compact(model, FOLDER / "a.lmz")
     save_neural_lm(NeuralLm([END, UNK, *WORDS], LmConfig(hidden=4, layers=1)), FOLDER / "a.neural-lm")
     found["neural-lm"] = FOLDER / "a.neural-lm"
     for ending, kind in (("tar", "tar"), ("tgz", "gztar")):

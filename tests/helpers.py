@@ -13,12 +13,13 @@ import torch
 from asr.audio.features import FeatureConfig
 from asr.audio.spec_augment import SpecAugmentConfig
 from asr.models.attention_decoder import DecoderConfig
-from asr.models.folder import Model
-from asr.models.recognizer import ModelConfig, build_recognizer
+from asr.models.config import ModelConfig
+from asr.models.model import Model
+from asr.models.recognizer import build_recognizer
 from asr.models.rnn import EncoderConfig
 from asr.text.normalize import TextConfig
 from asr.text.tokenizer import CharTokenizer
-from asr.train.trainer import TrainConfig
+from asr.train.config import TrainConfig
 from data_prep import table
 
 

@@ -13,15 +13,9 @@ from pathlib import Path
 import numpy as np
 
 from asr.audio.reader import Samples, audio_info, find_audio, read_audio, read_blocks
-from asr.audio.spec_augment import (
-    SpecAugmentConfig,
-    check_schedule,
-    derived_seed,
-    drawn,
-    spec_augment,
-    strength,
-)
-from asr.utils.config import check
+from asr.audio.schedule import check_schedule, derived_seed, drawn, strength
+from asr.audio.spec_augment import SpecAugmentConfig, spec_augment
+from asr.utils.config import require
 from asr.utils.errors import InputError
 
 __all__ = ["AugmentConfig", "SpecAugmentConfig", "augment", "check_folders", "spec_augment", "speed_factor"]
@@ -50,13 +44,13 @@ class AugmentConfig:
     ramp_epochs: int = 0  # before full strength: speed, volume and the chances rise linearly
 
     def __post_init__(self) -> None:
-        check(len(self.speed) > 0, "augment.speed has no factor: [1.0] leaves the speed as it is")
+        require(len(self.speed) > 0, "augment.speed has no factor: [1.0] leaves the speed as it is")
         for factor in self.speed:
-            check(0.5 <= factor <= 2, f"augment.speed {factor} is not in 0.5-2")
-        check(0 <= self.volume <= 60, f"augment.volume {self.volume} dB is not in 0-60")
-        check(0 <= self.noise_chance <= 1, f"augment.noise_chance {self.noise_chance} is not in 0-1")
-        check(0 <= self.reverb_chance <= 1, f"augment.reverb_chance {self.reverb_chance} is not in 0-1")
-        check(
+            require(0.5 <= factor <= 2, f"augment.speed {factor} is not in 0.5-2")
+        require(0 <= self.volume <= 60, f"augment.volume {self.volume} dB is not in 0-60")
+        require(0 <= self.noise_chance <= 1, f"augment.noise_chance {self.noise_chance} is not in 0-1")
+        require(0 <= self.reverb_chance <= 1, f"augment.reverb_chance {self.reverb_chance} is not in 0-1")
+        require(
             len(self.snr) == 2 and -60 <= self.snr[0] <= self.snr[1] <= 100,
             f"augment.snr {list(self.snr)} is not a lower and an upper number of dB in -60-100",
         )

@@ -5,13 +5,13 @@ B batch, T frames, F feature bins.
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
-from asr.utils.config import check
+from asr.audio.schedule import check_schedule, drawn, strength
+from asr.utils.config import require
 
 _KNEE = 0.8  # share of the mel axis that is warped evenly: 4.7 kHz of 8 kHz, where Jaitly & Hinton have 4.8 kHz
 
@@ -37,17 +37,17 @@ class SpecAugmentConfig:
     ramp_epochs: int = 0  # before full strength: widths and warps rise linearly
 
     def __post_init__(self) -> None:
-        check(min(self.frequency_masks, self.frequency_width) >= 0, "spec_augment: negative frequency masks")
-        check(
+        require(min(self.frequency_masks, self.frequency_width) >= 0, "spec_augment: negative frequency masks")
+        require(
             min(self.time_masks, self.time_masks_per_second, self.time_masks_most, self.time_width) >= 0,
             "spec_augment: negative time masks",
         )
-        check(0 <= self.time_warp < 0.5, f"spec_augment.time_warp {self.time_warp} is not in 0-0.5")
-        check(self.time_warp_width >= 0, f"spec_augment.time_warp_width {self.time_warp_width} is below 0")
-        check(0 <= self.frequency_warp <= 0.5, f"spec_augment.frequency_warp {self.frequency_warp} is not in 0-0.5")
-        check(0 <= self.time_share <= 1, f"spec_augment.time_share {self.time_share} is not in 0-1")
+        require(0 <= self.time_warp < 0.5, f"spec_augment.time_warp {self.time_warp} is not in 0-0.5")
+        require(self.time_warp_width >= 0, f"spec_augment.time_warp_width {self.time_warp_width} is below 0")
+        require(0 <= self.frequency_warp <= 0.5, f"spec_augment.frequency_warp {self.frequency_warp} is not in 0-0.5")
+        require(0 <= self.time_share <= 1, f"spec_augment.time_share {self.time_share} is not in 0-1")
         check_schedule("spec_augment", self.start_epoch, self.ramp_epochs)
-        check(
+        require(
             self.frequency_warp_start >= 1,
             f"spec_augment.frequency_warp_start {self.frequency_warp_start} is below 1",
         )
@@ -73,27 +73,6 @@ class SpecAugmentConfig:
             frequency_warp_start=1,
             ramp_epochs=0,
         )
-
-
-def strength(epoch: int, start: int, ramp: int) -> float:
-    """0 before epoch `start`, then ramp + 1 even steps up to 1."""
-    return min(1.0, max(0.0, (epoch - start + 1) / (ramp + 1)))
-
-
-def check_schedule(name: str, start: int, ramp: int) -> None:
-    """The checks that both configurations share."""
-    check(start >= 1, f"{name}.start_epoch {start} is below 1: epochs count from 1")
-    check(ramp >= 0, f"{name}.ramp_epochs {ramp} is below 0")
-
-
-def derived_seed(seed: int, purpose: str) -> int:
-    """A 64-bit seed for one purpose: what is drawn for it does not depend on what else is drawn."""
-    return int.from_bytes(hashlib.blake2b(f"{seed} {purpose}".encode(), digest_size=8).digest(), "big")
-
-
-def drawn(seed: int, purpose: str) -> float:
-    """A number drawn evenly from 0 to 1, 1 excluded."""
-    return (derived_seed(seed, purpose) >> 11) / (1 << 53)
 
 
 def spec_augment(

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from asr.cli.common import HeadKind, counter, given, ready_torch, say
+from asr.cli.common import HeadKind, counter, given, say
+from asr.utils.device import ready_torch
 from asr.utils.errors import InputError
 
 if TYPE_CHECKING:

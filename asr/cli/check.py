@@ -37,7 +37,8 @@ def check(
     Exit code 1 where something would ruin it. The second time is quick: what was measured of the audio is kept in
     DATA/.audio_facts.jsonl.
     """
-    from asr.cli.common import counter, given, ready_torch
+    from asr.cli.common import counter, given
+    from asr.utils.device import ready_torch
 
     ready_torch()
     from asr.data.check import (
@@ -49,8 +50,8 @@ def check(
         report_page,
         report_text,
     )
-    from asr.train.recognizer import TimeEstimate, estimate_time
-    from asr.train.trainer import TrainConfig
+    from asr.train.config import TrainConfig
+    from asr.train.time_estimate import TimeEstimate, estimate_time
     from asr.utils.config import read_config
     from asr.utils.errors import InputError
     from asr.utils.files import write_text

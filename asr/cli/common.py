@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import gc
 import logging
-import os
 import re
 import sys
 from collections.abc import Callable
@@ -94,24 +92,6 @@ def numbers_of(text: str | None) -> tuple[float, ...] | None:
 def given(**options: Any) -> dict[str, Any]:
     """The options that were given: those that are not None."""
     return {name: value for name, value in options.items() if value is not None}
-
-
-def ready_torch() -> None:
-    """Sets the process up for torch; to be called before anything imports it.
-
-    Denormal numbers are flushed before worker threads exist (they inherit it). Idle threads spin only briefly before
-    they sleep: endless spinning slows two processes on one machine down, sleeping at once halves the speed of one.
-    """
-    os.environ.setdefault("GOMP_SPINCOUNT", "10000")
-    gc.disable()  # what is imported is there for good: to look for garbage in it takes a sixth of the time
-    import numpy as np
-    import torch
-
-    gc.freeze()
-    gc.enable()
-    for kind in (np.float32, np.float64):  # NumPy looks at its types once, and would find denormals gone
-        np.finfo(kind)
-    torch.set_flush_denormal(True)
 
 
 def is_quiet() -> bool:

@@ -32,11 +32,12 @@ def learning_curve(
 
     It takes about two and a half times as long as a training. After an interruption the same command goes on.
     """
-    from asr.cli.common import given, numbers_of, ready_torch, say
+    from asr.cli.common import given, numbers_of, say
+    from asr.utils.device import ready_torch
 
     ready_torch()
+    from asr.train.config import TrainConfig
     from asr.train.learning_curve import learning_curve as run
-    from asr.train.trainer import TrainConfig
     from asr.utils.config import read_config
 
     settings = list(words or [])
@@ -72,11 +73,12 @@ def gradients(
     steps: Annotated[int | None, typer.Option(help="Of training, for each cell. Default: 300.")] = None,
 ) -> None:
     """Show how gradients fade through time: cell by cell, before and after some training."""
-    from asr.cli.common import given, ready_torch, say
+    from asr.cli.common import given, say
+    from asr.utils.device import ready_torch
 
     ready_torch()
+    from asr.train.config import TrainConfig
     from asr.train.gradient_flow import NAMES, gradients as run
-    from asr.train.trainer import TrainConfig
     from asr.utils.config import read_config
 
     settings = list(words or [])
@@ -101,7 +103,8 @@ def attention(
     out: Annotated[Path, typer.Option("--out", help="The picture: .svg, .png or .pdf.")] = ...,  # type: ignore[assignment]
 ) -> None:
     """Draw where a model's attention decoder looks, token by token."""
-    from asr.cli.common import ready_torch, say
+    from asr.cli.common import say
+    from asr.utils.device import ready_torch
     from asr.utils.files import check_output
 
     check_output(out, audio)

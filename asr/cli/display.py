@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from asr.cli.common import is_quiet, say
 from asr.train.distributed import is_main_process
-from asr.train.progress import duration_words
+from asr.utils.units import duration_words
 
 if TYPE_CHECKING:
     from rich.console import Group

@@ -38,9 +38,9 @@ from asr.cli.common import (
     WordScore,
     given,
     numbers_of,
-    ready_torch,
     say,
 )
+from asr.utils.device import ready_torch
 from asr.utils.errors import InputError
 
 

@@ -51,7 +51,7 @@ def lexicon(
     espeak, rules (possessive, plural, compound, number, letters) or guess.
     """
     from asr.cli.common import counter, given, say
-    from asr.lm.ngram import read_sentences
+    from asr.lm.lines import read_sentences
     from asr.text.lexicon import write_lexicon
     from asr.text.pronounce import counted, pronounce
     from asr.utils.errors import InputError

@@ -164,8 +164,9 @@ def _train_neural(
     vocabulary: str | None,
     dev: Path | None,
 ) -> None:
-    from asr.cli.common import ready_torch, say
+    from asr.cli.common import say
     from asr.lm.corpus import read_corpus
+    from asr.utils.device import ready_torch
     from asr.utils.errors import InputError
 
     ready_torch()
@@ -210,7 +211,7 @@ class _LmMonitor:
 
     def _tell(self, p: Progress, step: str, end: str) -> None:
         from asr.cli.common import say
-        from asr.train.progress import duration_words
+        from asr.utils.units import duration_words
 
         self._said = time.monotonic()
         left = f"{p.audio_rate:,.0f} words a second, {duration_words(p.seconds_left)} left"
@@ -229,7 +230,7 @@ def prune(
 ) -> None:
     """Make a language model smaller: leave out the n-grams that it can best do without. Words all stay."""
     from asr.cli.common import bytes_of
-    from asr.lm.ngram import read_ngram
+    from asr.lm.files import read_ngram
     from asr.utils.errors import InputError
 
     _check_out(out)
@@ -264,8 +265,8 @@ def interpolate(
     the whole vocabulary, so that they can be compared.
     """
     from asr.lm.corpus import clean_sentences
+    from asr.lm.files import read_ngram
     from asr.lm.interpolate import interpolate as run
-    from asr.lm.ngram import read_ngram
     from asr.utils.errors import InputError
 
     _check_out(out, *models)
@@ -343,7 +344,7 @@ def _examples(words: list[str]) -> str:
 @app.command("convert")
 def convert(model: LmFile, out: Out) -> None:
     """Convert a language model between ARPA, which other programs read, and our own format, which loads at once."""
-    from asr.lm.ngram import read_ngram
+    from asr.lm.files import read_ngram
 
     _check_out(out)
     _write(read_ngram(model), out)
@@ -404,10 +405,10 @@ def _vocabulary(value: str | None) -> int | list[str] | None:
 
 def _any_model(path: Path) -> NgramModel | NeuralLm:
     """A language model, whatever it is made of."""
-    from asr.lm.ngram import read_ngram
+    from asr.lm.files import read_ngram
 
     if path.suffix == ".safetensors" and path.is_file():
-        from asr.cli.common import ready_torch
+        from asr.utils.device import ready_torch
 
         ready_torch()
         from asr.models.neural_lm import is_neural_lm, read_neural_lm
@@ -419,7 +420,7 @@ def _any_model(path: Path) -> NgramModel | NeuralLm:
 
 def _pruned(model: NgramModel, threshold: float | None, limit: int | None, out: Path) -> NgramModel:
     """The model as small as asked for."""
-    from asr.lm.ngram import written_size
+    from asr.lm.files import written_size
     from asr.lm.prune import prune, shrink
 
     if threshold is not None:
@@ -427,16 +428,10 @@ def _pruned(model: NgramModel, threshold: float | None, limit: int | None, out: 
     return model if limit is None else shrink(model, limit, lambda tried: written_size(tried, out.name))
 
 
-def _save(model: NgramModel, path: Path) -> None:
-    from asr.lm.compact import save_compact
-    from asr.lm.ngram import save_ngram, write_arpa
-
-    {".safetensors": save_ngram, ".lmz": save_compact}.get(path.suffix, write_arpa)(model, path)
-
-
 def _write(model: NgramModel, out: Path) -> None:
     from asr.cli.common import say
+    from asr.lm.files import save_ngram
 
-    _save(model, out)
+    save_ngram(model, out)
     counts = ", ".join(f"{count:,} {order}-grams" for order, count in enumerate(model.counts, 1))
     say(f"asr: wrote {out}: a model of order {model.order} with {counts}")

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from asr.models.folder import Model
+    from asr.models.model import Model
 
 
 class ReadingProgress:
@@ -52,7 +52,7 @@ class ReadingProgress:
 def recogniser_of(model: Path | None) -> Model | None:
     if model is None:
         return None
-    from asr.cli.common import ready_torch
+    from asr.utils.device import ready_torch
 
     ready_torch()
     from asr.models.folder import load_model
@@ -99,7 +99,7 @@ def sentences_of(
 
 
 def _lines(paths: list[Path], progress: ReadingProgress) -> Iterator[str]:
-    from asr.lm.ngram import read_sentences
+    from asr.lm.lines import read_sentences
 
     packed = any(str(path) == "-" or path.suffix in (".gz", ".xz") for path in paths)
     total = 0 if packed else sum(path.stat().st_size for path in paths)
@@ -115,7 +115,7 @@ def _lines(paths: list[Path], progress: ReadingProgress) -> Iterator[str]:
 def _normalized(lines: Iterable[str], recogniser: Model) -> Iterator[str]:
     """Lines as the recogniser's transcripts are written."""
     from asr.cli.common import say
-    from asr.lm.ngram import split_words
+    from asr.lm.lines import split_words
 
     normalizer = recogniser.normalizer()
     if recogniser.has_words:

@@ -22,7 +22,8 @@ def quickstart(
     Takes the Free Spoken Digit Dataset from $ASR_DATA/fsdd or from its publisher; where neither can be had, eSpeak NG
     speaks the digits.
     """
-    from asr.cli.common import ready_torch, say
+    from asr.cli.common import say
+    from asr.utils.device import ready_torch
 
     ready_torch()
     from asr.evaluate.evaluation import evaluate
@@ -103,9 +104,9 @@ def _corpus(out: Path) -> tuple[str, Path | None, Any]:
 def _train(data: Path, run: Path) -> None:
     from asr.cli.common import say
     from asr.cli.display import training_monitor
+    from asr.train.config import TrainConfig
     from asr.train.recognizer import train_recognizer
     from asr.train.run_folder import is_finished
-    from asr.train.trainer import TrainConfig
     from asr.utils.config import read_config
 
     if is_finished(run):
@@ -118,7 +119,7 @@ def _train(data: Path, run: Path) -> None:
 
 def _examples(transcriber: Transcriber, data: Path) -> list[tuple[str, str, str]]:
     """Three test files of different words and voices: path, what is said, what is heard."""
-    from asr.data.batches import read_cuts
+    from asr.data.cuts import read_cuts
 
     cuts = read_cuts(data / "cuts_test.jsonl.gz")
     normalizer = transcriber.model.normalizer()

@@ -39,7 +39,8 @@ def score(
     (hypotheses.jsonl). Texts are compared as they are: case and punctuation count, and what only they cost is said.
     """
     from asr.evaluate.significance import compare, confidence_interval, interval_facts
-    from asr.evaluate.wer import pair, read_lines, read_speakers, read_texts, score as score_texts, spelling_errors
+    from asr.evaluate.texts import pair, read_lines, read_speakers, read_texts
+    from asr.evaluate.wer import score as score_texts, spelling_errors
     from asr.text.normalize import has_word_spaces
     from asr.utils.errors import InputError
 

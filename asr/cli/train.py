@@ -24,13 +24,14 @@ def train(
 
     The best model so far lies in OUT/model. After an interruption, even a hard one, the same command goes on.
     """
-    from asr.cli.common import ready_torch, say
+    from asr.cli.common import say
+    from asr.utils.device import ready_torch
 
     ready_torch()
     from asr.cli.display import training_monitor
+    from asr.train.config import TrainConfig
     from asr.train.distributed import is_main_process
     from asr.train.recognizer import train_recognizer
-    from asr.train.trainer import TrainConfig
     from asr.utils.config import read_config
 
     settings = list(words or [])

@@ -45,7 +45,6 @@ from asr.cli.common import (
     WordScore,
     given,
     numbers_of,
-    ready_torch,
     say,
 )
 from asr.cli.outputs import (
@@ -59,6 +58,7 @@ from asr.cli.outputs import (
     with_suffix,
 )
 from asr.models.hub import find_model
+from asr.utils.device import ready_torch
 from asr.utils.errors import InputError, on_one_line
 
 if TYPE_CHECKING:

@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from asr.cli.common import HeadKind, LexiconFile, Lm, Rescore, Warps, counter, given, numbers_of, ready_torch, say
+from asr.cli.common import HeadKind, LexiconFile, Lm, Rescore, Warps, counter, given, numbers_of, say
+from asr.utils.device import ready_torch
 
 _OF_CTC = (
     *("lm_weight", "word_score", "unk_score", "unk_letter_score"),

@@ -18,7 +18,7 @@ from typing import Any
 
 from asr.data.elan_writer import to_eaf, with_confidence
 from asr.data.transcript import PAUSE, Segment, Transcript, Word
-from asr.text.normalize import graphemes
+from asr.utils.unicode import graphemes
 
 LINE = 42  # columns of a subtitle's line
 LINES = 2

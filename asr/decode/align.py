@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from asr.utils.jit import prepare
+from asr.utils.jit import warm_up
 
 
 class Span(NamedTuple):
@@ -29,11 +29,11 @@ def align_tokens(log_probs: npt.NDArray[np.floating], tokens: Sequence[int]) -> 
         log_probs: (T, V), natural logarithms, blank first.
         tokens: Numbers from 1.
     """
-    from asr.decode import align_kernel as kernel
+    from asr.decode import kernels
 
     x, said = np.ascontiguousarray(log_probs, np.float32), np.asarray(tokens, np.int64)
-    prepare("alignment", kernel.viterbi, lambda: kernel.viterbi(np.zeros((1, 2), np.float32), np.ones(1, np.int64)))
-    states = kernel.viterbi(x, said)  # (T,): 2 u + 1 is token u, what is even a blank
+    warm_up("alignment", kernels.viterbi, lambda: kernels.viterbi(np.zeros((1, 2), np.float32), np.ones(1, np.int64)))
+    states = kernels.viterbi(x, said)  # (T,): 2 u + 1 is token u, what is even a blank
     if not len(states) and (len(said) or len(x)):
         return None
     spans = []

@@ -24,7 +24,7 @@ from asr.decode.ctc_prefix import CtcPrefixScorer
 from asr.decode.greedy import said, written_tokens
 from asr.lm.token_lm import TokenLm
 from asr.models.decoding_options import BeamOptions
-from asr.models.folder import Model
+from asr.models.model import Model
 from asr.models.neural_lm import NeuralTokenLm, is_neural_lm
 from asr.models.recognizer import Decoder
 from asr.utils.errors import InputError

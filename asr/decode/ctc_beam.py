@@ -31,14 +31,15 @@ import numpy.typing as npt
 from asr.data.transcript import Hypothesis, Word
 from asr.decode.confidence import calibrated
 from asr.decode.hotwords import hot_automaton, hot_phrases
-from asr.lm.ngram import NgramModel, read_ngram
+from asr.lm.files import read_ngram
+from asr.lm.ngram import NgramModel
 from asr.models.decoding_options import BeamOptions, with_options
 from asr.text.lexicon import Lexicon, build_trie, read_lexicon
-from asr.text.normalize import graphemes
 from asr.text.tokenizer import BLANK_ID, SPACE, WORD_MARK
-from asr.utils.config import check
+from asr.utils.config import require
 from asr.utils.errors import InputError
-from asr.utils.jit import prepare
+from asr.utils.jit import warm_up
+from asr.utils.unicode import graphemes
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -94,14 +95,14 @@ class CtcBeamDecoder:
         **changes: Any,
     ) -> None:
         self.tokens, self.frame_seconds, self.words = list(tokens), frame_seconds, words
-        check(len(set(self.tokens)) == len(self.tokens), "a token is there twice")
-        check(len(self.tokens) >= 2, f"a vocabulary of {len(self.tokens)} has no token beside the blank")
+        require(len(set(self.tokens)) == len(self.tokens), "a token is there twice")
+        require(len(self.tokens) >= 2, f"a vocabulary of {len(self.tokens)} has no token beside the blank")
         self.threads = threads or _processors()
         self._prior: _Floats = np.zeros(len(self.tokens))
         if log_prior is not None:
             self._prior = np.asarray(log_prior, np.float64)
-            check(self._prior.shape == (len(self.tokens),), f"log_prior is not of shape ({len(self.tokens)},)")
-            check(bool(np.isfinite(self._prior).all()), "log_prior holds NaN or infinity")
+            require(self._prior.shape == (len(self.tokens),), f"log_prior is not of shape ({len(self.tokens)},)")
+            require(bool(np.isfinite(self._prior).all()), "log_prior holds NaN or infinity")
         self.options = with_options(options or BeamOptions(), changes)
         with ThreadPoolExecutor(1) as pool:  # reading a large model takes as long as all the rest
             reading = pool.submit(lambda: read_ngram(lm) if isinstance(lm, str | Path) else lm)
@@ -115,7 +116,7 @@ class CtcBeamDecoder:
         other = object.__new__(CtcBeamDecoder)
         other.__dict__.update(self.__dict__)
         other.options = with_options(self.options, changes)
-        check(other.options.lm_unit == self.options.lm_unit, "lm_unit cannot be changed")
+        require(other.options.lm_unit == self.options.lm_unit, "lm_unit cannot be changed")
         other._set_up_weights()
         return other
 
@@ -196,8 +197,8 @@ class CtcBeamDecoder:
         spaced = pieces or kernel.SEPARATOR in kinds
         unit = self.options.lm_unit
         by_token = unit == "token" or (unit == "auto" and not spaced and lexicon is None)
-        check(not (by_token and lexicon is not None), "a lexicon goes with lm_unit=word, not token")
-        check(not (by_token and pieces and hotwords), "hot words are words: with pieces they need lm_unit=word")
+        require(not (by_token and lexicon is not None), "a lexicon goes with lm_unit=word, not token")
+        require(not (by_token and pieces and hotwords), "hot words are words: with pieces they need lm_unit=word")
         if not spaced and lexicon is None and not by_token:
             raise InputError(
                 "without spaces, words need a lexicon", where="lm_unit", remedy="give one, or lm_unit=token"
@@ -431,7 +432,7 @@ class CtcBeamDecoder:
             none = np.zeros(0, np.int32)
             kernel.word_masses(np.zeros((0, 5), np.int32), none, np.zeros(0), none, none)
 
-        prepare("beam search", kernel.word_masses, compile_all)
+        warm_up("beam search", kernel.word_masses, compile_all)
         return self._search(log_probs, confidences)
 
     def _search(self, log_probs: npt.NDArray[np.float32], confidences: bool) -> list[Hypothesis]:

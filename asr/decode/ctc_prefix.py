@@ -21,7 +21,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from asr.utils.jit import prepare
+from asr.utils.jit import warm_up
 
 
 @dataclass(frozen=True)
@@ -60,14 +60,14 @@ class CtcPrefixScorer:
 
     def chosen(self, prefixes: Prefixes, parents: Tensor, tokens: Tensor) -> Prefixes:
         """The beginnings `parents` (B, K'), each with a token more (B, K')."""
-        from asr.decode import ctc_prefix_kernel as kernel
+        from asr.decode import kernels
 
         phi, again = (self._chosen(x, parents) for x in self._before(prefixes))  # (B, K', T)
         repeats = tokens == prefixes.last.gather(1, parents)
         before = torch.where(repeats[:, :, None], again, phi).contiguous().numpy()
         x, said, forward = self.log_probs.numpy(), tokens.contiguous().numpy(), np.empty((*before.shape, 2))
-        prepare("joint search", kernel.extend, lambda: kernel.extend(x[:0], before[:0], said[:0], forward[:0]))
-        kernel.extend(x, before, said, forward)
+        warm_up("joint search", kernels.extend, lambda: kernels.extend(x[:0], before[:0], said[:0], forward[:0]))
+        kernels.extend(x, before, said, forward)
         return Prefixes(torch.from_numpy(forward), tokens)
 
     def _before(self, prefixes: Prefixes) -> tuple[Tensor, Tensor]:

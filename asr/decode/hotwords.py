@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from asr.text.lexicon import build_trie
-from asr.utils.config import check
+from asr.utils.config import require
 from asr.utils.errors import InputError
 from asr.utils.files import read_text
 
@@ -48,10 +48,10 @@ def hot_phrases(hotwords: Any) -> dict[str, float | None]:
         return read_hotwords(hotwords)
     items = hotwords.items() if isinstance(hotwords, Mapping) else ((phrase, None) for phrase in hotwords)
     found = {" ".join(phrase.split()): boost for phrase, boost in items}
-    check("" not in found, "a hot phrase is empty")
+    require("" not in found, "a hot phrase is empty")
     for phrase, boost in found.items():
         what = f"the boost {boost} of {phrase!r} is not a number between -{MOST_SCORE:g} and {MOST_SCORE:g}"
-        check(boost is None or abs(boost) <= MOST_SCORE, what)
+        require(boost is None or abs(boost) <= MOST_SCORE, what)
     return found
 
 

@@ -29,7 +29,7 @@ from asr.decode.ctc_beam import CtcBeamDecoder
 from asr.decode.greedy import written_tokens
 from asr.lm.ngram import NgramModel
 from asr.models.decoding_options import BeamOptions
-from asr.models.folder import Model
+from asr.models.model import Model
 from asr.models.neural_lm import UNK, NeuralLm, read_neural_lm
 from asr.utils.errors import InputError
 

@@ -20,15 +20,15 @@ from asr.decode.greedy import greedy_search
 from asr.decode.hotwords import hot_phrases
 from asr.decode.rescoring import Rescoring
 from asr.models.decoding_options import BeamOptions, with_options
-from asr.models.folder import Model
+from asr.models.model import Model
 from asr.models.neural_lm import is_neural_lm
 from asr.models.recognizer import Recognizer
 from asr.text.lexicon import Lexicon, read_lexicon
-from asr.text.normalize import graphemes
 from asr.text.pronounce import pronounce
 from asr.text.tokenizer import PhoneTokenizer
-from asr.utils.config import check, to_dict
+from asr.utils.config import require, to_dict
 from asr.utils.errors import InputError
+from asr.utils.unicode import graphemes
 
 log = logging.getLogger(__name__)
 
@@ -263,7 +263,7 @@ def decoding_for(
         return greedy_decoding(model, threads=threads)
     known = {field.name for field in fields(BeamOptions)}
     for name in changes:
-        check(name in known, f"there is no option {name!r}: there are {', '.join([*_OPTIONS, *sorted(known)])}")
+        require(name in known, f"there is no option {name!r}: there are {', '.join([*_OPTIONS, *sorted(known)])}")
     options = with_options(model.decoding or BeamOptions(), changes)
     neural = rescore or model.neural_lm
     if rescore and not options.rescore_weight and "rescore_weight" not in changes:  # tuned, without it or of another

@@ -14,12 +14,13 @@ import numpy as np
 import torch
 
 from asr.audio.reader import frame_levels
-from asr.data.batches import Utterance, load_batches, read_cuts
+from asr.data.batches import load_batches
+from asr.data.cuts import Utterance, read_cuts
 from asr.data.transcript import Hypothesis
 from asr.decode.search import Decoding, decoding_for, greedy_decoding
 from asr.evaluate.significance import confidence_interval, interval_facts
 from asr.evaluate.wer import ErrorCounts, Scores, Unit, score
-from asr.models.folder import Model, utterance_keys
+from asr.models.model import Model, utterance_keys
 from asr.text.lexicon import read_lexicon
 from asr.text.tokenizer import PhoneTokenizer
 from asr.utils.errors import InputError

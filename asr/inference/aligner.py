@@ -26,12 +26,12 @@ from asr.audio.segmentation import frame_levels
 from asr.data.transcript import Segment, Word
 from asr.decode.align import align_tokens
 from asr.decode.search import greedy_decoding
-from asr.models.folder import Model
+from asr.models.model import Model
 from asr.text.lexicon import Lexicon
-from asr.text.normalize import graphemes
 from asr.text.pronounce import pronounce
 from asr.text.tokenizer import PhoneTokenizer
 from asr.utils.errors import InputError
+from asr.utils.unicode import graphemes
 
 log = logging.getLogger(__name__)
 

@@ -18,9 +18,10 @@ from asr.audio.reader import AudioSource, Samples, is_pipe, read_blocks
 from asr.audio.segmentation import Piece, Segmenter, as_loud_as_usual
 from asr.data.transcript import PAUSE, Hypothesis, Segment, Transcript, Word
 from asr.decode.search import decoding_for
-from asr.models.folder import Model, load_model
-from asr.train.gradients import autocast
-from asr.utils.config import check
+from asr.models.folder import load_model
+from asr.models.model import Model
+from asr.utils.config import require
+from asr.utils.device import autocast
 from asr.utils.errors import InputError
 
 _READ = 1.0  # seconds that are read at a time: what Ctrl-C loses
@@ -63,8 +64,8 @@ class Transcriber:
         confidences: bool = True,
         **decoding: Any,
     ) -> None:
-        check(precision in ("fp32", "bf16"), f"precision: there is no {precision!r}, there are fp32 and bf16")
-        check(threads >= 0, f"threads {threads} is below 0")
+        require(precision in ("fp32", "bf16"), f"precision: there is no {precision!r}, there are fp32 and bf16")
+        require(threads >= 0, f"threads {threads} is below 0")
         self.model, self.vad, self.precision, self.confidences = model, vad, precision, confidences
         self.device = _device(device)
         model.recognizer.to(self.device)

@@ -1,6 +1,6 @@
 """N-gram models in a file of few bytes: probabilities to one of 256 values an order, all of it packed by xz.
 
-For models that are shipped or sent: about a fifth of what `save_ngram` writes; reading takes seconds, not none.
+For models that are shipped or sent: about a fifth of what a binary file takes; reading takes seconds, not none.
 
     8 bytes  b"KKTRNLM1", then an xz stream of
       a line of JSON: {"order": N, "counts": [n-grams of each order], "bytes": of the words}
@@ -23,10 +23,12 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from asr.lm.ngram import MAX_ORDER, NgramModel, checked_ngram, damaged, level_bounds, parents_of, suffix_links
+from asr.lm.binary import checked_ngram, damaged
+from asr.lm.build import suffix_links
+from asr.lm.ngram import MAX_ORDER, NgramModel, level_bounds, parents_of
 from asr.utils.errors import InputError
 from asr.utils.files import atomic_path
-from asr.utils.jit import prepare
+from asr.utils.jit import warm_up
 
 MAGIC = b"KKTRNLM1"
 _LEVELS = 256
@@ -55,14 +57,14 @@ def compact_bytes(model: NgramModel) -> bytes:
     return MAGIC + lzma.compress(b"".join(parts), preset=6)
 
 
-def save_compact(model: NgramModel, path: str | Path) -> None:
+def write_compact(model: NgramModel, path: str | Path) -> None:
     """Writes a model, whole or not at all."""
     with atomic_path(path) as temporary:
         temporary.write_bytes(compact_bytes(model))
 
 
 def read_compact(path: str | Path) -> NgramModel:
-    """Reads what `save_compact` wrote.
+    """Reads what `write_compact` wrote.
 
     Raises:
         InputError: The file is damaged.
@@ -96,7 +98,7 @@ def read_compact(path: str | Path) -> NgramModel:
     word[: 1 + len(words)] = np.arange(-1, len(words))
     first[0], first[-1] = 1, begins[-1]
     none = np.zeros(0, np.uint32)
-    prepare("language model", kernel.grow, lambda: kernel.grow(none, none, 0, word, first, 0, 0))
+    warm_up("language model", kernel.grow, lambda: kernel.grow(none, none, 0, word, first, 0, 0))
     for n, (above, count) in enumerate(itertools.pairwise(counts), 1):
         children, steps = reader.numbers(above), reader.numbers(count)
         if not kernel.grow(children, steps, len(words), word, first, int(begins[n]), int(begins[n + 1])):

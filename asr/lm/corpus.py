@@ -15,8 +15,8 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from asr.text.normalize import INVISIBLE
 from asr.utils.errors import InputError
+from asr.utils.unicode import INVISIBLE
 
 log = logging.getLogger(__name__)
 

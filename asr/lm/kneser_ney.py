@@ -28,7 +28,7 @@ import numpy as np
 from asr.lm.corpus import BOS, EOS, Corpus
 from asr.lm.ngram import MAX_ORDER, NgramModel
 from asr.lm.tree import ZERO, Bools, Doubles, Int32s, Ints, Level, join_levels
-from asr.utils.config import check
+from asr.utils.config import require
 
 log = logging.getLogger(__name__)
 
@@ -64,15 +64,15 @@ class EstimateOptions:
     cutoffs: Sequence[int] = (0,)
 
     def __post_init__(self) -> None:
-        check(1 <= self.order <= MAX_ORDER, f"order {self.order} is not from 1 to {MAX_ORDER}")
+        require(1 <= self.order <= MAX_ORDER, f"order {self.order} is not from 1 to {MAX_ORDER}")
         given = f"cutoff {','.join(map(str, self.cutoffs))}"
-        check(1 <= len(self.cutoffs) <= self.order, f"{given}: 1 to {self.order} numbers are needed, one an order")
-        check(min(self.cutoffs) >= 0, f"{given}: none may be negative")
-        check(
+        require(1 <= len(self.cutoffs) <= self.order, f"{given}: 1 to {self.order} numbers are needed, one an order")
+        require(min(self.cutoffs) >= 0, f"{given}: none may be negative")
+        require(
             len(self.cutoffs) == 1 or self.cutoffs[0] == 0,
             f"{given}: the first is of single words, which are not cut off: begin with 0, and limit the vocabulary",
         )
-        check(
+        require(
             list(self.cutoffs) == sorted(self.cutoffs), f"{given}: no order's may be lower than that of the one before"
         )
 

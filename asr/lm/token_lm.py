@@ -10,9 +10,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from asr.lm.ngram import NgramModel, read_ngram
+from asr.lm.files import read_ngram
+from asr.lm.ngram import NgramModel
 from asr.utils.errors import InputError
-from asr.utils.jit import prepare
+from asr.utils.jit import warm_up
 
 LN10 = float(np.log(10.0))
 _IMPOSSIBLE = -1e30
@@ -74,7 +75,7 @@ class TokenLm:
         scores = np.full((len(held), len(self._column) + 1), _IMPOSSIBLE)
         following = np.zeros(scores.shape, np.int64)
         given = self._token, model.word, model.log_prob, model.link, model.first, model.backoff
-        prepare("token model", next_scores, lambda: next_scores(held[:0], *given, scores[:0], following[:0]))
+        warm_up("token model", next_scores, lambda: next_scores(held[:0], *given, scores[:0], following[:0]))
         next_scores(held, *given, scores, following)
         shape = (*tokens.shape, len(self._column))
         log_probs = torch.from_numpy(scores[:, self._column] * LN10).reshape(shape)

@@ -12,7 +12,8 @@ from typing import TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from asr.lm.ngram import NgramModel, level_bounds, parents_of, search_keys, suffix_links
+from asr.lm.build import suffix_links
+from asr.lm.ngram import NgramModel, level_bounds, parents_of, search_keys
 from asr.utils.errors import InputError
 
 Ints: TypeAlias = npt.NDArray[np.int64]

@@ -21,7 +21,7 @@ import torch
 from torch import Tensor, nn
 
 from asr.models.shared_weights import Shared, add_gradient, shared, summed, times
-from asr.utils.config import check
+from asr.utils.config import require
 from asr.utils.masks import length_mask, zero_padding
 
 AttentionKind = Literal["additive", "location", "dot", "multi-head"]
@@ -153,7 +153,7 @@ class MultiHeadAttention(Attention):
     """
 
     def __init__(self, query_dim: int, memory_dim: int, *, dim: int = 256, heads: int = 4) -> None:
-        check(dim % heads == 0, f"attention of width {dim} cannot be parted into {heads} heads of the same width")
+        require(dim % heads == 0, f"attention of width {dim} cannot be parted into {heads} heads of the same width")
         super().__init__(query_dim, memory_dim, dim)
         self.key = nn.Linear(memory_dim, dim)
         self.value = nn.Linear(memory_dim, dim)
@@ -254,7 +254,7 @@ def build_attention(
         "dot": lambda: DotAttention(query_dim, memory_dim, dim=dim),
         "multi-head": lambda: MultiHeadAttention(query_dim, memory_dim, dim=dim, heads=heads),
     }
-    check(kind in make, f"attention {kind!r} is none of {', '.join(make)}")
+    require(kind in make, f"attention {kind!r} is none of {', '.join(make)}")
     return make[kind]()
 
 

@@ -25,7 +25,7 @@ from asr.models.attention import AttentionKind, Memory, build_attention
 from asr.models.cells import step
 from asr.models.losses import Loss, label_smoothed_cross_entropy
 from asr.models.shared_weights import Shared, shared, times
-from asr.utils.config import check
+from asr.utils.config import require
 
 END_ID = 0  # and start
 CellKind = Literal["rnn", "lstm", "gru"]
@@ -51,19 +51,23 @@ class DecoderConfig:
 
     def __post_init__(self) -> None:
         for name in ("hidden", "embedding", "attention_dim"):
-            check(1 <= getattr(self, name) <= 16384, f"decoder.{name} {getattr(self, name)} is not between 1 and 16384")
-        check(1 <= self.layers <= 16, f"decoder.layers {self.layers} is not between 1 and 16")
-        check(0 <= self.dropout < 1, f"decoder.dropout {self.dropout} is not in 0-1")
-        check(0 <= self.label_smoothing < 1, f"decoder.label_smoothing {self.label_smoothing} is not in 0-1")
-        check(0 <= self.ctc_weight < 1, f"decoder.ctc_weight {self.ctc_weight} is not in 0-1: 1 would teach it nothing")
-        check(self.start_epoch >= 1, f"decoder.start_epoch {self.start_epoch} is below 1: epochs count from 1")
-        check(0 <= self.feed_forward <= 65536, f"decoder.feed_forward {self.feed_forward} is not between 0 and 65536")
-        check(self.heads >= 1, f"decoder.heads {self.heads} is below 1")
-        check(
+            require(
+                1 <= getattr(self, name) <= 16384, f"decoder.{name} {getattr(self, name)} is not between 1 and 16384"
+            )
+        require(1 <= self.layers <= 16, f"decoder.layers {self.layers} is not between 1 and 16")
+        require(0 <= self.dropout < 1, f"decoder.dropout {self.dropout} is not in 0-1")
+        require(0 <= self.label_smoothing < 1, f"decoder.label_smoothing {self.label_smoothing} is not in 0-1")
+        require(
+            0 <= self.ctc_weight < 1, f"decoder.ctc_weight {self.ctc_weight} is not in 0-1: 1 would teach it nothing"
+        )
+        require(self.start_epoch >= 1, f"decoder.start_epoch {self.start_epoch} is below 1: epochs count from 1")
+        require(0 <= self.feed_forward <= 65536, f"decoder.feed_forward {self.feed_forward} is not between 0 and 65536")
+        require(self.heads >= 1, f"decoder.heads {self.heads} is below 1")
+        require(
             self.kind != "transformer" or self.hidden % self.heads == 0,
             f"decoder.hidden {self.hidden} cannot be parted into {self.heads} heads of the same width",
         )
-        check(
+        require(
             self.attention != "multi-head" or self.attention_dim % self.heads == 0,
             f"decoder.attention_dim {self.attention_dim} cannot be parted into {self.heads} heads of the same width",
         )

@@ -27,7 +27,7 @@ from asr.lm.kneser_ney import EstimateOptions, estimate_ngram
 from asr.lm.ngram import NgramModel
 from asr.models.losses import Loss, ctc_loss
 from asr.utils.errors import InputError
-from asr.utils.jit import prepare
+from asr.utils.jit import warm_up
 
 DENSE = 64  # tokens, up to which the table of a trigram is small
 MOST_ENTRIES = 1 << 26  # of a table: 256 MB
@@ -169,7 +169,7 @@ def _forward_backward(probs: Tensor, lens: Tensor, ngram: TokenNgram) -> tuple[T
     def one(i: int, size: int) -> None:
         totals[i] = kernel.partition(np.ascontiguousarray(y[i, :size]), trans, end, occupancy[i, :size])
 
-    prepare("CTC-CRF", kernel.partition, lambda: one(0, 0))
+    warm_up("CTC-CRF", kernel.partition, lambda: one(0, 0))
     longest_first = sorted(enumerate(lens.tolist()), key=lambda item: -item[1])
     if torch.get_num_threads() > 1:
         with ThreadPoolExecutor(torch.get_num_threads()) as pool:

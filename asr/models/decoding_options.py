@@ -8,7 +8,7 @@ from dataclasses import dataclass, fields, replace
 from typing import Any, Literal, get_args
 
 from asr.decode.hotwords import MOST_SCORE
-from asr.utils.config import check
+from asr.utils.config import require
 
 LmUnit = Literal["auto", "word", "token"]
 SearchKind = Literal["auto", "ctc", "attention", "two-pass"]
@@ -72,22 +72,22 @@ class BeamOptions:
         for name, low in (("beam_size", 0), ("nbest", 1), ("attention_beam", 1), ("rescore_beam", 1)):
             value = getattr(self, name)
             whole = isinstance(value, int) and low <= value <= MOST_HYPOTHESES
-            check(whole, f"{name} {value} is not a whole number from {low} to {MOST_HYPOTHESES}")
+            require(whole, f"{name} {value} is not a whole number from {low} to {MOST_HYPOTHESES}")
         for name, (least, most) in _RANGES.items():
             value = getattr(self, name)
-            check(least <= value <= most, f"{name} {value} is not between {least:g} and {most:g}")
+            require(least <= value <= most, f"{name} {value} is not between {least:g} and {most:g}")
         tame = len(self.calibration) == 2 and 0 < self.calibration[0] <= 1000 and abs(self.calibration[1]) <= 1000
-        check(tame, f"calibration {list(self.calibration)} is not a slope above 0 and an offset, of 1000 at most")
+        require(tame, f"calibration {list(self.calibration)} is not a slope above 0 and an offset, of 1000 at most")
         few = len(self.warps) <= 16 and all(0.5 <= warp <= 2 for warp in self.warps)
-        check(few, f"warps {list(self.warps)} are not up to 16 factors between 0.5 and 2")
-        check(self.lm_unit in ("auto", "word", "token"), f"lm_unit {self.lm_unit!r} is not auto, word or token")
+        require(few, f"warps {list(self.warps)} are not up to 16 factors between 0.5 and 2")
+        require(self.lm_unit in ("auto", "word", "token"), f"lm_unit {self.lm_unit!r} is not auto, word or token")
         known = get_args(SearchKind)
-        check(self.search in known, f"search {self.search!r} is none of {', '.join(known)}")
+        require(self.search in known, f"search {self.search!r} is none of {', '.join(known)}")
 
 
 def with_options(options: BeamOptions, changes: Mapping[str, Any]) -> BeamOptions:
     """Options with some fields changed; an InputError where there is no such field."""
     known = {field.name for field in fields(BeamOptions)}
     for name in changes:
-        check(name in known, f"there is no option {name!r}: there are {', '.join(sorted(known))}")
+        require(name in known, f"there is no option {name!r}: there are {', '.join(sorted(known))}")
     return replace(options, **changes)

@@ -21,24 +21,24 @@ checked against the configuration before memory is taken.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import shutil
 import struct
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
 import torch
 import yaml
 
-from asr.lm.ngram import NgramModel, read_ngram, save_ngram
-from asr.models.ctc_crf import token_ngram, token_numbers
+from asr.lm.files import read_ngram, save_ngram
+from asr.lm.ngram import NgramModel
+from asr.models.config import ModelConfig
+from asr.models.ctc_crf import token_numbers
 from asr.models.decoding_options import BeamOptions
 from asr.models.hub import find_model, model_name
-from asr.models.recognizer import ModelConfig, Recognizer, build_recognizer
-from asr.text.normalize import TextNormalizer
+from asr.models.model import Head, Model
+from asr.models.recognizer import Recognizer, build_recognizer
 from asr.text.tokenizer import Tokenizer, load_tokenizer
 from asr.utils.config import from_dict, to_dict
 from asr.utils.errors import InputError
@@ -52,95 +52,6 @@ _LM = ("lm.safetensors", "lm.lmz")
 _MAX_HEADER = 16 << 20
 _NO_WEIGHTS = ("log_prior", "trained_on", "frontend.")  # beginnings of their names
 _SCALE = ".scale"  # of the unit of a matrix of whole numbers, behind its name
-
-
-@dataclass
-class Head:
-    """What belongs to one head of a model."""
-
-    tokenizer: Tokenizer
-    token_lm: NgramModel | None = None  # CTC-CRF's
-    log_prior: torch.Tensor | None = None  # (V,) log of the mean posterior of each token on training speech
-    decoding: BeamOptions | None = None  # as tuned
-    lm: Path | None = None  # the folder's own language model
-    lexicon: Path | None = None
-    neural_lm: Path | None = None  # another one, that chooses among texts
-
-
-@dataclass
-class Model:
-    """A recogniser with all it needs to be used; what a Head has, too, is the main head's."""
-
-    recognizer: Recognizer
-    tokenizer: Tokenizer
-    config: ModelConfig
-    name: str = ""
-    token_lm: NgramModel | None = None
-    log_prior: torch.Tensor | None = None
-    trained_on: torch.Tensor | None = None  # int64, sorted: utterance_keys of what it was trained on
-    decoding: BeamOptions | None = None
-    lm: Path | None = None  # the folder's own language model
-    lexicon: Path | None = None
-    neural_lm: Path | None = None
-    others: dict[str, Head] = field(default_factory=dict)  # the heads that are not used, by the kinds of their tokens
-    warming_up: bool = False  # to CTC-CRF: the token model means nothing yet
-
-    def normalizer(self) -> TextNormalizer:
-        """A new normaliser of texts, as the model was trained with."""
-        return TextNormalizer(self.config.text)
-
-    @property
-    def has_words(self) -> bool:
-        """Whether its texts have spaces between words."""
-        return self.config.text.words != "none"
-
-    @property
-    def heads(self) -> dict[str, Head]:
-        """All heads, the configuration's first one first."""
-        main = Head(self.tokenizer, self.token_lm, self.log_prior, self.decoding, self.lm, self.lexicon)
-        main.neural_lm = self.neural_lm
-        found = {self.recognizer.main: main, **self.others}
-        return {kind: found[kind] for kind in self.config.kinds}
-
-    @property
-    def tokenizers(self) -> dict[str, Tokenizer]:
-        """The tokenizer of each head."""
-        return {kind: head.tokenizer for kind, head in self.heads.items()}
-
-    def use_head(self, kind: str) -> None:
-        """Makes another head the main one."""
-        heads = self.heads
-        if kind not in heads:
-            raise InputError(f"{self.name or 'the model'} has no head {kind!r}", remedy=f"it has {', '.join(heads)}")
-        head = heads.pop(kind)
-        for name, value in vars(head).items():
-            setattr(self, name, value)
-        self.recognizer.main, self.others = kind, heads
-
-    def use_criterion(self, epoch: int | None = None) -> None:
-        """Makes the loss that of the configuration, as in an epoch (from 0) of training; as at its end where None.
-
-        A model that is only used needs no loss: `load_model` leaves it CTC's.
-        """
-        criterion, recognizer = self.config.criterion, self.recognizer
-        recognizer.ctc_share = criterion.ctc_share
-        decoder = self.config.decoder
-        recognizer.decoder_learns = epoch is None or epoch + 1 >= decoder.start_epoch or not decoder.ctc_weight
-        self.warming_up = epoch is not None and epoch < criterion.warm_up_epochs
-        if self.warming_up:
-            recognizer.ngrams = {}
-        elif not recognizer.ngrams:
-            recognizer.ngrams = {
-                kind: token_ngram(head.token_lm, head.tokenizer.tokens)
-                for kind, head in self.heads.items()
-                if head.token_lm is not None
-            }
-
-
-def utterance_keys(utterances: Iterable[tuple[str, float]]) -> torch.Tensor:
-    """Ids and durations (s) of utterances -> int64, sorted: numbers that tell whether one is among others."""
-    digests = {hashlib.blake2b(f"{key} {seconds:.3f}".encode(), digest_size=8).digest() for key, seconds in utterances}
-    return torch.tensor(sorted(int.from_bytes(digest, "little", signed=True) for digest in digests), dtype=torch.int64)
 
 
 def save_model(folder: str | Path, model: Model, card: str, *, precision: Precision = "float32") -> None:

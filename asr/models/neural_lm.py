@@ -24,10 +24,11 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from asr.lm.ngram import Perplexity, split_words
+from asr.lm.lines import split_words
+from asr.lm.ngram import Perplexity
 from asr.models.losses import Loss
 from asr.models.transformer import Layer, sinusoids
-from asr.utils.config import check, from_dict, to_dict
+from asr.utils.config import from_dict, require, to_dict
 from asr.utils.errors import InputError
 from asr.utils.files import atomic_path
 
@@ -49,10 +50,10 @@ class LmConfig:
     heads: int = 4  # of a Transformer
 
     def __post_init__(self) -> None:
-        check(1 <= self.hidden <= 16384, f"hidden {self.hidden} is not between 1 and 16384")
-        check(1 <= self.layers <= 64, f"layers {self.layers} is not between 1 and 64")
-        check(0 <= self.dropout < 1, f"dropout {self.dropout} is not in 0-1")
-        check(
+        require(1 <= self.hidden <= 16384, f"hidden {self.hidden} is not between 1 and 16384")
+        require(1 <= self.layers <= 64, f"layers {self.layers} is not between 1 and 64")
+        require(0 <= self.dropout < 1, f"dropout {self.dropout} is not in 0-1")
+        require(
             self.kind != "transformer" or (self.heads >= 1 and self.hidden % self.heads == 0),
             f"hidden {self.hidden} cannot be parted into {self.heads} heads of the same width",
         )
@@ -126,7 +127,7 @@ class NeuralLm(nn.Module):
 
     def __init__(self, words: Sequence[str], config: LmConfig) -> None:
         super().__init__()
-        check(len(words) >= 2 and words[0] == END, "a vocabulary begins with </s>, and has a word")
+        require(len(words) >= 2 and words[0] == END, "a vocabulary begins with </s>, and has a word")
         self.words, self.config = list(words), config
         self.name = "language model"  # its file, where it was read
         self.index = {word: i for i, word in enumerate(words)}

@@ -6,8 +6,8 @@ import tempfile
 from dataclasses import replace
 from pathlib import Path
 
-from asr.lm.compact import compact_bytes, save_compact
-from asr.lm.ngram import read_ngram
+from asr.lm.compact import compact_bytes, write_compact
+from asr.lm.files import read_ngram
 from asr.lm.prune import shrink
 from asr.models.folder import Precision, load_model, save_model
 from asr.models.hub import find_model
@@ -46,7 +46,7 @@ def pack(
     with tempfile.TemporaryDirectory() as folder:
         if lm_size is not None and loaded.lm is not None:
             small = Path(folder) / "lm.lmz"
-            save_compact(shrink(read_ngram(loaded.lm), lm_size, lambda tried: len(compact_bytes(tried))), small)
+            write_compact(shrink(read_ngram(loaded.lm), lm_size, lambda tried: len(compact_bytes(tried))), small)
             shared = loaded.lm
             loaded.lm = small
             loaded.others = {

@@ -19,9 +19,9 @@ from torch import Tensor, nn
 
 from asr.models.attention import Memory, MultiHeadAttention
 from asr.models.attention_decoder import END_ID, with_end
+from asr.models.layers import Dropout, build_subsampling
 from asr.models.losses import Loss, label_smoothed_cross_entropy
-from asr.models.rnn import Dropout, build_subsampling
-from asr.utils.config import check
+from asr.utils.config import require
 from asr.utils.masks import ceil_div, length_mask, zero_padding
 
 
@@ -37,7 +37,7 @@ class SelfAttention(nn.Module):
 
     def __init__(self, width: int, heads: int) -> None:
         super().__init__()
-        check(width % heads == 0, f"attention of width {width} cannot be parted into {heads} heads of the same width")
+        require(width % heads == 0, f"attention of width {width} cannot be parted into {heads} heads of the same width")
         self.heads = heads
         self.parts = nn.Linear(width, 3 * width)
         self.output = nn.Linear(width, width)

@@ -22,13 +22,15 @@ from typing import TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from asr.lm.binary import write_binary
 from asr.lm.corpus import BOS, EOS, Corpus
+from asr.lm.files import read_ngram
 from asr.lm.kneser_ney import EstimateOptions, estimate_ngram
-from asr.lm.ngram import NgramModel, read_ngram, save_ngram
+from asr.lm.ngram import NgramModel
 from asr.text import g2p_kernel as kernel
 from asr.utils.errors import InputError
 from asr.utils.files import file_sha256, write_text
-from asr.utils.jit import prepare
+from asr.utils.jit import warm_up
 
 log = logging.getLogger(__name__)
 _lock = threading.Lock()  # of the cache: a model is learnt by one thread
@@ -80,7 +82,7 @@ class G2p:
             [[self._ranges.get(word[i : i + n], none) if i + n <= len(word) else none for n in (1, 2)]
              for i in range(len(word))]
         )  # fmt: skip
-        prepare("search for pronunciations", kernel.search, lambda: kernel.search(self._tree, ranges, beam_size))
+        warm_up("search for pronunciations", kernel.search, lambda: kernel.search(self._tree, ranges, beam_size))
         return tuple(phone for g in kernel.search(self._tree, ranges, beam_size) for phone in self._phones[g])
 
 
@@ -125,7 +127,7 @@ def cached_g2p(pronunciations: Sequence[Pronunciation], path: str | Path) -> G2p
         log.info("learning from %s pronunciations how words are said (once)", f"{len(pronunciations):,}")
         model = train_g2p(pronunciations)
         try:
-            save_ngram(model.ngram, path)
+            write_binary(model.ngram, path)
             write_text(seal, digest())
         except (InputError, OSError) as e:  # a full disk, a folder that cannot be written
             log.warning("%s: the next run learns anew", e)
@@ -141,8 +143,8 @@ def _graphones(pairs: Sequence[Pronunciation]) -> Corpus:
     prob = _initial(corpus)
     few = _corpus(pairs[:1])
     flat = np.ones(few.sizes[4])
-    prepare("alignment of letters", kernel.expect, lambda: kernel.expect(few, flat, flat.copy()))
-    prepare("alignment of letters", kernel.align, lambda: kernel.align(few, flat))
+    warm_up("alignment of letters", kernel.expect, lambda: kernel.expect(few, flat, flat.copy()))
+    warm_up("alignment of letters", kernel.align, lambda: kernel.align(few, flat))
     for turn in range(_ROUNDS):
         counts = np.zeros_like(prob)
         fit = kernel.expect(corpus, prob, counts)

@@ -16,9 +16,9 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from asr.text.normalize import graphemes
 from asr.utils.errors import InputError
 from asr.utils.files import read_text, write_text
+from asr.utils.unicode import graphemes
 
 _MOST_UNITS = 1000  # in a pronunciation
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")

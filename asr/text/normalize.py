@@ -13,8 +13,9 @@ from typing import Literal
 
 import regex
 
-from asr.utils.config import check
+from asr.utils.config import require
 from asr.utils.errors import InputError
+from asr.utils.unicode import INVISIBLE
 
 # Scripts that are written without spaces between words.
 _SPACELESS = regex.compile(r"[\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}]")
@@ -27,12 +28,7 @@ _PUNCTUATION = regex.compile(
     regex.V1,
 )
 _MAX_LENGTH = 1_000_000
-_GRAPHEME = regex.compile(r"\X")
 _SPACE = regex.compile(r"\s+")
-# Joiners shape the letter (or emoji) they follow; elsewhere they are nothing.
-INVISIBLE = regex.compile(
-    r"[\p{Cc}\p{Cf}\p{Co}\p{Cs}--[\s\u200c\u200d]]|(?<![\p{L}\p{M}\p{N}\p{S}])[\u200c\u200d]", regex.V1
-)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,11 +48,11 @@ class TextConfig:
     language: str = ""
 
     def __post_init__(self) -> None:
-        check(
+        require(
             regex.fullmatch(r"([A-Za-z]{2,8}(-[A-Za-z0-9]{1,8})*)?", self.language) is not None,
             f"language {self.language!r} is no tag of a language, such as en or zh-Hant",
         )
-        check("" not in self.replace, "replace: an empty text cannot be replaced")
+        require("" not in self.replace, "replace: an empty text cannot be replaced")
 
 
 class TextNormalizer:
@@ -96,11 +92,6 @@ class TextNormalizer:
     def report(self) -> list[str]:
         """What was changed and dropped so far, most frequent first: 'dropped ',': 214'."""
         return [f"{what}: {n}" for what, n in self.changes.most_common() if n]
-
-
-def graphemes(text: str) -> list[str]:
-    """Perceived characters: Unicode's extended grapheme clusters (UAX 29), a letter with all its marks."""
-    return list(_GRAPHEME.findall(text))
 
 
 def has_word_spaces(texts: Iterable[str]) -> bool:

@@ -16,10 +16,10 @@ from pathlib import Path
 from typing import Any, Literal
 
 from asr.text.lexicon import Lexicon, read_lexicon, write_lexicon
-from asr.text.normalize import graphemes
-from asr.utils.config import check
+from asr.utils.config import require
 from asr.utils.errors import InputError
 from asr.utils.files import atomic_path, read_text, write_text
+from asr.utils.unicode import graphemes
 
 BLANK = "<blank>"
 SPACE = "<space>"
@@ -45,7 +45,7 @@ class TokenizerConfig:
     pronunciations: Literal["first", "choose"] = "first"
 
     def __post_init__(self) -> None:
-        check(self.size == 0 or 2 <= self.size <= 1_000_000, f"tokenizer.size {self.size} is not from 2 to 1000000")
+        require(self.size == 0 or 2 <= self.size <= 1_000_000, f"tokenizer.size {self.size} is not from 2 to 1000000")
 
 
 class Tokenizer:

@@ -23,19 +23,22 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from asr.data.batches import Batch, Utterance, read_cuts
+from asr.data.batches import Batch
+from asr.data.cuts import Utterance, read_cuts
 from asr.models.cells import GATES, RnnKind, Unrolled, step_jacobian, unroll
-from asr.models.folder import Model
 from asr.models.losses import ctc_loss
+from asr.models.model import Model
 from asr.models.rnn import RnnLayer, reordered
+from asr.train.config import TrainConfig
 from asr.train.gradients import clip_gradients
-from asr.train.progress import SilentMonitor, duration_words
+from asr.train.progress import SilentMonitor
 from asr.train.recognizer import batches_of, epoch_batches, fit_normalizer, new_model, resolve
-from asr.train.trainer import TrainConfig, learning_rate
-from asr.utils.config import check, to_dict
+from asr.train.trainer import learning_rate
+from asr.utils.config import require, to_dict
 from asr.utils.errors import InputError
 from asr.utils.files import atomic_path, make_folder, without_nan, write_json
 from asr.utils.masks import reverse_index
+from asr.utils.units import duration_words
 
 log = logging.getLogger(__name__)
 
@@ -123,9 +126,9 @@ def gradients(
         InputError: Another name of a cell; no utterance of dev is that long.
     """
     unknown = sorted(set(cells) - set(get_args(RnnKind)))
-    check(bool(cells) and not unknown, f"cells {', '.join(unknown) or 'none'}: there are {', '.join(CELLS)}")
-    check(1 <= lags <= 10_000, f"lags {lags} is not between 1 and 10,000")
-    check(1 <= steps <= 1_000_000, f"steps {steps} is not between 1 and 1,000,000")
+    require(bool(cells) and not unknown, f"cells {', '.join(unknown) or 'none'}: there are {', '.join(CELLS)}")
+    require(1 <= lags <= 10_000, f"lags {lags} is not between 1 and 10,000")
+    require(1 <= steps <= 1_000_000, f"steps {steps} is not between 1 and 1,000,000")
     data, out = Path(data), make_folder(out)
     training, dev = (read_cuts(data / f"cuts_{split}.jsonl.gz") for split in ("train", "dev"))
     torch.set_flush_denormal(True)

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from asr.train.distributed import sum_over_processes
+from asr.utils.device import autocast
 from asr.utils.errors import InputError
 
 if TYPE_CHECKING:
@@ -102,18 +103,6 @@ def layer_of(parameter: str) -> str:
     parts = parameter.split(".")
     numbered = next((i for i, part in enumerate(parts) if part.isdigit()), None)
     return ".".join(parts[:-1] if numbered is None else parts[: numbered + 1]) or parameter
-
-
-def autocast(precision: str, device: torch.device) -> torch.autocast:
-    """Within it products of matrices have the precision (fp32 | bf16 | fp16); weights and their updates keep theirs.
-
-    Raises:
-        InputError: fp16 on a CPU.
-    """
-    if precision == "fp16" and device.type == "cpu":
-        raise InputError("is for GPUs", where="precision: fp16", remedy="precision=bf16 or fp32")
-    dtype = torch.float16 if precision == "fp16" else torch.bfloat16
-    return torch.autocast(device.type, dtype, enabled=precision != "fp32")
 
 
 @contextmanager

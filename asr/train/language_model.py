@@ -27,12 +27,13 @@ from asr.models.neural_lm import (
     text_batch,
     word_sample,
 )
+from asr.train.config import TrainConfig
 from asr.train.distributed import launch, lost_processes
 from asr.train.gradients import memory_advice
 from asr.train.progress import LogMonitor, Monitor, SilentMonitor, Validation
 from asr.train.run_folder import check_same_run, only_process
-from asr.train.trainer import TrainConfig, train
-from asr.utils.config import check, to_dict
+from asr.train.trainer import train
+from asr.utils.config import require, to_dict
 from asr.utils.errors import InputError
 from asr.utils.files import make_folder, write_text
 from asr.utils.provenance import provenance
@@ -64,9 +65,9 @@ class TrainLmConfig:
     precision: Literal["fp32", "bf16", "fp16"] = "fp32"
 
     def __post_init__(self) -> None:
-        check(self.batch_words >= 0, f"batch_words {self.batch_words} is below 0")
-        check(self.sample == 0 or self.sample >= 2, f"sample {self.sample} is neither 0 nor at least 2")
-        check(self.longest >= 1, f"longest {self.longest} is below 1")
+        require(self.batch_words >= 0, f"batch_words {self.batch_words} is below 0")
+        require(self.sample == 0 or self.sample >= 2, f"sample {self.sample} is neither 0 nor at least 2")
+        require(self.longest >= 1, f"longest {self.longest} is below 1")
         self.of_loop()  # checks the rest
 
     def of_loop(self) -> TrainConfig:

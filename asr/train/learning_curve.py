@@ -15,15 +15,15 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from asr.data.batches import read_cuts
+from asr.data.cuts import read_cuts
 from asr.evaluate.evaluation import evaluate
 from asr.evaluate.report import read_results
 from asr.evaluate.wer import ErrorCounts
 from asr.models.folder import load_model
+from asr.train.config import TrainConfig
 from asr.train.recognizer import train_recognizer
 from asr.train.run_folder import is_finished
-from asr.train.trainer import TrainConfig
-from asr.utils.config import check
+from asr.utils.config import require
 from asr.utils.errors import InputError
 from asr.utils.files import atomic_path, make_folder, write_json
 
@@ -99,7 +99,8 @@ def learning_curve(
     """
     data, out = Path(data), make_folder(out)
     parts = sorted(set(fractions))
-    check(len(parts) >= 2 and parts[0] > 0 and parts[-1] <= 1, f"fractions {list(fractions)}: two are needed, up to 1")
+    usable = len(parts) >= 2 and parts[0] > 0 and parts[-1] <= 1
+    require(usable, f"fractions {list(fractions)}: two are needed, up to 1")
     read_cuts(data / f"cuts_{split}.jsonl.gz")  # before hours of training
     folders = []
     for fraction in parts:

@@ -19,12 +19,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from asr.evaluate.wer import Unit
-from asr.train.progress import duration_words
 from asr.utils.errors import InputError
+from asr.utils.units import duration_words
 
 if TYPE_CHECKING:
     from asr.models.decoding_options import BeamOptions
-    from asr.models.folder import Model
+    from asr.models.model import Model
 
 log = logging.getLogger(__name__)
 
@@ -95,7 +95,7 @@ def read_arguments(parser: argparse.ArgumentParser, arguments: Sequence[str] | N
 @contextmanager
 def told_plainly() -> Iterator[None]:
     """A recipe's messages and exit codes."""
-    from asr.cli.common import ready_torch
+    from asr.utils.device import ready_torch
 
     ready_torch()
     logging.basicConfig(level=logging.INFO, format="%(message)s")
@@ -130,9 +130,9 @@ def run(
     from asr.evaluate.evaluation import evaluate
     from asr.evaluate.report import write_report
     from asr.models.folder import load_model
+    from asr.train.config import TrainConfig
     from asr.train.recognizer import train_recognizer
     from asr.train.run_folder import is_finished
-    from asr.train.trainer import TrainConfig
     from asr.utils.config import read_config
     from asr.utils.files import write_json
 
@@ -192,8 +192,8 @@ def _ways(model: Model, out: Path, language_model: TextModel | None, translation
 def add_language_model(out: Path, data: Path, settings: TextModel, steps: _Steps | None = None) -> None:
     """Gives the run's model an n-gram model, of phones a lexicon, and the decoding options that are best on dev."""
     from asr.lm.corpus import read_corpus
+    from asr.lm.files import read_ngram, save_ngram
     from asr.lm.kneser_ney import EstimateOptions, estimate_ngram
-    from asr.lm.ngram import read_ngram, save_ngram
     from asr.models.folder import load_model, save_model
     from asr.text.lexicon import Lexicon, write_lexicon
     from asr.text.pronounce import pronounce
@@ -270,8 +270,8 @@ def _told() -> Callable[[int, int | None], None]:
 
 def _texts(settings: TextModel, data: Path) -> tuple[Path, Iterator[str]]:
     """The text that a language model is made of: its file, and its sentences."""
-    from asr.data.batches import read_cuts
-    from asr.lm.ngram import read_sentences
+    from asr.data.cuts import read_cuts
+    from asr.lm.lines import read_sentences
     from asr.utils.files import data_home
 
     for name in settings.texts:
@@ -292,7 +292,7 @@ def _sentences(texts: Iterable[str], model: Model, tokens: bool) -> Iterator[str
 
 def _most_frequent(model: Model, data: Path, splits: Sequence[str]) -> dict[str, Any]:
     """How often the most frequent text of the training stands there, and what always saying it would score."""
-    from asr.data.batches import read_cuts
+    from asr.data.cuts import read_cuts
     from asr.evaluate.translation import score_translations
 
     normalize = model.normalizer()
@@ -306,7 +306,7 @@ def results(config: Path, data: Path, out: Path, names: Sequence[str]) -> dict[s
     """What a recipe's run came to: error rates of these names, by speaker too, and where they are from."""
     import yaml
 
-    from asr.data.batches import read_cuts
+    from asr.data.cuts import read_cuts
     from asr.utils.files import read_text
 
     settings = yaml.safe_load(read_text(out / "config.yaml"))

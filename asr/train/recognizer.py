@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-import time
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, replace
-from itertools import count
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,29 +14,26 @@ import torch
 import yaml
 
 from asr.audio.augment import check_folders, folder_files
-from asr.data.batches import Batch, Batches, Utterance, load_batches, read_cuts, utterance_seed
+from asr.data.batches import Batch, Batches, load_batches
 from asr.data.check import cache_path, check_data
+from asr.data.cuts import Utterance, read_cuts, utterance_seed
 from asr.evaluate.evaluation import fit_speakers, recognize, score_unit
 from asr.evaluate.wer import score
 from asr.lm.ngram import NgramModel
+from asr.models.config import ModelConfig
 from asr.models.ctc_crf import estimate_tokens, token_numbers
-from asr.models.folder import (
-    Head,
-    Model,
-    load_model,
-    save_model,
-    update_model,
-    utterance_keys,
-)
+from asr.models.folder import load_model, save_model, update_model
 from asr.models.hub import SHIPPED, find_model, model_name
-from asr.models.recognizer import ModelConfig, build_recognizer
+from asr.models.model import Head, Model, utterance_keys
+from asr.models.recognizer import build_recognizer
 from asr.text.normalize import TextNormalizer, has_word_spaces
 from asr.text.tokenizer import PhoneTokenizer, PieceTokenizer, Tokenizer, train_tokenizer, training_lexicon
+from asr.train.config import TrainConfig
 from asr.train.distributed import gather, launch, lost_processes
-from asr.train.gradients import autocast, memory_advice
-from asr.train.progress import LogMonitor, Monitor, SilentMonitor, Validation, duration_words
+from asr.train.gradients import memory_advice
+from asr.train.progress import LogMonitor, Monitor, SilentMonitor, Validation
 from asr.train.run_folder import check_same_run, only_process
-from asr.train.trainer import TrainConfig, TrainResult, train
+from asr.train.trainer import TrainResult, train
 from asr.train.warm_start import take_weights
 from asr.utils.config import to_dict
 from asr.utils.errors import InputError
@@ -119,7 +114,7 @@ def _train_recognizer(
         remove_leftovers(out_dir / "model")
         if check and not resumed:
             _check_data(config, data_dir, training, dev, monitor)
-    training = _sayable(model, training, monitor)
+    training = drop_unpronounceable(model, training, monitor)
     _learn_words(config, model, dev)
     learnt = utterance_keys((u.id, u.duration) for u in training)
     model.trained_on = learnt if model.trained_on is None else torch.unique(torch.cat([learnt, model.trained_on]))
@@ -146,7 +141,7 @@ def _train_recognizer(
             out_dir / "model", model, _card(model, data_dir, training, dev, validation, epochs, facts, config.init_from)
         )
 
-    with _memory_advice(config):
+    with batch_memory_advice(config):
         result = train(fabric, recognizer, batches, validate, save_best, config, out_dir, monitor)
     if fabric.is_global_zero:
         _keep_prior(config, out_dir / "model", training, model)
@@ -206,73 +201,7 @@ def _check_data(
         monitor.note(finding.line())
 
 
-@dataclass(frozen=True)
-class TimeEstimate:
-    """What a trial of some seconds says of a whole run."""
-
-    audio_rate: float  # seconds of audio a second, of training, over all epochs
-    epoch_seconds: float  # in the mean, dev set included
-    run_seconds: float  # of all epochs; early stopping may end it before
-
-    def __str__(self) -> str:
-        return (
-            f"training does {self.audio_rate:.0f} audio s/s here: an epoch takes about"
-            f" {duration_words(self.epoch_seconds)}, all of them {duration_words(self.run_seconds)}"
-        )
-
-
-def estimate_time(
-    config: TrainConfig, training: Sequence[Utterance], dev: Sequence[Utterance], *, seconds: float = 10.0
-) -> TimeEstimate:
-    """Trains a throw-away model for some seconds, on batches as training takes them, and tells how long a run takes.
-
-    Denormal numbers are flushed to zero from here on, in this process.
-
-    Raises:
-        InputError: An utterance of those tried cannot be read.
-    """
-    torch.set_flush_denormal(True)
-    fabric = launch(config.device)
-    config = resolve(config, training)
-    model = new_model(config, training, name="trial", monitor=SilentMonitor())
-    training = _sayable(model, list(training), SilentMonitor())
-    optimizer = torch.optim.AdamW(model.recognizer.parameters())
-    recognizer = fabric.setup_module(model.recognizer)
-    last = config.epochs - 1  # when all augmentation is on
-    stream = (batch for epoch in count(last) for batch in epoch_batches(config, model, training, epoch)[1])
-
-    def step(decoder_learns: bool) -> float:
-        batch = next(stream).to(fabric.device)
-        model.recognizer.decoder_learns = decoder_learns  # whatever the epoch of the batch
-        with autocast(config.precision, fabric.device):
-            loss = recognizer(batch)
-        fabric.backward(loss.sum / loss.count.clamp(min=1))
-        optimizer.step()
-        optimizer.zero_grad()
-        return batch.seconds
-
-    with _memory_advice(config):
-        recognizer.train()
-        step(True)  # warms up
-        decoder = config.model.decoder
-        without = min(config.epochs, decoder.start_epoch - 1) if decoder.kind != "none" and decoder.ctc_weight else 0
-        phases = [(learns, epochs) for learns, epochs in ((False, without), (True, config.epochs - without)) if epochs]
-        taken = 0.0  # in seconds of a second of audio, in the mean of epochs
-        for learns, epochs in phases:
-            audio, started = 0.0, time.perf_counter()
-            while not audio or time.perf_counter() - started < seconds / len(phases):
-                audio += step(learns)
-            taken += epochs / config.epochs * (time.perf_counter() - started) / audio
-
-        some = sorted(dev, key=lambda u: u.id)[:: max(1, len(dev) // 20)]
-        started = time.perf_counter()
-        list(recognize(model, some, batch_seconds=config.batch_seconds))
-        dev_rate = sum(u.duration for u in some) / (time.perf_counter() - started)
-    epoch = sum(u.duration for u in training) * taken + sum(u.duration for u in dev) / dev_rate
-    return TimeEstimate(1 / taken, epoch, config.epochs * epoch)
-
-
-def _memory_advice(config: TrainConfig) -> AbstractContextManager[None]:
+def batch_memory_advice(config: TrainConfig) -> AbstractContextManager[None]:
     half = f"batch_seconds={config.batch_seconds / 2:g} accumulate={2 * config.accumulate}"
     remedy = f"{half} in a new --out: the same steps in half the memory; or precision=bf16"
     return memory_advice("batch_seconds", f"{config.batch_seconds:g} s", remedy)
@@ -405,7 +334,7 @@ def _token_models(
     return models
 
 
-def _sayable(model: Model, training: list[Utterance], monitor: Monitor) -> list[Utterance]:
+def drop_unpronounceable(model: Model, training: list[Utterance], monitor: Monitor) -> list[Utterance]:
     """The utterances of which every word has a pronunciation, where phones are learnt; else all."""
     tokenizer = model.tokenizers.get("phones")
     if not isinstance(tokenizer, PhoneTokenizer):

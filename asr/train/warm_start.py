@@ -8,7 +8,8 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from asr.models.folder import Model, load_model
+from asr.models.folder import load_model
+from asr.models.model import Model
 from asr.utils.config import to_dict
 from asr.utils.errors import InputError
 

@@ -94,10 +94,10 @@ def to_dict(config: Any) -> dict[str, Any]:
     return result
 
 
-def check(condition: bool, what: str) -> None:
+def require(condition: bool, what: str, *, where: str | None = None) -> None:
     """Raises an InputError with `what` unless the condition holds: for the checks of a dataclass."""
     if not condition:
-        raise InputError(what)
+        raise InputError(what, where=where)
 
 
 def _refuse_traps(values: Mapping[str, Any], where: str | Path) -> None:

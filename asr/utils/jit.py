@@ -48,7 +48,7 @@ def _jit(function: F, **options: Any) -> F:
     return compiled
 
 
-def prepare(what: str, function: Any, call: Callable[[], object]) -> None:
+def warm_up(what: str, function: Any, call: Callable[[], object]) -> None:
     """Makes `call`, which compiles `function` or loads what was compiled, and says so where it takes long.
 
     What is kept on disk may be damaged, or the disk full: then it compiles for this process alone.

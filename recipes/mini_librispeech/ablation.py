@@ -119,8 +119,10 @@ def best_options() -> BeamOptions:
 
 def untuned(trained: Path, out: Path, kind: str) -> None:
     """Makes a run of a finished one: with one head and no language model."""
-    from asr.models.folder import Model, load_model, save_model
-    from asr.models.recognizer import IntermediateConfig, build_recognizer
+    from asr.models.config import IntermediateConfig
+    from asr.models.folder import load_model, save_model
+    from asr.models.model import Model
+    from asr.models.recognizer import build_recognizer
 
     model = load_model(trained, head=kind)
     config = replace(model.config, heads=(kind,), head_weights=(), intermediate=IntermediateConfig())

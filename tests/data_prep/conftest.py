@@ -11,7 +11,7 @@ import soundfile
 import soxr
 from helpers import speechlike
 
-from asr.data.batches import read_cuts
+from asr.data.cuts import read_cuts
 from asr.utils.errors import InputError
 from data_prep.synthetic import RATE, speak
 

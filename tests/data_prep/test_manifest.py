@@ -12,7 +12,7 @@ import soundfile
 from helpers import speechlike
 from lhotse import CutSet
 
-from asr.data.batches import read_cuts
+from asr.data.cuts import read_cuts
 from asr.utils.errors import InputError
 from data_prep._manifest import (
     Listed,

@@ -13,7 +13,7 @@ from hypothesis import given, settings, strategies as st
 from typer.testing import CliRunner
 
 from asr.cli import app
-from asr.data.batches import Utterance, read_cuts
+from asr.data.cuts import Utterance, read_cuts
 from asr.utils.errors import InputError
 from data_prep._manifest import Source
 from data_prep._splits import split_sources

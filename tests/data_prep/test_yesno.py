@@ -6,7 +6,7 @@ import pytest
 import soundfile
 from helpers import speechlike
 
-from asr.data.batches import read_cuts
+from asr.data.cuts import read_cuts
 from asr.utils.errors import InputError
 from data_prep.yesno import download, prepare
 

@@ -72,8 +72,9 @@ def test_evaluate(run: Path, model: Path) -> None:
 
 
 def test_a_trained_model_is_tuned_on_what_it_never_saw(run: Path, model: Path, tmp_path: Path) -> None:
-    from asr.data.batches import read_cuts
-    from asr.models.folder import load_model, utterance_keys
+    from asr.data.cuts import read_cuts
+    from asr.models.folder import load_model
+    from asr.models.model import utterance_keys
 
     trained = load_model(model)
     seen = [(u.id, u.duration) for u in read_cuts(run / "data" / "cuts_train.jsonl.gz")]

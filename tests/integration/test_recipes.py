@@ -19,8 +19,8 @@ import soundfile
 import yaml
 from helpers import spelled, spelled_texts
 
-from asr.data.batches import read_cuts
-from asr.lm.ngram import read_ngram
+from asr.data.cuts import read_cuts
+from asr.lm.files import read_ngram
 from asr.models.folder import load_model
 from asr.train.recipe import TextModel, run as recipes_run
 

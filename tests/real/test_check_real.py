@@ -13,8 +13,8 @@ import soundfile
 import soxr
 
 from asr.audio.reader import read_audio
-from asr.data.batches import Utterance
 from asr.data.check import Report, check_data, read_splits
+from asr.data.cuts import Utterance
 from data_prep import fsdd as fsdd_corpus, yesno as yesno_corpus
 from data_prep._manifest import Source, write_corpus
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from lhotse.recipes import prepare_librispeech, prepare_ljspeech
 
-from asr.data.batches import Utterance, read_cuts
+from asr.data.cuts import Utterance, read_cuts
 from asr.utils.files import data_home
 from data_prep import librispeech as librispeech_corpus, ljspeech as ljspeech_corpus, mboshi as mboshi_corpus
 

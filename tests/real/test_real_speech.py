@@ -14,22 +14,24 @@ import numpy as np
 import pytest
 import torch
 
-from asr.audio.features import Fbank, Mfcc
+from asr.audio.fbank import Fbank
+from asr.audio.features import Mfcc
 from asr.audio.reader import audio_info, read_audio
 from asr.audio.segmentation import Segmenter
-from asr.data.batches import read_cuts
+from asr.data.cuts import read_cuts
 from asr.evaluate.evaluation import evaluate
 from asr.evaluate.wer import score
 from asr.inference.transcriber import Transcriber
 from asr.models.folder import load_model
 from asr.models.hub import available_models, find_model, folder_size
-from asr.text.normalize import TextNormalizer, graphemes
+from asr.text.normalize import TextNormalizer
 from asr.text.tokenizer import CharTokenizer
 from asr.train.checkpoint import load_checkpoint
+from asr.train.config import TrainConfig
 from asr.train.recognizer import train_recognizer
 from asr.train.run_folder import is_finished
-from asr.train.trainer import TrainConfig
 from asr.utils.config import read_config
+from asr.utils.unicode import graphemes
 from data_prep import fsdd as fsdd_corpus, librispeech as librispeech_corpus, yesno as yesno_corpus
 
 ROOT = Path(__file__).parents[2]

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from asr.train.trainer import TrainConfig
+from asr.train.config import TrainConfig
 from asr.utils.config import read_config, to_dict
 
 CONFIG = "model:\n  encoder: {hidden: 32, layers: 1}\nepochs: 2\nnum_workers: 2\n"

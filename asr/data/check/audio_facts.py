@@ -22,7 +22,7 @@ import numpy as np
 import numpy.typing as npt
 
 from asr.audio.reader import AudioInfo, Samples, audio_info, frame_levels, read_audio
-from asr.data.batches import Utterance
+from asr.data.cuts import Utterance
 from asr.utils.errors import InputError
 from asr.utils.files import write_jsonl
 

@@ -16,7 +16,7 @@ from asr.data.check.confusables import (
     strange_letters,
 )
 from asr.data.check.report import Example, Finding, Row, found
-from asr.text.normalize import graphemes
+from asr.utils.unicode import graphemes
 
 _RARE = 5  # a character seen less often in training is hardly learnt
 

@@ -8,15 +8,16 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from asr.data.batches import Utterance, read_cuts
 from asr.data.check.audio import check_audio
 from asr.data.check.audio_facts import CACHE_NAME, AudioFacts, audio_facts
 from asr.data.check.characters import check_characters
 from asr.data.check.report import Report, Row, SplitFacts
 from asr.data.check.splits import check_both_sides, check_missing
 from asr.data.check.texts import check_lengths, check_texts
-from asr.models.recognizer import ModelConfig
-from asr.text.normalize import TextNormalizer, graphemes, has_word_spaces
+from asr.data.cuts import Utterance, read_cuts
+from asr.models.config import ModelConfig
+from asr.text.normalize import TextNormalizer, has_word_spaces
+from asr.utils.unicode import graphemes
 
 
 def read_splits(data: str | Path) -> dict[str, list[Utterance]]:

@@ -20,9 +20,9 @@ from asr.audio.augment import AugmentConfig, augment
 from asr.audio.features import Frontend
 from asr.audio.reader import Samples
 from asr.audio.spec_augment import SpecAugmentConfig, spec_augment
-from asr.data.batches import Utterance, utterance_seed
 from asr.data.check.report import Report, printable
-from asr.models.recognizer import ModelConfig
+from asr.data.cuts import Utterance, utterance_seed
+from asr.models.config import ModelConfig
 
 _LONGEST = 20.0  # seconds of an example
 

@@ -8,8 +8,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-from asr.data.batches import Utterance
 from asr.data.check.audio_facts import AudioFacts
+from asr.data.cuts import Utterance
 from asr.utils.errors import InputError
 
 Severity = Literal["fatal", "warning", "note"]

@@ -6,9 +6,9 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from asr.data.batches import Utterance
 from asr.data.check.audio_facts import SILENT, AudioFacts
 from asr.data.check.report import Example, Finding, Row, found
+from asr.data.cuts import Utterance
 
 _LITTLE = 60.0  # seconds of training speech, with which nothing was ever learnt
 

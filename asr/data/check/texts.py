@@ -17,8 +17,9 @@ from asr.audio.features import Mfcc
 from asr.data.check.audio_facts import AudioFacts
 from asr.data.check.report import Example, Finding, Row, found
 from asr.models.attention_decoder import DecoderConfig
+from asr.models.config import ModelConfig
 from asr.models.losses import frames_needed
-from asr.models.recognizer import ModelConfig, build_recognizer
+from asr.models.recognizer import build_recognizer
 from asr.text.tokenizer import Tokenizer, train_tokenizer
 
 _Floats: TypeAlias = npt.NDArray[np.float64]

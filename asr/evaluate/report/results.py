@@ -10,7 +10,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from asr.evaluate.wer import Scores, Unit, pair, read_texts, score
+from asr.evaluate.texts import pair, read_texts
+from asr.evaluate.wer import Scores, Unit, score
 from asr.text.normalize import has_word_spaces
 from asr.utils.errors import InputError
 from asr.utils.files import read_text

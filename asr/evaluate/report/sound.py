@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from asr.audio.reader import Samples
-from asr.data.batches import read_cuts
+from asr.data.cuts import read_cuts
 from asr.evaluate.report.results import Results
 from asr.utils.errors import InputError
 

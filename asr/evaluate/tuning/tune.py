@@ -22,7 +22,8 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from asr.data.batches import load_batches, read_cuts
+from asr.data.batches import load_batches
+from asr.data.cuts import read_cuts
 from asr.data.transcript import Hypothesis
 from asr.decode.attention_search import AttentionSearch, TwoPassSearch
 from asr.decode.ctc_beam import CtcBeamDecoder
@@ -43,10 +44,11 @@ from asr.evaluate.tuning.cache import KeptDecodings
 from asr.evaluate.tuning.confidence import cross_entropy, true_confidences
 from asr.evaluate.tuning.rescoring import best_rescoring
 from asr.evaluate.wer import Scores, Unit, score
-from asr.lm.ngram import save_ngram
+from asr.lm.binary import write_binary
 from asr.models.decoding_options import BeamOptions, LmUnit
-from asr.models.folder import Model, head_file, load_model, update_model, utterance_keys
+from asr.models.folder import head_file, load_model, update_model
 from asr.models.hub import SHIPPED, find_model
+from asr.models.model import Model, utterance_keys
 from asr.models.neural_lm import is_neural_lm
 from asr.utils.errors import InputError
 from asr.utils.files import atomic_path, file_sha256
@@ -373,7 +375,7 @@ def _keep(
     with ExitStack() as stack:  # all is on the disk before anything takes its place
         if decoder is not None and decoder.lm is not None:
             stack.callback(own("lm.lmz").unlink, missing_ok=True)
-            save_ngram(decoder.lm, stack.enter_context(atomic_path(own("lm.safetensors"))))
+            write_binary(decoder.lm, stack.enter_context(atomic_path(own("lm.safetensors"))))
             model.lm = own("lm.safetensors")
         if lexicon is not None:
             shutil.copyfile(lexicon, stack.enter_context(atomic_path(own("lexicon.txt"))))

@@ -6,7 +6,8 @@ import torch
 from helpers import speechlike
 from torch import Tensor
 
-from asr.audio.features import Fbank, FeatureConfig, Frontend, Mfcc, Normalizer, add_deltas, librosa_settings
+from asr.audio.fbank import Fbank, librosa_settings
+from asr.audio.features import FeatureConfig, Frontend, Mfcc, Normalizer, add_deltas
 from asr.utils.errors import InputError
 
 RATES = (8000, 16000, 22050, 44100)

@@ -122,7 +122,7 @@ def test_a_traceback_only_when_asked(tmp_path: Path) -> None:
 
 
 def test_a_fault_of_ours_is_exit_code_70(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr("asr.evaluate.wer.read_texts", lambda path: 1 / 0)
+    monkeypatch.setattr("asr.evaluate.texts.read_texts", lambda path: 1 / 0)
     result = runner.invoke(app, ["score", "a", "b"])
     assert result.exit_code == 70
     assert "report it" in result.stderr
@@ -133,7 +133,7 @@ def test_ctrl_c_is_exit_code_130(monkeypatch: pytest.MonkeyPatch) -> None:
     def interrupted(path: Path) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("asr.evaluate.wer.read_texts", interrupted)
+    monkeypatch.setattr("asr.evaluate.texts.read_texts", interrupted)
     assert runner.invoke(app, ["score", "a", "b"]).exit_code == 130
 
 
@@ -259,7 +259,7 @@ TEXTS = ["cat act", "tack coat", "oak"]
 @pytest.fixture(scope="module")
 def spoken(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a model m, dev/ with recordings and cuts, a language model, a lexicon and hot words."""
-    from asr.lm.ngram import read_ngram, save_ngram
+    from asr.lm.files import read_ngram, save_ngram
     from asr.models.folder import save_model
 
     folder = tmp_path_factory.mktemp("spoken")
@@ -366,7 +366,7 @@ def test_evaluate_says_what_it_decoded_with(spoken: Path, tmp_path: Path) -> Non
 
 
 def test_a_folders_language_model_is_used_unasked(spoken: Path, tmp_path: Path) -> None:
-    from asr.lm.ngram import read_ngram, save_ngram
+    from asr.lm.files import read_ngram, save_ngram
     from asr.models.folder import save_model
 
     save_model(tmp_path / "m", speller(), "# card\n")

@@ -336,12 +336,12 @@ def test_the_help_says_the_defaults() -> None:
 
 
 def test_ctrl_c_leaves_nothing(text: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from asr.lm import ngram
+    from asr.lm import arpa
 
     def stop(*_: object) -> bytes:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(ngram, "_arpa_lines", stop)
+    monkeypatch.setattr(arpa, "_arpa_lines", stop)
     (tmp_path / "out").mkdir()
     done = run("train", text, tmp_path / "out" / "lm.arpa")
     assert done.exit_code == 130

@@ -11,7 +11,8 @@ import torch
 from helpers import tone_data
 from hypothesis import given, strategies as st
 
-from asr.data.batches import load_batches, plan_batches, read_cuts, utterance_seed
+from asr.data.batches import load_batches, plan_batches
+from asr.data.cuts import read_cuts, utterance_seed
 from asr.text.normalize import TextNormalizer
 from asr.text.tokenizer import CharTokenizer
 from asr.utils.errors import InputError

@@ -18,11 +18,13 @@ import soxr
 import torch
 from helpers import speechlike
 
-from asr.data.batches import Utterance, load_batches
+from asr.data.batches import load_batches
 from asr.data.check import Report, check_data, report_text
 from asr.data.check.audio_facts import audio_facts, measure_audio
 from asr.data.check.confusables import broken_pieces, skeleton
-from asr.models.recognizer import ModelConfig, build_recognizer
+from asr.data.cuts import Utterance
+from asr.models.config import ModelConfig
+from asr.models.recognizer import build_recognizer
 from asr.text.normalize import TextNormalizer
 from asr.text.tokenizer import CharTokenizer
 from asr.utils.config import from_dict

@@ -12,7 +12,8 @@ from helpers import spelled, speller, unigram_arpa, with_decoder
 from asr.decode.attention_search import AttentionSearch
 from asr.decode.search import Heard, decoding_for, greedy_decoding
 from asr.models.decoding_options import BeamOptions
-from asr.models.folder import Model, load_model, save_model
+from asr.models.folder import load_model, save_model
+from asr.models.model import Model
 from asr.utils.errors import InputError
 
 
@@ -137,8 +138,7 @@ def test_what_cannot_be_searched_so(tmp_path: Path) -> None:
 
 
 def test_the_loss_is_the_weighted_sum_of_both() -> None:
-    from asr.data.batches import Batch
-    from asr.models.recognizer import Targets
+    from asr.data.batches import Batch, Targets
 
     model = with_decoder()
     recognizer = model.recognizer

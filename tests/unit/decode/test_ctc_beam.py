@@ -42,7 +42,8 @@ from asr.data.transcript import Hypothesis
 from asr.decode import ctc_beam_kernel as kernel
 from asr.decode.ctc_beam import CtcBeamDecoder
 from asr.decode.hotwords import read_hotwords
-from asr.lm.ngram import NgramModel, read_ngram, save_ngram
+from asr.lm.files import read_ngram, save_ngram
+from asr.lm.ngram import NgramModel
 from asr.models.decoding_options import BeamOptions
 from asr.text.lexicon import Lexicon
 from asr.utils.errors import InputError

@@ -11,10 +11,12 @@ import torch
 from helpers import WORDS, speller, unigram_arpa
 
 from asr.decode.search import decoding_for
-from asr.lm.ngram import read_ngram, save_ngram
+from asr.lm.files import read_ngram, save_ngram
+from asr.models.config import ModelConfig
 from asr.models.decoding_options import BeamOptions
-from asr.models.folder import Model, load_model, save_model
-from asr.models.recognizer import ModelConfig, build_recognizer
+from asr.models.folder import load_model, save_model
+from asr.models.model import Model
+from asr.models.recognizer import build_recognizer
 from asr.text.lexicon import read_lexicon
 from asr.text.tokenizer import PhoneTokenizer, TokenizerConfig
 from asr.utils.config import to_dict

@@ -16,7 +16,7 @@ from helpers import WORDS, spelled_cuts, spelled_texts, speller, unigram_arpa, w
 from typer.testing import CliRunner, Result
 
 from asr.cli import app
-from asr.data.batches import read_cuts
+from asr.data.cuts import read_cuts
 from asr.decode.ctc_beam import CtcBeamDecoder
 from asr.decode.search import decoding_for
 from asr.evaluate.evaluation import evaluate, recognize
@@ -25,10 +25,11 @@ from asr.evaluate.tuning.attention import JOINED
 from asr.evaluate.tuning.confidence import cross_entropy
 from asr.evaluate.tuning.tune import BEAMS, GRID, KEPT, SEARCH_BEAM, Trial, Tuning, tune
 from asr.evaluate.wer import correct_words, score
-from asr.lm.ngram import read_ngram
+from asr.lm.files import read_ngram
 from asr.models.decoding_options import BeamOptions
-from asr.models.folder import load_model, save_model, utterance_keys
+from asr.models.folder import load_model, save_model
 from asr.models.hub import available_models
+from asr.models.model import utterance_keys
 from asr.models.neural_lm import END, LmConfig, NeuralLm, save_neural_lm
 from asr.utils.config import from_dict
 from asr.utils.errors import InputError

@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 from hypothesis import given, strategies as st
 
-from asr.evaluate.wer import ErrorCounts, pair, read_lines, read_speakers, read_texts, score, spelling_errors
+from asr.evaluate.texts import pair, read_lines, read_speakers, read_texts
+from asr.evaluate.wer import ErrorCounts, score, spelling_errors
 from asr.utils.errors import InputError
 
 

@@ -10,10 +10,11 @@ import pytest
 from typer.testing import CliRunner
 
 from asr.cli import app
-from asr.lm.compact import MAGIC, compact_bytes, save_compact
+from asr.lm.compact import MAGIC, compact_bytes, write_compact
 from asr.lm.corpus import read_corpus
+from asr.lm.files import read_ngram, save_ngram, written_size
 from asr.lm.kneser_ney import EstimateOptions, estimate_ngram
-from asr.lm.ngram import NgramModel, read_ngram, save_ngram, written_size
+from asr.lm.ngram import NgramModel
 from asr.utils.errors import InputError
 
 
@@ -39,7 +40,7 @@ def model_of(order: int, count: int = 3000) -> NgramModel:
 @pytest.mark.parametrize("order", [1, 2, 3, 4])
 def test_the_tree_is_kept_and_probabilities_nearly(order: int, tmp_path: Path) -> None:
     model = model_of(order)
-    save_compact(model, tmp_path / "m.lmz")
+    write_compact(model, tmp_path / "m.lmz")
     read = read_ngram(tmp_path / "m.lmz")
     assert read.words == model.words
     assert read.order == order
@@ -56,7 +57,7 @@ def test_the_tree_is_kept_and_probabilities_nearly(order: int, tmp_path: Path) -
 def test_few_values_are_kept_as_they_are(tmp_path: Path) -> None:
     """Of up to 255 different ones none is rounded."""
     model = model_of(2, count=20)
-    save_compact(model, tmp_path / "m.lmz")
+    write_compact(model, tmp_path / "m.lmz")
     read = read_ngram(tmp_path / "m.lmz")
     assert np.unique(model.log_prob).size < 255
     assert np.allclose(read.log_prob, model.log_prob, atol=1e-6)

@@ -17,17 +17,13 @@ import numpy as np
 import pytest
 from hypothesis import given, settings, strategies as st
 
-from asr.lm import ngram
-from asr.lm.ngram import (
-    NgramModel,
-    NgramTable,
-    build_ngram,
-    read_ngram,
-    read_sentences,
-    save_ngram,
-    write_arpa,
-    written_size,
-)
+from asr.lm import binary, lines, ngram
+from asr.lm.arpa import write_arpa
+from asr.lm.binary import write_binary
+from asr.lm.build import NgramTable, build_ngram
+from asr.lm.files import read_ngram, save_ngram, written_size
+from asr.lm.lines import read_sentences
+from asr.lm.ngram import NgramModel
 from asr.utils.errors import InputError
 
 ARPA = """\
@@ -331,7 +327,7 @@ def test_an_inserted_probability_is_none_above_one(tmp_path: Path) -> None:
     (tmp_path / "lm.arpa").write_text(text)
     model = read_ngram(tmp_path / "lm.arpa")
     assert model.score("a b", bos=False, eos=False) == pytest.approx(-0.7)
-    save_ngram(model, tmp_path / "lm")
+    write_binary(model, tmp_path / "lm")
     assert same(read_ngram(tmp_path / "lm"), model)
 
 
@@ -342,7 +338,7 @@ def test_an_order_without_n_grams(tmp_path: Path) -> None:
     model = read_ngram(tmp_path / "lm.arpa")
     assert model.counts == [5, 0, 0]
     assert model.score("a b") == pytest.approx(-0.5 - 0.7 - 0.3 - 0.8 + 0.1 - 0.9)
-    save_ngram(model, tmp_path / "lm")
+    write_binary(model, tmp_path / "lm")
     assert same(read_ngram(tmp_path / "lm"), model)
     (tmp_path / "lm.arpa").write_text(text.replace("3=0", "3=1").replace("\\3-grams:", "\\3-grams:\n-0.1 a b a"))
     model = read_ngram(tmp_path / "lm.arpa")
@@ -404,7 +400,7 @@ def test_unk_in_capitals(arpa: Path) -> None:
     assert model.id("<unk>") == model.id("<UNK>") == model.id("x") == model.unk == 0
     assert model.words[0] == "<UNK>"
     assert model.full_scores("a b x")[2] == (pytest.approx(-0.15), 3, True)
-    save_ngram(model, arpa)
+    write_binary(model, arpa)
     assert read_ngram(arpa).unk == 0
 
 
@@ -426,7 +422,7 @@ def test_only_ascii_white_space_separates_words(tmp_path: Path) -> None:
     assert model.words == ["<unk>", "10\u00a0000", "a\u3000b", "c\x1cd", "日本"]
     got = model.full_scores("10\u00a0000\ta\u3000b  c\x1cd\n日本 ")
     assert [score for score, _, _ in got] == pytest.approx([-0.5, -0.6, -0.7, -0.8])
-    save_ngram(model, path)
+    write_binary(model, path)
     assert read_ngram(path).words == model.words
 
 
@@ -478,7 +474,7 @@ def test_other_programs_read_the_binary(arpa: Path, tmp_path: Path) -> None:
     from safetensors.numpy import load_file
 
     model = read_ngram(arpa)
-    save_ngram(model, tmp_path / "lm")
+    write_binary(model, tmp_path / "lm")
     arrays = load_file(tmp_path / "lm")
     for name in ARRAYS:
         assert np.array_equal(arrays[name], getattr(model, name))
@@ -489,7 +485,7 @@ def test_other_programs_read_the_binary(arpa: Path, tmp_path: Path) -> None:
 def test_the_binary_is_mapped_not_copied(arpa: Path, tmp_path: Path) -> None:
     import mmap
 
-    save_ngram(read_ngram(arpa), tmp_path / "lm")
+    write_binary(read_ngram(arpa), tmp_path / "lm")
     model = read_ngram(tmp_path / "lm")
     for name in ARRAYS:
         base = getattr(model, name)
@@ -507,7 +503,7 @@ def test_packed_by_content_in_pieces_of_any_size(
     tmp_path: Path, arpa: Path, monkeypatch: pytest.MonkeyPatch, pack: Callable[[bytes], bytes], ends: str, chunk: int
 ) -> None:
     expected = read_ngram(arpa)
-    monkeypatch.setattr(ngram, "_CHUNK", chunk)
+    monkeypatch.setattr(lines, "_CHUNK", chunk)
     (tmp_path / "any.name").write_bytes(pack(ARPA.rstrip("\n").replace("\n", ends).encode()))
     assert same(read_ngram(tmp_path / "any.name"), expected)
 
@@ -575,7 +571,7 @@ BAD = [
 def test_bad_arpa_files_are_named_with_their_line(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, old: str, new: str, line: int, message: str, chunk: int
 ) -> None:
-    monkeypatch.setattr(ngram, "_CHUNK", chunk)
+    monkeypatch.setattr(lines, "_CHUNK", chunk)
     assert old in ARPA
     path = tmp_path / "lm.arpa"
     path.write_text(ARPA.replace(old, new, 1))
@@ -623,8 +619,8 @@ def test_files_that_are_none(tmp_path: Path) -> None:
 
 
 def test_a_line_without_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ngram, "_MAX_LINE", 1000)
-    monkeypatch.setattr(ngram, "_CHUNK", 100)
+    monkeypatch.setattr(lines, "_MAX_LINE", 1000)
+    monkeypatch.setattr(lines, "_CHUNK", 100)
     (tmp_path / "lm").write_text("first\n" + "x" * 5000)
     with pytest.raises(InputError, match="line 2: is longer than 1,000 bytes"):
         read_ngram(tmp_path / "lm")
@@ -642,12 +638,12 @@ def parts(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
     for name, entry in header.items():
         if name != "__metadata__":
             begin, end = entry["data_offsets"]
-            arrays[name] = np.frombuffer(body[begin:end], ngram._TYPES[entry["dtype"]]).copy()
+            arrays[name] = np.frombuffer(body[begin:end], binary._TYPES[entry["dtype"]]).copy()
     return header["__metadata__"], arrays
 
 
 def write(path: Path, about: dict[str, Any], arrays: dict[str, Any], shift: int = 0) -> None:
-    kinds = {dtype: kind for kind, dtype in ngram._TYPES.items()} | {np.dtype("f8"): "F64"}
+    kinds = {dtype: kind for kind, dtype in binary._TYPES.items()} | {np.dtype("f8"): "F64"}
     header, body = {"__metadata__": about}, b"\0" * shift
     for name, array in arrays.items():
         header[name] = {
@@ -724,7 +720,7 @@ def test_binary_files_that_lie(
     arpa: Path, tmp_path: Path, change: Callable[[dict[str, Any]], None], message: str
 ) -> None:
     path = tmp_path / "lm.safetensors"
-    save_ngram(read_ngram(arpa), path)
+    write_binary(read_ngram(arpa), path)
     about, arrays = parts(path)
     write(path, about, arrays)
     read_ngram(path)  # what is changed is all that is wrong
@@ -749,7 +745,7 @@ def test_binary_files_that_lie(
     ],
 )
 def test_metadata_that_do_not_fit(arpa: Path, about: dict[str, Any], message: str) -> None:
-    save_ngram(read_ngram(arpa), arpa)
+    write_binary(read_ngram(arpa), arpa)
     old, arrays = parts(arpa)
     write(arpa, {**old, **about}, arrays)
     with pytest.raises(InputError, match=message):
@@ -767,7 +763,7 @@ def test_headers_that_are_none(tmp_path: Path, header: bytes) -> None:
 
 @pytest.mark.parametrize("entry", [None, [], {"dtype": "I32", "shape": [12.0], "data_offsets": [0, 48]}, {"shape": []}])
 def test_entries_that_are_none(arpa: Path, entry: Any) -> None:
-    save_ngram(read_ngram(arpa), arpa)
+    write_binary(read_ngram(arpa), arpa)
     data = arpa.read_bytes()
     length = struct.unpack("<Q", data[:8])[0]
     header = json.loads(data[8 : 8 + length])
@@ -779,7 +775,7 @@ def test_entries_that_are_none(arpa: Path, entry: Any) -> None:
 
 
 def test_binary_files_cut_short_anywhere(arpa: Path, tmp_path: Path) -> None:
-    save_ngram(read_ngram(arpa), tmp_path / "whole")
+    write_binary(read_ngram(arpa), tmp_path / "whole")
     data = (tmp_path / "whole").read_bytes()
     for keep in range(0, len(data), 5):
         (tmp_path / "lm").write_bytes(data[:keep])
@@ -790,7 +786,7 @@ def test_binary_files_cut_short_anywhere(arpa: Path, tmp_path: Path) -> None:
 def test_arrays_that_lie_askew(arpa: Path) -> None:
     """Other writers need not align: such arrays are copied."""
     model = read_ngram(arpa)
-    save_ngram(model, arpa)
+    write_binary(model, arpa)
     about, arrays = parts(arpa)
     for shift in range(1, 8):
         write(arpa, about, arrays, shift)
@@ -809,7 +805,7 @@ def mutants(data: bytes, seed: int, count: int) -> Iterator[bytes]:
 
 
 def test_bytes_changed_at_random_do_no_harm(arpa: Path, tmp_path: Path) -> None:
-    save_ngram(read_ngram(arpa), tmp_path / "whole")
+    write_binary(read_ngram(arpa), tmp_path / "whole")
     data = (tmp_path / "whole").read_bytes()
     body = data[8 + struct.unpack("<Q", data[:8])[0] :]
     tails = (data[: -len(body)] + tail for tail in mutants(body, 0, 500))
@@ -852,5 +848,5 @@ def test_sentences_that_are_not_utf8(tmp_path: Path) -> None:
 def test_the_size_of_a_file_is_known_before_it_is_written(name: str, tmp_path: Path) -> None:
     (tmp_path / "source.arpa").write_text(ARPA)
     model = read_ngram(tmp_path / "source.arpa")
-    (save_ngram if name.endswith(".safetensors") else write_arpa)(model, tmp_path / name)
+    save_ngram(model, tmp_path / name)
     assert written_size(model, name) == (tmp_path / name).stat().st_size

@@ -10,20 +10,20 @@ import pytest
 import torch
 from helpers import SMALL, tone_data, tone_words
 
-from asr.data.batches import read_cuts
+from asr.data.cuts import read_cuts
 from asr.decode.search import greedy_decoding
 from asr.evaluate.evaluation import evaluate
 from asr.inference.transcriber import Transcriber
 from asr.lm.corpus import read_corpus
+from asr.lm.files import save_ngram
 from asr.lm.kneser_ney import EstimateOptions, estimate_ngram
-from asr.lm.ngram import save_ngram
+from asr.models.config import CriterionConfig
 from asr.models.folder import load_model
-from asr.models.recognizer import CriterionConfig
 from asr.text.tokenizer import TokenizerConfig
 from asr.train import trainer as train
+from asr.train.config import TrainConfig
 from asr.train.progress import SilentMonitor
 from asr.train.recognizer import epoch_batches, new_model, resolve, train_recognizer
-from asr.train.trainer import TrainConfig
 from asr.utils.errors import InputError
 
 LEXICON = "low\tL OW\nhigh\tHH AY\n"

@@ -13,11 +13,13 @@ import yaml
 from helpers import WORDS, speechlike, unigram_arpa
 
 from asr.audio.features import FeatureConfig
-from asr.lm.ngram import read_ngram, save_ngram
+from asr.lm.files import read_ngram, save_ngram
+from asr.models.config import ModelConfig
 from asr.models.decoding_options import BeamOptions
-from asr.models.folder import Model, load_model, save_model, update_model, utterance_keys
+from asr.models.folder import load_model, save_model, update_model
 from asr.models.hub import available_models
-from asr.models.recognizer import ModelConfig, build_recognizer
+from asr.models.model import Model, utterance_keys
+from asr.models.recognizer import build_recognizer
 from asr.models.rnn import EncoderConfig
 from asr.text.tokenizer import CharTokenizer
 from asr.utils.errors import InputError

@@ -15,8 +15,8 @@ import torch
 
 from asr.decode.attention_beam import attention_beam_search
 from asr.lm.corpus import read_corpus
+from asr.lm.files import save_ngram
 from asr.lm.kneser_ney import EstimateOptions, estimate_ngram
-from asr.lm.ngram import save_ngram
 from asr.lm.token_lm import TokenLm
 from asr.models.decoding_options import BeamOptions
 from asr.models.neural_lm import (

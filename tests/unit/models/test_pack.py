@@ -15,8 +15,8 @@ from asr.cli import app
 from asr.evaluate.evaluation import evaluate
 from asr.evaluate.tuning.tune import tune
 from asr.lm.corpus import read_corpus
+from asr.lm.files import read_ngram, save_ngram
 from asr.lm.kneser_ney import EstimateOptions, estimate_ngram
-from asr.lm.ngram import read_ngram, save_ngram
 from asr.models.folder import load_model, save_model
 from asr.models.pack import pack
 from asr.utils.errors import InputError

@@ -5,7 +5,8 @@ import itertools
 import pytest
 import torch
 
-from asr.models.rnn import Dropout, EncoderConfig, RnnEncoder
+from asr.models.layers import Dropout
+from asr.models.rnn import EncoderConfig, RnnEncoder
 from asr.utils.errors import InputError
 
 LENS = torch.tensor([37, 1, 100, 64])

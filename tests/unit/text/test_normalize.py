@@ -5,8 +5,9 @@ import unicodedata
 import pytest
 from hypothesis import example, given, strategies as st
 
-from asr.text.normalize import TextConfig, TextNormalizer, graphemes, has_word_spaces
+from asr.text.normalize import TextConfig, TextNormalizer, has_word_spaces
 from asr.utils.errors import InputError
+from asr.utils.unicode import graphemes
 
 NO_BREAK, SOFT_HYPHEN, ZWNJ, ZWJ = "\u00a0", "\u00ad", "\u200c", "\u200d"
 

@@ -8,7 +8,6 @@ import pytest
 from hypothesis import given, strategies as st
 
 from asr.text.lexicon import Lexicon
-from asr.text.normalize import graphemes
 from asr.text.tokenizer import (
     BLANK,
     BLANK_ID,
@@ -22,6 +21,7 @@ from asr.text.tokenizer import (
     train_tokenizer,
 )
 from asr.utils.errors import InputError
+from asr.utils.unicode import graphemes
 
 TEXTS = {
     "english": "don't stop well-known",

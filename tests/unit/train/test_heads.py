@@ -12,21 +12,21 @@ from helpers import SMALL, tone_data, tone_table, tone_words
 from typer.testing import CliRunner
 
 from asr.cli import app
-from asr.data.batches import read_cuts
 from asr.data.check import check_data, read_splits
+from asr.data.cuts import read_cuts
 from asr.decode.search import decoding_for
 from asr.evaluate.evaluation import evaluate, recognize
 from asr.evaluate.tuning.tune import tune
 from asr.inference.transcriber import Transcriber
 from asr.models.attention_decoder import DecoderConfig
+from asr.models.config import IntermediateConfig, ModelConfig
 from asr.models.folder import load_model, save_model
-from asr.models.recognizer import IntermediateConfig, ModelConfig
 from asr.text.lexicon import Lexicon
 from asr.text.normalize import TextConfig
 from asr.text.tokenizer import PhoneTokenizer, TokenizerConfig
+from asr.train.config import TrainConfig
 from asr.train.progress import SilentMonitor
 from asr.train.recognizer import epoch_batches, new_model, resolve, train_recognizer
-from asr.train.trainer import TrainConfig
 from asr.utils.config import read_config
 from asr.utils.errors import InputError
 from asr.utils.masks import reverse_index

@@ -11,8 +11,8 @@ from typer.testing import CliRunner
 
 from asr.cli import app
 from asr.evaluate.wer import ErrorCounts
+from asr.train.config import TrainConfig
 from asr.train.learning_curve import fit
-from asr.train.trainer import TrainConfig
 from asr.utils.config import read_config
 from asr.utils.errors import InputError
 

@@ -11,17 +11,18 @@ from helpers import SMALL, tone_data
 from torch import Tensor, nn
 
 from asr.audio.augment import AugmentConfig, SpecAugmentConfig
-from asr.data.batches import Batch
+from asr.data.batches import Batch, Targets
 from asr.models.folder import load_model
 from asr.models.losses import Loss
-from asr.models.recognizer import Recognizer, Targets
+from asr.models.recognizer import Recognizer
 from asr.models.rnn import EncoderConfig
 from asr.train.checkpoint import load_checkpoint
+from asr.train.config import TrainConfig
 from asr.train.distributed import launch
 from asr.train.progress import LogMonitor, Progress, Validation
 from asr.train.recognizer import train_recognizer
 from asr.train.run_folder import is_finished, only_process
-from asr.train.trainer import TrainConfig, learning_rate, train
+from asr.train.trainer import learning_rate, train
 from asr.utils.config import read_config
 from asr.utils.errors import InputError
 

@@ -9,14 +9,15 @@ import pytest
 import torch
 from helpers import SMALL, tone_data
 
-from asr.data.batches import read_cuts
+from asr.data.cuts import read_cuts
 from asr.evaluate.tuning.tune import tune
 from asr.models.attention_decoder import DecoderConfig
-from asr.models.folder import load_model, utterance_keys
-from asr.models.recognizer import IntermediateConfig
+from asr.models.config import IntermediateConfig
+from asr.models.folder import load_model
+from asr.models.model import utterance_keys
+from asr.train.config import TrainConfig
 from asr.train.progress import SilentMonitor
 from asr.train.recognizer import new_model, resolve, train_recognizer
-from asr.train.trainer import TrainConfig
 from asr.utils.errors import InputError
 
 MODEL = replace(SMALL.model, encoder=replace(SMALL.model.encoder, factor=2, layers=2))

@@ -7,10 +7,10 @@ from typing import Any, Literal
 import pytest
 import yaml
 
-from asr.models.recognizer import ModelConfig
+from asr.models.config import ModelConfig
 from asr.text.normalize import TextConfig
-from asr.train.trainer import TrainConfig
-from asr.utils.config import check, from_dict, read_config, to_dict
+from asr.train.config import TrainConfig
+from asr.utils.config import from_dict, read_config, require, to_dict
 from asr.utils.errors import InputError
 
 
@@ -28,7 +28,7 @@ class Outer:
     names: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        check(self.epochs >= 1, f"epochs {self.epochs} is not at least 1")
+        require(self.epochs >= 1, f"epochs {self.epochs} is not at least 1")
 
 
 def refusal(values: dict[str, Any]) -> str:

@@ -1,0 +1,44 @@
+"""DEVICE"""
+
+from __future__ import annotations
+
+import gc
+import os
+from typing import TYPE_CHECKING
+
+import torch
+
+from asr.utils.errors import InputError
+
+if TYPE_CHECKING:
+    pass
+
+
+def autocast(precision: str, device: torch.device) -> torch.autocast:
+    """Within it products of matrices have the precision (fp32 | bf16 | fp16); weights and their updates keep theirs.
+
+    Raises:
+        InputError: fp16 on a CPU.
+    """
+    if precision == "fp16" and device.type == "cpu":
+        raise InputError("is for GPUs", where="precision: fp16", remedy="precision=bf16 or fp32")
+    dtype = torch.float16 if precision == "fp16" else torch.bfloat16
+    return torch.autocast(device.type, dtype, enabled=precision != "fp32")
+
+
+def ready_torch() -> None:
+    """Sets the process up for torch; to be called before anything imports it.
+
+    Denormal numbers are flushed before worker threads exist (they inherit it). Idle threads spin only briefly before
+    they sleep: endless spinning slows two processes on one machine down, sleeping at once halves the speed of one.
+    """
+    os.environ.setdefault("GOMP_SPINCOUNT", "10000")
+    gc.disable()  # what is imported is there for good: to look for garbage in it takes a sixth of the time
+    import numpy as np
+    import torch
+
+    gc.freeze()
+    gc.enable()
+    for kind in (np.float32, np.float64):  # NumPy looks at its types once, and would find denormals gone
+        np.finfo(kind)
+    torch.set_flush_denormal(True)
