@@ -25,7 +25,7 @@ def load(model: str | Path, **decoding: Any) -> Transcriber:
     """A recogniser from a model folder, or by the name of one that comes with the package.
 
     Args:
-        decoding: How to search: greedy, lm, lexicon, hotwords, and the fields of asr.decode.ctc_beam.BeamOptions.
+        decoding: How to search: greedy, lm, lexicon, hotwords, and the fields of asr.decode.ctc_beam.DecodingOptions.
     """
     from asr.inference.transcriber import Transcriber
 

@@ -31,10 +31,10 @@ import yaml
 from torch import Tensor, nn
 
 from asr.data.cuts import read_cuts
-from asr.decode.search import decoding_for
+from asr.decode.search import build_search
 from asr.evaluate.wer import score
 from asr.models.attention_decoder import AttentionDecoder, DecoderState, with_end
-from asr.models.decoding_options import BeamOptions
+from asr.models.decoding_options import DecodingOptions
 from asr.models.folder import load_model
 from asr.models.losses import label_smoothed_cross_entropy
 from asr.utils.config import from_dict
@@ -120,16 +120,16 @@ def searching(name: str, cuts: Path) -> None:
     model = load_model(name)
     beside = Path(name) / "tuned.yaml"
     tuned = yaml.safe_load(beside.read_text()) if beside.is_file() else {}
-    own = model.decoding or BeamOptions()
-    options = {key: from_dict(BeamOptions, values, where=beside) for key, values in tuned.items()}
+    own = model.decoding or DecodingOptions()
+    options = {key: from_dict(DecodingOptions, values, where=beside) for key, values in tuned.items()}
     ways = {
-        f"{search}, {' '.join(map(str, change.values()))}": decoding_for(
+        f"{search}, {' '.join(map(str, change.values()))}": build_search(
             model, **vars(replace(options.get(search, own), search=search, **change)), threads=1
         )
         for search, change in WAYS
         if search != "attention" or model.tokenizer.kind != "phones"
     }
-    ways = {"greedy": decoding_for(model, greedy=True, threads=1)} | ways
+    ways = {"greedy": build_search(model, greedy=True, threads=1)} | ways
     utterances, normalize = read_cuts(cuts), model.normalizer()
     recognizer = model.recognizer.eval()
     seconds = sum(u.duration for u in utterances)

@@ -35,7 +35,7 @@ from asr.evaluate.wer import score
 from asr.lm.arpa import write_arpa
 from asr.lm.files import read_ngram
 from asr.lm.ngram import Perplexity
-from asr.models.decoding_options import BeamOptions
+from asr.models.decoding_options import DecodingOptions
 from asr.models.folder import load_model
 from asr.models.model import Model
 from asr.models.neural_lm import read_neural_lm
@@ -60,7 +60,7 @@ def main() -> None:
     print(f"one thread; {facts['hardware']}; commit {facts['commit']}; {versions}\n")
     model = load_model(args.model)
     perplexities(args.neural, args.ngram, [model.normalizer()(u.text) for u in read_cuts(args.test)])
-    options = replace(model.decoding or BeamOptions(), search="ctc", nbest=1)
+    options = replace(model.decoding or DecodingOptions(), search="ctc", nbest=1)
     rescoring = Rescoring(model, args.neural, lambda: [], options, decoder=beam_decoder(model, options=options))
     unit = "words" if model.has_words else "characters"
     dev, references, _, _ = found(model, replace(options, nbest=args.beam), args.dev)
@@ -110,7 +110,7 @@ def row(name: str, found: Perplexity) -> None:
     print(f"| {name} | {found.perplexity:.1f} | {found.perplexity_known:.1f} |", flush=True)
 
 
-def found(model: Model, options: BeamOptions, cuts: Path) -> tuple[Lists, list[str], float, float]:
+def found(model: Model, options: DecodingOptions, cuts: Path) -> tuple[Lists, list[str], float, float]:
     """What is found of each warp and utterance, what was said, the seconds of searching, those of audio."""
     decoder, recognizer = beam_decoder(model, options=options, threads=1), model.recognizer.eval()
     warps, utterances = options.warps or (1.0,), read_cuts(cuts)

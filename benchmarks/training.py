@@ -29,8 +29,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
-from asr.audio.augment import SpecAugmentConfig, spec_augment
 from asr.audio.reader import audio_info
+from asr.audio.spec_augment import SpecAugmentConfig, spec_augment
 from asr.data.batches import Batch, load_batches
 from asr.data.cuts import Utterance
 from asr.models.config import ModelConfig

@@ -137,7 +137,7 @@ def _csv_rows(table: Path, columns: Mapping[str, str]) -> Iterator[tuple[int, di
         if said := re.match(r"sep=(.)\r?\n", text):  # how Excel is told
             text = text[said.end() :]
         dialect = {"delimiter": said[1] if said else _delimiter(text)}
-    elif not _is_utf16(table):
+    elif not _has_utf16_mark(table):
         dialect["quoting"] = csv.QUOTE_NONE
     reader = csv.reader(io.StringIO(text, newline=""), strict=True, **dialect)
     try:
@@ -169,7 +169,7 @@ def _text(table: Path) -> str:
     return read_text(table)
 
 
-def _is_utf16(table: Path) -> bool:
+def _has_utf16_mark(table: Path) -> bool:
     return read_bytes(table)[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
 

@@ -14,11 +14,8 @@ import numpy as np
 
 from asr.audio.reader import Samples, audio_info, find_audio, read_audio, read_blocks
 from asr.audio.schedule import check_schedule, derived_seed, drawn, strength
-from asr.audio.spec_augment import SpecAugmentConfig, spec_augment
 from asr.utils.config import require
 from asr.utils.errors import InputError
-
-__all__ = ["AugmentConfig", "SpecAugmentConfig", "augment", "check_folders", "spec_augment", "speed_factor"]
 
 GENERATED = "generated"
 _CROSS_FADE = 0.05  # seconds, where a short noise begins anew

@@ -103,7 +103,7 @@ class Segmenter:
     ) -> Generator[Piece, None, tuple[int, npt.NDArray[np.float32]]]:
         """Yields the first piece of what is held, if it does not go on in what is to come; returns how many samples are
         done with, and the history from there."""
-        levels = frame_levels(held, self._frame)
+        levels = smoothed_levels(held, self._frame)
         loud, sure = _loud(levels, np.concatenate([history, levels]))
         begin, end, done = _first_span(levels, loud, round(self.longest / FRAME), more)
         if begin < end:
@@ -124,7 +124,7 @@ class Segmenter:
             yield Piece(piece.start + first / self.rate, piece.samples[first:last])
 
 
-def frame_levels(samples: Samples, frame: int) -> npt.NDArray[np.float32]:
+def smoothed_levels(samples: Samples, frame: int) -> npt.NDArray[np.float32]:
     """Levels of frames of `frame` samples in dB of full scale, smoothed over 50 ms; low rumble is left out.
 
     The last frame may be shorter.

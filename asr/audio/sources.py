@@ -18,7 +18,8 @@ import numpy as np
 import numpy.typing as npt
 
 from asr.audio.codecs import BLOCK_SAMPLES, STREAMED_SIZE, Stream, check_rate, decoder_of
-from asr.utils.errors import InputError, on_one_line
+from asr.utils.errors import InputError
+from asr.utils.unicode import on_one_line
 
 # A path, an open binary file, the bytes of a file, or an array with its sample rate.
 AudioSource: TypeAlias = "str | Path | bytes | bytearray | memoryview | BinaryIO | tuple[npt.ArrayLike, int]"

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from asr.cli.common import HeadKind, counter, given, say
-from asr.utils.device import ready_torch
+from asr.utils.device import configure_torch
 from asr.utils.errors import InputError
 
 if TYPE_CHECKING:
@@ -83,7 +83,7 @@ def align(
         raise InputError("has no text", where=text)
     if not audio.exists():
         raise InputError("no such file", where=audio)
-    ready_torch()
+    configure_torch()
     from asr.audio.reader import audio_info, read_blocks
     from asr.data.transcript import Transcript
     from asr.inference.aligner import align as run, by_lines, by_pauses, doubt

@@ -38,9 +38,9 @@ def check(
     DATA/.audio_facts.jsonl.
     """
     from asr.cli.common import counter, given
-    from asr.utils.device import ready_torch
+    from asr.utils.device import configure_torch
 
-    ready_torch()
+    configure_torch()
     from asr.data.check import (
         AugmentedExample,
         augmented_examples,
@@ -76,7 +76,12 @@ def check(
                 estimate = estimate_time(wanted, training, dev, **given(seconds=trial))
             if html is not None:
                 examples = augmented_examples(
-                    training, wanted.model, wanted.augment, wanted.spec_augment, seed=wanted.seed, epoch=wanted.epochs
+                    training,
+                    wanted.model.features,
+                    wanted.augment,
+                    wanted.spec_augment,
+                    seed=wanted.seed,
+                    epoch=wanted.epochs,
                 )
         except InputError as e:
             trouble = f"training would fail: {e}"

@@ -13,7 +13,7 @@ import typer
 
 _UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "ki": 2**10, "mi": 2**20, "gi": 2**30}
 
-# Options of decoding, those of several verbs: files, and the fields of BeamOptions.
+# Options of decoding, those of several verbs: files, and the fields of DecodingOptions.
 Translation = Annotated[bool, typer.Option("--translation", help="The texts are translations: BLEU and chrF, too.")]
 Greedy = Annotated[
     bool, typer.Option("--greedy", help="The best token of each frame, whatever the model folder holds.")

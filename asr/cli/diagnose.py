@@ -33,9 +33,9 @@ def learning_curve(
     It takes about two and a half times as long as a training. After an interruption the same command goes on.
     """
     from asr.cli.common import given, numbers_of, say
-    from asr.utils.device import ready_torch
+    from asr.utils.device import configure_torch
 
-    ready_torch()
+    configure_torch()
     from asr.train.config import TrainConfig
     from asr.train.learning_curve import learning_curve as run
     from asr.utils.config import read_config
@@ -74,9 +74,9 @@ def gradients(
 ) -> None:
     """Show how gradients fade through time: cell by cell, before and after some training."""
     from asr.cli.common import given, say
-    from asr.utils.device import ready_torch
+    from asr.utils.device import configure_torch
 
-    ready_torch()
+    configure_torch()
     from asr.train.config import TrainConfig
     from asr.train.gradient_flow import NAMES, gradients as run
     from asr.utils.config import read_config
@@ -104,11 +104,11 @@ def attention(
 ) -> None:
     """Draw where a model's attention decoder looks, token by token."""
     from asr.cli.common import say
-    from asr.utils.device import ready_torch
+    from asr.utils.device import configure_torch
     from asr.utils.files import check_output
 
     check_output(out, audio)
-    ready_torch()
+    configure_torch()
     from asr.inference.attention_map import draw_attention
 
     print(draw_attention(model, audio, out))

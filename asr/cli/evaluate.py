@@ -40,7 +40,7 @@ from asr.cli.common import (
     numbers_of,
     say,
 )
-from asr.utils.device import ready_torch
+from asr.utils.device import configure_torch
 from asr.utils.errors import InputError
 
 
@@ -85,7 +85,7 @@ def evaluate(
     rescore_beam: RescoreBeam = None,
 ) -> None:
     """Decode a set of utterances and score it."""
-    ready_torch()
+    configure_torch()
     from asr.evaluate.evaluation import evaluate as run
     from asr.evaluate.report import write_report
     from asr.models.folder import load_model

@@ -166,10 +166,10 @@ def _train_neural(
 ) -> None:
     from asr.cli.common import say
     from asr.lm.corpus import read_corpus
-    from asr.utils.device import ready_torch
+    from asr.utils.device import configure_torch
     from asr.utils.errors import InputError
 
-    ready_torch()
+    configure_torch()
     from asr.train.language_model import TrainLmConfig, train_lm
     from asr.utils.config import from_dict
 
@@ -408,9 +408,9 @@ def _any_model(path: Path) -> NgramModel | NeuralLm:
     from asr.lm.files import read_ngram
 
     if path.suffix == ".safetensors" and path.is_file():
-        from asr.utils.device import ready_torch
+        from asr.utils.device import configure_torch
 
-        ready_torch()
+        configure_torch()
         from asr.models.neural_lm import is_neural_lm, read_neural_lm
 
         if is_neural_lm(path):

@@ -52,9 +52,9 @@ class ReadingProgress:
 def recogniser_of(model: Path | None) -> Model | None:
     if model is None:
         return None
-    from asr.utils.device import ready_torch
+    from asr.utils.device import configure_torch
 
-    ready_torch()
+    configure_torch()
     from asr.models.folder import load_model
 
     return load_model(model)

@@ -9,7 +9,8 @@ from typing import Annotated, Any
 
 import typer
 
-from asr.utils.errors import InputError, on_one_line
+from asr.utils.errors import InputError
+from asr.utils.unicode import on_one_line
 
 
 def models(

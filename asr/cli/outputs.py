@@ -11,7 +11,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from asr.utils.errors import InputError, on_one_line
+from asr.utils.errors import InputError
+from asr.utils.unicode import on_one_line
 
 if TYPE_CHECKING:
     from asr.data.transcript import Segment, Transcript

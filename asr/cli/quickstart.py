@@ -23,9 +23,9 @@ def quickstart(
     speaks the digits.
     """
     from asr.cli.common import say
-    from asr.utils.device import ready_torch
+    from asr.utils.device import configure_torch
 
-    ready_torch()
+    configure_torch()
     from asr.evaluate.evaluation import evaluate
     from asr.evaluate.report import write_report
     from asr.inference.transcriber import Transcriber

@@ -25,9 +25,9 @@ def train(
     The best model so far lies in OUT/model. After an interruption, even a hard one, the same command goes on.
     """
     from asr.cli.common import say
-    from asr.utils.device import ready_torch
+    from asr.utils.device import configure_torch
 
-    ready_torch()
+    configure_torch()
     from asr.cli.display import training_monitor
     from asr.train.config import TrainConfig
     from asr.train.distributed import is_main_process

@@ -58,8 +58,9 @@ from asr.cli.outputs import (
     with_suffix,
 )
 from asr.models.hub import find_model
-from asr.utils.device import ready_torch
-from asr.utils.errors import InputError, on_one_line
+from asr.utils.device import configure_torch
+from asr.utils.errors import InputError
+from asr.utils.unicode import on_one_line
 
 if TYPE_CHECKING:
     from asr.inference.transcriber import Transcriber
@@ -218,7 +219,7 @@ def transcribe(
 
     # oneDNN keeps what it compiled for each length of audio, 1,024 of them: memory would grow for hours.
     os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "16")
-    ready_torch()
+    configure_torch()
     from asr.inference.transcriber import Transcriber
 
     decoding = given(

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from asr.cli.common import HeadKind, LexiconFile, Lm, Rescore, Warps, counter, given, numbers_of, say
-from asr.utils.device import ready_torch
+from asr.utils.device import configure_torch
 
 _OF_CTC = (
     *("lm_weight", "word_score", "unk_score", "unk_letter_score"),
@@ -46,7 +46,7 @@ def tune(
     LM weight, word score, prior weight, beam and what makes confidences true are written into the model folder, with
     the LMs and the lexicon where they are given here: from then on `asr transcribe --model MODEL` uses them.
     """
-    ready_torch()
+    configure_torch()
     from asr.evaluate.tuning.tune import tune as run
 
     result = run(

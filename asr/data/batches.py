@@ -20,6 +20,19 @@ from asr.utils.errors import InputError
 log = logging.getLogger(__name__)
 
 
+@dataclass(frozen=True)
+class Targets:
+    """Token ids of a batch, as a head has to give them."""
+
+    tokens: Tensor  # (B, U)
+    lens: Tensor  # (B,)
+    # of each utterance, of each word, its pronunciations, where there is a choice: ids, those in `tokens` first
+    choices: list[list[list[list[int]]]] | None = None
+
+    def to(self, device: torch.device) -> Targets:
+        return replace(self, tokens=self.tokens.to(device), lens=self.lens.to(device))
+
+
 @dataclass
 class Batch:
     """Utterances side by side. `seeds` (B,) are for what is drawn at random for each of them."""
@@ -223,16 +236,3 @@ def _targets(tokenizer: Tokenizer, texts: Sequence[str], choose: bool) -> Target
         choices = [tokenizer.choices(text)[0] for text in texts]
     padded = torch.nn.utils.rnn.pad_sequence(tokens, batch_first=True)
     return Targets(padded, torch.tensor([len(t) for t in tokens]), choices)
-
-
-@dataclass(frozen=True)
-class Targets:
-    """What a head should say of a batch."""
-
-    tokens: Tensor  # (B, U)
-    lens: Tensor  # (B,)
-    # of each utterance, of each word, its pronunciations, where there is a choice: ids, those in `tokens` first
-    choices: list[list[list[list[int]]]] | None = None
-
-    def to(self, device: torch.device) -> Targets:
-        return replace(self, tokens=self.tokens.to(device), lens=self.lens.to(device))

@@ -23,7 +23,7 @@ import torch
 from torch import Tensor
 
 from asr.decode.ctc_prefix import CtcPrefixScorer
-from asr.models.decoding_options import BeamOptions
+from asr.models.decoding_options import DecodingOptions
 
 END_ID = 0
 S = TypeVar("S", bound="State")
@@ -54,7 +54,7 @@ def attention_beam_search(
     step: Step,
     state: Any,
     max_tokens: Tensor,
-    options: BeamOptions,
+    options: DecodingOptions,
     *,
     ctc: CtcPrefixScorer | None = None,
     lm: tuple[Step, Any] | None = None,
@@ -127,7 +127,7 @@ def attention_beam_search(
     return [found or [nothing] for found in done]
 
 
-def _most(score: float, length: int, limit: int, options: BeamOptions) -> float:
+def _most(score: float, length: int, limit: int, options: DecodingOptions) -> float:
     """What a hypothesis can reach at most: its parts never grow, but for the reward."""
     score += max(0.0, options.length_reward) * max(0, limit - length)
     return float(score / (length + 1 if score > 0 else limit + 1) ** options.length_norm)

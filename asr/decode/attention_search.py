@@ -23,7 +23,7 @@ from asr.decode.ctc_beam import CtcBeamDecoder
 from asr.decode.ctc_prefix import CtcPrefixScorer
 from asr.decode.greedy import said, written_tokens
 from asr.lm.token_lm import TokenLm
-from asr.models.decoding_options import BeamOptions
+from asr.models.decoding_options import DecodingOptions
 from asr.models.model import Model
 from asr.models.neural_lm import NeuralTokenLm, is_neural_lm
 from asr.models.recognizer import Decoder
@@ -41,7 +41,7 @@ class AttentionSearch:
         InputError: The model has no decoder; the language model is of other units.
     """
 
-    def __init__(self, model: Model, options: BeamOptions, lm: str | Path | None = None) -> None:
+    def __init__(self, model: Model, options: DecodingOptions, lm: str | Path | None = None) -> None:
         self.model, self.decoder = model, attention_decoder(model)
         trained_with_ctc = model.config.decoder.ctc_weight > 0
         self.options = options if trained_with_ctc else replace(options, ctc_weight=0.0)

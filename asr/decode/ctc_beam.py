@@ -33,7 +33,7 @@ from asr.decode.confidence import calibrated
 from asr.decode.hotwords import hot_automaton, hot_phrases
 from asr.lm.files import read_ngram
 from asr.lm.ngram import NgramModel
-from asr.models.decoding_options import BeamOptions, with_options
+from asr.models.decoding_options import DecodingOptions, with_options
 from asr.text.lexicon import Lexicon, build_trie, read_lexicon
 from asr.text.tokenizer import BLANK_ID, SPACE, WORD_MARK
 from asr.utils.config import require
@@ -91,7 +91,7 @@ class CtcBeamDecoder:
         frame_seconds: float = 0.04,
         words: bool = True,
         threads: int = 0,
-        options: BeamOptions | None = None,
+        options: DecodingOptions | None = None,
         **changes: Any,
     ) -> None:
         self.tokens, self.frame_seconds, self.words = list(tokens), frame_seconds, words
@@ -103,7 +103,7 @@ class CtcBeamDecoder:
             self._prior = np.asarray(log_prior, np.float64)
             require(self._prior.shape == (len(self.tokens),), f"log_prior is not of shape ({len(self.tokens)},)")
             require(bool(np.isfinite(self._prior).all()), "log_prior holds NaN or infinity")
-        self.options = with_options(options or BeamOptions(), changes)
+        self.options = with_options(options or DecodingOptions(), changes)
         with ThreadPoolExecutor(1) as pool:  # reading a large model takes as long as all the rest
             reading = pool.submit(lambda: read_ngram(lm) if isinstance(lm, str | Path) else lm)
             self._set_up_words(_lexicon(lexicon), hot_phrases(hotwords), reading.result)

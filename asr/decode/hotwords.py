@@ -9,12 +9,11 @@ from typing import Any
 
 import numpy as np
 
+from asr.models.decoding_options import MOST_SCORE
 from asr.text.lexicon import build_trie
 from asr.utils.config import require
 from asr.utils.errors import InputError
 from asr.utils.files import read_text
-
-MOST_SCORE = 300.0  # of a word: far beyond what is of use, and its exponential is still a number
 
 
 def read_hotwords(path: str | Path) -> dict[str, float | None]:

@@ -28,7 +28,7 @@ from asr.decode.attention_search import AttentionSearch
 from asr.decode.ctc_beam import CtcBeamDecoder
 from asr.decode.greedy import written_tokens
 from asr.lm.ngram import NgramModel
-from asr.models.decoding_options import BeamOptions
+from asr.models.decoding_options import DecodingOptions
 from asr.models.model import Model
 from asr.models.neural_lm import UNK, NeuralLm, read_neural_lm
 from asr.utils.errors import InputError
@@ -56,7 +56,7 @@ class Rescoring:
         model: Model,
         lm: NeuralLm | str | Path,
         search: Callable[..., list[list[Hypothesis]]],
-        options: BeamOptions,
+        options: DecodingOptions,
         *,
         how: str = "ctc",
         decoder: CtcBeamDecoder | None = None,
@@ -88,7 +88,7 @@ class Rescoring:
 
     def chosen(self, several: Sequence[Hypothesis], log_probs: Sequence[float] | None = None) -> list[Hypothesis]:
         """Texts in their order by all."""
-        weight, lm_weight = self.options.rescore_weight, self.options.lm_weight or BeamOptions().lm_weight
+        weight, lm_weight = self.options.rescore_weight, self.options.lm_weight or DecodingOptions().lm_weight
         share = self.options.ctc_weight if self.how == "two-pass" else 1.0
         norm = self.options.length_norm if self.how == "attention" else 0.0
         scored = []

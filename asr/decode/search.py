@@ -19,7 +19,7 @@ from asr.decode.ctc_beam import CtcBeamDecoder
 from asr.decode.greedy import greedy_search
 from asr.decode.hotwords import hot_phrases
 from asr.decode.rescoring import Rescoring
-from asr.models.decoding_options import BeamOptions, with_options
+from asr.models.decoding_options import DecodingOptions, with_options
 from asr.models.model import Model
 from asr.models.neural_lm import is_neural_lm
 from asr.models.recognizer import Recognizer
@@ -36,7 +36,7 @@ HotWords = str | Path | Mapping[str, float | None] | Sequence[str]
 _OPTIONS = ("greedy", "lm", "lexicon", "hotwords", "rescore", "threads")
 _BY_ATTENTION = ("ctc_weight", "length_reward", "length_norm", "end_factor")
 _BY_RESCORING = ("rescore_beam", "rescore_weight")
-TOKEN_SEARCH = BeamOptions(beam_size=16, lm_weight=1.0, unk_score=0.0, unk_letter_score=0.0, lm_unit="token")
+TOKEN_SEARCH = DecodingOptions(beam_size=16, lm_weight=1.0, unk_score=0.0, unk_letter_score=0.0, lm_unit="token")
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ Search = Callable[..., list[list[Hypothesis]]]
 
 
 @dataclass(frozen=True)
-class Decoding:
+class Decoder:
     """How log-probabilities become text."""
 
     search: Search
@@ -65,7 +65,7 @@ class Decoding:
     attends: bool = False  # whether the search takes the encoder's states, too
     decoder: CtcBeamDecoder | None = None  # that of a search with CTC
 
-    def hear(
+    def decode(
         self,
         recognizer: Recognizer,
         samples: Tensor,
@@ -115,15 +115,15 @@ class Decoding:
         return bool(self.facts.get("nbest", 1) > 1)
 
 
-def greedy_decoding(model: Model, *, threads: int = 0) -> Decoding:
+def greedy_decoding(model: Model, *, threads: int = 0) -> Decoder:
     """The best token of each frame; of CTC-CRF, whose frames tell little alone, the best ones with the token model.
 
     Where CTC was not trained, what the attention decoder says, token by token.
     """
     units = model.tokenizer.kind == "phones"
     if model.recognizer.decoder is not None and not model.config.decoder.ctc_weight:
-        attention = AttentionSearch(model, BeamOptions(attention_beam=1))
-        return Decoding(attention, {"search": "greedy by attention"}, units=units, attends=True)
+        attention = AttentionSearch(model, DecodingOptions(attention_beam=1))
+        return Decoder(attention, {"search": "greedy by attention"}, units=units, attends=True)
     if model.token_lm is not None and not model.warming_up:
         decoder = CtcBeamDecoder(
             model.tokenizer.tokens,
@@ -133,7 +133,7 @@ def greedy_decoding(model: Model, *, threads: int = 0) -> Decoding:
             options=TOKEN_SEARCH,
             threads=threads,
         )
-        return Decoding(decoder.decode, {"search": "greedy with token model"}, units=units)
+        return Decoder(decoder.decode, {"search": "greedy with token model"}, units=units)
 
     def search(
         log_probs: Tensor, lens: Tensor, names: Sequence[str] | None = None, *, confidences: bool = True
@@ -148,7 +148,7 @@ def greedy_decoding(model: Model, *, threads: int = 0) -> Decoding:
         )
         return [[hypothesis] for hypothesis in found]
 
-    return Decoding(search, {"search": "greedy"}, units=units)
+    return Decoder(search, {"search": "greedy"}, units=units)
 
 
 def beam_decoder(
@@ -157,7 +157,7 @@ def beam_decoder(
     lm: str | Path | None = None,
     lexicon: str | Path | None = None,
     hotwords: HotWords | None = None,
-    options: BeamOptions | None = None,
+    options: DecodingOptions | None = None,
     threads: int = 0,
 ) -> CtcBeamDecoder:
     """The beam search of a model: with its folder's language model and lexicon, where no others are given.
@@ -229,7 +229,7 @@ def _said(
     return Lexicon((*rest, *((word, units) for word, said in found.said.items() for units in said.pronunciations)))
 
 
-def decoding_for(
+def build_search(
     model: Model,
     *,
     greedy: bool = False,
@@ -239,7 +239,7 @@ def decoding_for(
     rescore: str | Path | None = None,
     threads: int = 0,
     **changes: Any,
-) -> Decoding:
+) -> Decoder:
     """What `asr transcribe` and `asr evaluate` decode with.
 
     Beam search, where its folder has a language model, a lexicon or tuned options, or where any is given here; else, or
@@ -252,7 +252,7 @@ def decoding_for(
         rescore: A neural language model's file, instead of the folder's, with which the texts that are found are chosen
             anew; none where rescore_weight is 0.
         threads: Of the search; 0: as many as there are processors.
-        changes: Fields of BeamOptions, instead of the folder's.
+        changes: Fields of DecodingOptions, instead of the folder's.
     """
     asked = lm or lexicon or hotwords or rescore or model.neural_lm or changes
     phones = model.tokenizer.kind == "phones"
@@ -261,13 +261,13 @@ def decoding_for(
         raise InputError("chooses among several texts, and greedy search finds one", where=rescore)
     if greedy or not (asked or phones or model.lm or model.lexicon or model.decoding or attentive):
         return greedy_decoding(model, threads=threads)
-    known = {field.name for field in fields(BeamOptions)}
+    known = {field.name for field in fields(DecodingOptions)}
     for name in changes:
         require(name in known, f"there is no option {name!r}: there are {', '.join([*_OPTIONS, *sorted(known)])}")
-    options = with_options(model.decoding or BeamOptions(), changes)
+    options = with_options(model.decoding or DecodingOptions(), changes)
     neural = rescore or model.neural_lm
     if rescore and not options.rescore_weight and "rescore_weight" not in changes:  # tuned, without it or of another
-        options = replace(options, rescore_weight=BeamOptions().rescore_weight)
+        options = replace(options, rescore_weight=DecodingOptions().rescore_weight)
     if neural and options.rescore_weight:
         return _rescored(model, neural, options, lm=lm, lexicon=lexicon, hotwords=hotwords, threads=threads)
     listed = bool(lexicon or model.lexicon or hotwords or phones)
@@ -283,7 +283,7 @@ def decoding_for(
         attention = AttentionSearch(model, options, path)
         facts = _facts(attention.options, ("attention_beam", "nbest", *_BY_ATTENTION))
         facts |= {"lm": Path(path).name, "lm_weight": options.lm_weight} if path else {}
-        return Decoding(attention, {"search": "attention", **facts}, units=phones, warps=options.warps, attends=True)
+        return Decoder(attention, {"search": "attention", **facts}, units=phones, warps=options.warps, attends=True)
     decoder = beam_decoder(model, lm=lm, lexicon=lexicon, hotwords=hotwords, options=options, threads=threads)
     if options.prior_weight and model.log_prior is None:
         log.warning("%s: the model has no prior of its tokens: prior_weight means nothing", model.name)
@@ -300,16 +300,16 @@ def decoding_for(
         own += ["attention_beam", "ctc_weight", "length_reward"]
         two_pass = TwoPassSearch(model, decoder)
         facts = {"search": "two-pass", **_facts(options, own), **named}
-        return Decoding(two_pass, facts, warps=options.warps, attends=True, decoder=decoder)
+        return Decoder(two_pass, facts, warps=options.warps, attends=True, decoder=decoder)
     facts = {"search": "beam", **_facts(options, own), **named}
-    return Decoding(decoder.decode, facts, warps=options.warps, decoder=decoder)
+    return Decoder(decoder.decode, facts, warps=options.warps, decoder=decoder)
 
 
-def _rescored(model: Model, rescore: str | Path, options: BeamOptions, **given: Any) -> Decoding:
+def _rescored(model: Model, rescore: str | Path, options: DecodingOptions, **given: Any) -> Decoder:
     """The search without it, of more texts, and the choice among them."""
     count = max(options.nbest, options.rescore_beam)
     more = {**to_dict(options), "nbest": count, "beam_size": max(options.beam_size, count), "rescore_weight": 0.0}
-    found = decoding_for(model, **given, **more)
+    found = build_search(model, **given, **more)
     if found.units:
         raise InputError("phones are no words to choose among", where=rescore, remedy="leave --greedy out")
     if isinstance(found.search, AttentionSearch):
@@ -320,7 +320,7 @@ def _rescored(model: Model, rescore: str | Path, options: BeamOptions, **given: 
     return replace(found, search=rescoring, facts={**found.facts, **own, "rescore": Path(rescore).name})
 
 
-def _search_kind(model: Model, options: BeamOptions, attentive: bool, *, words: bool) -> str:
+def _search_kind(model: Model, options: DecodingOptions, attentive: bool, *, words: bool) -> str:
     """How a model is searched: ctc, attention or two-pass."""
     alone = attentive and not model.config.decoder.ctc_weight
     found = options.search
@@ -337,7 +337,7 @@ def _search_kind(model: Model, options: BeamOptions, attentive: bool, *, words: 
     return found
 
 
-def _facts(options: BeamOptions, names: Sequence[str]) -> dict[str, Any]:
+def _facts(options: DecodingOptions, names: Sequence[str]) -> dict[str, Any]:
     """For JSON, which has no infinity."""
     values = to_dict(options)
     return {name: None if values[name] == math.inf else values[name] for name in names}

@@ -17,7 +17,7 @@ from asr.audio.reader import frame_levels
 from asr.data.batches import load_batches
 from asr.data.cuts import Utterance, read_cuts
 from asr.data.transcript import Hypothesis
-from asr.decode.search import Decoding, decoding_for, greedy_decoding
+from asr.decode.search import Decoder, build_search, greedy_decoding
 from asr.evaluate.significance import confidence_interval, interval_facts
 from asr.evaluate.wer import ErrorCounts, Scores, Unit, score
 from asr.models.model import Model, utterance_keys
@@ -64,7 +64,7 @@ def recognize(
     model: Model,
     utterances: Sequence[Utterance],
     *,
-    decoding: Decoding | None = None,
+    decoding: Decoder | None = None,
     batch_seconds: float = 120.0,
     num_workers: int = 0,
 ) -> Iterator[Recognized]:
@@ -89,7 +89,7 @@ def recognize(
     for batch in batches:
         batch = batch.to(device)
         with torch.inference_mode():
-            heard = decoding.hear(recognizer, batch.samples, batch.sample_lens, batch.ids, batch.speakers)
+            heard = decoding.decode(recognizer, batch.samples, batch.sample_lens, batch.ids, batch.speakers)
             loss = recognizer.loss(heard.log_probs, heard.lens, batch, heard.encoder_out)
         targets = batch.targets[tokenizer.kind]
         for i, key in enumerate(batch.ids):
@@ -121,9 +121,9 @@ def evaluate(
     Args:
         out_dir: Where `hypotheses.jsonl` and `scores.json` go, if anywhere.
         translation: The texts are one: BLEU and chrF are counted, too.
-        decoding: As decoding_for takes it: greedy, lm, lexicon, hotwords, beam_size, ...
+        decoding: As build_search takes it: greedy, lm, lexicon, hotwords, beam_size, ...
     """
-    search = decoding_for(model, **decoding)
+    search = build_search(model, **decoding)
     model.use_criterion()
     utterances = read_cuts(cuts)
     lexicon = decoding.get("lexicon") or model.lexicon
@@ -194,7 +194,7 @@ def fit_speakers(model: Model, utterances: Sequence[Utterance], **loading: Any) 
     )
 
 
-def score_unit(model: Model, decoding: Decoding | None = None) -> Unit:
+def score_unit(model: Model, decoding: Decoder | None = None) -> Unit:
     """What the rate that counts is of, where texts were decoded so (greedily by default)."""
     decoding = decoding or greedy_decoding(model)
     return "phones" if decoding.units else "words" if model.has_words else "characters"

@@ -22,7 +22,7 @@ import numpy.typing as npt
 import torch
 
 from asr.audio.reader import Samples
-from asr.audio.segmentation import frame_levels
+from asr.audio.segmentation import smoothed_levels
 from asr.data.transcript import Segment, Word
 from asr.decode.align import align_tokens
 from asr.decode.search import greedy_decoding
@@ -175,7 +175,7 @@ def hear(model: Model, blocks: Iterable[Samples]) -> tuple[Floats, Floats]:
         own = log_probs[0, : int(lens[0])].float().numpy()[first:]
         found.add(own if count is None else own[:count])
         inside = samples[round(first * seconds * rate) :]
-        levels.add(frame_levels(inside if count is None else inside[:step], frame))
+        levels.add(smoothed_levels(inside if count is None else inside[:step], frame))
 
     for block in blocks:
         held = np.concatenate([held, block])

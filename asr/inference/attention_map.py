@@ -10,7 +10,7 @@ import torch
 
 from asr.audio.reader import AudioSource, audio_info, read_audio
 from asr.decode.attention_search import attention_decoder
-from asr.decode.search import decoding_for
+from asr.decode.search import build_search
 from asr.models.folder import load_model
 from asr.utils.errors import InputError
 from asr.utils.files import atomic_path
@@ -40,7 +40,7 @@ def attention_map(model: str | Path, audio: AudioSource) -> tuple[list[str], npt
         )
     samples = torch.from_numpy(read_audio(audio, recognizer.sample_rate))[None]
     with torch.inference_mode():
-        heard = decoding_for(loaded, search="attention").hear(recognizer, samples, torch.tensor([samples.shape[1]]))
+        heard = build_search(loaded, search="attention").decode(recognizer, samples, torch.tensor([samples.shape[1]]))
         names = [token.text for token in heard.nbest[0][0].tokens]
         tokens = torch.tensor([[[loaded.tokenizer.tokens.index(name) for name in names]]], dtype=torch.long)
         lens = torch.tensor([[len(names)]])

@@ -17,7 +17,7 @@ import torch
 from asr.audio.reader import AudioSource, Samples, is_pipe, read_blocks
 from asr.audio.segmentation import Piece, Segmenter, as_loud_as_usual
 from asr.data.transcript import PAUSE, Hypothesis, Segment, Transcript, Word
-from asr.decode.search import decoding_for
+from asr.decode.search import build_search
 from asr.models.folder import load_model
 from asr.models.model import Model
 from asr.utils.config import require
@@ -50,7 +50,7 @@ class Transcriber:
         precision: Of the network's products: bf16 is faster on CPUs that have it, and on GPUs.
         confidences: Whether words' are wanted; beam search takes about three times as long for them, and without them
             those of long pieces are nearly all 1.
-        decoding: As decoding_for takes it: greedy, lm, lexicon, hotwords, beam_size, nbest, ...
+        decoding: As build_search takes it: greedy, lm, lexicon, hotwords, beam_size, nbest, ...
     """
 
     def __init__(
@@ -69,7 +69,7 @@ class Transcriber:
         self.model, self.vad, self.precision, self.confidences = model, vad, precision, confidences
         self.device = _device(device)
         model.recognizer.to(self.device)
-        self.decoding = decoding_for(model, threads=threads, **decoding)
+        self.decoding = build_search(model, threads=threads, **decoding)
         self.sample_rate = model.recognizer.sample_rate
         self.spaces = model.has_words or self.decoding.units
         self._stopped = self._reading = False
@@ -240,7 +240,7 @@ class Transcriber:
         recognizer, samples = self.model.recognizer, padded.to(self.device)
         with autocast(self.precision, self.device):
             lens = lens.to(self.device)
-            hear = self.decoding.hear
+            hear = self.decoding.decode
             return hear(recognizer, samples, lens, confidences=self.confidences, timed=self._timed).nbest
 
     def _segments(self, nbest: list[Hypothesis], piece: Piece) -> Iterator[Segment]:

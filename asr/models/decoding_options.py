@@ -7,13 +7,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from typing import Any, Literal, get_args
 
-from asr.decode.hotwords import MOST_SCORE
 from asr.utils.config import require
 
 LmUnit = Literal["auto", "word", "token"]
 SearchKind = Literal["auto", "ctc", "attention", "two-pass"]
 MOST_HYPOTHESES = 1 << 30
 
+MOST_SCORE = 300.0  # of a word: far beyond what is of use, and its exponential is still a number
 _RANGES = {
     "lm_weight": (0, 20),
     "prior_weight": (0, 20),
@@ -33,7 +33,7 @@ _RANGES = {
 
 
 @dataclass(frozen=True, kw_only=True)
-class BeamOptions:
+class DecodingOptions:
     """How to search. Scores are natural logarithms."""
 
     beam_size: int = 100  # hypotheses that are kept; 0: all
@@ -85,9 +85,9 @@ class BeamOptions:
         require(self.search in known, f"search {self.search!r} is none of {', '.join(known)}")
 
 
-def with_options(options: BeamOptions, changes: Mapping[str, Any]) -> BeamOptions:
+def with_options(options: DecodingOptions, changes: Mapping[str, Any]) -> DecodingOptions:
     """Options with some fields changed; an InputError where there is no such field."""
-    known = {field.name for field in fields(BeamOptions)}
+    known = {field.name for field in fields(DecodingOptions)}
     for name in changes:
         require(name in known, f"there is no option {name!r}: there are {', '.join(sorted(known))}")
     return replace(options, **changes)

@@ -35,7 +35,7 @@ from asr.lm.files import read_ngram, save_ngram
 from asr.lm.ngram import NgramModel
 from asr.models.config import ModelConfig
 from asr.models.ctc_crf import token_numbers
-from asr.models.decoding_options import BeamOptions
+from asr.models.decoding_options import DecodingOptions
 from asr.models.hub import find_model, model_name
 from asr.models.model import Head, Model
 from asr.models.recognizer import Recognizer, build_recognizer
@@ -211,7 +211,7 @@ def _read_token_lm(path: Path, tokenizer: Tokenizer) -> NgramModel:
     return model
 
 
-def _read_config(path: Path) -> tuple[ModelConfig, dict[str, BeamOptions], list[str]]:
+def _read_config(path: Path) -> tuple[ModelConfig, dict[str, DecodingOptions], list[str]]:
     """The configuration, what was tuned of the heads, and the language models and lexica there are."""
     text = read_text(path, limit=1 << 20)
     if "${" in text:
@@ -238,7 +238,7 @@ def _read_config(path: Path) -> tuple[ModelConfig, dict[str, BeamOptions], list[
     if not all(options is None or isinstance(options, dict) for options in tuned.values()):
         raise InputError("decoding is no mapping of options", where=path)
     where = f"{path}: decoding"
-    options = {kind: from_dict(BeamOptions, o, where=where) for kind, o in tuned.items() if o is not None}
+    options = {kind: from_dict(DecodingOptions, o, where=where) for kind, o in tuned.items() if o is not None}
     return config, options, files
 
 

@@ -12,7 +12,7 @@ import torch
 from asr.lm.ngram import NgramModel
 from asr.models.config import ModelConfig
 from asr.models.ctc_crf import token_ngram
-from asr.models.decoding_options import BeamOptions
+from asr.models.decoding_options import DecodingOptions
 from asr.models.recognizer import Recognizer
 from asr.text.normalize import TextNormalizer
 from asr.text.tokenizer import Tokenizer
@@ -26,7 +26,7 @@ class Head:
     tokenizer: Tokenizer
     token_lm: NgramModel | None = None  # CTC-CRF's
     log_prior: torch.Tensor | None = None  # (V,) log of the mean posterior of each token on training speech
-    decoding: BeamOptions | None = None  # as tuned
+    decoding: DecodingOptions | None = None  # as tuned
     lm: Path | None = None  # the folder's own language model
     lexicon: Path | None = None
     neural_lm: Path | None = None  # another one, that chooses among texts
@@ -43,7 +43,7 @@ class Model:
     token_lm: NgramModel | None = None
     log_prior: torch.Tensor | None = None
     trained_on: torch.Tensor | None = None  # int64, sorted: utterance_keys of what it was trained on
-    decoding: BeamOptions | None = None
+    decoding: DecodingOptions | None = None
     lm: Path | None = None  # the folder's own language model
     lexicon: Path | None = None
     neural_lm: Path | None = None

@@ -14,7 +14,6 @@ from torch import Tensor, nn
 
 from asr.audio.features import Frontend
 from asr.audio.spec_augment import SpecAugmentConfig, spec_augment, warp_frequency
-from asr.data.batches import Targets
 from asr.models.attention_decoder import AttentionDecoder
 from asr.models.config import IntermediateConfig, ModelConfig
 from asr.models.ctc_crf import TokenNgram, ctc_crf_loss
@@ -27,14 +26,27 @@ Encoder = RnnEncoder | TransformerEncoder
 Decoder = AttentionDecoder | TransformerDecoder
 
 
+class TargetTokens(Protocol):
+    """What a Recognizer reads of the tokens that a head has to give (asr.data.batches.Targets has it)."""
+
+    @property
+    def tokens(self) -> Tensor: ...  # (B, U)
+    @property
+    def lens(self) -> Tensor: ...  # (B,)
+    @property
+    def choices(self) -> list[list[list[list[int]]]] | None: ...  # pronunciations of the words of each utterance
+
+
 class SpeechBatch(Protocol):
-    """What a Recognizer reads of a batch (data.Batch has it)."""
+    """What a Recognizer reads of a batch (asr.data.batches.Batch has it)."""
 
     samples: Tensor  # (B, N)
     sample_lens: Tensor  # (B,)
-    targets: Mapping[str, Targets]  # of each head
     seeds: Tensor  # (B,), for augmentation
     speakers: list[str]  # (B,)
+
+    @property
+    def targets(self) -> Mapping[str, TargetTokens]: ...  # of each head
 
 
 class Recognizer(nn.Module):
@@ -108,13 +120,14 @@ class Recognizer(nn.Module):
         losses, learnt = {}, {}
         for kind, head in self.heads.items():
             log_probs, targets = _log_softmax(head, encoder_out), batch.targets[kind]
+            tokens = targets.tokens, targets.lens
             if self.training and targets.choices is not None:
-                targets = Targets(*choose_pronunciations(log_probs.detach(), lens, targets.choices))
-            losses[kind], learnt[kind] = self._loss(kind, log_probs, lens, targets), targets
+                tokens = choose_pronunciations(log_probs.detach(), lens, targets.choices)
+            losses[kind], learnt[kind] = self._loss(kind, log_probs, lens, tokens), tokens
         loss, first = _weighted(losses, self.weights, self.main), learnt[next(iter(self.heads))]
         if inner is not None:
             share = self.intermediate.weight
-            within = ctc_loss(_log_softmax(self.intermediate_head, inner), lens, first.tokens, first.lens)
+            within = ctc_loss(_log_softmax(self.intermediate_head, inner), lens, *first)
             loss = _weighted({"": loss, "inner": within}, {"": 1 - share, "inner": share}, "")
         if not self.encoder_learns:
             loss = _reaching(loss, self.encoder)
@@ -155,25 +168,26 @@ class Recognizer(nn.Module):
     def loss(self, log_probs: Tensor, lens: Tensor, batch: SpeechBatch, encoder_out: Tensor | None = None) -> Loss:
         """The loss of the main head's log_probs, which have been computed; the decoder's too, given encoder_out."""
         targets = batch.targets[self.main]
-        loss = self._loss(self.main, log_probs, lens, targets)
+        tokens = targets.tokens, targets.lens
+        loss = self._loss(self.main, log_probs, lens, tokens)
         if encoder_out is None or self.main != next(iter(self.heads)):  # the decoder is the first head's
             return loss
-        return self._with_decoder(loss, encoder_out, lens, targets)
+        return self._with_decoder(loss, encoder_out, lens, tokens)
 
-    def _with_decoder(self, loss: Loss, encoder_out: Tensor, lens: Tensor, targets: Targets) -> Loss:
+    def _with_decoder(self, loss: Loss, encoder_out: Tensor, lens: Tensor, tokens: tuple[Tensor, Tensor]) -> Loss:
         """The heads' loss and the decoder's, weighted."""
         if self.decoder is None:
             return loss
         if not self.decoder_learns:
             return _reaching(loss, self.decoder)
-        attention = self.decoder.loss(encoder_out, lens, targets.tokens, targets.lens)
+        attention = self.decoder.loss(encoder_out, lens, *tokens)
         if not self.ctc_weight:
             return replace(attention, sum=attention.sum + 0 * loss.sum)
         weights = {"": self.ctc_weight, "attention": 1 - self.ctc_weight}
         return _weighted({"": loss, "attention": attention}, weights, "")
 
-    def _loss(self, kind: str, log_probs: Tensor, lens: Tensor, targets: Targets) -> Loss:
-        given = log_probs, lens, targets.tokens, targets.lens
+    def _loss(self, kind: str, log_probs: Tensor, lens: Tensor, tokens: tuple[Tensor, Tensor]) -> Loss:
+        given = log_probs, lens, *tokens
         if kind not in self.ngrams:
             return ctc_loss(*given)
         return ctc_crf_loss(*given, self.ngrams[kind].to(log_probs.device), ctc_share=self.ctc_share)

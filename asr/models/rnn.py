@@ -59,6 +59,11 @@ class EncoderConfig:
             f"encoder.factor {self.factor}: convolutions subsample by 2 or 4",
         )
 
+    @property
+    def lower_factors(self) -> list[int]:
+        """Factors below `factor` that could be chosen instead, the highest first."""
+        return [f for f in range(self.factor - 1, 0, -1) if self.subsampling != "conv" or f in (2, 4)]
+
 
 class RnnEncoder(nn.Module):
     """Subsampling, then recurrent layers. An utterance's output does not depend on what it is batched with.

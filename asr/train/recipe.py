@@ -23,7 +23,7 @@ from asr.utils.errors import InputError
 from asr.utils.units import duration_words
 
 if TYPE_CHECKING:
-    from asr.models.decoding_options import BeamOptions
+    from asr.models.decoding_options import DecodingOptions
     from asr.models.model import Model
 
 log = logging.getLogger(__name__)
@@ -45,7 +45,7 @@ class TextModel:
     warps: tuple[float, ...] = ()  # of the mel axis, that are tried; kept where they are better on dev
     closed: bool = False  # nothing can be heard but its words
     words: int | None = None  # the most frequent ones, so many; of phones, those that can be heard
-    options: BeamOptions | None = None  # of decoding; None: those that are best on dev
+    options: DecodingOptions | None = None  # of decoding; None: those that are best on dev
     like: Path | None = None  # a run whose language model, lexicon and options of decoding are taken instead
 
 
@@ -95,9 +95,9 @@ def read_arguments(parser: argparse.ArgumentParser, arguments: Sequence[str] | N
 @contextmanager
 def told_plainly() -> Iterator[None]:
     """A recipe's messages and exit codes."""
-    from asr.utils.device import ready_torch
+    from asr.utils.device import configure_torch
 
-    ready_torch()
+    configure_torch()
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     try:
         yield
@@ -167,7 +167,7 @@ def _ways(model: Model, out: Path, language_model: TextModel | None, translation
     """How a run's model is decoded: the names of ways, and the options of each."""
     import yaml
 
-    from asr.models.decoding_options import BeamOptions
+    from asr.models.decoding_options import DecodingOptions
     from asr.utils.config import from_dict
     from asr.utils.files import read_text
 
@@ -184,7 +184,7 @@ def _ways(model: Model, out: Path, language_model: TextModel | None, translation
     path, tuned = out / _TUNED, {}
     if path.is_file():
         for search, values in yaml.safe_load(read_text(path)).items():
-            tuned[search] = vars(from_dict(BeamOptions, values, where=path))
+            tuned[search] = vars(from_dict(DecodingOptions, values, where=path))
     greedy: dict[str, dict[str, Any]] = {"greedy": {"greedy": True}} if decoder.ctc_weight else {}
     return greedy | {name: tuned.get(search, {"search": search}) for name, search in searches.items()}
 

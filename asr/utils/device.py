@@ -1,4 +1,4 @@
-"""DEVICE"""
+"""What a process and its devices are set up with. Torch is imported only where it is used."""
 
 from __future__ import annotations
 
@@ -6,12 +6,10 @@ import gc
 import os
 from typing import TYPE_CHECKING
 
-import torch
-
 from asr.utils.errors import InputError
 
 if TYPE_CHECKING:
-    pass
+    import torch
 
 
 def autocast(precision: str, device: torch.device) -> torch.autocast:
@@ -20,13 +18,15 @@ def autocast(precision: str, device: torch.device) -> torch.autocast:
     Raises:
         InputError: fp16 on a CPU.
     """
+    import torch
+
     if precision == "fp16" and device.type == "cpu":
         raise InputError("is for GPUs", where="precision: fp16", remedy="precision=bf16 or fp32")
     dtype = torch.float16 if precision == "fp16" else torch.bfloat16
     return torch.autocast(device.type, dtype, enabled=precision != "fp32")
 
 
-def ready_torch() -> None:
+def configure_torch() -> None:
     """Sets the process up for torch; to be called before anything imports it.
 
     Denormal numbers are flushed before worker threads exist (they inherit it). Idle threads spin only briefly before

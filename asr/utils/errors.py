@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Sequence
 from pathlib import Path
+
+from asr.utils.unicode import on_one_line
 
 
 class InputError(ValueError):
@@ -27,15 +28,3 @@ class InputError(ValueError):
         if remedy:
             message = f"{message}; {remedy}"
         super().__init__(on_one_line(message))
-
-
-def on_one_line(text: str) -> str:
-    """Names of files and what is in them come from strangers: one line of it, without terminals' control characters.
-
-    Spaces (of Japanese names) and joiners (of Persian and Indic words) are no danger.
-    """
-    return "".join(c if c.isprintable() or _is_harmless(c) else "\ufffd" for c in " ".join(text.splitlines()))
-
-
-def _is_harmless(character: str) -> bool:
-    return character in "\u200c\u200d" or unicodedata.category(character) == "Zs"

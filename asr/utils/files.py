@@ -166,9 +166,7 @@ def read_text(path: str | Path, *, limit: int = 1 << 30) -> str:
     except UnicodeDecodeError as e:
         if kind := _sound(data):
             raise InputError(f"is no text, but sound ({kind})", where=path, remedy="name the text") from e
-        utf16 = data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) or data[:1000].count(0) * 4 > len(
-            data[:1000]
-        )
+        utf16 = is_utf16(data)
         line = data.count(b"\n", 0, e.start) + 1
         raise InputError(
             "is UTF-16" if utf16 else f"line {line} is not UTF-8", where=path, remedy=UTF16 if utf16 else UTF8

@@ -1,6 +1,8 @@
-"""Perceived characters, and characters that nobody sees."""
+"""Perceived characters, characters that nobody sees, texts that a terminal can show."""
 
 from __future__ import annotations
+
+import unicodedata
 
 import regex
 
@@ -16,3 +18,15 @@ INVISIBLE = regex.compile(
 def graphemes(text: str) -> list[str]:
     """Perceived characters: Unicode's extended grapheme clusters (UAX 29), a letter with all its marks."""
     return list(_GRAPHEME.findall(text))
+
+
+def on_one_line(text: str) -> str:
+    """Names of files and what is in them come from strangers: one line of it, without terminals' control characters.
+
+    Spaces (of Japanese names) and joiners (of Persian and Indic words) are no danger.
+    """
+    return "".join(c if c.isprintable() or _is_harmless(c) else "\ufffd" for c in " ".join(text.splitlines()))
+
+
+def _is_harmless(character: str) -> bool:
+    return character in "\u200c\u200d" or unicodedata.category(character) == "Zs"

@@ -24,7 +24,7 @@ from asr.train.recipe import run, told_plainly
 from asr.utils.files import read_text, write_json, write_text
 
 if TYPE_CHECKING:
-    from asr.models.decoding_options import BeamOptions
+    from asr.models.decoding_options import DecodingOptions
 
 HERE = Path(__file__).resolve().parent
 EXP, KEPT, README = HERE / "exp" / "ablation", HERE / "ablation.json", HERE / "README.md"
@@ -104,17 +104,17 @@ def measure(name: str) -> None:
     run(recipe["prepare"], HERE / "conf" / "blstm.yaml", HERE / "data", out, words, ("dev",), settings=settings)
 
 
-def best_options() -> BeamOptions:
+def best_options() -> DecodingOptions:
     """Those of the recipe as it is."""
-    from asr.models.decoding_options import BeamOptions
+    from asr.models.decoding_options import DecodingOptions
 
     path = folder(BASE) / "results.json"
     kept = json.loads(read_text(path if path.is_file() else KEPT))
     scores = (kept if path.is_file() else kept[BASE])["scores"]
     found = scores[f"dev-{ORDER}-gram"]["decoding"]
-    known = {f.name: found[f.name] for f in fields(BeamOptions) if f.name in found and f.name != "search"}
+    known = {f.name: found[f.name] for f in fields(DecodingOptions) if f.name in found and f.name != "search"}
     lists = {key: tuple(value) for key, value in known.items() if isinstance(value, list)}
-    return BeamOptions(**{key: math.inf if value is None else value for key, value in known.items()} | lists)
+    return DecodingOptions(**{key: math.inf if value is None else value for key, value in known.items()} | lists)
 
 
 def untuned(trained: Path, out: Path, kind: str) -> None:

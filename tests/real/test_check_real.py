@@ -15,6 +15,7 @@ import soxr
 from asr.audio.reader import read_audio
 from asr.data.check import Report, check_data, read_splits
 from asr.data.cuts import Utterance
+from asr.models.config import ModelConfig
 from data_prep import fsdd as fsdd_corpus, yesno as yesno_corpus
 from data_prep._manifest import Source, write_corpus
 
@@ -48,12 +49,12 @@ def kinds(report: Report) -> dict[str, set[str]]:
 
 
 def test_librispeech_has_no_finding(libri: Splits, cache: Path) -> None:
-    report = check_data(libri, batch_seconds=100, cache=cache)
+    report = check_data(libri, ModelConfig(), batch_seconds=100, cache=cache)
     assert kinds(report) == {}
     assert report.splits["train"].utterances == 1043
     assert report.splits["train"].seconds / 3600 == pytest.approx(3.66, abs=0.01)
     started = time.monotonic()
-    check_data(libri, batch_seconds=100, cache=cache)
+    check_data(libri, ModelConfig(), batch_seconds=100, cache=cache)
     assert time.monotonic() - started < 10
 
 
@@ -140,7 +141,7 @@ def test_faults_planted_in_librispeech(libri: Splits, cache: Path, tmp_path: Pat
     test[0] = replace(test[0], text=f"{test[0].text} Ø")
     expected["unseen-characters"] = {"ø"}
 
-    report = check_data({"train": train, "dev": dev, "test": test}, batch_seconds=100, cache=cache)
+    report = check_data({"train": train, "dev": dev, "test": test}, ModelConfig(), batch_seconds=100, cache=cache)
     found = kinds(report)
     found.pop("does-not-fit", None)
     assert found == expected
@@ -153,7 +154,7 @@ def test_swapped_texts_stand_out_where_their_lengths_differ(libri: Splits, cache
     chosen = np.random.default_rng(1).permutation(len(train))[:100]
     for i, j in zip(chosen[:50], chosen[50:], strict=True):
         train[i], train[j] = replace(train[i], text=train[j].text), replace(train[j], text=train[i].text)
-    found = kinds(check_data({**libri, "train": train}, cache=cache))
+    found = kinds(check_data({**libri, "train": train}, ModelConfig(), cache=cache))
     told = set().union(*found.values())
     grown = {train[i].id: len(train[i].text) / len(libri["train"][i].text) for i in chosen}
     assert told <= grown.keys()
@@ -164,7 +165,7 @@ def test_swapped_texts_stand_out_where_their_lengths_differ(libri: Splits, cache
 
 def test_fsdd(fsdd: Path, tmp_path: Path) -> None:
     fsdd_corpus.prepare(fsdd, tmp_path / "data")
-    report = check_data(read_splits(tmp_path / "data"))
+    report = check_data(read_splits(tmp_path / "data"), ModelConfig())
     found = kinds(report)
     assert set(found) == {"low-rate", "clipped", "low-level", "shared-speakers"}
     assert len(found["low-rate"]) == 3000
@@ -175,7 +176,7 @@ def test_fsdd(fsdd: Path, tmp_path: Path) -> None:
 
 def test_yesno(yesno: Path, tmp_path: Path) -> None:
     yesno_corpus.prepare(yesno, tmp_path / "data")
-    assert set(kinds(check_data(read_splits(tmp_path / "data")))) == {"low-rate"}
+    assert set(kinds(check_data(read_splits(tmp_path / "data"), ModelConfig()))) == {"low-rate"}
 
 
 def test_mboshi_is_written_with_greek_letters(mboshi: Path, tmp_path: Path) -> None:
@@ -184,7 +185,7 @@ def test_mboshi_is_written_with_greek_letters(mboshi: Path, tmp_path: Path) -> N
         return [Source(p.stem, p, p.with_suffix(".mb.cleaned").read_text("utf-8"), p.name.split("_")[0]) for p in paths]
 
     write_corpus(tmp_path / "data", {split: sources(split) for split in ("train", "dev")}, {})
-    report = check_data(read_splits(tmp_path / "data"))
+    report = check_data(read_splits(tmp_path / "data"), ModelConfig())
     found = kinds(report)
     assert found.pop("mixed-scripts") == {"ε", "έ", "ω", "ώ"}
     assert len(found.pop("text-too-short")) <= 3

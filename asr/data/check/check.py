@@ -11,11 +11,10 @@ from pathlib import Path
 from asr.data.check.audio import check_audio
 from asr.data.check.audio_facts import CACHE_NAME, AudioFacts, audio_facts
 from asr.data.check.characters import check_characters
-from asr.data.check.report import Report, Row, SplitFacts
+from asr.data.check.report import ModelSettings, Report, Row, SplitFacts
 from asr.data.check.splits import check_both_sides, check_missing
 from asr.data.check.texts import check_lengths, check_texts
 from asr.data.cuts import Utterance, read_cuts
-from asr.models.config import ModelConfig
 from asr.text.normalize import TextNormalizer, has_word_spaces
 from asr.utils.unicode import graphemes
 
@@ -43,7 +42,7 @@ def cache_path(data: str | Path) -> Path:
 
 def check_data(
     splits: Mapping[str, Sequence[Utterance]],
-    model: ModelConfig | None = None,
+    model: ModelSettings,
     *,
     batch_seconds: float | None = None,
     audio_seconds: float | None = None,
@@ -55,21 +54,20 @@ def check_data(
 
     Args:
         splits: Utterances of `train`, `dev`, and others. Where there is no `train`, all count as training.
-        model: What is to be trained: its text normalisation, sample rate and frames. The defaults where None.
+        model: What is to be trained (a ModelConfig): its text normalisation, sample rate, tokens and frames.
         batch_seconds: The budget of a batch: longer utterances are named.
         audio_seconds: How long to read audio, by the clock; the rest is left unread, and that is said.
         fastest: The highest speed of augmentation: texts must fit the frames that are left then.
         cache: A file that makes the next reading quick (`cache_path`).
         progress: Called while audio is read, with how many utterances are done, and of how many.
     """
-    model = model or ModelConfig()
     training_split = splits.get("train") or [u for some in splits.values() for u in some]
+    words = model.text.words == "spaces"
     if model.text.words == "auto":
-        spaces = has_word_spaces(u.text for u in training_split)
-        model = replace(model, text=replace(model.text, words="spaces" if spaces else "none"))
+        words = has_word_spaces(u.text for u in training_split)
     everything = [(split, u) for split in sorted(splits, key=lambda s: s != "train") for u in splits[split]]
     audio = audio_facts([u for _, u in everything], cache=cache, seconds=audio_seconds, progress=progress)
-    normalizer = TextNormalizer(model.text)
+    normalizer = TextNormalizer(replace(model.text, words="spaces" if words else "none"))
     rows = []
     for (split, utterance), facts in zip(everything, audio, strict=True):
         text = normalizer(utterance.text)
@@ -77,15 +75,15 @@ def check_data(
     training = [r for r in rows if r.split == "train" or "train" not in splits]
     found = [
         *check_missing(splits),
-        *check_texts(rows, training, words=model.text.words == "spaces"),
-        *check_lengths(rows, training, model, batch_seconds, fastest),
+        *check_texts(rows, training, words=words),
+        *check_lengths(rows, training, model, batch_seconds, fastest, words=words),
         *check_characters(rows, training),
         *check_audio(rows, training, model.features.sample_rate),
-        *check_both_sides(splits, rows, words=model.text.words == "spaces"),
+        *check_both_sides(splits, rows, words=words),
     ]
     order = ("fatal", "warning", "note")
     return Report(
-        splits={s: _split_facts([r for r in rows if r.split == s], model.text.words == "spaces") for s in splits},
+        splits={s: _split_facts([r for r in rows if r.split == s], words) for s in splits},
         rates=dict(sorted(Counter(r.audio.rate for r in rows if isinstance(r.audio, AudioFacts)).items())),
         findings=tuple(sorted(found, key=lambda f: order.index(f.severity))),
     )

@@ -17,12 +17,11 @@ import numpy as np
 import torch
 
 from asr.audio.augment import AugmentConfig, augment
-from asr.audio.features import Frontend
+from asr.audio.features import FeatureConfig, Frontend
 from asr.audio.reader import Samples
 from asr.audio.spec_augment import SpecAugmentConfig, spec_augment
 from asr.data.check.report import Report, printable
 from asr.data.cuts import Utterance, utterance_seed
-from asr.models.config import ModelConfig
 
 _LONGEST = 20.0  # seconds of an example
 
@@ -42,7 +41,7 @@ class AugmentedExample:
 
 def augmented_examples(
     training: Sequence[Utterance],
-    model: ModelConfig,
+    features: FeatureConfig,
     augmentation: AugmentConfig,
     masks: SpecAugmentConfig,
     *,
@@ -54,7 +53,7 @@ def augmented_examples(
 
     Args:
         training: Whose first `count` of middling duration are taken.
-        model: Features and sample rate.
+        features: Those of the model that is to be trained.
         augmentation: Of samples.
         masks: Of features.
         seed: Of the run.
@@ -65,9 +64,9 @@ def augmented_examples(
     """
     longest = [u for u in training if u.duration <= _LONGEST]
     chosen = sorted(longest, key=lambda u: (u.duration, u.id))[len(longest) // 2 :][:count]
-    rate = model.features.sample_rate
-    frontend = Frontend(model.features)
-    if model.features.normalize == "global":  # by the examples, where training takes all utterances
+    rate = features.sample_rate
+    frontend = Frontend(features)
+    if features.normalize == "global":  # by the examples, where training takes all utterances
         sounds = [torch.from_numpy(u.samples(rate)) for u in chosen]
         frontend.normalizer.fit(frontend.raw(s[None], torch.tensor([len(s)])) for s in sounds)
     augmentation, masks = augmentation.at_epoch(epoch), masks.at_epoch(epoch)

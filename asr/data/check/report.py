@@ -6,13 +6,39 @@ import textwrap
 import unicodedata
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
+from asr.audio.features import FeatureConfig
 from asr.data.check.audio_facts import AudioFacts
 from asr.data.cuts import Utterance
+from asr.text.normalize import TextConfig
+from asr.text.tokenizer import Kind, TokenizerConfig
 from asr.utils.errors import InputError
 
 Severity = Literal["fatal", "warning", "note"]
+
+
+class EncoderFrames(Protocol):
+    """How an encoder subsamples."""
+
+    @property
+    def factor(self) -> int: ...  # feature frames that become one
+    @property
+    def lower_factors(self) -> Sequence[int]: ...  # that could be chosen instead, the highest first
+
+
+class ModelSettings(Protocol):
+    """What the checks read of the model that is to be trained (asr.models.config.ModelConfig has it)."""
+
+    @property
+    def features(self) -> FeatureConfig: ...
+    @property
+    def text(self) -> TextConfig: ...
+    @property
+    def encoder(self) -> EncoderFrames: ...
+    @property
+    def kinds(self) -> Sequence[Kind]: ...  # of tokens
+    def tokenizer_of(self, kind: Kind) -> TokenizerConfig: ...
 
 
 @dataclass(frozen=True)

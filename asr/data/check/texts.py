@@ -6,20 +6,15 @@ import math
 import statistics
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from itertools import pairwise
 from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
-import torch
 
-from asr.audio.features import Mfcc
+from asr.audio.features import Frontend, Mfcc
 from asr.data.check.audio_facts import AudioFacts
-from asr.data.check.report import Example, Finding, Row, found
-from asr.models.attention_decoder import DecoderConfig
-from asr.models.config import ModelConfig
-from asr.models.losses import frames_needed
-from asr.models.recognizer import build_recognizer
+from asr.data.check.report import EncoderFrames, Example, Finding, ModelSettings, Row, found
 from asr.text.tokenizer import Tokenizer, train_tokenizer
 
 _Floats: TypeAlias = npt.NDArray[np.float64]
@@ -106,7 +101,13 @@ def _spread(values: _Floats) -> tuple[float, _Floats]:
 
 
 def check_lengths(
-    rows: Sequence[Row], training: Sequence[Row], model: ModelConfig, batch_seconds: float | None, fastest: float
+    rows: Sequence[Row],
+    training: Sequence[Row],
+    model: ModelSettings,
+    batch_seconds: float | None,
+    fastest: float,
+    *,
+    words: bool,
 ) -> Iterator[Finding]:
     """Tokens that do not fit their frames, words without pronunciation, utterances longer than a batch."""
     if batch_seconds is not None:
@@ -121,9 +122,7 @@ def check_lengths(
     if not any(r.text for r in training):
         return
     for kind in model.kinds:
-        tokenizer = train_tokenizer(
-            model.tokenizer_of(kind), [r.text for r in training], spaces=model.text.words != "none"
-        )
+        tokenizer = train_tokenizer(model.tokenizer_of(kind), [r.text for r in training], spaces=words)
         if kind == "phones":
             yield from _unpronounced(training, tokenizer)
         yield from _check_fit(rows, training, model, tokenizer, fastest)
@@ -142,23 +141,21 @@ def _unpronounced(training: Sequence[Row], tokenizer: Tokenizer) -> Iterator[Fin
 
 
 def _check_fit(
-    rows: Sequence[Row], training: Sequence[Row], model: ModelConfig, tokenizer: Tokenizer, fastest: float
+    rows: Sequence[Row], training: Sequence[Row], model: ModelSettings, tokenizer: Tokenizer, fastest: float
 ) -> Iterator[Finding]:
     """Texts with more tokens than frames."""
     kind = tokenizer.kind
-    alone = replace(model, decoder=DecoderConfig())  # which is the first head's
-    recognizer = build_recognizer(alone, {kind: len(tokenizer)}, without_weights=True)
-    extractor = recognizer.frontend.extractor
+    extractor = Frontend(model.features).extractor
     fbank = extractor.fbank if isinstance(extractor, Mfcc) else extractor
     names = "pieces" if kind in ("bpe", "unigram") else kind
     learnt = set(map(id, training))
     hits, sizes, examples = set(), [], []
     for row in rows:
         speed = fastest if id(row) in learnt else 1.0  # only training audio is augmented
-        before = fbank.frame_count(round(row.utterance.duration / speed * recognizer.sample_rate))
-        frames = int(recognizer.encoder.output_lens(torch.tensor(before)))
+        before = fbank.frame_count(round(row.utterance.duration / speed * model.features.sample_rate))
+        frames = -(-before // model.encoder.factor)
         tokens = tokenizer.encode_known(row.text)[0]
-        needed = int(frames_needed(torch.tensor([tokens], dtype=torch.long), torch.tensor([len(tokens)])))
+        needed = len(tokens) + sum(a == b for a, b in pairwise(tokens))  # CTC: a blank between equal neighbours
         if needed > frames:
             hits.add(id(row))
             sizes.append((before, needed))
@@ -170,17 +167,16 @@ def _check_fit(
         "does-not-fit",
         "fatal" if 2 * sum(id(r) in hits for r in training) > len(training) else "warning",
         f"texts with more {names} than their audio has frames",
-        remedy + _lower_factor(sizes, model),
+        remedy + _lower_factor(sizes, model.encoder),
         examples,
         len(rows),
     )
 
 
-def _lower_factor(sizes: Sequence[tuple[int, int]], model: ModelConfig) -> str:
+def _lower_factor(sizes: Sequence[tuple[int, int]], encoder: EncoderFrames) -> str:
     """The factor that mends as many of the (frames before subsampling, frames needed) as any does."""
-    candidates = [2] if model.encoder.subsampling == "conv" else list(range(model.encoder.factor - 1, 0, -1))
-    mended = {f: sum(-(-frames // f) >= needed for frames, needed in sizes) for f in candidates}
+    mended = {f: sum(-(-frames // f) >= needed for frames, needed in sizes) for f in encoder.lower_factors}
     best = max(mended, key=lambda f: mended[f], default=0)  # the first, so the largest
-    if not best or best >= model.encoder.factor or not mended[best]:
+    if not best or not mended[best]:
         return ""
     return f"; model.encoder.factor={best} has frames enough for {mended[best]:,} of them"

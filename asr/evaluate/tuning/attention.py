@@ -15,7 +15,7 @@ from torch import Tensor
 from asr.data.transcript import Hypothesis
 from asr.decode.attention_search import AttentionSearch, TwoPassSearch
 from asr.evaluate.wer import Scores, Unit, score
-from asr.models.decoding_options import BeamOptions
+from asr.models.decoding_options import DecodingOptions
 
 CTC_WEIGHTS = tuple(n / 10 for n in range(9, -1, -1))  # of two-pass search, which costs nothing to try
 # One after another, the others as they were found: with CTC, and alone.
@@ -33,7 +33,7 @@ ALONE: dict[str, tuple[float, ...]] = {
 _TOGETHER = 16  # utterances that are searched at a time
 LogProbs = Sequence[npt.NDArray[np.float32]]  # of CTC, (T, V) of each utterance
 States = Sequence[torch.Tensor]  # of the encoder, (1, T, D) of each
-Found = tuple[BeamOptions, list[Hypothesis], Scores]
+Found = tuple[DecodingOptions, list[Hypothesis], Scores]
 
 
 def best_two_pass(
@@ -70,7 +70,7 @@ def best_attention(
     references: Sequence[str],
     unit: Unit,
     progress: Callable[[], None] = lambda: None,
-    kept: Callable[[BeamOptions, Callable[[], list[float]]], list[float]] = lambda options, compute: compute(),
+    kept: Callable[[DecodingOptions, Callable[[], list[float]]], list[float]] = lambda options, compute: compute(),
 ) -> Found:
     """How much CTC, language model (where the search has one) and length count where the decoder says the tokens.
 
@@ -78,15 +78,15 @@ def best_attention(
         progress: Called after each decoding.
         kept: What some options give, computed where it is not known yet.
     """
-    made: dict[BeamOptions, Found] = {}
+    made: dict[DecodingOptions, Found] = {}
 
-    def decoded(options: BeamOptions) -> Found:
+    def decoded(options: DecodingOptions) -> Found:
         search.options = options
         heard = [nbest[0] for nbest in heard_by_attention(search, log_probs, states)]
         made[options] = options, heard, score(references, [each.text for each in heard], unit=unit)
         return made[options]
 
-    def error(options: BeamOptions) -> float:
+    def error(options: DecodingOptions) -> float:
         (rate,) = kept(options, lambda: [decoded(options)[2].error.rate])
         progress()
         return rate

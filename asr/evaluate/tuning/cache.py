@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from asr.evaluate.tuning.attention import LogProbs
-from asr.models.decoding_options import BeamOptions
+from asr.models.decoding_options import DecodingOptions
 from asr.utils.config import to_dict
 from asr.utils.errors import InputError
 from asr.utils.files import write_text
@@ -43,7 +43,9 @@ class KeptDecodings:
                 log.warning("%s is damaged: begun anew", path)
         write_text(path, "".join(f"{line}\n" for line in (lines if self.found else [own])))
 
-    def __call__(self, options: BeamOptions, compute: Callable[[], list[float]], what: str = "error") -> list[float]:
+    def __call__(
+        self, options: DecodingOptions, compute: Callable[[], list[float]], what: str = "error"
+    ) -> list[float]:
         key = f"{what} {json.dumps(to_dict(options))}"
         if key not in self.found:
             self.found[key] = compute()

@@ -13,17 +13,17 @@ from asr.data.transcript import Hypothesis
 from asr.decode.confidence import calibrated, fit_calibration
 from asr.evaluate.tuning.cache import KeptDecodings
 from asr.evaluate.wer import correct_words
-from asr.models.decoding_options import BeamOptions
+from asr.models.decoding_options import DecodingOptions
 
 TEMPERATURES = tuple(float(t) for t in np.round(np.geomspace(0.5, 20.0, 17), 2))
 
 
 def true_confidences(
-    decode: Callable[[BeamOptions], list[Hypothesis]],
-    options: BeamOptions,
+    decode: Callable[[DecodingOptions], list[Hypothesis]],
+    options: DecodingOptions,
     references: Sequence[str],
     kept: KeptDecodings,
-) -> tuple[BeamOptions, tuple[float, float]]:
+) -> tuple[DecodingOptions, tuple[float, float]]:
     """Temperature and calibration with which confidences tell best which words are right.
 
     Least cross-entropy, nats a word: what it is without either, and with those found.
@@ -33,7 +33,7 @@ def true_confidences(
     right = _right(references, found)
     entropy = {plain: _entropy(_shares(found), right)}
 
-    def calibrate(tried: BeamOptions) -> list[float]:
+    def calibrate(tried: DecodingOptions) -> list[float]:
         shares = _shares(decode(tried))
         fitted = fit_calibration(shares, right)
         return [*fitted, _entropy(calibrated(shares, *fitted), right)]

@@ -45,7 +45,7 @@ from asr.evaluate.tuning.confidence import cross_entropy, true_confidences
 from asr.evaluate.tuning.rescoring import best_rescoring
 from asr.evaluate.wer import Scores, Unit, score
 from asr.lm.binary import write_binary
-from asr.models.decoding_options import BeamOptions, LmUnit
+from asr.models.decoding_options import DecodingOptions, LmUnit
 from asr.models.folder import head_file, load_model, update_model
 from asr.models.hub import SHIPPED, find_model
 from asr.models.model import Model, utterance_keys
@@ -73,7 +73,7 @@ KEPT = "tuning.jsonl"  # in a model's folder
 class Trial:
     """Options and what they gave."""
 
-    options: BeamOptions
+    options: DecodingOptions
     error: float  # WER or CER
 
 
@@ -81,14 +81,14 @@ class Trial:
 class Tuning:
     """How a tuning went."""
 
-    best: BeamOptions
+    best: DecodingOptions
     score: Scores
     trials: tuple[Trial, ...]  # of CTC's search
     decodings: int  # of the dev set, by all searches
     cross_entropy: tuple[float, float]  # nats a word: of confidences as they come, and as they were made
     seconds: float
     # of each search the best: ctc, and with an attention decoder two-pass, attention
-    ways: dict[str, tuple[BeamOptions, Scores]] = field(default_factory=dict)
+    ways: dict[str, tuple[DecodingOptions, Scores]] = field(default_factory=dict)
     rescored: bool = False  # by a neural language model
 
     def surface(self) -> list[list[str]]:
@@ -151,7 +151,7 @@ def tune(
     unit = unit or ("words" if loaded.has_words else "characters")
     if unit not in ("words", "characters") or (unit == "words" and not loaded.has_words):
         raise InputError(f"errors cannot be counted in {unit}", where=model, remedy="count them in characters")
-    start = loaded.decoding or BeamOptions()
+    start = loaded.decoding or DecodingOptions()
     warps = start.warps if warps is None else tuple(warps)
     start = replace(start, warps=(), lm_unit=lm_unit or start.lm_unit)
     # What does not fit is told at once.
@@ -234,7 +234,7 @@ class _Several:
     log_probs: dict[float, LogProbs]
     states: dict[float, States]
 
-    def __call__(self, search: str, options: BeamOptions) -> list[list[list[Hypothesis]]]:
+    def __call__(self, search: str, options: DecodingOptions) -> list[list[list[Hypothesis]]]:
         count = options.rescore_beam
         wide = replace(options, nbest=count, beam_size=max(options.beam_size, count))
         if search == "attention":
@@ -255,7 +255,7 @@ class _Several:
 
 def _best_of_ctc(
     tried: _Trials, weights: Sequence[str], warps: tuple[float, ...]
-) -> tuple[BeamOptions, tuple[float, float]]:
+) -> tuple[DecodingOptions, tuple[float, float]]:
     """The best options of CTC's search, and the cross-entropy of confidences, as they come and with these options."""
     sizes = [len(GRID[name]) for name in weights if name in GRID]
     tried.most += math.prod(sizes) + 12 * len(weights) + len(BEAMS) + bool(warps)
@@ -285,14 +285,16 @@ class _Trials:
     log_probs: dict[float, LogProbs]  # of each warp
     references: list[str]
     unit: Unit
-    start: BeamOptions
+    start: DecodingOptions
     progress: Callable[[int, int | None], None]
     kept: KeptDecodings
     most: int
-    trials: dict[BeamOptions, Trial] = field(default_factory=dict)
-    warps: dict[BeamOptions, list[int]] = field(default_factory=dict)  # the best of each utterance, with some options
+    trials: dict[DecodingOptions, Trial] = field(default_factory=dict)
+    warps: dict[DecodingOptions, list[int]] = field(
+        default_factory=dict
+    )  # the best of each utterance, with some options
 
-    def __call__(self, options: BeamOptions) -> Trial:
+    def __call__(self, options: DecodingOptions) -> Trial:
         if options not in self.trials:
 
             def errors() -> list[float]:
@@ -303,7 +305,7 @@ class _Trials:
             self.progress(len(self.trials), max(self.most, len(self.trials) + 1))
         return self.trials[options]
 
-    def decode(self, options: BeamOptions, confidences: bool = True) -> list[Hypothesis]:
+    def decode(self, options: DecodingOptions, confidences: bool = True) -> list[Hypothesis]:
         """The best hypothesis of each utterance; of several warps, the one of the best score."""
         decoder = self.decoder.with_options(**vars(options))
 

@@ -10,7 +10,7 @@ import soxr
 from hypothesis import given, settings, strategies as st
 
 from asr.audio.reader import Samples
-from asr.audio.segmentation import Piece, Segmenter, frame_levels
+from asr.audio.segmentation import Piece, Segmenter, smoothed_levels
 from asr.utils.errors import InputError
 from data_prep.synthetic import RATE as SPOKEN_RATE, speak
 
@@ -160,11 +160,11 @@ def test_memory_does_not_grow_with_the_audio() -> None:
 def test_levels_are_decibels_of_full_scale() -> None:
     t = np.arange(RATE) / RATE
     tone = np.sin(2 * np.pi * 2000 * t).astype(np.float32)  # the difference of samples: 2 sin(pi f / rate) as large
-    levels = frame_levels(tone, 80)
+    levels = smoothed_levels(tone, 80)
     assert len(levels) == 100
     assert levels[50] == pytest.approx(20 * np.log10(2 * np.sin(np.pi / 4) / np.sqrt(2)), abs=0.1)
-    assert frame_levels(np.zeros(81, np.float32), 80).tolist() == pytest.approx([-120.0, -120.0])
-    offset = frame_levels(tone + np.float32(0.5), 80)
+    assert smoothed_levels(np.zeros(81, np.float32), 80).tolist() == pytest.approx([-120.0, -120.0])
+    offset = smoothed_levels(tone + np.float32(0.5), 80)
     assert offset[50] == pytest.approx(levels[50], abs=0.1)
 
 

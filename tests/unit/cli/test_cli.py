@@ -51,12 +51,12 @@ def test_defaults_in_the_help_are_those_of_the_functions() -> None:
     from asr.evaluate.evaluation import evaluate
     from asr.evaluate.tuning.tune import tune
     from asr.inference.transcriber import Transcriber
-    from asr.models.decoding_options import BeamOptions
+    from asr.models.decoding_options import DecodingOptions
     from data_prep import fsdd, table
 
     owners = {
-        "evaluate": [evaluate, BeamOptions],
-        "transcribe": [Transcriber, Transcriber.transcribe_all, BeamOptions, to_eaf],
+        "evaluate": [evaluate, DecodingOptions],
+        "transcribe": [Transcriber, Transcriber.transcribe_all, DecodingOptions, to_eaf],
         "tune": [tune],
         "prepare": [table.prepare, fsdd.prepare],
     }
@@ -307,7 +307,7 @@ def test_results_of_another_model_are_not_replaced(spoken: Path, tmp_path: Path)
 
 
 def test_evaluate_says_what_it_decoded_with(spoken: Path, tmp_path: Path) -> None:
-    from asr.models.decoding_options import BeamOptions
+    from asr.models.decoding_options import DecodingOptions
     from asr.utils.config import to_dict
 
     scores, rows = evaluated(spoken, tmp_path)
@@ -338,8 +338,8 @@ def test_evaluate_says_what_it_decoded_with(spoken: Path, tmp_path: Path) -> Non
     }
     attention = ("search", "attention_beam", "ctc_weight", "length_reward", "length_norm", "end_factor")
     attention += ("rescore_beam", "rescore_weight")
-    assert values.keys() | {"calibration"} == {field.name for field in fields(BeamOptions)}  # which tuning alone finds
-    assert not values.items() & to_dict(BeamOptions()).items()
+    assert values.keys() | {"calibration"} == {field.name for field in fields(DecodingOptions)}  # tuning finds it
+    assert not values.items() & to_dict(DecodingOptions()).items()
     options = [
         word for name, value in values.items() for word in ("--" + name.replace("_", "-"), str(value).strip("[]"))
     ]

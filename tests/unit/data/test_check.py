@@ -76,7 +76,7 @@ def kinds(report: Report) -> dict[str, list[str]]:
 
 
 def check(splits: Splits, **options: object) -> dict[str, list[str]]:
-    return kinds(check_data(splits, **options))  # type: ignore[arg-type]
+    return kinds(check_data(splits, **{"model": ModelConfig(), **options}))  # type: ignore[arg-type]
 
 
 def with_text(splits: Splits, index: int, text: str, split: str = "train") -> Splits:
@@ -99,7 +99,7 @@ def with_audio(
 
 
 def test_a_clean_corpus_has_no_finding(splits: Splits) -> None:
-    report = check_data(splits, batch_seconds=100)
+    report = check_data(splits, ModelConfig(), batch_seconds=100)
     assert report.findings == ()
     train = report.splits["train"]
     assert (train.utterances, train.speakers, train.texts, train.without_speaker) == (40, 3, 40, 0)
@@ -153,7 +153,7 @@ def two_speakers(x: np.ndarray) -> np.ndarray:
     ],
 )
 def test_planted_in_the_audio(kind: str, make: Callable[[np.ndarray], np.ndarray], splits: Splits) -> None:
-    report = check_data(with_audio(splits, 7, make))
+    report = check_data(with_audio(splits, 7, make), ModelConfig())
     assert kinds(report) == {kind: ["train07"]}
     assert not report.fatal
 
@@ -192,7 +192,7 @@ def test_a_segment_of_a_longer_file(splits: Splits, tmp_path: Path) -> None:
     silent = replace(cuts[3], start=cuts[3].start + cuts[3].duration, duration=2.0)
     assert check({**splits, "train": [*cuts[:3], silent, *cuts[4:]]})["silent"] == ["train03"]
     beyond = replace(cuts[3], start=at)
-    report = check_data({**splits, "train": [*cuts[:3], beyond, *cuts[4:]]})
+    report = check_data({**splits, "train": [*cuts[:3], beyond, *cuts[4:]]}, ModelConfig())
     assert kinds(report) == {"unreadable": ["train03"]}
     assert "ends before" in report.findings[0].examples[0].detail
 
@@ -203,7 +203,7 @@ def test_audio_that_cannot_be_read(copied: Splits) -> None:
     paths[4].write_text("no audio")
     paths[5].write_bytes(paths[5].read_bytes()[:-9000])
     soundfile.write(paths[6], speechlike(1, RATE), RATE)  # shorter than the manifest says
-    report = check_data(copied)
+    report = check_data(copied, ModelConfig())
     assert kinds(report) == {"unreadable": ["train03", "train04", "train05", "train06"]}
     (finding,) = report.fatal
     reasons = [example.detail for example in finding.examples]
@@ -213,13 +213,13 @@ def test_audio_that_cannot_be_read(copied: Splits) -> None:
         assert words in reason
     Path(copied["test"][0].audio).unlink()
     only_test = {"train": copied["dev"], "dev": copied["train"][10:], "test": copied["test"]}
-    assert not check_data(only_test).fatal  # training never reads it
+    assert not check_data(only_test, ModelConfig()).fatal  # training never reads it
 
 
 def test_most_audio_is_silent(splits: Splits) -> None:
     for i in range(21):
         splits = with_audio(splits, i, lambda x: np.zeros(3 * RATE))
-    report = check_data(splits)
+    report = check_data(splits, ModelConfig())
     assert [f.kind for f in report.fatal] == ["silent"]
     assert len(kinds(report)["silent"]) == 21
     assert "same-audio" not in kinds(report)  # silence is like silence
@@ -227,7 +227,7 @@ def test_most_audio_is_silent(splits: Splits) -> None:
 
 def test_other_rates(splits: Splits) -> None:
     one = with_audio(splits, 7, lambda x: soxr.resample(x, RATE, 8000), rate=8000)
-    report = check_data(one)
+    report = check_data(one, ModelConfig())
     assert kinds(report) == {"low-rate": ["train07"]}
     assert "nothing above 4,000 Hz, others have" in report.findings[0].message
     assert report.rates == {8000: 1, RATE: 49}
@@ -243,7 +243,7 @@ def test_all_of_one_low_rate(splits: Splits) -> None:
     for split, some in splits.items():
         for i in range(len(some)):
             splits = with_audio(splits, i, lambda x: soxr.resample(x, RATE, 8000), rate=8000, split=split)
-    report = check_data(splits)
+    report = check_data(splits, ModelConfig())
     assert list(kinds(report)) == ["low-rate"]
     assert "model.features.sample_rate=8000" in report.findings[0].message
 
@@ -253,20 +253,20 @@ def test_all_of_one_low_rate(splits: Splits) -> None:
 
 @pytest.mark.parametrize("text", ["", "  ", "?!"])
 def test_no_text(text: str, splits: Splits) -> None:
-    report = check_data(with_text(splits, 7, text))
+    report = check_data(with_text(splits, 7, text), ModelConfig())
     assert kinds(report) == {"empty-text": ["train07"]}
     assert not report.fatal
 
 
 def test_no_text_at_all(splits: Splits) -> None:
-    report = check_data({**splits, "train": [replace(u, text="...") for u in splits["train"]]})
+    report = check_data({**splits, "train": [replace(u, text="...") for u in splits["train"]]}, ModelConfig())
     assert [f.kind for f in report.fatal] == ["empty-text"]
 
 
 def test_a_placeholder_is_a_text_that_stands_too_often(splits: Splits) -> None:
     for i in range(6):
         splits = with_text(splits, i, "the dog jumps over a king of old")
-    report = check_data(splits)
+    report = check_data(splits, ModelConfig())
     assert kinds(report) == {"repeated-text": ["the dog jumps over a king of old"]}
     assert "6 times, first in train00" in report.findings[0].examples[0].detail
 
@@ -350,7 +350,7 @@ def changed(splits: Splits, change: Callable[[str], str], index: int = 7) -> Spl
     ],
 )
 def test_planted_in_the_characters(kind: str, character: str, change: Callable[[str], str], splits: Splits) -> None:
-    report = check_data(changed(splits, change))
+    report = check_data(changed(splits, change), ModelConfig())
     assert kinds(report) == {kind: [character]}
     assert "first in" in report.findings[0].examples[0].detail
     assert "train07" in report.findings[0].examples[0].detail
@@ -415,21 +415,21 @@ def test_spelling_out_what_was_meant() -> None:
 
 
 def test_a_split_without_utterances(splits: Splits) -> None:
-    report = check_data({**splits, "dev": []})
+    report = check_data({**splits, "dev": []}, ModelConfig())
     assert kinds(report) == {"empty-split": ["dev"]}
     assert report.fatal
 
 
 def test_a_speaker_on_both_sides(splits: Splits) -> None:
     dev = [replace(splits["dev"][0], speaker="train1"), *splits["dev"][1:]]
-    report = check_data({**splits, "dev": dev})
+    report = check_data({**splits, "dev": dev}, ModelConfig())
     assert kinds(report) == {"shared-speakers": ["train1"]}
     assert report.findings[0].severity == "warning"
 
 
 def test_all_speakers_on_both_sides_are_meant(splits: Splits) -> None:
     same = {split: [replace(u, speaker=u.speaker[-1]) for u in some] for split, some in splits.items()}
-    assert [f.severity for f in check_data(same).findings if f.kind == "shared-speakers"] == ["note"]
+    assert [f.severity for f in check_data(same, ModelConfig()).findings if f.kind == "shared-speakers"] == ["note"]
     one = {split: [replace(u, speaker="me") for u in some] for split, some in splits.items()}
     assert check(one) == {}
 
@@ -447,7 +447,7 @@ def test_audio_on_both_sides(splits: Splits, tmp_path: Path) -> None:
     assert check({**splits, "dev": [one, *splits["dev"][1:]]}) == {"leaked-audio": ["dev00"]}
     copy = tmp_path / "copy.flac"
     soundfile.write(copy, soundfile.read(splits["train"][0].audio)[0], RATE)
-    report = check_data({**splits, "dev": [replace(one, audio=str(copy)), *splits["dev"][1:]]})
+    report = check_data({**splits, "dev": [replace(one, audio=str(copy)), *splits["dev"][1:]]}, ModelConfig())
     assert kinds(report) == {"leaked-audio": ["dev00"]}
     assert not report.fatal
     assert "as train00 of train, with another text" in report.findings[0].examples[0].detail
@@ -456,7 +456,7 @@ def test_audio_on_both_sides(splits: Splits, tmp_path: Path) -> None:
 def test_a_dev_set_that_was_trained_on_is_fatal(splits: Splits) -> None:
     planted = {**splits, "dev": [replace(u, id=f"dev-{u.id}") for u in splits["train"][:5]]}
     for order in (planted, dict(reversed(planted.items()))):
-        assert [f.kind for f in check_data(order).fatal] == ["leaked-audio"]
+        assert [f.kind for f in check_data(order, ModelConfig()).fatal] == ["leaked-audio"]
 
 
 def test_audio_twice_in_one_split(splits: Splits) -> None:
@@ -473,9 +473,9 @@ def test_a_single_manifest_has_no_other_side(splits: Splits) -> None:
 
 def test_the_second_reading_reads_nothing(splits: Splits, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     planted = with_audio(splits, 7, np.zeros_like)
-    first = check_data(planted, cache=tmp_path / "cache")
+    first = check_data(planted, ModelConfig(), cache=tmp_path / "cache")
     monkeypatch.setattr("asr.data.check.audio_facts.measure_audio", lambda u: 1 / 0)
-    assert check_data(planted, cache=tmp_path / "cache") == first
+    assert check_data(planted, ModelConfig(), cache=tmp_path / "cache") == first
 
 
 def test_a_file_that_changed_is_read_again(copied: Splits, tmp_path: Path) -> None:
@@ -522,7 +522,7 @@ def test_a_folder_that_cannot_be_written_does_not_matter(splits: Splits, tmp_pat
 
 
 def test_time_that_does_not_suffice(splits: Splits, tmp_path: Path) -> None:
-    report = check_data(with_text(splits, 7, ""), audio_seconds=-1, cache=tmp_path / "cache")
+    report = check_data(with_text(splits, 7, ""), ModelConfig(), audio_seconds=-1, cache=tmp_path / "cache")
     assert list(kinds(report)) == ["empty-text", "audio-not-read"]
     assert "50 of 50 utterances" in report.findings[1].message
     assert not report.fatal
@@ -540,7 +540,7 @@ def test_what_was_read_in_time_counts_the_next_time(
 
 def test_progress_ends_at_the_whole(splits: Splits, tmp_path: Path) -> None:
     said: list[tuple[int, int | None]] = []
-    check_data(splits, cache=tmp_path / "cache", progress=lambda done, total: said.append((done, total)))
+    check_data(splits, ModelConfig(), cache=tmp_path / "cache", progress=lambda done, total: said.append((done, total)))
     assert said[-1] == (50, 50)
 
 
@@ -548,7 +548,7 @@ def test_the_report_in_json_and_on_the_screen(splits: Splits) -> None:
     planted = {**splits, "dev": [replace(splits["dev"][0], id="\x1b[2Jevil\u202e\u009b", text=""), *splits["dev"][1:]]}
     for i in range(8):
         planted = with_text(planted, i, "")
-    report = check_data(planted)
+    report = check_data(planted, ModelConfig())
     values = json.loads(json.dumps(report.as_dict()))
     assert values["format"] == 1
     (finding,) = values["findings"]
@@ -570,7 +570,7 @@ def test_one_screen_though_all_is_wrong(splits: Splits) -> None:
         splits = with_audio(splits, i, make)
     for i in range(25, 40):
         splits = with_text(splits, i, ["", "jаm ß\ufffd", "the\u200b king"][i % 3])
-    report = check_data(splits, batch_seconds=1)
+    report = check_data(splits, ModelConfig(), batch_seconds=1)
     assert len(report.findings) >= 11
     assert len(report_text(report).splitlines()) <= 60
 
@@ -578,7 +578,7 @@ def test_one_screen_though_all_is_wrong(splits: Splits) -> None:
 def test_the_generators_of_chance_are_left_alone(splits: Splits) -> None:
     torch.manual_seed(3)
     before = torch.get_rng_state()
-    check_data(splits, audio_seconds=60)
+    check_data(splits, ModelConfig(), audio_seconds=60)
     assert torch.equal(torch.get_rng_state(), before)
 
 
@@ -590,7 +590,7 @@ def test_a_text_that_fits_only_at_normal_speed(splits: Splits) -> None:
         "train": [replace(u, duration=1.025, whole=False, text="abcdefghijklmnopqrst"), *splits["train"][1:]],
     }
     assert "does-not-fit" not in check(short)
-    found = check_data(short, fastest=2.0)
+    found = check_data(short, ModelConfig(), fastest=2.0)
     (finding,) = [f for f in found.findings if f.kind == "does-not-fit"]
     assert u.id in [e.name for e in finding.examples]
     assert "at speed 2" in finding.examples[0].detail

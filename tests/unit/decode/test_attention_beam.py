@@ -12,7 +12,7 @@ from torch import Tensor
 from asr.decode.attention_beam import attention_beam_search
 from asr.decode.ctc_prefix import CtcPrefixScorer
 from asr.models.attention_decoder import AttentionDecoder
-from asr.models.decoding_options import BeamOptions
+from asr.models.decoding_options import DecodingOptions
 from asr.utils.errors import InputError
 
 V = 4  # blank (or end) and three tokens
@@ -123,7 +123,7 @@ def table(seed: int) -> Any:
 def test_what_is_found_is_the_best_of_all_texts(options: dict[str, float], seed: int) -> None:
     log_probs, lens = heard(5, 4, seed=seed)
     (step, attention), (lm_step, lm) = table(seed), table(seed + 100)
-    chosen = BeamOptions(attention_beam=10_000, nbest=5, **{"lm_weight": 0.0, **options})
+    chosen = DecodingOptions(attention_beam=10_000, nbest=5, **{"lm_weight": 0.0, **options})
     start = Paths(torch.zeros(2, 1, 0, dtype=torch.long))
     scorer = CtcPrefixScorer(log_probs, lens) if chosen.ctc_weight else None
     found = attention_beam_search(
@@ -157,7 +157,7 @@ def test_a_text_ends_where_the_end_is_likely() -> None:
 
     def longest(**options: float) -> int:
         start, limits = Paths(torch.zeros(1, 1, 0, dtype=torch.long)), torch.tensor([7])
-        ((best,),) = attention_beam_search(step, start, limits, BeamOptions(ctc_weight=0.0, **options))
+        ((best,),) = attention_beam_search(step, start, limits, DecodingOptions(ctc_weight=0.0, **options))
         return len(best.tokens)
 
     assert longest() == 0  # cut short: each token costs
@@ -180,7 +180,7 @@ def test_a_beam_of_a_real_decoder_does_not_depend_on_its_batch() -> None:
                 lambda tokens, state: decoder.step(tokens, state, memory),
                 state,
                 lens[rows],
-                BeamOptions(attention_beam=5, nbest=3),
+                DecodingOptions(attention_beam=5, nbest=3),
                 ctc=CtcPrefixScorer(log_probs[rows], lens[rows]),
             )
 
@@ -194,7 +194,7 @@ def test_a_beam_of_a_real_decoder_does_not_depend_on_its_batch() -> None:
 def test_no_frames_no_text() -> None:
     step, _ = table(0)
     start = Paths(torch.zeros(1, 1, 0, dtype=torch.long))
-    ((found,),) = attention_beam_search(step, start, torch.tensor([0]), BeamOptions(ctc_weight=0.0))
+    ((found,),) = attention_beam_search(step, start, torch.tensor([0]), DecodingOptions(ctc_weight=0.0))
     assert found.tokens == ()
 
 
@@ -212,4 +212,4 @@ def test_no_frames_no_text() -> None:
 )
 def test_options_that_cannot_be(options: dict[str, Any], message: str) -> None:
     with pytest.raises(InputError, match=message):
-        BeamOptions(**options)
+        DecodingOptions(**options)

@@ -10,8 +10,8 @@ import torch
 from helpers import spelled, speller, unigram_arpa, with_decoder
 
 from asr.decode.attention_search import AttentionSearch
-from asr.decode.search import Heard, decoding_for, greedy_decoding
-from asr.models.decoding_options import BeamOptions
+from asr.decode.search import Heard, build_search, greedy_decoding
+from asr.models.decoding_options import DecodingOptions
 from asr.models.folder import load_model, save_model
 from asr.models.model import Model
 from asr.utils.errors import InputError
@@ -25,7 +25,7 @@ def speech(*texts: str) -> tuple[torch.Tensor, torch.Tensor]:
 
 def heard(model: Model, texts: tuple[str, ...] = ("cat tack", "coat"), **options: Any) -> Heard:
     with torch.inference_mode():
-        return decoding_for(model, **options).hear(model.recognizer, *speech(*texts))
+        return build_search(model, **options).decode(model.recognizer, *speech(*texts))
 
 
 @pytest.mark.parametrize(
@@ -43,7 +43,7 @@ def heard(model: Model, texts: tuple[str, ...] = ("cat tack", "coat"), **options
 def test_how_it_is_searched(tmp_path: Path, options: dict[str, Any], search: str) -> None:
     if options.get("lm"):
         options = {"lm": unigram_arpa(tmp_path / "lm.arpa", {"cat": 0.5, "cot": 0.5})}
-    assert decoding_for(with_decoder(), **options).facts["search"] == search
+    assert build_search(with_decoder(), **options).facts["search"] == search
 
 
 def test_a_folder_keeps_the_decoder(tmp_path: Path) -> None:
@@ -76,10 +76,10 @@ def test_what_is_found_has_words_with_times_and_the_nbest_in_order() -> None:
 def test_an_utterance_does_not_depend_on_its_batch() -> None:
     model = with_decoder()
     samples, lens = speech("cat tack", "coat")
-    decoding = decoding_for(model)
+    decoding = build_search(model)
     with torch.inference_mode():
-        together = decoding.hear(model.recognizer, samples, lens).nbest
-        alone = decoding.hear(model.recognizer, samples[1:, : lens[1]], lens[1:]).nbest
+        together = decoding.decode(model.recognizer, samples, lens).nbest
+        alone = decoding.decode(model.recognizer, samples[1:, : lens[1]], lens[1:]).nbest
     assert alone[0][0].text == together[1][0].text
     assert alone[0][0].score == pytest.approx(together[1][0].score, abs=1e-3)
 
@@ -115,7 +115,7 @@ def test_two_passes_choose_by_both() -> None:
 
 def test_attention_alone_needs_no_ctc() -> None:
     model = with_decoder(ctc_weight=0.0)
-    decoding = decoding_for(model)
+    decoding = build_search(model)
     assert (decoding.facts["search"], decoding.facts["ctc_weight"]) == ("attention", 0.0)
     assert greedy_decoding(model).facts == {"search": "greedy by attention"}
     best = heard(model, ("cat",)).nbest[0][0]
@@ -123,18 +123,18 @@ def test_attention_alone_needs_no_ctc() -> None:
     assert starts == sorted(starts)
     for search in ("ctc", "two-pass"):
         with pytest.raises(InputError, match="was trained with attention alone: its CTC head has learnt nothing"):
-            decoding_for(model, search=search)
+            build_search(model, search=search)
 
 
 def test_what_cannot_be_searched_so(tmp_path: Path) -> None:
     for search in ("attention", "two-pass"):
         with pytest.raises(InputError, match="was trained with CTC alone: it has no attention decoder; search=ctc"):
-            decoding_for(speller(), search=search)
+            build_search(speller(), search=search)
     with pytest.raises(InputError, match="knows of no lexicon or hot words; search=two-pass"):
-        decoding_for(with_decoder(), search="attention", hotwords=["cat"])
+        build_search(with_decoder(), search="attention", hotwords=["cat"])
     words = unigram_arpa(tmp_path / "lm.arpa", {"cat": 0.5, "cot": 0.5})
     with pytest.raises(InputError, match=r"lm.arpa: is of other units .'cat' is one. than the model's tokens"):
-        decoding_for(with_decoder(), search="attention", lm=words)
+        build_search(with_decoder(), search="attention", lm=words)
 
 
 def test_the_loss_is_the_weighted_sum_of_both() -> None:
@@ -182,6 +182,6 @@ def test_the_loss_is_the_weighted_sum_of_both() -> None:
 
 def test_search_of_a_real_model_is_one_of_the_options() -> None:
     with pytest.raises(InputError, match="search 'joint' is none of auto, ctc, attention, two-pass"):
-        decoding_for(with_decoder(), search="joint")
-    search = AttentionSearch(with_decoder(), BeamOptions(attention_beam=3))
+        build_search(with_decoder(), search="joint")
+    search = AttentionSearch(with_decoder(), DecodingOptions(attention_beam=3))
     assert search.options.ctc_weight == 0.3

@@ -44,7 +44,7 @@ from asr.decode.ctc_beam import CtcBeamDecoder
 from asr.decode.hotwords import read_hotwords
 from asr.lm.files import read_ngram, save_ngram
 from asr.lm.ngram import NgramModel
-from asr.models.decoding_options import BeamOptions
+from asr.models.decoding_options import DecodingOptions
 from asr.text.lexicon import Lexicon
 from asr.utils.errors import InputError
 
@@ -332,7 +332,7 @@ def test_hot_words_that_cannot_be_said(caplog: pytest.LogCaptureFixture) -> None
         decoder = CtcBeamDecoder(LETTERS, hotwords={"naïve": None, "good": None})
     assert "naïve" in caplog.text
     assert ": ï" in caplog.text
-    assert decode(decoder, said("good"))[0].hotword_score == BeamOptions().hotword_boost
+    assert decode(decoder, said("good"))[0].hotword_score == DecodingOptions().hotword_boost
 
 
 def test_the_prior_is_subtracted() -> None:
@@ -476,7 +476,7 @@ def test_perceived_characters_cut_between_tokens(tmp_path: Path) -> None:
             found = decode(CtcBeamDecoder(tokens, **options), np.log(rows))[0]
             assert found.text == word
             if "lm" in options:
-                assert found.lm_score == pytest.approx(BeamOptions().lm_weight * -2 * LN10, abs=1e-4)
+                assert found.lm_score == pytest.approx(DecodingOptions().lm_weight * -2 * LN10, abs=1e-4)
 
 
 @pytest.mark.parametrize("weights", [{"lm_weight": 20.0}, {"unk_score": -300.0}, {"unk_letter_score": -300.0}])
@@ -528,7 +528,7 @@ def test_ten_thousand_hot_words() -> None:
     plain, hot = CtcBeamDecoder(LETTERS), CtcBeamDecoder(LETTERS, hotwords=sorted(phrases))
     heard = said(phrase)
     assert decode(hot, heard)[0].text == phrase
-    assert decode(hot, heard)[0].hotword_score >= BeamOptions().hotword_boost
+    assert decode(hot, heard)[0].hotword_score >= DecodingOptions().hotword_boost
     assert decode(plain, heard)[0].hotword_score == 0
 
 

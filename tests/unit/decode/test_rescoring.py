@@ -18,8 +18,8 @@ from asr.cli import app
 from asr.data.transcript import Hypothesis, Word
 from asr.decode.ctc_beam import CtcBeamDecoder
 from asr.decode.rescoring import Rescoring
-from asr.decode.search import decoding_for
-from asr.models.decoding_options import BeamOptions
+from asr.decode.search import build_search
+from asr.models.decoding_options import DecodingOptions
 from asr.models.folder import load_model, save_model
 from asr.models.neural_lm import END, UNK, LmConfig, NeuralLm, read_neural_lm, save_neural_lm
 from asr.utils.errors import InputError
@@ -55,7 +55,7 @@ def test_scores_are_those_of_the_formula() -> None:
     texts = [hypothesis("cat act", -3.0, -2.0), hypothesis("oak", -3.5, -1.0), hypothesis("cat zebra", -1.0, -2.5)]
     sure = lm.log_probs(["cat act", "oak", "cat zebra"])
     for weight in (0.0, 0.3, 1.0):
-        options = BeamOptions(rescore_weight=weight, lm_weight=0.7, unk_score=-4.0, unk_letter_score=-0.5, nbest=3)
+        options = DecodingOptions(rescore_weight=weight, lm_weight=0.7, unk_score=-4.0, unk_letter_score=-0.5, nbest=3)
         found = Rescoring(speller(), lm, lambda: [texts], options)()[0]
         expected = {
             each.text: each.acoustic_score
@@ -66,7 +66,7 @@ def test_scores_are_those_of_the_formula() -> None:
         assert {each.text: pytest.approx(each.score, abs=1e-6) for each in found} == expected
         assert [each.text for each in found] == sorted(expected, key=lambda text: -expected[text])
         assert all(each.score == pytest.approx(each.acoustic_score + each.lm_score) for each in found)
-    assert len(Rescoring(speller(), lm, lambda: [texts], BeamOptions())()[0]) == 1
+    assert len(Rescoring(speller(), lm, lambda: [texts], DecodingOptions())()[0]) == 1
 
 
 def test_two_passes_give_the_neural_model_the_share_of_ctc(folder: Path) -> None:
@@ -78,9 +78,9 @@ def test_two_passes_give_the_neural_model_the_share_of_ctc(folder: Path) -> None
     samples = torch.from_numpy(spelled("cat tack", 4))[None]
     lens = torch.tensor([samples.shape[1]])
     options |= {"attention_beam": 6, "unk_score": -3.0, "unk_letter_score": 0.0}
-    plain = decoding_for(model, **options).hear(model.recognizer, samples, lens).nbest[0]
+    plain = build_search(model, **options).decode(model.recognizer, samples, lens).nbest[0]
     options |= {"rescore": folder / "words.safetensors", "rescore_weight": 1.0, "rescore_beam": 6}
-    chosen = {h.text: h for h in decoding_for(model, **options).hear(model.recognizer, samples, lens).nbest[0]}
+    chosen = {h.text: h for h in build_search(model, **options).decode(model.recognizer, samples, lens).nbest[0]}
     assert len(plain) > 2
     assert chosen.keys() == {each.text for each in plain}
     for each in plain:
@@ -100,8 +100,8 @@ def test_attention_tells_when_the_chosen_text_is_said(folder: Path) -> None:
     options = {"search": "attention", "attention_beam": 8, "rescore_weight": 1.0, "rescore_beam": 8, "lm_weight": 20.0}
     samples = torch.from_numpy(spelled("cat", 4))[None]
     given = model.recognizer, samples, torch.tensor([samples.shape[1]])
-    plain = decoding_for(model, search="attention", attention_beam=8).hear(*given).nbest[0][0]
-    found = decoding_for(model, rescore=folder / "tokens.safetensors", **options).hear(*given).nbest[0][0]
+    plain = build_search(model, search="attention", attention_beam=8).decode(*given).nbest[0][0]
+    found = build_search(model, rescore=folder / "tokens.safetensors", **options).decode(*given).nbest[0][0]
     assert found.text != plain.text
     assert found.words
     assert all(0 <= word.start < word.end and word.confidence > 0 for word in found.words)
@@ -115,7 +115,7 @@ def test_scores_that_count_a_token_stay_so() -> None:
         for weight in lm.parameters():
             weight.zero_()
     texts = [hypothesis("cat", -1.0, 0.0), hypothesis("catcatcat", -1.0, 0.0)]
-    options = BeamOptions(length_norm=1.0, nbest=2)
+    options = DecodingOptions(length_norm=1.0, nbest=2)
     first, second = Rescoring(model, lm, lambda: [texts], options, how="attention")()[0]
     assert first.score == pytest.approx(second.score)
     assert first.score < -1.1
@@ -124,7 +124,7 @@ def test_scores_that_count_a_token_stay_so() -> None:
 def test_what_ctc_hears_of_spaces_is_not_text() -> None:
     model = speller()
     lm = neural(model.tokenizer.tokens[1:])
-    rescoring = Rescoring(model, lm, lambda: [], BeamOptions())
+    rescoring = Rescoring(model, lm, lambda: [], DecodingOptions())
     tidy, untidy = hypothesis("cat oak", 0.0, 0.0), hypothesis(" cat  oak ", 0.0, 0.0)
     assert rescoring.log_probs([untidy]) == rescoring.log_probs([tidy])
     assert rescoring.log_probs([hypothesis(" ", 0.0, 0.0)]) == lm.log_probs([[]])
@@ -133,7 +133,9 @@ def test_what_ctc_hears_of_spaces_is_not_text() -> None:
 def lm_scores(texts: list[str], beside: NeuralLm, lm_unit: str = "auto", **given: object) -> list[float]:
     """What texts get of a neural model beside a decoder made with what is given."""
     model = speller()
-    options = BeamOptions(rescore_weight=1.0, lm_weight=0.7, unk_score=-2.0, unk_letter_score=-1.0, nbest=len(texts))
+    options = DecodingOptions(
+        rescore_weight=1.0, lm_weight=0.7, unk_score=-2.0, unk_letter_score=-1.0, nbest=len(texts)
+    )
     decoder = CtcBeamDecoder(model.tokenizer.tokens, options=replace(options, lm_unit=lm_unit), **given)
     made = [[hypothesis(text, 0.0, 0.0) for text in texts]]
     found = Rescoring(model, beside, lambda: made, options, decoder=decoder)()[0]
@@ -166,9 +168,9 @@ def test_words_that_it_lacks_share_what_unk_has(tmp_path: Path) -> None:
 def test_no_language_model_and_nothing_found() -> None:
     lm = neural([UNK, "cat"])
     text, nothing = hypothesis("cat", -1.0, 0.0), Hypothesis("", score=-math.inf, lm_score=-math.inf)
-    options = BeamOptions(lm_weight=0.0, rescore_weight=0.5, nbest=2)
+    options = DecodingOptions(lm_weight=0.0, rescore_weight=0.5, nbest=2)
     found = Rescoring(speller(), lm, lambda: [[nothing, text]], options)()[0]
-    assert found[0].score == pytest.approx(-1.0 + 0.5 * BeamOptions().lm_weight * lm.log_probs(["cat"])[0])
+    assert found[0].score == pytest.approx(-1.0 + 0.5 * DecodingOptions().lm_weight * lm.log_probs(["cat"])[0])
     assert found[1] == nothing
 
 
@@ -176,11 +178,11 @@ def test_a_model_that_is_named_is_asked(folder: Path, tmp_path: Path) -> None:
     """Where another one was of no use, too; weight 0 says no."""
     shutil.copytree(folder / "m", tmp_path / "m")
     model = load_model(tmp_path / "m")
-    model.decoding = BeamOptions(rescore_weight=0.0)
+    model.decoding = DecodingOptions(rescore_weight=0.0)
     save_neural_lm(neural([UNK, *WORDS]), tmp_path / "lm.safetensors")
-    asked = decoding_for(model, rescore=tmp_path / "lm.safetensors")
-    assert asked.facts["rescore_weight"] == BeamOptions().rescore_weight
-    assert "rescore" not in decoding_for(model, rescore=tmp_path / "lm.safetensors", rescore_weight=0.0).facts
+    asked = build_search(model, rescore=tmp_path / "lm.safetensors")
+    assert asked.facts["rescore_weight"] == DecodingOptions().rescore_weight
+    assert "rescore" not in build_search(model, rescore=tmp_path / "lm.safetensors", rescore_weight=0.0).facts
 
 
 def test_a_text_is_scored_once(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -193,7 +195,7 @@ def test_a_text_is_scored_once(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(lm, "log_probs", log_probs)
     texts = [hypothesis(text, -1.0, 0.0) for text in ("cat act", "cat", "act", "cat")]
-    rescoring = Rescoring(speller(), lm, lambda: [texts], BeamOptions())
+    rescoring = Rescoring(speller(), lm, lambda: [texts], DecodingOptions())
     found = rescoring.log_probs(texts)
     assert rescoring.log_probs(texts[::-1]) == found[::-1]
     assert sorted(asked) == [("act",), ("cat",), ("cat", "act")]
@@ -205,10 +207,10 @@ def test_a_text_is_scored_once(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_units() -> None:
     model = speller()
     of_tokens = neural(model.tokenizer.tokens[1:])
-    (texts,) = Rescoring(model, of_tokens, lambda: [[hypothesis("cat", -1.0, 0.0)]], BeamOptions(lm_weight=1.0))()
+    (texts,) = Rescoring(model, of_tokens, lambda: [[hypothesis("cat", -1.0, 0.0)]], DecodingOptions(lm_weight=1.0))()
     assert texts[0].lm_score == pytest.approx(0.5 * of_tokens.log_probs([["c", "a", "t"]])[0])
     with pytest.raises(InputError, match="neither of words nor of the tokens"):
-        Rescoring(model, neural(["x", "y"]), lambda: [], BeamOptions())
+        Rescoring(model, neural(["x", "y"]), lambda: [], DecodingOptions())
 
 
 @pytest.mark.parametrize("unit", ["word", "token"])
@@ -258,7 +260,7 @@ def test_the_choice_changes_what_is_heard(folder: Path) -> None:
     samples = torch.from_numpy(spelled("tack", 4))[None]
     lens = torch.tensor([samples.shape[1]])
     given = {"lexicon": folder / "two.txt", "lm_weight": 5.0}
-    plain = decoding_for(model, **given).hear(model.recognizer, samples, lens).nbest[0][0]
+    plain = build_search(model, **given).decode(model.recognizer, samples, lens).nbest[0][0]
     assert plain.text == "tack"
     given |= {
         "rescore": folder / "taco.safetensors",
@@ -266,7 +268,7 @@ def test_the_choice_changes_what_is_heard(folder: Path) -> None:
         "beam_threshold": math.inf,
         "token_threshold": math.inf,
     }
-    chosen = decoding_for(model, **given).hear(model.recognizer, samples, lens).nbest[0][0]
+    chosen = build_search(model, **given).decode(model.recognizer, samples, lens).nbest[0][0]
     assert chosen.text == "taco"
 
 

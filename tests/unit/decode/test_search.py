@@ -10,10 +10,10 @@ import pytest
 import torch
 from helpers import WORDS, speller, unigram_arpa
 
-from asr.decode.search import decoding_for
+from asr.decode.search import build_search
 from asr.lm.files import read_ngram, save_ngram
 from asr.models.config import ModelConfig
-from asr.models.decoding_options import BeamOptions
+from asr.models.decoding_options import DecodingOptions
 from asr.models.folder import load_model, save_model
 from asr.models.model import Model
 from asr.models.recognizer import build_recognizer
@@ -26,14 +26,14 @@ ATTENTION = ("attention_beam", "ctc_weight", "length_reward", "length_norm", "en
 RESCORING = ("rescore_beam", "rescore_weight")
 
 
-def of_ctc(options: BeamOptions) -> dict[str, Any]:
+def of_ctc(options: DecodingOptions) -> dict[str, Any]:
     """What a result is said to be decoded with."""
     return {name: value for name, value in to_dict(options).items() if name not in (*ATTENTION, *RESCORING)} | {
         "search": "beam"
     }
 
 
-DEFAULTS = of_ctc(BeamOptions())
+DEFAULTS = of_ctc(DecodingOptions())
 
 
 @pytest.fixture
@@ -55,12 +55,12 @@ def sure(model: Model, path: list[str | None], other: str = "") -> tuple[torch.T
 
 def texts(model: Model, **options: Any) -> list[str]:
     """What is heard where the network says "cat", and "cot" at half its probability."""
-    return [each.text for each in decoding_for(model, **options).search(*sure(model, ["c", "a", "t"], other="o"))[0]]
+    return [each.text for each in build_search(model, **options).search(*sure(model, ["c", "a", "t"], other="o"))[0]]
 
 
 def test_greedy_unless_something_else_is_there(folder: Path) -> None:
     model = load_model(folder)
-    decoding = decoding_for(model)
+    decoding = build_search(model)
     assert decoding.facts == {"search": "greedy"}
     found = decoding.search(*sure(model, ["c", None, "c", "<space>", "a", "t"]))
     assert [[each.text for each in nbest] for nbest in found] == [["cc at"]]
@@ -75,23 +75,23 @@ def test_what_the_folder_holds_is_used(folder: Path, tmp_path: Path, name: str) 
         (folder / name).write_text("cot\n")
         facts, expected = {"lexicon": name}, ["cot"]
     else:
-        save_model(folder, replace(speller(), decoding=BeamOptions(nbest=2)), "# card\n")
+        save_model(folder, replace(speller(), decoding=DecodingOptions(nbest=2)), "# card\n")
         facts, expected = {"nbest": 2}, ["cat", "cot"]
     model = load_model(folder)
     assert texts(model) == expected
-    assert decoding_for(model).facts == {**DEFAULTS, "search": "beam", **facts}
+    assert build_search(model).facts == {**DEFAULTS, "search": "beam", **facts}
     assert texts(model, greedy=True) == ["cat"]
-    assert decoding_for(model, greedy=True, lm="x", nbest=3).facts == {"search": "greedy"}
+    assert build_search(model, greedy=True, lm="x", nbest=3).facts == {"search": "greedy"}
 
 
 def test_what_is_given_is_used_instead_of_the_folders(folder: Path, tmp_path: Path) -> None:
-    tuned = BeamOptions(nbest=2, beam_size=7, lm_weight=0.0, word_score=1.5)
+    tuned = DecodingOptions(nbest=2, beam_size=7, lm_weight=0.0, word_score=1.5)
     save_model(folder, replace(speller(), decoding=tuned), "# card\n")
     save_ngram(read_ngram(unigram_arpa(tmp_path / "x.arpa", {"cot": 0.9, "cat": 0.01})), folder / "lm.safetensors")
     (folder / "lexicon.txt").write_text("cot\ncat\n")
     model = load_model(folder)
     assert texts(model) == ["cat", "cot"]  # the weight is 0
-    decoding = decoding_for(model, lm_weight=1.0)
+    decoding = build_search(model, lm_weight=1.0)
     assert decoding.facts == {
         **of_ctc(replace(tuned, lm_weight=1.0)),
         "lm": "lm.safetensors",
@@ -104,7 +104,7 @@ def test_what_is_given_is_used_instead_of_the_folders(folder: Path, tmp_path: Pa
     assert texts(model, lm=other, lm_weight=1.0) == ["cat", "cot"]
     (tmp_path / "hot.txt").write_text("cot\t9\n")
     assert texts(model, hotwords=tmp_path / "hot.txt") == ["cot", "cat"]
-    named = decoding_for(model, lm=other, lexicon=tmp_path / "mine.txt", hotwords=tmp_path / "hot.txt").facts
+    named = build_search(model, lm=other, lexicon=tmp_path / "mine.txt", hotwords=tmp_path / "hot.txt").facts
     assert [named[name] for name in ("lm", "lexicon", "hotwords")] == ["other.arpa", "mine.txt", "hot.txt"]
 
 
@@ -119,11 +119,11 @@ def test_what_is_given_is_used_instead_of_the_folders(folder: Path, tmp_path: Pa
     ],
 )
 def test_any_option_asks_for_beam_search(folder: Path, option: dict[str, Any]) -> None:
-    assert decoding_for(load_model(folder), **option).facts == {**DEFAULTS, "search": "beam", **option}
+    assert build_search(load_model(folder), **option).facts == {**DEFAULTS, "search": "beam", **option}
 
 
 def test_no_limit_can_be_written_down(folder: Path) -> None:
-    facts = decoding_for(load_model(folder), beam_threshold=float("inf"), token_threshold=float("inf")).facts
+    facts = build_search(load_model(folder), beam_threshold=float("inf"), token_threshold=float("inf")).facts
     json.dumps(facts, allow_nan=False)  # as scores.json is
     assert facts["search"] == "beam"
 
@@ -131,9 +131,9 @@ def test_no_limit_can_be_written_down(folder: Path) -> None:
 def test_options_that_are_none(folder: Path) -> None:
     model = load_model(folder)
     with pytest.raises(InputError, match=r"no option 'beam': there are greedy, lm, .*beam_size, .*word_score"):
-        decoding_for(model, beam=3)
+        build_search(model, beam=3)
     with pytest.raises(InputError, match="beam_size -1 is "):
-        decoding_for(model, beam_size=-1)
+        build_search(model, beam_size=-1)
 
 
 def test_the_prior_is_the_models(folder: Path) -> None:
@@ -149,14 +149,14 @@ def test_the_prior_is_the_models(folder: Path) -> None:
 
 @pytest.mark.parametrize("tuned", [False, True])
 def test_a_prior_weight_without_a_prior_is_told(folder: Path, caplog: pytest.LogCaptureFixture, tuned: bool) -> None:
-    options = BeamOptions(prior_weight=0.3) if tuned else None
+    options = DecodingOptions(prior_weight=0.3) if tuned else None
     save_model(folder, replace(speller(), log_prior=None, decoding=options), "# card\n")
     model = load_model(folder)
     with caplog.at_level(logging.WARNING, "asr"):
-        decoding_for(model, prior_weight=0.0)
-        decoding_for(model, greedy=True)
+        build_search(model, prior_weight=0.0)
+        build_search(model, greedy=True)
         assert not caplog.records
-        decoding_for(model, **({} if tuned else {"prior_weight": 0.3}))
+        build_search(model, **({} if tuned else {"prior_weight": 0.3}))
     assert caplog.messages == ["m: the model has no prior of its tokens: prior_weight means nothing"]
 
 
@@ -171,7 +171,7 @@ def test_hot_words_alone(folder: Path, tmp_path: Path) -> None:
 def test_hot_words_are_written_as_the_model_writes(folder: Path, hotwords: Any) -> None:
     assert texts(load_model(folder), hotwords=hotwords) == ["cot"]
     with pytest.raises(InputError, match="a phrase has no letter"):
-        decoding_for(load_model(folder), hotwords=["..."])
+        build_search(load_model(folder), hotwords=["..."])
 
 
 def phones(lexicon: str, folder: Path) -> Model:
@@ -188,7 +188,7 @@ def test_hot_words_that_a_lexicon_of_phones_lacks_are_guessed(tmp_path: Path, ca
     model = phones("".join(f"{w}\t{' '.join(w.upper().replace('C', 'K'))}\n" for w in said), tmp_path)
 
     def heard(*path: str | None, **options: Any) -> str:
-        return decoding_for(model, **options).search(*sure(model, list(path)))[0][0].text
+        return build_search(model, **options).search(*sure(model, list(path)))[0][0].text
 
     assert heard("K", "O", "T") != "cot"
     with caplog.at_level(logging.WARNING, "asr"):
@@ -204,5 +204,5 @@ def test_hot_words_that_a_lexicon_of_phones_lacks_are_guessed(tmp_path: Path, ca
 def test_the_vocabulary_is_one_the_model_can_say(folder: Path, tmp_path: Path) -> None:
     (tmp_path / "lexicon.txt").write_text("xyz\n")
     with pytest.raises(InputError, match="none of its 1 words can be said"):
-        decoding_for(load_model(folder), lexicon=tmp_path / "lexicon.txt")
+        build_search(load_model(folder), lexicon=tmp_path / "lexicon.txt")
     assert set("".join(WORDS)) <= set(load_model(folder).tokenizer.tokens)

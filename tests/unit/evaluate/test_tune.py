@@ -18,7 +18,7 @@ from typer.testing import CliRunner, Result
 from asr.cli import app
 from asr.data.cuts import read_cuts
 from asr.decode.ctc_beam import CtcBeamDecoder
-from asr.decode.search import decoding_for
+from asr.decode.search import build_search
 from asr.evaluate.evaluation import evaluate, recognize
 from asr.evaluate.tuning import attention as tune_attention
 from asr.evaluate.tuning.attention import JOINED
@@ -26,7 +26,7 @@ from asr.evaluate.tuning.confidence import cross_entropy
 from asr.evaluate.tuning.tune import BEAMS, GRID, KEPT, SEARCH_BEAM, Trial, Tuning, tune
 from asr.evaluate.wer import correct_words, score
 from asr.lm.files import read_ngram
-from asr.models.decoding_options import BeamOptions
+from asr.models.decoding_options import DecodingOptions
 from asr.models.folder import load_model, save_model
 from asr.models.hub import available_models
 from asr.models.model import utterance_keys
@@ -176,7 +176,7 @@ def test_a_larger_beam_where_it_is_worth_it(
 
 
 def test_what_is_not_tuned_stays(folder: Path, cuts: Path, lm: Path, lexicon: Path) -> None:
-    start = BeamOptions(
+    start = DecodingOptions(
         nbest=3, hotword_boost=2.5, beam_threshold=math.inf, token_threshold=8.0, temperature=3.0, lm_unit="word"
     )
     save_model(folder, replace(speller(), decoding=start), "# card\n")
@@ -219,7 +219,7 @@ def test_confidences_are_made_true(folder: Path, cuts: Path, lm: Path) -> None:
     def cross_entropy(**options: Any) -> float:
         """As the confidences of another pass have it."""
         model = load_model(folder)
-        found = list(recognize(model, read_cuts(cuts), decoding=decoding_for(model, **options)))
+        found = list(recognize(model, read_cuts(cuts), decoding=build_search(model, **options)))
         words = [word for each in found for word in each.hypothesis.words]
         marks = correct_words([r.reference for r in found], [[w.text for w in r.hypothesis.words] for r in found])
         right = [mark for each in marks for mark in each]
@@ -267,7 +267,7 @@ def test_the_table_of_trials_made_by_hand() -> None:
         (0.25, -1.5, SEARCH_BEAM, 1.0),
     ]
     trials = [
-        Trial(BeamOptions(lm_weight=weight, word_score=word, beam_size=beam, prior_weight=i / 10), error)
+        Trial(DecodingOptions(lm_weight=weight, word_score=word, beam_size=beam, prior_weight=i / 10), error)
         for i, (weight, word, beam, error) in enumerate(tried)
     ]
     assert Tuning(trials[0].options, score(["a"], ["a"]), tuple(trials), 2, (1.0, 1.0), 0.0).surface() == [
@@ -483,7 +483,7 @@ def test_the_runs_folder_stands_for_its_model(tmp_path: Path, cuts: Path, lexico
     save_model(tmp_path / "exp" / "model", speller(), "# card\n")
     result = tune(tmp_path / "exp", cuts, lexicon=lexicon)
     values = yaml.safe_load((tmp_path / "exp" / "model" / "config.yaml").read_text())
-    assert from_dict(BeamOptions, values["decoding"], where="x") == result.best
+    assert from_dict(DecodingOptions, values["decoding"], where="x") == result.best
 
 
 def test_other_vocal_tracts_are_tried(folder: Path, lm: Path, tmp_path: Path) -> None:
@@ -562,7 +562,7 @@ def test_confidences_are_those_of_the_texts_that_are_chosen(
     found = tune(tmp_path / "m", cuts, rescore=tmp_path / "lm.safetensors")
     tuned = load_model(tmp_path / "m")
     utterances = read_cuts(cuts)
-    heard = {each.utterance.id: each for each in recognize(tuned, utterances, decoding=decoding_for(tuned))}
+    heard = {each.utterance.id: each for each in recognize(tuned, utterances, decoding=build_search(tuned))}
     assert any(each.nbest[0].words for each in heard.values())
     assert found.cross_entropy[1] == pytest.approx(
         cross_entropy([heard[u.id].nbest[0] for u in utterances], [u.text for u in utterances]), abs=1e-3

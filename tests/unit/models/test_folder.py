@@ -15,7 +15,7 @@ from helpers import WORDS, speechlike, unigram_arpa
 from asr.audio.features import FeatureConfig
 from asr.lm.files import read_ngram, save_ngram
 from asr.models.config import ModelConfig
-from asr.models.decoding_options import BeamOptions
+from asr.models.decoding_options import DecodingOptions
 from asr.models.folder import load_model, save_model, update_model
 from asr.models.hub import available_models
 from asr.models.model import Model, utterance_keys
@@ -192,7 +192,7 @@ def test_weights_that_are_not_numbers(folder: Path) -> None:
 
 # ------------------------------------------------------------------------------------------------ for decoding
 
-OPTIONS = BeamOptions(beam_size=7, nbest=2, lm_weight=0.7, beam_threshold=math.inf, lm_unit="word")
+OPTIONS = DecodingOptions(beam_size=7, nbest=2, lm_weight=0.7, beam_threshold=math.inf, lm_unit="word")
 PRIOR = torch.tensor([0.5, 0.1, 0.1, 0.1, 0.05, 0.05, 0.04, 0.03, 0.03]).log()
 
 
@@ -246,9 +246,9 @@ def test_an_update_writes_options_and_a_new_prior_and_nothing_else(folder: Path)
     assert loaded.config == CONFIG
     assert files(folder).keys() == before.keys()
     changed = files(folder)
-    update_model(folder, replace(loaded, decoding=BeamOptions()))
+    update_model(folder, replace(loaded, decoding=DecodingOptions()))
     assert files(folder)["model.safetensors"] == changed["model.safetensors"]
-    assert load_model(folder).decoding == BeamOptions()
+    assert load_model(folder).decoding == DecodingOptions()
 
 
 def test_keys_are_of_an_id_and_a_duration() -> None:
@@ -265,7 +265,7 @@ def test_keys_are_of_an_id_and_a_duration() -> None:
 @pytest.mark.parametrize(
     ("decoding", "message"),
     [
-        ({"beam": 5}, "Key 'beam' not in 'BeamOptions'"),
+        ({"beam": 5}, "Key 'beam' not in 'DecodingOptions'"),
         ({"beam_size": "many"}, "beam_size"),
         ({"beam_size": 1.5}, "beam_size"),
         ({"beam_size": [1]}, "beam_size"),
@@ -299,8 +299,8 @@ def test_decoding_options_that_cannot_be(folder: Path, decoding, message: str) -
     assert str(error.value).startswith(str(folder / "config.yaml"))
 
 
-@pytest.mark.parametrize(("decoding", "expected"), [(None, None), ({}, BeamOptions())])
-def test_decoding_options_that_say_nothing(folder: Path, decoding, expected: BeamOptions | None) -> None:
+@pytest.mark.parametrize(("decoding", "expected"), [(None, None), ({}, DecodingOptions())])
+def test_decoding_options_that_say_nothing(folder: Path, decoding, expected: DecodingOptions | None) -> None:
     edit(folder, lambda c: c.update(decoding=decoding))
     assert load_model(folder).decoding == expected
 

@@ -18,7 +18,7 @@ from asr.lm.corpus import read_corpus
 from asr.lm.files import save_ngram
 from asr.lm.kneser_ney import EstimateOptions, estimate_ngram
 from asr.lm.token_lm import TokenLm
-from asr.models.decoding_options import BeamOptions
+from asr.models.decoding_options import DecodingOptions
 from asr.models.neural_lm import (
     END,
     UNK,
@@ -284,7 +284,7 @@ def test_tokens_in_a_recognisers_order(tmp_path: Path) -> None:
         def chosen(self, parents: torch.Tensor) -> Nothing:
             return self
 
-    options = BeamOptions(attention_beam=30, nbest=5, lm_weight=1.0, ctc_weight=0.0)
+    options = DecodingOptions(attention_beam=30, nbest=5, lm_weight=1.0, ctc_weight=0.0)
     ((*found,),) = attention_beam_search(flat, Nothing(), torch.tensor([3]), options, lm=(lm, lm.start(1)))
     for each in found:
         text = [tokens[i] for i in each.tokens]

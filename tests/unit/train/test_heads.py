@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 from asr.cli import app
 from asr.data.check import check_data, read_splits
 from asr.data.cuts import read_cuts
-from asr.decode.search import decoding_for
+from asr.decode.search import build_search
 from asr.evaluate.evaluation import evaluate, recognize
 from asr.evaluate.tuning.tune import tune
 from asr.inference.transcriber import Transcriber
@@ -91,12 +91,12 @@ def test_a_decoder_is_of_the_first_head(data: Path, tmp_path: Path) -> None:
     for search, text in (("two-pass", "high low high"), ("attention", "HH AY L OW HH AY")):
         assert Transcriber(of_phones, vad=False, search=search).transcribe(SPEECH, 8000).text == text
         assert evaluate(of_phones, data / "cuts_test.jsonl.gz", search=search).words.rate < 0.1
-    assert decoding_for(of_phones).facts["search"] == "two-pass"  # words need the lexicon
+    assert build_search(of_phones).facts["search"] == "two-pass"  # words need the lexicon
     of_characters = load_model(tmp_path / "run" / "model", head="characters")
     assert Transcriber(of_characters, vad=False).transcribe(SPEECH, 8000).text == "high low high"
     assert evaluate(of_characters, data / "cuts_test.jsonl.gz").words.rate < 0.1
     with pytest.raises(InputError, match="attention"):
-        decoding_for(of_characters, search="attention")
+        build_search(of_characters, search="attention")
 
 
 def test_phones_greedily(two_heads: Path) -> None:
@@ -172,7 +172,7 @@ def test_a_lexicon_for_one_head_leaves_the_other_alone(two_heads: Path, data: Pa
 
 def evaluate_texts(folder: Path, cuts: Path) -> list[str]:
     model = load_model(folder)
-    found = recognize(model, read_cuts(cuts), decoding=decoding_for(model))
+    found = recognize(model, read_cuts(cuts), decoding=build_search(model))
     return [word for each in found for word in each.hypothesis.text.split()]
 
 

@@ -10,7 +10,8 @@ import torch
 from helpers import SMALL, tone_data
 from torch import Tensor, nn
 
-from asr.audio.augment import AugmentConfig, SpecAugmentConfig
+from asr.audio.augment import AugmentConfig
+from asr.audio.spec_augment import SpecAugmentConfig
 from asr.data.batches import Batch, Targets
 from asr.models.folder import load_model
 from asr.models.losses import Loss
