@@ -24,10 +24,10 @@ os.environ["OMP_NUM_THREADS"] = os.environ["NUMBA_NUM_THREADS"] = "1"
 import numpy as np
 import torch
 
+import asr
 from asr.data.cuts import read_cuts
 from asr.evaluate.significance import confidence_interval
 from asr.evaluate.wer import score
-from asr.inference.transcriber import Transcriber
 from asr.models.folder import load_model
 from asr.utils.provenance import provenance
 
@@ -76,7 +76,7 @@ def main() -> None:
 
 def kikitori(model: str) -> Hear:
     """A model of ours."""
-    transcriber = Transcriber.load(model)
+    transcriber = asr.load(model)
     return lambda samples: transcriber.transcribe(samples, RATE).text
 
 

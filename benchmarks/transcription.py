@@ -26,6 +26,7 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
+import asr
 from asr.data.cuts import read_cuts
 from asr.evaluate.wer import score
 from asr.inference.transcriber import Transcriber
@@ -89,7 +90,7 @@ def speed(args: argparse.Namespace, folder: Path) -> None:
             taken[name].append(time.perf_counter() - began)
             texts[name] = " ".join(done.stdout.split())
             notes[name] = [line for line in done.stderr.splitlines() if "seconds:" in line]
-    normalize = Transcriber.load(args.model).model.normalizer()
+    normalize = asr.load(args.model).model.normalizer()
     print(f"{seconds:.0f} s of {len(references)} utterances, joined; {args.repeat} times in turn\n")
     head = ["command", "seconds", "real-time factor", "times real time", "ratio", "WER %"]
     print(f"| {' | '.join(head)} |\n|{' --- |' * len(head)}")
@@ -122,7 +123,7 @@ def memory(args: argparse.Namespace, folder: Path) -> None:
 
 def noise(args: argparse.Namespace, folder: Path) -> None:
     """Words that are heard where nobody speaks."""
-    transcriber = Transcriber.load(args.model)
+    transcriber = asr.load(args.model)
     print("| audio | hours | words an hour | without VAD |\n| --- | --- | --- | --- |")
     for name, make in SOUNDS.items():
         samples = make(round(60 * args.minutes[0] * RATE)).astype(np.float32)
@@ -134,7 +135,7 @@ def noise(args: argparse.Namespace, folder: Path) -> None:
 
 def show(name: str, samples: np.ndarray, transcriber: Transcriber, model: str, rate: int = RATE) -> None:
     counts = []
-    for each in (transcriber, Transcriber.load(model, vad=False)):
+    for each in (transcriber, asr.load(model, vad=False)):
         counts.append(len(each.transcribe(samples, rate).words) * 3600 * rate / len(samples))
     print(f"| {name} | {len(samples) / rate / 3600:.2f} | {counts[0]:.1f} | {counts[1]:.1f} |", flush=True)
 
@@ -142,7 +143,7 @@ def show(name: str, samples: np.ndarray, transcriber: Transcriber, model: str, r
 def cutting(args: argparse.Namespace, folder: Path) -> None:
     """The error rate of utterances alone, and joined and cut anew."""
     utterances = read_cuts(args.cuts)
-    transcriber = Transcriber.load(args.model)
+    transcriber = asr.load(args.model)
     normalize = transcriber.model.normalizer()
     references = [normalize(u.text) for u in utterances]
     recordings = [u.samples(RATE) for u in utterances]

@@ -384,8 +384,6 @@ def _check_audio(path: Path) -> AudioInfo | InputError:
 
 def _cut(source: Source, info: AudioInfo | InputError) -> dict[str, Any]:
     """An utterance as Lhotse writes a cut: a MonoCut, or a MultiCut over all channels."""
-    from lhotse import AudioSource, MonoCut, MultiCut, Recording, SupervisionSegment
-
     if isinstance(info, InputError):
         raise info
     path = source.audio.resolve()
@@ -398,35 +396,36 @@ def _cut(source: Source, info: AudioInfo | InputError) -> dict[str, Any]:
         )
     duration = min(end, info.duration) - source.start
     channels = list(range(info.channels))
-    recording = Recording(
-        id=source.id if source.duration is None else path.stem,
-        sources=[AudioSource(type="file", channels=channels, source=str(path))],
-        sampling_rate=info.sample_rate,
-        num_samples=round(info.duration * info.sample_rate),
-        duration=info.duration,
-        channel_ids=channels,
-    )
-    channel: Any = 0 if info.channels == 1 else channels
-    supervision = SupervisionSegment(
-        id=source.id,
-        recording_id=recording.id,
-        start=0.0,
-        duration=duration,
-        channel=channel,
-        text=source.text,
-        speaker=source.speaker or None,
-        custom={"translation": source.translation} if source.translation else None,
-    )
-    make = MonoCut if info.channels == 1 else MultiCut
-    cut = make(
-        id=source.id,
-        start=source.start,
-        duration=duration,
-        channel=channel,
-        supervisions=[supervision],
-        recording=recording,
-    )
-    return dict(cut.to_dict())
+    recording = source.id if source.duration is None else path.stem
+    # Lhotse's own classes would bring torch, and seconds of imports.
+    supervision: dict[str, Any] = {
+        "id": source.id,
+        "recording_id": recording,
+        "start": 0.0,
+        "duration": duration,
+        "channel": channels if info.channels > 1 else 0,
+        "text": source.text,
+    }
+    if source.speaker:
+        supervision["speaker"] = source.speaker
+    if source.translation:
+        supervision["custom"] = {"translation": source.translation}
+    return {
+        "id": source.id,
+        "start": source.start,
+        "duration": duration,
+        "channel": supervision["channel"],
+        "supervisions": [supervision],
+        "recording": {
+            "id": recording,
+            "sources": [{"type": "file", "channels": channels, "source": str(path)}],
+            "sampling_rate": info.sample_rate,
+            "num_samples": round(info.duration * info.sample_rate),
+            "duration": info.duration,
+            "channel_ids": channels,
+        },
+        "type": "MultiCut" if info.channels > 1 else "MonoCut",
+    }
 
 
 def write_wav(path: Path, samples: npt.NDArray[Any], rate: int) -> None:

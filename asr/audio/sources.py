@@ -199,6 +199,17 @@ def open_stream(source: AudioSource, name: str | None) -> Iterator[tuple[Stream,
             yield decoder_of(whole, label, True), label
 
 
+def audio_source(audio: AudioSource | npt.ArrayLike, sample_rate: int | None) -> AudioSource:
+    """Audio and, of an array, its rate in Hz, as one thing that can be read."""
+    if isinstance(audio, str | Path | bytes | bytearray | memoryview | tuple) or hasattr(audio, "read"):
+        if sample_rate is not None:
+            raise InputError("a sample rate goes with an array; files have their own", where="sample_rate")
+        return audio  # type: ignore[return-value]
+    if sample_rate is None:
+        raise InputError("an array needs its rate", where="array", remedy="transcribe(array, sample_rate)")
+    return (audio, sample_rate)
+
+
 def is_pipe(source: AudioSource) -> bool:
     """Whether audio comes when it comes, and reading waits for it."""
     if isinstance(source, str | Path):

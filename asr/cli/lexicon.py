@@ -53,7 +53,7 @@ def lexicon(
     from asr.cli.common import counter, given, say
     from asr.lm.lines import read_sentences
     from asr.text.lexicon import write_lexicon
-    from asr.text.pronounce import counted, pronounce
+    from asr.text.pronunciations import counted, pronounce
     from asr.utils.errors import InputError
     from asr.utils.files import check_output, write_text
 

@@ -266,7 +266,7 @@ def interpolate(
     """
     from asr.lm.corpus import clean_sentences
     from asr.lm.files import read_ngram
-    from asr.lm.interpolate import interpolate as run
+    from asr.lm.interpolation import interpolate as run
     from asr.utils.errors import InputError
 
     _check_out(out, *models)
@@ -421,7 +421,7 @@ def _any_model(path: Path) -> NgramModel | NeuralLm:
 def _pruned(model: NgramModel, threshold: float | None, limit: int | None, out: Path) -> NgramModel:
     """The model as small as asked for."""
     from asr.lm.files import written_size
-    from asr.lm.prune import prune, shrink
+    from asr.lm.pruning import prune, shrink
 
     if threshold is not None:
         model = prune(model, threshold)

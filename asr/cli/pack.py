@@ -26,7 +26,7 @@ def pack(
     """
     from asr.cli.common import bytes_of, given, say
     from asr.models.hub import folder_size
-    from asr.models.pack import pack as run
+    from asr.models.packing import pack as run
     from asr.utils.errors import InputError
 
     if precision not in (None, "float32", "float16", "int8"):

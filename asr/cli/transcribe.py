@@ -220,7 +220,7 @@ def transcribe(
     # oneDNN keeps what it compiled for each length of audio, 1,024 of them: memory would grow for hours.
     os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "16")
     configure_torch()
-    from asr.inference.transcriber import Transcriber
+    from asr import load
 
     decoding = given(
         greedy=greedy or None,
@@ -260,7 +260,7 @@ def transcribe(
     machine = given(threads=threads, device=device, precision=precision)
     sure = {"json", "ctm"} | ({"eaf"} if check_below != 0 else set()) | ({"TextGrid"} if check_below else set())
     machine["confidences"] = not sure.isdisjoint(formats)  # others do not show them
-    transcriber = Transcriber.load(model, head=head, vad=vad, **machine, **decoding)
+    transcriber = load(model, head=head, vad=vad, **machine, **decoding)
     if transcriber.decoding.units:
         others = [kind for kind in transcriber.model.others if kind != "phones"]
         instead = f"; --head {others[0]} gives {others[0]}" if others else ""

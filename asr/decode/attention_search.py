@@ -22,7 +22,7 @@ from asr.decode.attention_beam import TokenHypothesis, attention_beam_search
 from asr.decode.ctc_beam import CtcBeamDecoder
 from asr.decode.ctc_prefix import CtcPrefixScorer
 from asr.decode.greedy import said, written_tokens
-from asr.lm.token_lm import TokenLm
+from asr.decode.token_lm import TokenLm
 from asr.models.decoding_options import DecodingOptions
 from asr.models.model import Model
 from asr.models.neural_lm import NeuralTokenLm, is_neural_lm

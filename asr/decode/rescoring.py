@@ -8,7 +8,7 @@ CTC's share, and where attention's scores are normalised by length, so is this. 
 else the neural model had no say.
 
 A word that the neural model lacks is one of those that its <unk> stands for, and has a share in its probability, as in
-`asr.lm.interpolate`: among the words that the n-gram model has beside it, and <unk>, by their unigram probabilities;
+`asr.lm.interpolation`: among the words that the n-gram model has beside it, and <unk>, by their unigram probabilities;
 without an n-gram model all words of the search's lexicon and hot phrases have as much. To words that are unknown there,
 too, unk_score is added, and to those in no list unk_letter_score for each letter.
 """

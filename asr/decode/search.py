@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
@@ -19,16 +19,19 @@ from asr.decode.ctc_beam import CtcBeamDecoder
 from asr.decode.greedy import greedy_search
 from asr.decode.hotwords import hot_phrases
 from asr.decode.rescoring import Rescoring
-from asr.models.decoding_options import DecodingOptions, with_options
+from asr.models.decoding_options import DecodingChanges, DecodingOptions, with_options
 from asr.models.model import Model
 from asr.models.neural_lm import is_neural_lm
 from asr.models.recognizer import Recognizer
 from asr.text.lexicon import Lexicon, read_lexicon
-from asr.text.pronounce import pronounce
+from asr.text.pronunciations import pronounce
 from asr.text.tokenizer import PhoneTokenizer
 from asr.utils.config import require, to_dict
 from asr.utils.errors import InputError
 from asr.utils.unicode import graphemes
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
 log = logging.getLogger(__name__)
 
@@ -238,7 +241,7 @@ def build_search(
     hotwords: HotWords | None = None,
     rescore: str | Path | None = None,
     threads: int = 0,
-    **changes: Any,
+    **changes: Unpack[DecodingChanges],
 ) -> Decoder:
     """What `asr transcribe` and `asr evaluate` decode with.
 

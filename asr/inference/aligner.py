@@ -21,14 +21,17 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from asr.audio.reader import Samples
+from asr.audio.reader import AudioSource, Samples, read_blocks
 from asr.audio.segmentation import smoothed_levels
+from asr.audio.sources import audio_source
 from asr.data.transcript import Segment, Word
 from asr.decode.align import align_tokens
 from asr.decode.search import greedy_decoding
+from asr.inference.anchors import find_anchors
+from asr.inference.word_edges import LEVEL, edges_by_energy
 from asr.models.model import Model
 from asr.text.lexicon import Lexicon
-from asr.text.pronounce import pronounce
+from asr.text.pronunciations import pronounce
 from asr.text.tokenizer import PhoneTokenizer
 from asr.utils.errors import InputError
 from asr.utils.unicode import graphemes
@@ -36,14 +39,8 @@ from asr.utils.unicode import graphemes
 log = logging.getLogger(__name__)
 
 _WINDOW, _CONTEXT = 24.0, 2.0  # seconds the network hears at a time, and of these at each end that are not used
-_LEVEL = 0.01  # seconds of a level
 _MOST_CELLS = 40_000_000  # of Viterbi's table
 _PART = 20.0  # seconds of a part, at least
-_ANCHORS = (14, 11, 8, 6)  # tokens in a row that agree
-_REACH = 0.5  # seconds that a word may go on beyond the tokens that are heard of it
-_QUIET = 0.15  # of the way from background to speech, in dB: what lies under it is a pause
-_PAUSE = 0.05  # seconds of it, at least
-_FAINT = 15  # levels that the end of a word may lie in quiet
 
 _OTHERWISE, _MOST, _ALLOWED = 8.0, 5.0, 62.5  # nats by which something else fits better: in all, a frame, a second
 
@@ -100,6 +97,13 @@ def align(model: Model, blocks: Iterable[Samples], text: str, *, where: str | Pa
                 spans[first + n] = (begin * seconds + n * step, begin * seconds + (n + 1) * step)
     placed = _words(words, owners, spans, scores, levels, begins)
     return _contradicted(placed, runs_otherwise(better, seconds), begins)
+
+
+def align_audio(
+    model: Model, audio: AudioSource | npt.ArrayLike, text: str, sample_rate: int | None = None
+) -> list[Word]:
+    """As `align`, of a file, a stream, bytes, or an array with its rate in Hz."""
+    return align(model, read_blocks(audio_source(audio, sample_rate), model.recognizer.sample_rate), text)
 
 
 def fits(segment: Segment) -> bool:
@@ -163,7 +167,7 @@ def hear(model: Model, blocks: Iterable[Samples]) -> tuple[Floats, Floats]:
     rate, seconds = recognizer.sample_rate, recognizer.frame_seconds
     hop, context = round((_WINDOW - 2 * _CONTEXT) / seconds), round(_CONTEXT / seconds)
     step, around = round(hop * seconds * rate), round(context * seconds * rate)
-    frame = round(_LEVEL * rate)
+    frame = round(LEVEL * rate)
     held: Samples = np.zeros(0, np.float32)
     before = 0  # samples of context at the beginning of what is held
     found, levels = _Growing(), _Growing()
@@ -245,7 +249,7 @@ def _parts(model: Model, log_probs: Floats, tokens: Sequence[int]) -> Iterator[t
     cuts = [(0, 0)]
     if len(log_probs) * (2 * len(tokens) + 1) > _MOST_CELLS:
         least = round(_PART / model.recognizer.frame_seconds)
-        for token, frame in _anchors(_heard(model, log_probs), tokens):
+        for token, frame in find_anchors(_heard(model, log_probs), tokens):
             if frame - cuts[-1][1] >= least and len(log_probs) - frame >= least:
                 cuts.append((token, frame))
     cuts.append((len(tokens), len(log_probs)))
@@ -263,55 +267,6 @@ def _heard(model: Model, log_probs: Floats) -> list[tuple[int, int]]:
         ((best, *_),) = search(part, torch.tensor([part.shape[1]]), confidences=False)
         found += [(number[token.text], at + round(token.start / seconds)) for token in best.tokens]
     return found
-
-
-def _anchors(heard: Sequence[tuple[int, int]], tokens: Sequence[int]) -> list[tuple[int, int]]:
-    """Places in the text and frames that belong together, both ascending.
-
-    Where some tokens in a row stand once in the text and once in what is heard, that is one; of those that contradict
-    each other as many are kept as can be (the longest chain in which both ascend).
-    """
-    ids = [token for token, _ in heard]
-    for length in _ANCHORS:
-        of_text, of_heard = _once(tokens, length), _once(ids, length)
-        pairs = sorted((of_text[key], of_heard[key]) for key in of_text.keys() & of_heard.keys())
-        chain = _longest_ascending(pairs)
-        if len(chain) >= max(1, len(tokens) // 200):
-            break
-    return [(place + length // 2, heard[at + length // 2][1]) for place, at in chain]
-
-
-def _once(ids: Sequence[int], length: int) -> dict[tuple[int, ...], int]:
-    """Runs of so many that stand there once, and where."""
-    found: dict[tuple[int, ...], int] = {}
-    twice = set()
-    for at in range(len(ids) - length + 1):
-        run = tuple(ids[at : at + length])
-        if run in found:
-            twice.add(run)
-        found[run] = at
-    return {run: at for run, at in found.items() if run not in twice}
-
-
-def _longest_ascending(pairs: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
-    """The longest part of pairs, sorted by the first number, in which the second ascends, too."""
-    ends: list[int] = []  # the least second number that chains of each length end with
-    which: list[int] = []
-    before: list[int] = []
-    for n, (_, value) in enumerate(pairs):
-        at = bisect_left(ends, value)
-        if at == len(ends):
-            ends.append(value)
-            which.append(n)
-        else:
-            ends[at], which[at] = value, n
-        before.append(which[at - 1] if at else -1)
-    chain = []
-    n = which[-1] if which else -1
-    while n >= 0:
-        chain.append(pairs[n])
-        n = before[n]
-    return chain[::-1]
 
 
 def runs_otherwise(better: Floats, seconds: float) -> list[tuple[float, float]]:
@@ -401,75 +356,3 @@ def _words(
         at, sure = (beside.end, beside.confidence) if beside else (0.0, 0.0)
         result.append(found.get(number, Word(text, at, at, sure)))
     return result
-
-
-def edges_by_energy(spans: Sequence[tuple[float, float]], levels: Floats) -> list[tuple[float, float]]:
-    """Moves the edges of words from where CTC hears their tokens to where sound begins and ends.
-
-    Between two words, the longest pause is what parts them, if there is one; else where it is least loud.
-
-    Args:
-        spans: Seconds from the first to the last token of each word, in order.
-        levels: Of each 10 ms, dB.
-    """
-    if not len(levels) or not spans:
-        return list(spans)
-    said = [levels[round(start / _LEVEL) : round(end / _LEVEL) + 1] for start, end in spans]
-    loud = np.concatenate(said)
-    low, high = np.percentile(levels, 10), np.percentile(loud if len(loud) else levels, 95)
-    quiet = levels < low + _QUIET * (high - low)
-    reach = round(_REACH / _LEVEL)
-    frames = [_loud_part(quiet, round(start / _LEVEL), round(end / _LEVEL)) for start, end in spans]
-    starts, ends = [], []
-    for n, (start, end) in enumerate(frames):
-        if not n:
-            starts.append(_last_quiet(quiet, max(0, start - reach), start))
-        if n + 1 == len(frames):
-            ends.append(_first_quiet(quiet, end, min(len(quiet), end + reach)))
-            break
-        following = max(frames[n + 1][0], end)
-        pause = _pause(quiet, end, following)
-        if pause is None and following - end > 2 * reach:  # something else is between them
-            pause = (_quietest(levels, end, end + reach), _quietest(levels, following - reach, following))
-        ends.append(_quietest(levels, end, following) if pause is None else pause[0])
-        starts.append(ends[-1] if pause is None else pause[1])
-    return [(start * _LEVEL, max(end, start) * _LEVEL) for start, end in zip(starts, ends, strict=True)]
-
-
-def _loud_part(quiet: npt.NDArray[np.bool_], begin: int, end: int) -> tuple[int, int]:
-    """A span without the quiet at its beginning, and the long one at its end: CTC may hear a token before or after it
-    is said, and words end faintly. All of it where all is quiet."""
-    loud = np.flatnonzero(~quiet[begin:end])
-    if not len(loud):
-        return begin, end
-    last = begin + int(loud[-1]) + 1
-    return begin + int(loud[0]), last if end - last > _FAINT else end
-
-
-def _pause(quiet: npt.NDArray[np.bool_], begin: int, end: int) -> tuple[int, int] | None:
-    """The longest run of quiet frames, if it is long enough; with others up to those of half its length, between which
-    there is something else."""
-    edges = np.flatnonzero(np.diff(np.concatenate([[False], quiet[begin:end], [False]])))
-    lengths = edges[1::2] - edges[::2]
-    if not len(lengths) or lengths.max() < round(_PAUSE / _LEVEL):
-        return None
-    long = np.flatnonzero(lengths >= lengths.max() / 2)
-    return begin + int(edges[2 * long[0]]), begin + int(edges[2 * long[-1] + 1])
-
-
-def _quietest(levels: Floats, begin: int, end: int) -> int:
-    """The frame that is least loud, from `begin` to before `end`."""
-    part = levels[begin:end]
-    return begin + int(part.argmin()) if len(part) else begin
-
-
-def _last_quiet(quiet: npt.NDArray[np.bool_], begin: int, end: int) -> int:
-    """Behind the last quiet frame before `end`; `begin` where there is none."""
-    found = np.flatnonzero(quiet[begin:end])
-    return begin + int(found[-1]) + 1 if len(found) else begin
-
-
-def _first_quiet(quiet: npt.NDArray[np.bool_], begin: int, end: int) -> int:
-    """The first quiet frame from `begin`; `end` where there is none."""
-    found = np.flatnonzero(quiet[begin:end])
-    return begin + int(found[0]) if len(found) else end

@@ -9,20 +9,24 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy.typing as npt
 import torch
 
 from asr.audio.reader import AudioSource, Samples, is_pipe, read_blocks
 from asr.audio.segmentation import Piece, Segmenter, as_loud_as_usual
+from asr.audio.sources import audio_source
 from asr.data.transcript import PAUSE, Hypothesis, Segment, Transcript, Word
-from asr.decode.search import build_search
-from asr.models.folder import load_model
+from asr.decode.search import HotWords, build_search
+from asr.models.decoding_options import DecodingChanges
 from asr.models.model import Model
 from asr.utils.config import require
 from asr.utils.device import autocast
 from asr.utils.errors import InputError
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
 _READ = 1.0  # seconds that are read at a time: what Ctrl-C loses
 _PATIENCE = 10.0  # seconds until what waits is recognised, however little it is
@@ -35,6 +39,22 @@ class Ended:
     duration: float  # seconds that were read
     error: InputError | None = None  # why it was not read to its end
     stopped: bool = False  # it was not, as `stop` was called
+
+
+class TranscriberOptions(DecodingChanges, total=False):
+    """The options of `asr.load` as keyword arguments, for type checkers and editors."""
+
+    head: str | None
+    greedy: bool
+    lm: str | Path | None
+    lexicon: str | Path | None
+    hotwords: HotWords | None
+    rescore: str | Path | None
+    confidences: bool
+    vad: bool
+    device: Literal["cpu", "gpu"]
+    precision: Literal["fp32", "bf16"]
+    threads: int
 
 
 class Transcriber:
@@ -50,7 +70,7 @@ class Transcriber:
         precision: Of the network's products: bf16 is faster on CPUs that have it, and on GPUs.
         confidences: Whether words' are wanted; beam search takes about three times as long for them, and without them
             those of long pieces are nearly all 1.
-        decoding: As build_search takes it: greedy, lm, lexicon, hotwords, beam_size, nbest, ...
+        greedy, lm, lexicon, hotwords, rescore, decoding: As build_search takes them.
     """
 
     def __init__(
@@ -62,29 +82,45 @@ class Transcriber:
         device: Literal["cpu", "gpu"] = "cpu",
         precision: Literal["fp32", "bf16"] = "fp32",
         confidences: bool = True,
-        **decoding: Any,
+        greedy: bool = False,
+        lm: str | Path | None = None,
+        lexicon: str | Path | None = None,
+        hotwords: HotWords | None = None,
+        rescore: str | Path | None = None,
+        **decoding: Unpack[DecodingChanges],
     ) -> None:
         require(precision in ("fp32", "bf16"), f"precision: there is no {precision!r}, there are fp32 and bf16")
         require(threads >= 0, f"threads {threads} is below 0")
         self.model, self.vad, self.precision, self.confidences = model, vad, precision, confidences
         self.device = _device(device)
         model.recognizer.to(self.device)
-        self.decoding = build_search(model, threads=threads, **decoding)
+        self.decoding = build_search(
+            model,
+            greedy=greedy,
+            lm=lm,
+            lexicon=lexicon,
+            hotwords=hotwords,
+            rescore=rescore,
+            threads=threads,
+            **decoding,
+        )
         self.sample_rate = model.recognizer.sample_rate
         self.spaces = model.has_words or self.decoding.units
         self._stopped = self._reading = False
         # by what took them; and of audio: all, speech, heard by the VAD
         self.seconds: defaultdict[str, float] = defaultdict(float)
 
-    @classmethod
-    def load(cls, model: str | Path, *, head: str | None = None, **options: Any) -> Transcriber:
-        """From a model folder, or by the name of one that comes with the package.
-
-        Args:
-            head: Kind of the tokens of the head to use (phones, characters, ...), where it has several.
-            options: As the class takes them.
-        """
-        return cls(load_model(model, head=head), **options)
+    def __repr__(self) -> str:
+        config, facts = self.model.config, self.decoding.facts
+        files = [f"{name} {facts[name]}" for name in ("lm", "lexicon", "hotwords", "rescore") if facts.get(name)]
+        parts = [
+            " ".join(filter(None, [self.model.name, config.text.language and f"({config.text.language})"])),
+            f"{config.encoder.kind} of {sum(p.numel() for p in self.model.recognizer.parameters()):,} parameters",
+            f"{self.model.tokenizer.kind} of audio at {self.sample_rate:,} Hz",
+            ", ".join([f"search {facts['search']}", *files]),
+            f"on the {'GPU' if self.device.type == 'cuda' else 'CPU'}",
+        ]
+        return f"<Transcriber {'; '.join(parts)}>"
 
     def transcribe(
         self, audio: AudioSource | npt.ArrayLike, sample_rate: int | None = None, *, name: str | None = None
@@ -99,7 +135,7 @@ class Transcriber:
         Raises:
             InputError: The audio cannot be read, or an array came without its rate.
         """
-        source = _source(audio, sample_rate)
+        source = audio_source(audio, sample_rate)
         (result,) = self.transcribe_all([(source, name or _name(source))])
         if isinstance(result, InputError):
             raise result
@@ -109,7 +145,7 @@ class Transcriber:
         self, audio: AudioSource | npt.ArrayLike, sample_rate: int | None = None, *, name: str | None = None
     ) -> Iterator[Segment]:
         """As transcribe, but gives each segment as soon as it is ready."""
-        source = _source(audio, sample_rate)
+        source = audio_source(audio, sample_rate)
         for _, event in self.listen([(source, name or _name(source))]):
             if isinstance(event, Segment):
                 yield event
@@ -277,16 +313,6 @@ def _device(name: str) -> torch.device:
     if name == "gpu" and not torch.cuda.is_available():
         raise InputError("no GPU that torch can use", where="device", remedy="leave it out, to use the CPU")
     return torch.device("cuda" if name == "gpu" else "cpu")
-
-
-def _source(audio: AudioSource | npt.ArrayLike, sample_rate: int | None) -> AudioSource:
-    if isinstance(audio, str | Path | bytes | bytearray | memoryview | tuple) or hasattr(audio, "read"):
-        if sample_rate is not None:
-            raise InputError("a sample rate goes with an array; files have their own", where="sample_rate")
-        return audio  # type: ignore[return-value]
-    if sample_rate is None:
-        raise InputError("an array needs its rate", where="array", remedy="transcribe(array, sample_rate)")
-    return (audio, sample_rate)
 
 
 def _name(source: AudioSource) -> str:

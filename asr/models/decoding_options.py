@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
-from typing import Any, Literal, get_args
+from typing import Any, Literal, TypedDict, get_args
 
 from asr.utils.config import require
 
@@ -83,6 +83,32 @@ class DecodingOptions:
         require(self.lm_unit in ("auto", "word", "token"), f"lm_unit {self.lm_unit!r} is not auto, word or token")
         known = get_args(SearchKind)
         require(self.search in known, f"search {self.search!r} is none of {', '.join(known)}")
+
+
+class DecodingChanges(TypedDict, total=False):
+    """Fields of DecodingOptions as keyword arguments, for type checkers and editors."""
+
+    beam_size: int
+    nbest: int
+    lm_weight: float
+    word_score: float
+    unk_score: float
+    unk_letter_score: float
+    prior_weight: float
+    hotword_boost: float
+    temperature: float
+    calibration: tuple[float, float]
+    beam_threshold: float
+    token_threshold: float
+    lm_unit: LmUnit
+    search: SearchKind
+    attention_beam: int
+    ctc_weight: float
+    length_reward: float
+    length_norm: float
+    end_factor: float
+    rescore_beam: int
+    rescore_weight: float
 
 
 def with_options(options: DecodingOptions, changes: Mapping[str, Any]) -> DecodingOptions:

@@ -346,7 +346,7 @@ def read_neural_lm(path: str | Path) -> NeuralLm:
 
 
 class NeuralTokenLm:
-    """A neural model of tokens as a step function, as asr.lm.token_lm's: token 0 is the end.
+    """A neural model of tokens as a step function, as asr.decode.token_lm's: token 0 is the end.
 
     Args:
         lm: A model, or its file.

@@ -341,7 +341,7 @@ def train_tokenizer(config: TokenizerConfig, texts: Sequence[str], *, spaces: bo
 
 def training_lexicon(config: TokenizerConfig, texts: Sequence[str]) -> Lexicon:
     """The configuration's file of pronunciations, and those of the words of the texts that it lacks."""
-    from asr.text.pronounce import pronounce
+    from asr.text.pronunciations import pronounce
 
     if not (config.lexicon or config.language):
         raise InputError(

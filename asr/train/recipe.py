@@ -196,7 +196,7 @@ def add_language_model(out: Path, data: Path, settings: TextModel, steps: _Steps
     from asr.lm.kneser_ney import EstimateOptions, estimate_ngram
     from asr.models.folder import load_model, save_model
     from asr.text.lexicon import Lexicon, write_lexicon
-    from asr.text.pronounce import pronounce
+    from asr.text.pronunciations import pronounce
     from asr.text.tokenizer import PhoneTokenizer
     from asr.utils.files import read_text
 

@@ -38,17 +38,15 @@ def now() -> str:
     return datetime.now(timezone.utc).isoformat(timespec="seconds")
 
 
-def _threads() -> int:
-    """That torch computes with."""
-    import torch
-
-    return torch.get_num_threads()
+def _threads() -> int | None:
+    """How many torch computes with, where it is in use."""
+    torch = sys.modules.get("torch")
+    return torch.get_num_threads() if torch else None
 
 
 def hardware() -> str:
-    """Processor, cores this process may use, and GPUs."""
-    import torch
-
+    """Processor, cores this process may use, and GPUs, where torch is in use."""
+    torch = sys.modules.get("torch")
     name = platform.processor() or platform.machine()
     try:
         for line in Path("/proc/cpuinfo").read_text().splitlines():
@@ -58,7 +56,7 @@ def hardware() -> str:
     except OSError:
         pass
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    gpus = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
+    gpus = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())] if torch else []
     return ", ".join([f"{name}, {cores} cores", *gpus])
 
 

@@ -11,8 +11,7 @@ from pathlib import Path
 
 from asr.train.recipe import TextModel, argument_parser, read_arguments, run, told_plainly
 from asr.utils.files import data_home
-from data_prep import common_voice
-from data_prep._manifest import Summary
+from data_prep import Summary, common_voice
 
 HERE = Path(__file__).resolve().parent
 

@@ -17,8 +17,7 @@ from pathlib import Path
 
 from asr.train.recipe import TextModel, main
 from asr.utils.files import atomic_path, data_home
-from data_prep import librispeech, ljspeech
-from data_prep._manifest import Summary
+from data_prep import Summary, librispeech, ljspeech
 
 HERE = Path(__file__).resolve().parent
 BEGUN = HERE.parent / "mini_librispeech" / "exp" / "blstm"

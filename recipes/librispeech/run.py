@@ -11,8 +11,7 @@ from pathlib import Path
 
 from asr.train.recipe import TextModel, argument_parser, read_arguments, run, told_plainly
 from asr.utils.errors import InputError
-from data_prep import librispeech
-from data_prep._manifest import Summary
+from data_prep import Summary, librispeech
 
 HERE = Path(__file__).resolve().parent
 PARTS = ("train-clean-100", "train-clean-360", "train-other-500")

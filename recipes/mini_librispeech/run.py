@@ -11,8 +11,7 @@ from pathlib import Path
 
 from asr.train.recipe import TextModel, main
 from asr.utils.files import data_home
-from data_prep import librispeech
-from data_prep._manifest import Summary
+from data_prep import Summary, librispeech
 
 TEXTS = ("lm-text/lm_text_en.txt", "librispeech-lm-norm.txt.gz")  # the second is OpenSLR 11's
 WORDS = TextModel(order=4, texts=TEXTS, words=60_000, warps=(0.88, 0.94, 1.0, 1.06, 1.12))

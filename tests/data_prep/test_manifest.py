@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gzip
 import json
 import os
 from collections.abc import Sequence
@@ -46,7 +47,7 @@ def test_lhotse_and_we_read_what_was_written(tmp_path: Path) -> None:
     mono, stereo = recording(tmp_path, "mono.wav"), recording(tmp_path, "stereo.flac", channels=2)
     sources = [
         Source("whole", mono, " Ça va?  Oui!\u3000", "Zoé"),
-        Source("part", mono, "はい", start=0.25, duration=0.5),
+        Source("part", mono, "はい", start=0.25, duration=0.5, translation="oui"),
         Source("both", stereo, "two\tchannels", "B"),
     ]
     summary = write_corpus(tmp_path / "out", {"train": sources[:2], "test": sources[2:]}, SETTINGS)
@@ -63,6 +64,12 @@ def test_lhotse_and_we_read_what_was_written(tmp_path: Path) -> None:
         for split in ("train", "test")
         for cut in CutSet.from_file(tmp_path / "out" / f"cuts_{split}.jsonl.gz")
     }
+    rows = [
+        json.loads(line)
+        for split in ("train", "test")
+        for line in gzip.open(tmp_path / "out" / f"cuts_{split}.jsonl.gz", "rt", encoding="utf-8")
+    ]
+    assert rows == [cuts[row["id"]].to_dict() for row in rows]  # as Lhotse itself writes them
     assert [cuts[s.id].supervisions[0].text for s in sources] == [s.text for s in sources]  # untouched
     assert [cuts[s.id].supervisions[0].speaker for s in sources] == ["Zoé", None, "B"]
     signal = speechlike(1.0, RATE)

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 import torch
 
+import asr
 from asr.audio.fbank import Fbank
 from asr.audio.features import Mfcc
 from asr.audio.reader import audio_info, read_audio
@@ -21,7 +22,6 @@ from asr.audio.segmentation import Segmenter
 from asr.data.cuts import read_cuts
 from asr.evaluate.evaluation import evaluate
 from asr.evaluate.wer import score
-from asr.inference.transcriber import Transcriber
 from asr.models.folder import load_model
 from asr.models.hub import available_models, find_model, folder_size
 from asr.text.normalize import TextNormalizer
@@ -140,7 +140,7 @@ def test_how_loud_speech_is_decides_nothing(librispeech: Path, tmp_path: Path) -
         heard[decibels] = segmenter.heard.pieces
     assert heard[0] > 0.9 * sum(u.duration for u in utterances)
     assert min(heard.values()) > 0.97 * heard[0], heard  # what is left out more is pauses
-    transcriber = Transcriber.load("english-small", warps=())
+    transcriber = asr.load("english-small", warps=())
     minute = samples[: 60 * 16000]
     texts = [transcriber.transcribe(minute * np.float32(gain), 16000).text for gain in (1, 0.001, 30000)]
     for text in texts[1:]:
@@ -158,7 +158,7 @@ def test_the_shipped_english_model(librispeech: Path, tmp_path: Path) -> None:
     """On speakers it was trained on: whether it is whole, not how good it is."""
     librispeech_corpus.prepare(librispeech, tmp_path / "data")
     utterances = read_cuts(tmp_path / "data" / "cuts_test.jsonl.gz")[::12]
-    transcriber = Transcriber.load("english-small")
+    transcriber = asr.load("english-small")
     texts = [transcriber.transcribe(u.audio).text for u in utterances]
     normalizer = transcriber.model.normalizer()
     assert score([normalizer(u.text) for u in utterances], texts).words.rate < 0.25

@@ -1,0 +1,1 @@
+"""Options of decoding that are found on a dev set."""

@@ -21,18 +21,9 @@ from asr.data.elan import read_eaf
 from asr.data.textgrid import read_textgrid
 from asr.data.transcript import Segment, Word
 from asr.inference import aligner as alignment
-from asr.inference.aligner import (
-    _anchors,
-    _contradicted,
-    _longest_ascending,
-    align,
-    by_lines,
-    by_pauses,
-    edges_by_energy,
-    fits,
-    hear,
-    runs_otherwise,
-)
+from asr.inference.aligner import _anchors, _contradicted, align, by_lines, by_pauses, fits, hear, runs_otherwise
+from asr.inference.anchors import _longest_ascending
+from asr.inference.word_edges import edges_by_energy
 from asr.models.folder import save_model
 from asr.utils.errors import InputError
 

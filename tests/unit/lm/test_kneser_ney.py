@@ -19,10 +19,10 @@ from hypothesis import given, settings, strategies as st
 from asr.lm.arpa import write_arpa
 from asr.lm.corpus import Corpus, read_corpus
 from asr.lm.files import read_ngram, save_ngram
-from asr.lm.interpolate import interpolate
+from asr.lm.interpolation import interpolate
 from asr.lm.kneser_ney import FALLBACK, EstimateOptions, estimate_ngram
 from asr.lm.ngram import NgramModel
-from asr.lm.prune import context_probs, perplexity_changes, prune, shrink, threshold_for
+from asr.lm.pruning import context_probs, perplexity_changes, prune, shrink, threshold_for
 from asr.lm.tree import join_levels, split_levels
 from asr.utils.errors import InputError
 

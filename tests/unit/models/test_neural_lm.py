@@ -14,10 +14,10 @@ import pytest
 import torch
 
 from asr.decode.attention_beam import attention_beam_search
+from asr.decode.token_lm import TokenLm
 from asr.lm.corpus import read_corpus
 from asr.lm.files import save_ngram
 from asr.lm.kneser_ney import EstimateOptions, estimate_ngram
-from asr.lm.token_lm import TokenLm
 from asr.models.decoding_options import DecodingOptions
 from asr.models.neural_lm import (
     END,

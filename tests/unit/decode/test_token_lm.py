@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 import torch
 
+from asr.decode.token_lm import TokenLm
 from asr.lm.corpus import read_corpus
 from asr.lm.kneser_ney import EstimateOptions, estimate_ngram
 from asr.lm.ngram import NgramModel
-from asr.lm.token_lm import TokenLm
 from asr.utils.errors import InputError
 
 TOKENS = ["<blank>", "<space>", "a", "b", "c"]

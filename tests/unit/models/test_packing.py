@@ -18,7 +18,7 @@ from asr.lm.corpus import read_corpus
 from asr.lm.files import read_ngram, save_ngram
 from asr.lm.kneser_ney import EstimateOptions, estimate_ngram
 from asr.models.folder import load_model, save_model
-from asr.models.pack import pack
+from asr.models.packing import pack
 from asr.utils.errors import InputError
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from asr.lm.compact import compact_bytes, write_compact
 from asr.lm.files import read_ngram
-from asr.lm.prune import shrink
+from asr.lm.pruning import shrink
 from asr.models.folder import Precision, load_model, save_model
 from asr.models.hub import find_model
 from asr.utils.errors import InputError
