@@ -9,6 +9,8 @@ from typing import Annotated
 
 import typer
 
+from asr.cli.common import Preset
+
 
 def check(
     data: Annotated[
@@ -22,6 +24,7 @@ def check(
     config: Annotated[
         Path | None, typer.Option("--config", help="The settings to train with, as for `asr train`; else its defaults.")
     ] = None,
+    preset: Preset = None,
     html: Annotated[
         Path | None, typer.Option("--html", help="Write the report as a page, with examples of augmentation.")
     ] = None,
@@ -37,7 +40,7 @@ def check(
     Exit code 1 where something would ruin it. The second time is quick: what was measured of the audio is kept in
     DATA/.audio_facts.jsonl.
     """
-    from asr.cli.common import counter, given
+    from asr.cli.common import config_and_settings, counter, given
     from asr.utils.device import configure_torch
 
     configure_torch()
@@ -56,7 +59,11 @@ def check(
     from asr.utils.errors import InputError
     from asr.utils.files import write_text
 
-    wanted = read_config(TrainConfig, config, settings or [], ignore=["run"])
+    wanted = read_config(
+        TrainConfig,
+        *config_and_settings([*([str(config)] if config else []), *(settings or [])], preset),
+        ignore=["run"],
+    )
     splits = read_splits(data)
     report = check_data(
         splits,

@@ -131,6 +131,25 @@ def bytes_of(size: str | None, option: str) -> int | None:
     return int(float(match[1]) * _UNITS[match[2]])
 
 
+Preset = Annotated[
+    str | None, typer.Option("--preset", help="Settings that come with the package: `asr train --list` shows them.")
+]
+
+
+def config_and_settings(words: list[str] | None, preset: str | None) -> tuple[Path | None, list[str]]:
+    """The file of settings, if there is one, and the settings that win over it, from [CONFIG] [KEY=VALUE ...]."""
+    from asr.train.presets import preset_path
+    from asr.utils.errors import InputError
+
+    settings = list(words or [])
+    config = Path(settings.pop(0)) if settings and "=" not in settings[0] else None
+    if preset is None:
+        return config, settings
+    if config is not None:
+        raise InputError(f"cannot go with --preset {preset}", where=config, remedy="leave one of them out")
+    return preset_path(preset), settings
+
+
 def corpora() -> list[str]:
     """The corpora that `asr prepare` knows: the modules of data_prep, but for those that they share."""
     import data_prep

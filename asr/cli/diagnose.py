@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from asr.cli.common import Preset, config_and_settings
+
 app = typer.Typer(help="What would help: more speech? Where does it look?", no_args_is_help=True)
 
 
@@ -23,6 +25,7 @@ def learning_curve(
     ] = None,
     data: Annotated[Path, typer.Option("--data", help="A folder made by `asr prepare`.")] = ...,  # type: ignore[assignment]
     out: Annotated[Path, typer.Option("--out", help="A folder: a run for each part, and the curve.")] = ...,  # type: ignore[assignment]
+    preset: Preset = None,
     fractions: Annotated[
         str | None, typer.Option(metavar="X,X,...", help="Of the training speech. Default: 0.125,0.25,0.5,1.")
     ] = None,
@@ -40,9 +43,7 @@ def learning_curve(
     from asr.train.learning_curve import learning_curve as run
     from asr.utils.config import read_config
 
-    settings = list(words or [])
-    config = Path(settings.pop(0)) if settings and "=" not in settings[0] else None
-    wanted = read_config(TrainConfig, config, settings, ignore=["run"])
+    wanted = read_config(TrainConfig, *config_and_settings(words, preset), ignore=["run"])
     curve = run(
         *(wanted, data, out),
         split=split,
@@ -65,6 +66,7 @@ def gradients(
     ] = None,
     data: Annotated[Path, typer.Option("--data", help="A folder made by `asr prepare`.")] = ...,  # type: ignore[assignment]
     out: Annotated[Path, typer.Option("--out", help="A folder for pictures and numbers.")] = ...,  # type: ignore[assignment]
+    preset: Preset = None,
     cells: Annotated[
         str | None,
         typer.Option(metavar="X,X,...", help="Kinds of cells. Default: rnn,rnn-relu,rnn-sigmoid,lstm,gru."),
@@ -81,9 +83,7 @@ def gradients(
     from asr.train.gradient_flow import NAMES, gradients as run
     from asr.utils.config import read_config
 
-    settings = list(words or [])
-    config = Path(settings.pop(0)) if settings and "=" not in settings[0] else None
-    wanted = read_config(TrainConfig, config, settings, ignore=["run"])
+    wanted = read_config(TrainConfig, *config_and_settings(words, preset), ignore=["run"])
     chosen = [name.strip() for name in cells.split(",")] if cells is not None else None
     results = run(
         wanted, data, out, say=lambda line: say(f"asr: {line}"), **given(cells=chosen, lags=lags, steps=steps)

@@ -62,7 +62,7 @@ def quickstart(
   {asr} transcribe YOUR.wav --model {run}/model
   {asr} evaluate {run}/model {data}/cuts_test.jsonl.gz
   {asr} prepare table YOUR.csv --out data/mine    # columns: path, text
-  {asr} train --data data/mine --out exp/mine     # see docs/training.md"""
+  {asr} train --preset speech --data data/mine --out exp/mine     # others: {asr} train --list"""
     )
 
 
@@ -105,6 +105,7 @@ def _train(data: Path, run: Path) -> None:
     from asr.cli.common import say
     from asr.cli.display import training_monitor
     from asr.train.config import TrainConfig
+    from asr.train.presets import preset_path
     from asr.train.recognizer import train_recognizer
     from asr.train.run_folder import is_finished
     from asr.utils.config import read_config
@@ -112,7 +113,7 @@ def _train(data: Path, run: Path) -> None:
     if is_finished(run):
         say(f"   {run} is trained already; remove it to train again")
         return
-    config = read_config(TrainConfig, Path(__file__).with_name("quickstart.yaml"))
+    config = read_config(TrainConfig, preset_path("words"))
     with training_monitor() as monitor:
         train_recognizer(config, data, run, monitor=monitor)
 

@@ -7,17 +7,33 @@ from typing import Annotated
 
 import typer
 
+from asr.cli.common import Preset, config_and_settings
+
+
+def _list_presets(asked: bool) -> None:
+    if asked:
+        from asr.train.presets import available_presets
+
+        for name, purpose in available_presets().items():
+            print(f"{name:14}{purpose}")
+        raise typer.Exit
+
 
 def train(
     words: Annotated[
         list[str] | None,
         typer.Argument(
             metavar="[CONFIG] [KEY=VALUE ...]",
-            help="A YAML file of settings (docs/training.md), and settings that win over it. All have defaults.",
+            help="A YAML file of settings, and settings that win over it or over --preset. All have defaults.",
         ),
     ] = None,
     data: Annotated[Path, typer.Option("--data", help="A folder made by `asr prepare`.")] = ...,  # type: ignore[assignment]
     out: Annotated[Path, typer.Option("--out", help="Folder for the run, e.g. exp/fsdd.")] = ...,  # type: ignore[assignment]
+    preset: Preset = None,
+    list_presets: Annotated[
+        bool,
+        typer.Option("--list", callback=_list_presets, is_eager=True, help="Show the presets, and what each is for."),
+    ] = False,
     no_check: Annotated[bool, typer.Option("--no-check", help="Do not look for faults of the data first.")] = False,
 ) -> None:
     """Train a recogniser.
@@ -34,9 +50,8 @@ def train(
     from asr.train.recognizer import train_recognizer
     from asr.utils.config import read_config
 
-    settings = list(words or [])
-    config = Path(settings.pop(0)) if settings and "=" not in settings[0] else None
-    wanted = read_config(TrainConfig, config, settings, ignore=["run"])  # a run's own config.yaml can be run again
+    # A run's own config.yaml can be run again.
+    wanted = read_config(TrainConfig, *config_and_settings(words, preset), ignore=["run"])
     try:
         with training_monitor() as monitor:
             result = train_recognizer(wanted, data, out, monitor=monitor, check=not no_check)
