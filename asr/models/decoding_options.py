@@ -100,6 +100,7 @@ class DecodingChanges(TypedDict, total=False):
     calibration: tuple[float, float]
     beam_threshold: float
     token_threshold: float
+    warps: tuple[float, ...]
     lm_unit: LmUnit
     search: SearchKind
     attention_beam: int

@@ -1,0 +1,144 @@
+"""What each room names as public, and what the commands import."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import inspect
+import pkgutil
+import subprocess
+import sys
+from dataclasses import fields
+from pathlib import Path
+from typing import get_type_hints
+
+import pytest
+from helpers import spelled, speller
+
+import asr
+import data_prep
+from asr.decode import build_search
+from asr.inference import Transcriber
+from asr.inference.transcriber import TranscriberOptions
+from asr.models.decoding_options import DecodingChanges, DecodingOptions
+
+ROOMS = ["audio", "data", "decode", "evaluate", "inference", "lm", "models", "text", "train", "utils"]
+PACKAGES = [f"asr.{room}" for room in ROOMS] + ["data_prep"]
+
+
+def shown_to_checkers(package: str) -> set[str]:
+    """The names that stand in the block `if TYPE_CHECKING:` of a package."""
+    source = Path(importlib.import_module(package).__file__ or "").read_text(encoding="utf-8")
+    (block,) = (node for node in ast.parse(source).body if isinstance(node, ast.If))
+    return {
+        alias.asname or alias.name
+        for node in ast.walk(block)
+        if isinstance(node, ast.ImportFrom)
+        for alias in node.names
+    }
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_every_public_name_is_there(package: str) -> None:
+    module = importlib.import_module(package)
+    assert dir(module) == sorted(module._HOMES)
+    assert set(module._HOMES) == shown_to_checkers(package)
+    for name in dir(module):
+        assert getattr(module, name) is getattr(importlib.import_module(module._HOMES[name], package), name)
+    with pytest.raises(AttributeError, match="has no attribute 'nothing'"):
+        module.nothing  # noqa: B018
+
+
+def test_no_public_name_is_a_submodule() -> None:
+    """Python would hand out the module as soon as anybody imports it."""
+    packages = [asr, *(importlib.import_module(name) for name in PACKAGES)]
+    for module in pkgutil.walk_packages(asr.__path__, "asr."):
+        if module.ispkg and module.name not in ("asr.cli", "asr.shipped"):
+            packages.append(importlib.import_module(module.name))
+    for package in packages:
+        public = set(getattr(package, "_HOMES", None) or getattr(package, "__all__", ()))
+        assert not public & {module.name for module in pkgutil.iter_modules(package.__path__)}, package.__name__
+
+
+def test_the_rooms_are_those_of_the_linter() -> None:
+    here = {module.name for module in pkgutil.iter_modules(asr.__path__) if module.ispkg}
+    assert here == {*ROOMS, "cli"}
+
+
+def test_the_face_of_the_package() -> None:
+    assert dir(asr) == sorted(asr.__all__)
+    assert asr.errors.InputError is asr.InputError
+    assert asr.available_models() == ["digits-en", "english-small", "yesno-he"]
+    with pytest.raises(asr.errors.InputError, match="no such model"):
+        asr.load("digits")
+    with pytest.raises(AttributeError):
+        asr.model  # noqa: B018
+
+
+def test_errors_are_there_before_anything_is_loaded() -> None:
+    code = "import sys, asr; asr.errors.InputError; print(sorted({'torch', 'numba', 'numpy'} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.stdout == "[]\n", done.stderr
+
+
+def test_options_of_decoding_are_the_same_everywhere() -> None:
+    known = {field.name: field.type for field in fields(DecodingOptions)}
+    assert get_type_hints(DecodingChanges) == get_type_hints(DecodingOptions)
+    load = set(inspect.signature(asr.load).parameters) - {"model", "decoding"}
+    assert get_type_hints(TranscriberOptions).keys() == load | known.keys()
+    assert set(inspect.signature(Transcriber).parameters) - {"model", "decoding"} == load - {"head"}
+    searched = set(inspect.signature(build_search).parameters) - {"model", "changes"}
+    assert searched == {"greedy", "lm", "lexicon", "hotwords", "rescore", "threads"}
+
+
+def test_a_transcriber_says_what_it_is() -> None:
+    shown = repr(Transcriber(speller(), vad=False, beam_size=7))
+    assert shown.startswith("<Transcriber ")
+    for part in ("rnn of ", "characters of audio at 8,000 Hz", "search beam", "on the CPU"):
+        assert part in shown, shown
+
+
+def test_aligned_in_one_call() -> None:
+    recognizer = Transcriber(speller(), vad=False)
+    words = asr.align(spelled("cat tack"), "cat tack", recognizer, 8000)
+    assert [word.text for word in words] == ["cat", "tack"]
+    assert words[0].end <= words[1].start
+    assert words[1].end == pytest.approx(len(spelled("cat tack")) / 8000, abs=0.2)
+    with pytest.raises(asr.InputError, match="no such file"):
+        asr.align("missing.wav", "cat", recognizer)
+
+
+@pytest.mark.parametrize(
+    "words", [["--help"], ["score", "r.txt", "h.txt"], ["prepare", "table", "t.csv", "--out", "o"]], ids=str
+)
+def test_what_needs_no_network_imports_neither_torch_nor_numba(words: list[str], tmp_path: Path) -> None:
+    import soundfile
+
+    for name in ("r.txt", "h.txt"):
+        (tmp_path / name).write_text("a b c\n")
+    for i in range(30):
+        soundfile.write(tmp_path / f"{i}.wav", spelled("cat"), 8000)
+    rows = [f"{i}.wav,cat" for i in range(30)]
+    (tmp_path / "t.csv").write_text("\n".join(["path,text", *rows]) + "\n")
+    code = f"""
+import sys
+sys.argv = ["asr", *{words!r}]
+from asr.cli import main
+try:
+    main()
+except SystemExit as e:
+    print("exit", e.code or 0)
+print(sorted({{"torch", "numba", "lhotse", "librosa", "scipy"}} & set(sys.modules)))
+"""
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True)
+    assert done.stdout.endswith("exit 0\n[]\n"), done.stdout + done.stderr
+
+
+def test_modules_of_data_prep_that_are_shared_are_no_corpora() -> None:
+    from asr.cli.common import corpora
+
+    assert {"fsdd", "table"} <= set(corpora())
+    assert not any(name.startswith("_") for name in corpora())
+    assert set(corpora()) | {"_annotations", "_manifest", "_splits"} == {
+        module.name for module in pkgutil.iter_modules(data_prep.__path__)
+    }
