@@ -1,17 +1,31 @@
-# make quickstart: from nothing to a trained, scored, used recogniser.   make test: the test suite.
+# make quickstart: from nothing to a trained, scored, used recogniser.   make test: the tests, in minutes.
+# make test-all: those that take longer: whole commands, the wheel, real speech, a browser.   make soak: hours of use.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 # What was installed last: done again when what is asked for changes.
 STAMP := $(VENV)/.installed
 
-.PHONY: quickstart test lint install clean
+.PHONY: quickstart test test-all soak lint install clean
 
 quickstart: install
 	$(BIN)/asr quickstart
 
+PYTEST := $(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
+LONG := slow or integration or real or browser
+
 test: install
-	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile
+	$(PYTEST) -m "not ($(LONG))"
+
+test-all: install
+	$(PYTEST) -m "$(LONG)"
+
+# Minutes of each part.
+MINUTES ?= 60
+
+soak: install
+	$(BIN)/python tests/fuzz.py --minutes $(MINUTES)
+	$(BIN)/python tests/soak.py --minutes $(MINUTES)
 
 lint: install
 	$(BIN)/ruff check .

@@ -19,6 +19,30 @@ if "OMP_NUM_THREADS" not in os.environ:
     torch.set_num_threads(2)
 
 
+TESTS = Path(__file__).parent
+# The beam search is compiled once for the machine: by the first of these files, while another process is at the others
+# that do without it. Then rooms from the ground up, the long ones last.
+ORDER = [
+    "unit/decode/test_ctc_beam.py",
+    *(f"unit/{room}" for room in ("utils", "audio", "lm", "text", "data")),
+    *("data_prep", "recipes", "unit"),
+]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Marks tests by their folder, and orders them."""
+
+    def place(item: pytest.Item) -> int:
+        path = item.path.relative_to(TESTS).as_posix()
+        return next((number for number, start in enumerate(ORDER) if path.startswith(start)), len(ORDER))
+
+    for item in items:
+        folder = item.path.relative_to(TESTS).parts[0]
+        if folder in ("integration", "real", "browser"):
+            item.add_marker(folder)
+    items.sort(key=place)
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """What a test wrote goes from one process to another as UTF-8: names of files may be none."""

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Files from strangers: broken ones are made of good ones, and read, each in a process of its own.
 
-    python tests/fuzz.py --mutants 10000 --seed 1 [--kind eaf] [--keep FOLDER]
+    python tests/fuzz.py --mutants 10000 --seed 1 [--minutes 60] [--kind eaf] [--keep FOLDER]
 
 A reader has to take a file or to refuse it with an InputError. What else ends the process, takes more than 20 s or 1 GB
 beyond what reading the good one needs, starts a program, opens a connection, or touches a file outside its folder, is
@@ -25,6 +25,7 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -254,6 +255,7 @@ def tried(reader: Reader, path: Path) -> tuple[str, str]:
 def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--mutants", type=int, default=300)
+    parser.add_argument("--minutes", type=float, help="stop after so long, whatever --mutants says")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--kind", choices=list(READERS), help="this one alone")
     parser.add_argument("--keep", type=Path, help="a folder for files that fail")
@@ -271,7 +273,11 @@ def main() -> int:
         READERS[kind](path)
         shutil.rmtree(work / kind)
     draw, counts, failures = random.Random(args.seed), Counter[tuple[str, str]](), 0
-    for number in range(args.mutants):
+    start, tries = time.monotonic(), 0
+    for number in range(args.mutants) if args.minutes is None else count():
+        if args.minutes is not None and time.monotonic() - start > 60 * args.minutes:
+            break
+        tries += 1
         kind = kinds[number % len(kinds)]
         folder = work / str(number)
         folder.mkdir()
@@ -291,7 +297,7 @@ def main() -> int:
     for kind in kinds:
         each = [counts[kind, result] for result in ("taken", "refused", "failed")]
         print(f"{kind}: {sum(each)} tried, {each[0]} taken, {each[1]} refused, {each[2]} failed")
-    print(f"{args.mutants} in all, {failures} failed")
+    print(f"{tries} in all, {failures} failed")
     shutil.rmtree(FOLDER)
     return 1 if failures else 0
 

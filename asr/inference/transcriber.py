@@ -93,6 +93,7 @@ class Transcriber:
         require(threads >= 0, f"threads {threads} is below 0")
         self.model, self.vad, self.precision, self.confidences = model, vad, precision, confidences
         self.device = _device(device)
+        autocast(precision, self.device)  # refuses what the processor has not
         model.recognizer.to(self.device)
         self.decoding = build_search(
             model,

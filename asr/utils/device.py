@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+from functools import cache
 from typing import TYPE_CHECKING
 
 from asr.utils.errors import InputError
@@ -16,14 +17,29 @@ def autocast(precision: str, device: torch.device) -> torch.autocast:
     """Within it products of matrices have the precision (fp32 | bf16 | fp16); weights and their updates keep theirs.
 
     Raises:
-        InputError: fp16 on a CPU.
+        InputError: fp16 on a CPU, or bf16 on one that does not know it.
     """
     import torch
 
     if precision == "fp16" and device.type == "cpu":
         raise InputError("is for GPUs", where="precision: fp16", remedy="precision=bf16 or fp32")
+    if precision == "bf16" and device.type == "cpu" and not has_bf16():
+        raise InputError("this processor does not have it (AVX-512)", where="precision: bf16", remedy="precision=fp32")
     dtype = torch.float16 if precision == "fp16" else torch.bfloat16
     return torch.autocast(device.type, dtype, enabled=precision != "fp32")
+
+
+@cache
+def has_bf16() -> bool:
+    """Whether torch can run an LSTM in bfloat16 on this processor. Random numbers are left as they are."""
+    import torch
+
+    try:
+        with torch.random.fork_rng(devices=[]), torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+            torch.nn.LSTM(8, 8)(torch.zeros(2, 1, 8))
+    except RuntimeError:  # oneDNN "could not create a primitive descriptor"
+        return False
+    return True
 
 
 def configure_torch() -> None:

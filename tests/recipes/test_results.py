@@ -300,5 +300,6 @@ def test_a_recipe_without_the_usual_run_shows_its_first_and_one_without_any_none
     assert checkout.call()[1].count("is not of a recipes/demo/run.py that is there") == 3
 
 
+@pytest.mark.slow
 def test_the_pages_of_this_checkout_are_what_its_results_say() -> None:
     assert results.main(["--check"]) == 0

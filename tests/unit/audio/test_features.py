@@ -55,6 +55,7 @@ def test_fbank_and_mfcc_equal_torchaudios_kaldi(rate: int, settings: dict) -> No
     assert (got - expected).abs().mean() < 1e-3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("rate", "n_fft", "hop"), [(22050, 2048, 512), (16000, 512, 160), (44100, 2048, 441)])
 def test_librosas_conventions(rate: int, n_fft: int, hop: int) -> None:
     librosa = pytest.importorskip("librosa")

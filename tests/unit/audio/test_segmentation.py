@@ -171,6 +171,7 @@ def test_levels_are_decibels_of_full_scale() -> None:
 # With the network.
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["white", "hum", "tones", "clicks"])
 def test_what_is_no_speech_is_left_out(kind: str) -> None:
     t = np.arange(60 * RATE) / RATE
@@ -186,6 +187,7 @@ def test_what_is_no_speech_is_left_out(kind: str) -> None:
         assert segmenter.heard.vad <= segmenter.heard.audio + 30
 
 
+@pytest.mark.slow
 def test_speech_is_found_in_silence_and_in_noise() -> None:
     pytest.importorskip("espeakng_loader")
     text = "This is somebody who speaks for a while, and then says no more"

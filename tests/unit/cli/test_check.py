@@ -231,6 +231,7 @@ class Page(HTMLParser):
         return [base64.b64decode(source.split(",", 1)[1]) for source in sources]
 
 
+@pytest.mark.slow
 def test_the_page_shows_what_augmentation_does(prepared: Path, tmp_path: Path) -> None:
     page_path = tmp_path / "check.html"
     result = runner.invoke(app, ["check", str(prepared), *SMALL, "--html", str(page_path), "--trial", "0"])
@@ -249,6 +250,7 @@ def test_the_page_shows_what_augmentation_does(prepared: Path, tmp_path: Path) -
     assert str(tmp_path) not in page_path.read_text(encoding="utf-8")
 
 
+@pytest.mark.slow
 def test_nothing_of_a_corpus_becomes_markup(prepared: Path, tmp_path: Path) -> None:
     evil = "<script>alert(1)</script><img src=x onerror=alert(2)>"
 

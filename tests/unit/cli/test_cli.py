@@ -290,6 +290,7 @@ def evaluated(folder: Path, out: Path, *options: str, model: Path | None = None)
     return scores, [json.loads(line) for line in (out / "hypotheses.jsonl").read_text().splitlines()]
 
 
+@pytest.mark.slow
 def test_results_of_another_model_are_not_replaced(spoken: Path, tmp_path: Path) -> None:
     evaluated(spoken, tmp_path / "out")
     evaluated(spoken, tmp_path / "out")  # the same again is no loss

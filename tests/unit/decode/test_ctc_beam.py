@@ -5,9 +5,7 @@ from __future__ import annotations
 import itertools
 import logging
 import math
-import os
 import random
-import shutil
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -37,7 +35,6 @@ from ctc_reference import (
 )
 from hypothesis import given, settings, strategies as st
 
-import asr
 from asr.data.transcript import Hypothesis
 from asr.decode import ctc_beam_kernel as kernel
 from asr.decode.ctc_beam import CtcBeamDecoder
@@ -146,6 +143,7 @@ def words_of(found: Hypothesis, task: Task) -> Words:
     return next((words for words in meant if as_text(words, task) == found.text), ("?",))
 
 
+@pytest.mark.slow
 @settings(max_examples=100, deadline=None)
 @given(seed=st.integers(0, 10**9), frames=st.integers(0, 6), beam=st.integers(1, 60), case=st.sampled_from(MODES))
 def test_pruned_scores_are_never_above_the_exact_ones(
@@ -166,6 +164,7 @@ def test_pruned_scores_are_never_above_the_exact_ones(
     assert everything[0].score == pytest.approx(max(exact.values()), abs=1e-4)
 
 
+@pytest.mark.slow
 def test_a_wide_beam_finds_the_best(tmp_path: Path) -> None:
     """Of longer utterances, with the thresholds of the defaults."""
     for seed in range(40):
@@ -652,6 +651,7 @@ def sizes(decoder: CtcBeamDecoder, log_probs: npt.NDArray[np.float32]) -> tuple[
     return tuple(kernel.search(log_probs, d._offset, d._vocabulary, d._lm, d._hot, d._weights).sizes.tolist())
 
 
+@pytest.mark.slow
 def test_memory_does_not_grow_with_time(tmp_path: Path) -> None:
     """An hour at 50 frames a second: of silence nothing is kept, of speech what the beam's hypotheses say."""
     rng = random.Random(1)
@@ -745,44 +745,6 @@ def test_a_fixed_set_of_signatures(tmp_path: Path) -> None:
                 decoder.decode(torch.zeros(1, 4, len(task.tokens), dtype=torch.float64), torch.tensor([4]))
     for function in (kernel.search, kernel.trace, kernel.words_of, kernel.word_posteriors):
         assert len(function.signatures) == 1, function.__name__
-
-
-COLD = """
-import logging, sys
-logging.basicConfig(level=logging.INFO)
-import numpy as np
-from asr.decode.ctc_beam import CtcBeamDecoder
-import asr
-print(asr.__file__)
-decoder = CtcBeamDecoder(["<blank>", "<space>", "a", "b"], threads=2)
-x = np.log(np.tile(np.array([[0.1, 0.1, 0.7, 0.1], [0.7, 0.1, 0.1, 0.1]], np.float32), (4, 2, 1)))
-print([h[0].text for h in decoder.decode(x, [4] * 4)])
-"""
-
-
-def test_an_installation_that_cannot_be_written(tmp_path: Path) -> None:
-    """It compiles, says so once, and keeps what it compiled in the user's cache folder if there is one."""
-    site = tmp_path / "site"
-    shutil.copytree(Path(asr.__file__).parent, site / "asr", ignore=shutil.ignore_patterns("__pycache__", "shipped"))
-    for folder in [site, *(p for p in site.rglob("*") if p.is_dir())]:
-        (folder / "__pycache__").write_text("not a folder")  # root may write anywhere, but not here
-    cache = tmp_path / "cache"
-    environment = {**os.environ, "PYTHONPATH": str(site), "XDG_CACHE_HOME": str(cache), "HOME": str(tmp_path)}
-    environment |= {"PYTHONDONTWRITEBYTECODE": "1"}
-    environment.pop("NUMBA_CACHE_DIR", None)
-    for attempt in ("compiles", "is kept", "is damaged"):
-        if attempt == "is damaged":
-            for index in cache.rglob("*.nbi"):
-                index.write_bytes(index.read_bytes()[:10])
-        done = subprocess.run(
-            [sys.executable, "-c", COLD], capture_output=True, text=True, env=environment, cwd=tmp_path
-        )
-        assert done.returncode == 0, done.stderr
-        assert str(site) in done.stdout
-        assert "['aa', 'aa', 'aa', 'aa']" in done.stdout
-        assert done.stderr.count("compiling the beam search") == (attempt != "is kept"), done.stderr
-        assert ("compiling without it" in done.stderr) == (attempt == "is damaged")
-    assert list(cache.rglob("*.nbi"))
 
 
 def test_nothing_compiles_while_modules_are_imported() -> None:

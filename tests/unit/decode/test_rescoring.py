@@ -213,6 +213,7 @@ def test_units() -> None:
         Rescoring(model, neural(["x", "y"]), lambda: [], DecodingOptions())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("unit", ["word", "token"])
 def test_from_text_to_choice(unit: str, folder: Path, tmp_path: Path) -> None:
     lm = tmp_path / "lm.safetensors"
@@ -272,6 +273,7 @@ def test_the_choice_changes_what_is_heard(folder: Path) -> None:
     assert chosen.text == "taco"
 
 
+@pytest.mark.slow
 def test_the_weight_is_found_on_dev_and_kept(folder: Path, tmp_path: Path) -> None:
     """A model that knows which words follow each other, where the n-gram knows words alone."""
     model = tmp_path / "m"

@@ -53,6 +53,7 @@ def test_a_folder_of_results(tmp_path: Path) -> None:
     assert (found.name, found.unit, found.log) == ("run, test", "characters", ({"kind": "epoch", "epoch": 1},))
 
 
+@pytest.mark.slow
 def test_two_files_of_texts(tmp_path: Path) -> None:
     (tmp_path / "ref:erence").write_text("u1 a b\nu2 c\n")
     (tmp_path / "hyp").write_text("u1 a x\n")
@@ -344,12 +345,14 @@ def test_without_reference_there_is_no_rate() -> None:
     assert not re.search(r"\b(inf|nan)\b", page)
 
 
+@pytest.mark.slow
 def test_it_stays_small_and_quick_to_make() -> None:
     said = "the quick brown fox jumps over the lazy dog and all the others " * 2
     texts = [(f"{said} {i}", f"{said} {i}".replace("quick", "quiet").replace("lazy", "")) for i in range(2000)]
     assert len(report_page([results(*texts)]).encode()) < 5_000_000
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(shutil.which("chromium") is None, reason="Chromium is not installed")
 def test_a_browser_draws_it(tmp_path: Path) -> None:
     path = tmp_path / "report.html"

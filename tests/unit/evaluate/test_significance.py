@@ -219,6 +219,7 @@ def test_a_planted_difference_is_found_and_none_is_not() -> None:
     assert compare({"one": worse, "two": worse})[0].difference == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("number", "share"), [(60, 0.2), (10, 0.03), (30, 0.03)])
 def test_false_alarms_are_as_many_as_they_may_be(number: int, share: float) -> None:
     alarms = 0
@@ -229,6 +230,7 @@ def test_false_alarms_are_as_many_as_they_may_be(number: int, share: float) -> N
     assert alarms <= 21  # of 200, 10 expected: 99.9 % of the time
 
 
+@pytest.mark.slow
 def test_errors_of_some_speakers_make_no_winner() -> None:
     """Each of twelve speakers lies better to one of two systems that are equally good."""
     alarms = 0

@@ -132,6 +132,7 @@ def test_a_lexicon_is_fitted_and_kept(folder: Path, cuts: Path, lexicon: Path) -
     assert len({o.prior_weight for o in options}) > 3
 
 
+@pytest.mark.slow
 def test_letters_may_count_instead_of_words(folder: Path, cuts: Path, lm: Path) -> None:
     assert asr_tune(folder, cuts, "--lm", lm, "--unit", "characters").exit_code == 0
     letters = load_model(folder).decoding
@@ -143,6 +144,7 @@ def test_letters_may_count_instead_of_words(folder: Path, cuts: Path, lm: Path) 
         tune(folder, cuts, unit="phones")
 
 
+@pytest.mark.slow
 def test_a_model_of_letters_where_words_have_spaces(folder: Path, cuts: Path, tmp_path: Path) -> None:
     text = tmp_path / "text.txt"
     text.write_text("".join(f"{line}\n" for line in spelled_texts(400, seed=9)))
@@ -416,6 +418,7 @@ def test_what_is_kept_may_be_damaged(folder: Path, cuts: Path, lm: Path, damage:
         (folder / KEPT).write_bytes((kept if before is None else before) + damage)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["ctc", "attention"])
 def test_stopped_it_goes_on(tmp_path: Path, cuts: Path, lm: Path, kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing is decoded twice, the result is the same, and what was kept is taken for the same set alone."""
@@ -486,6 +489,7 @@ def test_the_runs_folder_stands_for_its_model(tmp_path: Path, cuts: Path, lexico
     assert from_dict(DecodingOptions, values["decoding"], where="x") == result.best
 
 
+@pytest.mark.slow
 def test_other_vocal_tracts_are_tried(folder: Path, lm: Path, tmp_path: Path) -> None:
     """Letters said by a shorter vocal tract are heard when the mel axis is stretched back."""
     texts = spelled_texts(12, seed=3)
@@ -504,6 +508,7 @@ def test_other_vocal_tracts_are_tried(folder: Path, lm: Path, tmp_path: Path) ->
         evaluate(load_model(folder), higher, warps=(0.1,))
 
 
+@pytest.mark.slow
 def test_what_the_attention_decoder_is_worth(tmp_path: Path, cuts: Path, lm: Path) -> None:
     save_model(tmp_path / "m", speller(), "# card\n")
     without = tune(tmp_path / "m", cuts, lm=lm)
@@ -528,6 +533,7 @@ def test_what_the_attention_decoder_is_worth(tmp_path: Path, cuts: Path, lm: Pat
         assert scores.words.errors <= evaluate(load_model(tmp_path / "m"), cuts, **vars(other)).words.errors
 
 
+@pytest.mark.slow
 def test_attention_alone(tmp_path: Path, cuts: Path, lm: Path, lexicon: Path) -> None:
     save_model(tmp_path / "m", with_decoder(ctc_weight=0.0), "# card\n")
     calls: list[tuple[int, int | None]] = []
@@ -569,6 +575,7 @@ def test_confidences_are_those_of_the_texts_that_are_chosen(
     )
 
 
+@pytest.mark.slow
 def test_tuned_again_from_a_search_by_attention(tmp_path: Path, cuts: Path) -> None:
     """What CTC's search gave with the same options is not taken for attention's."""
     save_model(tmp_path / "m", with_decoder(), "# card\n")
@@ -592,6 +599,7 @@ def test_a_neural_model_is_no_first_one(folder: Path, cuts: Path, tmp_path: Path
         tune(folder, cuts, lm=tmp_path / "lm.safetensors")
 
 
+@pytest.mark.slow
 def test_a_decoder_that_helps_is_asked_from_then_on(
     tmp_path: Path, cuts: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

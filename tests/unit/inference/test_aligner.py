@@ -21,8 +21,8 @@ from asr.data.elan import read_eaf
 from asr.data.textgrid import read_textgrid
 from asr.data.transcript import Segment, Word
 from asr.inference import aligner as alignment
-from asr.inference.aligner import _anchors, _contradicted, align, by_lines, by_pauses, fits, hear, runs_otherwise
-from asr.inference.anchors import _longest_ascending
+from asr.inference.aligner import _contradicted, align, by_lines, by_pauses, fits, hear, runs_otherwise
+from asr.inference.anchors import _longest_ascending, find_anchors
 from asr.inference.word_edges import edges_by_energy
 from asr.models.folder import save_model
 from asr.utils.errors import InputError
@@ -147,11 +147,11 @@ def test_anchors_are_places_that_belong_together() -> None:
         for n, (token, bad) in enumerate(zip(text, wrong, strict=True))
     ]
     heard = heard[:700] + heard[900:]  # 200 are missing
-    found = _anchors(heard, text)
+    found = find_anchors(heard, text)
     assert len(found) > 200
     assert all(frame == 3 * place for place, frame in found)
-    assert _anchors([], text) == []
-    assert _anchors([(1, n) for n in range(100)], [1] * 100) == []  # none stands there once
+    assert find_anchors([], text) == []
+    assert find_anchors([(1, n) for n in range(100)], [1] * 100) == []  # none stands there once
 
 
 def test_edges_are_where_sound_begins_and_ends() -> None:

@@ -23,6 +23,7 @@ from asr.audio.reader import Samples
 from asr.data.transcript import Segment, Transcript
 from asr.inference.transcriber import Ended, Transcriber
 from asr.models.folder import load_model
+from asr.utils.device import has_bf16
 from asr.utils.errors import InputError
 
 RATE = 8000
@@ -183,6 +184,18 @@ def test_devices() -> None:
     assert heard[0].text == heard[1].text
 
 
+def test_half_precision_where_the_processor_has_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("asr.utils.device.has_bf16", lambda: False)
+    with pytest.raises(InputError, match="precision: bf16: "):
+        Transcriber(speller(), precision="bf16")
+    state = torch.random.get_rng_state()
+    monkeypatch.undo()
+    has_bf16.cache_clear()
+    assert has_bf16() in (True, False)
+    assert torch.equal(torch.random.get_rng_state(), state)
+
+
+@pytest.mark.skipif(not has_bf16(), reason="this processor has no bfloat16")
 def test_half_precision_hears_the_same_less_exactly(tmp_path: Path) -> None:
     (tmp_path / "lexicon.txt").write_text("tack\ntaco\n")
     samples, _, _ = talk()

@@ -157,6 +157,7 @@ def test_cross_entropy_is_that_of_torch(smoothing: float) -> None:
     assert not found.left_out.any()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("attention", get_args(AttentionKind))
 def test_it_learns_to_copy(attention: AttentionKind) -> None:
     """States that stand for tokens and their places, two frames each: what was said is said again."""

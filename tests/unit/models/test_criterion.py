@@ -26,6 +26,8 @@ from asr.train.progress import SilentMonitor
 from asr.train.recognizer import epoch_batches, new_model, resolve, train_recognizer
 from asr.utils.errors import InputError
 
+pytestmark = pytest.mark.slow  # models of seconds are trained here
+
 LEXICON = "low\tL OW\nhigh\tHH AY\n"
 SPEECH = tone_words(["high", "low", "high"], seed=99)
 

@@ -88,6 +88,7 @@ def test_the_loss_is_that_of_each_sentence_by_itself(kind: str) -> None:
     assert found.perplexity == pytest.approx(math.exp(float(loss.sum.detach()) / 13), rel=1e-4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["gru", "transformer"])
 def test_a_sample_estimates_the_loss(kind: str) -> None:
     """1 / p of a word is the sum over the vocabulary, which a sample gives without bias; its gradient is near, too."""
@@ -172,6 +173,7 @@ ENTROPY = (
 ) / 11  # nats, of words (ten a sentence) and ends
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["lstm", "transformer"])
 def test_what_is_learnt_of_a_chain(kind: str, tmp_path: Path) -> None:
     corpus, dev = read_corpus(chain(3000, 1)), chain(300, 2)
@@ -190,6 +192,7 @@ def test_what_is_learnt_of_a_chain(kind: str, tmp_path: Path) -> None:
     assert read_neural_lm(tmp_path / "lm.safetensors").perplexity(dev).perplexity == found
 
 
+@pytest.mark.slow
 def test_what_is_learnt_of_a_sample(tmp_path: Path) -> None:
     """Of a vocabulary of 800 words, 200 at a time: about what all of them teach."""
     draw = random.Random(5)

@@ -62,6 +62,7 @@ def test_weights_of_fewer_bits(precision: str, bytes_each: int, folder: Path, cu
     assert evaluate(small, cuts).words.rate <= evaluate(whole, cuts).words.rate + 0.02
 
 
+@pytest.mark.slow
 def test_a_language_model_of_a_size(folder: Path, cuts: Path, tmp_path: Path) -> None:
     whole = read_ngram(folder / "lm.safetensors")
     done = asr_pack(folder, tmp_path / "small", "--precision", "int8", "--lm-size", "1.2kB")

@@ -173,6 +173,7 @@ def test_heads_that_do_not_divide_the_width() -> None:
         SelfAttention(24, 5)
 
 
+@pytest.mark.slow
 def test_a_recogniser_without_recurrence(tmp_path: Path) -> None:
     """Trained, kept, loaded, asked in each way; the same words as any other."""
     encoder = EncoderConfig(kind="transformer", hidden=64, layers=2, heads=4, subsampling="conv", factor=2, dropout=0.0)

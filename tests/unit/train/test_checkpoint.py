@@ -90,6 +90,7 @@ def test_what_a_killed_process_left_is_no_checkpoint_and_goes(tmp_path: Path) ->
     assert [path.name for path in tmp_path.iterdir()] == ["last.pt"]
 
 
+@pytest.mark.slow
 def test_a_full_disk_loses_nothing(tmp_path: Path) -> None:
     save_checkpoint(tmp_path, {"step": 1})
     script = f"""

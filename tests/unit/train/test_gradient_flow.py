@@ -62,6 +62,7 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
 CONFIG = replace(SMALL, batch_seconds=8.0)
 
 
+@pytest.mark.slow
 def test_from_the_command_line(prepared: Path, tmp_path: Path) -> None:
     config = tmp_path / "c.yaml"
     config.write_text(
@@ -99,6 +100,7 @@ def test_from_the_command_line(prepared: Path, tmp_path: Path) -> None:
     assert (tmp_path / "out" / "lstm.json").stat().st_mtime_ns != written
 
 
+@pytest.mark.slow
 def test_where_no_gradient_is_left(prepared: Path, tmp_path: Path) -> None:
     """Training that goes astray: what is no number is null in the files, which are read again all the same."""
     astray = replace(CONFIG, learning_rate=1.0, warmup_steps=0)
@@ -113,6 +115,7 @@ def test_where_no_gradient_is_left(prepared: Path, tmp_path: Path) -> None:
     assert str(again) == str(result)  # NaN is not equal to itself
 
 
+@pytest.mark.slow
 def test_what_cannot_be_measured(prepared: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="cells lsmt: there are rnn, rnn-relu"):
         gradients(CONFIG, prepared, tmp_path, cells=["rnn", "lsmt"])

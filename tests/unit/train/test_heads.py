@@ -32,6 +32,8 @@ from asr.utils.errors import InputError
 from asr.utils.masks import reverse_index
 from data_prep import table
 
+pytestmark = pytest.mark.slow  # models of seconds are trained here
+
 CONFIG = replace(SMALL, epochs=10, model=replace(SMALL.model, encoder=replace(SMALL.model.encoder, factor=2)))
 LEXICON = "low\tL OW\nhigh\tHH AY\n"
 

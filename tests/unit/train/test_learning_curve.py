@@ -83,6 +83,7 @@ def ids(path: Path) -> list[str]:
     return [json.loads(line)["id"] for line in gzip.open(path)]
 
 
+@pytest.mark.slow
 def test_the_command(tmp_path: Path) -> None:
     data = tmp_path / "data"
     data.mkdir()

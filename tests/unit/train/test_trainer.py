@@ -25,6 +25,7 @@ from asr.train.recognizer import train_recognizer
 from asr.train.run_folder import is_finished, only_process
 from asr.train.trainer import learning_rate, train
 from asr.utils.config import read_config
+from asr.utils.device import has_bf16
 from asr.utils.errors import InputError
 
 
@@ -321,6 +322,14 @@ def test_precision_can_be_given_as_it_is_documented(precision: str, prepared: Pa
             train_recognizer(replace(SMALL, precision="fp16"), prepared, tmp_path / "run")
 
 
+def test_half_precision_where_the_processor_has_none(
+    prepared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("asr.utils.device.has_bf16", lambda: False)
+    with pytest.raises(InputError, match=r"precision: bf16: .*; precision=fp32"):
+        train_recognizer(replace(SMALL, precision="bf16", device="cpu"), prepared, tmp_path / "run")
+
+
 def test_checkpoints_without_their_settings_are_refused(prepared: Path, tmp_path: Path) -> None:
     train_recognizer(replace(SMALL, epochs=1), prepared, tmp_path / "run")
     (tmp_path / "run" / "config.yaml").unlink()
@@ -329,6 +338,8 @@ def test_checkpoints_without_their_settings_are_refused(prepared: Path, tmp_path
     assert not (tmp_path / "run" / "config.yaml").exists()
 
 
+@pytest.mark.skipif(not has_bf16(), reason="this processor has no bfloat16")
+@pytest.mark.slow
 def test_half_precision_learns_too(prepared: Path, tmp_path: Path) -> None:
     """On a CPU it is slow, but the same code."""
     whole = train_recognizer(replace(SMALL, epochs=3), prepared, tmp_path / "whole")
@@ -396,6 +407,7 @@ def test_a_stopped_run_goes_on_to_the_same_weights_bit_for_bit(
     assert all(torch.equal(best[name], expected_best[name]) for name in best)
 
 
+@pytest.mark.slow
 def test_a_damaged_checkpoint_is_replaced_by_the_one_before(
     prepared: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -410,6 +422,7 @@ def test_a_damaged_checkpoint_is_replaced_by_the_one_before(
     assert all(torch.equal(weights[name], expected[name]) for name in expected)
 
 
+@pytest.mark.slow
 def test_a_run_killed_before_its_first_checkpoint_starts_anew(prepared: Path, tmp_path: Path) -> None:
     train_recognizer(RESUMED, prepared, tmp_path / "whole")
     with pytest.raises(RuntimeError):

@@ -20,6 +20,8 @@ from asr.train.progress import SilentMonitor
 from asr.train.recognizer import new_model, resolve, train_recognizer
 from asr.utils.errors import InputError
 
+pytestmark = pytest.mark.slow  # models of seconds are trained here
+
 MODEL = replace(SMALL.model, encoder=replace(SMALL.model.encoder, factor=2, layers=2))
 CONFIG = replace(SMALL, epochs=6, model=replace(MODEL, intermediate=IntermediateConfig(layer=1)))
 
