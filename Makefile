@@ -1,6 +1,8 @@
 # make quickstart: from nothing to a trained, scored, used recogniser.   make test: the tests, in minutes.
 # make test-all: those that take longer: whole commands, the wheel, real speech, a browser.   make soak: hours of use.
 PYTHON ?= python3
+# Without it every process would compile torch anew, where a machine has it set.
+unexport PYTHONDONTWRITEBYTECODE
 VENV := .venv
 BIN := $(VENV)/bin
 # What was installed last: done again when what is asked for changes.

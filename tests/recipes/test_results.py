@@ -13,6 +13,8 @@ import pytest
 from asr.train.config import TrainConfig
 from asr.utils.config import read_config, to_dict
 
+pytestmark = pytest.mark.slow
+
 CONFIG = "model:\n  encoder: {hidden: 32, layers: 1}\nepochs: 2\nnum_workers: 2\n"
 MARKS = "# Demo\n\nBefore.\n\n<!-- results -->\n<!-- /results -->\n\nAfter.\n"
 RUN, COMMIT = "recipes/demo/run.py", "0123456789ab"
@@ -300,6 +302,5 @@ def test_a_recipe_without_the_usual_run_shows_its_first_and_one_without_any_none
     assert checkout.call()[1].count("is not of a recipes/demo/run.py that is there") == 3
 
 
-@pytest.mark.slow
 def test_the_pages_of_this_checkout_are_what_its_results_say() -> None:
     assert results.main(["--check"]) == 0

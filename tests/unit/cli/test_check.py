@@ -7,10 +7,10 @@ import gzip
 import io
 import json
 import re
-import time
 from collections.abc import Callable
 from html.parser import HTMLParser
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -20,6 +20,7 @@ from typer.testing import CliRunner
 
 from asr.cli import app
 from asr.models.recognizer import Recognizer
+from asr.train import time_estimate
 from data_prep import table
 
 runner = CliRunner()
@@ -163,6 +164,7 @@ SMALL = [
 ]
 
 
+@pytest.mark.slow
 def test_a_trial_tells_how_long_training_takes(prepared: Path) -> None:
     result = runner.invoke(app, ["check", str(prepared), *SMALL, "--trial", "1", "--json"])
     assert result.exit_code == 0, result.output
@@ -175,14 +177,19 @@ def test_a_trial_tells_how_long_training_takes(prepared: Path) -> None:
 
 
 def test_a_decoder_that_learns_later_takes_its_time_later(prepared: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    forward, learnt = Recognizer.forward, []
+    forward, learnt, clock = Recognizer.forward, [], [0.0]
 
-    def slow(self: Recognizer, *given: Any) -> Any:
+    def slow(self: Recognizer, batch: Any) -> Any:
         learnt.append(self.decoder_learns)
-        time.sleep(0.4 * self.decoder_learns)
-        return forward(self, *given)
+        clock[0] += batch.seconds * (4 if self.decoder_learns else 1)
+        return forward(self, batch)
+
+    def tick() -> float:
+        clock[0] += 1e-3
+        return clock[0]
 
     monkeypatch.setattr(Recognizer, "forward", slow)
+    monkeypatch.setattr(time_estimate, "time", SimpleNamespace(perf_counter=tick))
 
     def seconds_of_audio(epochs: int, start: int, *more: str) -> float:
         learnt.clear()
@@ -192,7 +199,7 @@ def test_a_decoder_that_learns_later_takes_its_time_later(prepared: Path, monkey
             f"model.decoder.start_epoch={start}",
             *more,
         ]
-        run = ["check", str(prepared), *SMALL, *options, f"epochs={epochs}", "--trial", "1", "--json"]
+        run = ["check", str(prepared), *SMALL, *options, f"epochs={epochs}", "--trial", "0.1", "--json"]
         return 1 / json.loads(runner.invoke(app, run).stdout)["training"]["audio_rate"]
 
     late = seconds_of_audio(3, 4)
@@ -204,8 +211,8 @@ def test_a_decoder_that_learns_later_takes_its_time_later(prepared: Path, monkey
     assert learnt[1:] == sorted(learnt[1:])
     always = seconds_of_audio(6, 1)
     assert all(learnt)
-    assert always > 1.5 * late
-    assert both == pytest.approx((late + always) / 2, rel=0.2)
+    assert always == pytest.approx(4 * late, rel=0.01)
+    assert both == pytest.approx((late + always) / 2, rel=0.01)
     seconds_of_audio(6, 4, "model.decoder.ctc_weight=0")
     assert all(learnt)
 

@@ -307,6 +307,7 @@ def test_results_of_another_model_are_not_replaced(spoken: Path, tmp_path: Path)
     assert "dev: is a folder; name a manifest of it" in done.stderr
 
 
+@pytest.mark.slow
 def test_evaluate_says_what_it_decoded_with(spoken: Path, tmp_path: Path) -> None:
     from asr.models.decoding_options import DecodingOptions
     from asr.utils.config import to_dict

@@ -13,6 +13,7 @@ import threading
 import time
 from array import array
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -301,13 +302,20 @@ def test_options_that_mean_nothing(model: Path, tmp_path: Path, options: list[st
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="a device that is always full")
-def test_standard_output_that_is_full(model: Path, tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "asr", "transcribe", str(record(tmp_path / "a.wav")), "--model", str(model)]
-    with open("/dev/full", "w") as full:
-        done = subprocess.run([*command, "--no-vad"], stdout=full, stderr=subprocess.PIPE, text=True, timeout=120)
-    assert done.returncode == 2
-    assert "standard output: cannot be written" in done.stderr
-    assert "internal" not in done.stderr
+def test_standard_output_that_is_full(
+    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    full = open("/dev/full", "w")  # noqa: SIM115
+    monkeypatch.setattr(sys, "stdout", full)
+    with pytest.raises(SystemExit) as ended:
+        app(["transcribe", "--no-vad", "--model", str(model), str(record(tmp_path / "a.wav"))])
+    monkeypatch.undo()
+    with suppress(OSError):
+        full.close()
+    assert ended.value.code == 2
+    said = capsys.readouterr().err
+    assert "standard output: cannot be written" in said
+    assert "internal" not in said
 
 
 @pytest.mark.parametrize("format", ["txt", "srt"])
@@ -342,7 +350,7 @@ def test_stopped_it_keeps_what_was_read(
     monkeypatch.setattr(Transcriber, "listen", interrupted)
     before = signal.signal(number, signal.default_int_handler)  # the tests themselves may run under nohup
     try:
-        done = run(model, long_flac(tmp_path / "a.flac", 200), "--output-dir", tmp_path / "out")
+        done = run(model, long_flac(tmp_path / "a.flac", 500), "--output-dir", tmp_path / "out")
         assert signal.getsignal(number) is signal.default_int_handler
     finally:
         signal.signal(number, before)
@@ -350,9 +358,10 @@ def test_stopped_it_keeps_what_was_read(
     assert "what was read is still recognised" in done.stderr
     (part,) = (tmp_path / "out").iterdir()
     assert part.name == "a.partial.txt"
-    assert 2 < part.read_text().count("tack") < 200
+    assert 2 < part.read_text().count("tack") < 500
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="how much a pipe holds is asked as Linux has it")
 def test_a_microphone_that_is_not_closed(model: Path, tmp_path: Path) -> None:
     data = long_flac(tmp_path / "a.wav", 40).read_bytes()

@@ -669,6 +669,7 @@ def test_memory_does_not_grow_with_time(tmp_path: Path) -> None:
         assert 20 * (histories + records) < 50e6  # bytes
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", ["any text", "lexicon", "pieces", "without spaces", "tokens"])
 def test_forgetting_changes_nothing(mode: str) -> None:
     """An utterance so long that words, spellings and records are collected many times: its text and all its times."""
@@ -704,6 +705,7 @@ def test_forgetting_changes_nothing(mode: str) -> None:
     assert all(a.end <= b.start + 1e-9 for a, b in itertools.pairwise(found.words))
 
 
+@pytest.mark.slow
 def test_scores_after_forgetting(tmp_path: Path) -> None:
     """Words that no list has keep their letters' number, which is a part of their score, when memory is tidied."""
     rng = random.Random(3)
@@ -718,6 +720,7 @@ def test_scores_after_forgetting(tmp_path: Path) -> None:
     assert found.lm_score == pytest.approx(len(words) * each + letters + 0.5 * LN10 * -1.0, rel=1e-6)
 
 
+@pytest.mark.slow
 def test_what_is_not_long_ago_may_still_be_otherwise() -> None:
     """A word in doubt a hundred words before the end is in doubt at the end, however often memory was tidied."""
     rng = random.Random(4)

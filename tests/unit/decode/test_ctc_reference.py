@@ -28,6 +28,8 @@ from ctc_reference import (
     write_tiny_arpa,
 )
 
+pytestmark = pytest.mark.slow
+
 METHODS = [brute_force, prefix_search]
 method = pytest.mark.parametrize("method", METHODS)
 Method = Callable[[list[list[float]], Task], dict[Words, Scores]]

@@ -250,6 +250,7 @@ def nasty() -> list[Results]:
     return [Results(NASTY, rows, "words", facts, log, (NASTY,)), Results(NASTY, rows, "words", {"language": NASTY})]
 
 
+@pytest.mark.slow
 def test_nothing_of_a_text_becomes_markup() -> None:
     plain = Page(report_page([results(*[(f"said {i}", "heard") for i in range(3)])]))
     for systems in (nasty(), nasty()[:1]):

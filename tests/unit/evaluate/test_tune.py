@@ -177,6 +177,7 @@ def test_a_larger_beam_where_it_is_worth_it(
     assert result.best.beam_size == 30
 
 
+@pytest.mark.slow
 def test_what_is_not_tuned_stays(folder: Path, cuts: Path, lm: Path, lexicon: Path) -> None:
     start = DecodingOptions(
         nbest=3, hotword_boost=2.5, beam_threshold=math.inf, token_threshold=8.0, temperature=3.0, lm_unit="word"
@@ -553,6 +554,7 @@ def test_attention_alone(tmp_path: Path, cuts: Path, lm: Path, lexicon: Path) ->
         tune(tmp_path / "m", cuts, lexicon=lexicon)
 
 
+@pytest.mark.slow
 def test_confidences_are_those_of_the_texts_that_are_chosen(
     tmp_path: Path, cuts: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -563,6 +563,7 @@ def zipfian() -> tuple[list[str], list[str]]:
     return lines[:4500], [line for line in lines[4500:] if known.issuperset(line.split())]
 
 
+@pytest.mark.slow
 def test_better_than_plain_kneser_ney(zipfian: tuple[list[str], list[str]], tmp_path: Path) -> None:
     kaldingram = pytest.importorskip("kaldingram.train")
     text, held_out = zipfian

@@ -92,6 +92,7 @@ def test_a_card_of_its_own(folder: Path, tmp_path: Path) -> None:
     assert {value.dtype for name, value in weights.items() if name.startswith("encoder")} == {torch.float16}
 
 
+@pytest.mark.slow
 def test_what_cannot_be(folder: Path, tmp_path: Path) -> None:
     for arguments, message in [
         ((folder, folder), "is the model itself"),

@@ -382,7 +382,7 @@ def state_of(run: Path) -> tuple[dict[str, Tensor], list[tuple]]:
     return state["model"], facts
 
 
-@pytest.mark.parametrize("num_workers", [0, 2])
+@pytest.mark.parametrize("num_workers", [0, pytest.param(2, marks=pytest.mark.slow)])
 def test_a_stopped_run_goes_on_to_the_same_weights_bit_for_bit(
     prepared: Path, tmp_path: Path, num_workers: int
 ) -> None:
