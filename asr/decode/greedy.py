@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from itertools import groupby
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
-from torch import Tensor
 
 from asr.data.transcript import Hypothesis, Word
 from asr.text.tokenizer import BLANK_ID, SPACE, WORD_MARK
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 def greedy_search(

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from lhotse.recipes import prepare_aishell
+from wording import wording
 
 from asr.utils.errors import InputError
 from asr.utils.files import UTF8
@@ -97,11 +98,9 @@ def test_an_older_transcript_beside_it(corpus: Path, tmp_path: Path) -> None:
 
 def test_another_folder(corpus: Path, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
-    with pytest.raises(
-        InputError, match=r"holds 0 files aishell_transcript_v0.8.txt, not one; name the folder data_ais"
-    ):
+    with pytest.raises(InputError, match=wording("holds-0-files-aishell-transcript")):
         prepare(tmp_path / "empty", tmp_path / "out")
     for path in corpus.rglob("*.wav"):
         path.unlink()
-    with pytest.raises(InputError, match="wav: holds no recording; unpack the archives of all speakers"):
+    with pytest.raises(InputError, match=wording("wav-holds-no-recording-unpack")):
         prepare(corpus, tmp_path / "out")

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 import soundfile
 from helpers import speechlike
+from wording import wording
 
 from asr.data.cuts import read_cuts
 from asr.utils.errors import InputError
@@ -58,7 +59,7 @@ def test_a_speaker_left_out_is_the_whole_test_split(corpus: Path, tmp_path: Path
         "dev": named(("george", "theo"), (5, 9)),
         "test": named(("jackson",), INDICES),
     }
-    with pytest.raises(InputError, match="'nobody' is none of george, jackson, theo"):
+    with pytest.raises(InputError, match=wording("nobody-is-none-of-george")):
         prepare(corpus, tmp_path / "other", leave_out="nobody")
 
 
@@ -67,7 +68,7 @@ def test_again_is_a_no_op_and_another_split_is_refused(corpus: Path, tmp_path: P
     prepare(corpus, out)
     before = {p.name: (p.read_bytes(), p.stat().st_mtime_ns) for p in out.iterdir()}
     assert prepare(corpus, out).already_done
-    with pytest.raises(InputError, match="choose another --out"):
+    with pytest.raises(InputError, match=wording("choose-another-out")):
         prepare(corpus, out, leave_out="theo")
     assert {p.name: (p.read_bytes(), p.stat().st_mtime_ns) for p in out.iterdir()} == before
 
@@ -97,14 +98,14 @@ def test_a_broken_recording_is_named_and_the_rest_done(corpus: Path, tmp_path: P
 def test_a_recording_there_twice_is_refused(corpus: Path, tmp_path: Path) -> None:
     (corpus / "copy").mkdir()
     (corpus / "copy" / "0_theo_0.wav").write_bytes((corpus / "recordings" / "0_theo_0.wav").read_bytes())
-    with pytest.raises(InputError, match=r"'0_theo_0' stands for .*copy.* and for .*recordings"):
+    with pytest.raises(InputError, match=wording("0-theo-0-stands-for")):
         prepare(corpus, tmp_path / "out")
 
 
 def test_a_folder_without_it(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=f"^{tmp_path}: holds no file named like 7_jackson_32.wav"):
+    with pytest.raises(InputError, match=wording("holds-no-file-named-like", tmp_path)):
         prepare(tmp_path, tmp_path / "out")
-    with pytest.raises(InputError, match=f"^{tmp_path}/none: no such folder; .* it comes from https://github.com/Jako"):
+    with pytest.raises(InputError, match=wording("none-no-such-folder-it", tmp_path)):
         prepare(tmp_path / "none", tmp_path / "out")
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from wording import wording
 
 from asr.utils.errors import InputError
 from asr.utils.files import UTF8
@@ -126,7 +127,7 @@ def test_a_folder_that_cannot_be_read_is_named(corpus: Path, tmp_path: Path, mon
         return stat(path, **options)
 
     monkeypatch.setattr(Path, "stat", refuse)  # whatever the rights of who runs the tests
-    with pytest.raises(InputError, match=r"/train: cannot be read \(Permission denied\); have it made readable"):
+    with pytest.raises(InputError, match=wording("train-cannot-be-read-permission")):
         prepare(corpus, tmp_path / "out")
 
 
@@ -141,11 +142,11 @@ def test_names_that_are_not_utf_8(corpus: Path, tmp_path: Path) -> None:
 
 
 def test_another_folder(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="holds no folder train; name the folder full_corpus_newsplit of github"):
+    with pytest.raises(InputError, match=wording("holds-no-folder-train-name")):
         prepare(tmp_path, tmp_path / "out")
     (tmp_path / "train").mkdir()
     (tmp_path / "dev").mkdir()
-    with pytest.raises(InputError, match="no utterance of train can be used"):
+    with pytest.raises(InputError, match=wording("no-utterance-of-train-can-2")):
         prepare(tmp_path, tmp_path / "out")
 
 

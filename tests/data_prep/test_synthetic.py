@@ -6,6 +6,7 @@ import time
 
 import numpy as np
 import pytest
+from wording import wording
 
 from asr.utils.errors import InputError
 from data_prep.synthetic import _ACCENTS, _TIMBRES, RATE, speak
@@ -60,7 +61,7 @@ def test_all_voices_of_the_corpus_are_there_and_none_is_on_two_sides() -> None:
 
 @pytest.mark.parametrize("voice", ["xx-none", "", "en-us+nobody", "xx-none+f3", "en-us+"])
 def test_unknown_voices(voice: str) -> None:
-    with pytest.raises(InputError, match="no voice '"):
+    with pytest.raises(InputError, match=wording("no-voice")):
         speak("one", voice=voice)
 
 

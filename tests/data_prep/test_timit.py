@@ -10,6 +10,7 @@ import pytest
 import soundfile
 from lhotse.recipes import prepare_timit
 from lhotse.recipes.timit import get_phonemes
+from wording import wording
 
 from asr.audio.reader import read_audio
 from asr.utils.errors import InputError
@@ -162,7 +163,7 @@ def test_recordings_that_are_cut_short_or_missing(corpus: Path, tmp_path: Path) 
 def test_another_folder(tmp_path: Path) -> None:
     with pytest.raises(
         InputError,
-        match=r"holds no file like TRAIN/DR1/FCJF0/SI1027.TXT for train and dev and test; name the folder of LDC93S1",
+        match=wording("holds-no-file-like-train"),
     ):
         prepare(tmp_path, tmp_path / "out")
 
@@ -172,9 +173,7 @@ def test_one_of_its_folders_alone(corpus: Path, tmp_path: Path) -> None:
         ("TRAIN", "TEST/DR1/MDAB0/SI1039.TXT for dev and"),
         ("TEST", "TRAIN/DR1/FCJF0/SI1027.TXT for"),
     ):
-        with pytest.raises(
-            InputError, match=rf"{part}: holds no file like {example} .*LDC93S1, with TRAIN and TEST in"
-        ):
+        with pytest.raises(InputError, match=wording("holds-no-file-like-ldc93s1", part, example)):
             prepare(corpus / part, tmp_path / "out")
 
 
@@ -208,7 +207,7 @@ def test_phones_as_texts(count: int, text: str, phones: Path, tmp_path: Path, pr
     assert {split: list(found) for split, found in splits.items()} == EXPECTED
     assert splits["test"]["MDAB0-SX139"] == (text, "MDAB0")
     assert prepare(phones, tmp_path / "out", phones=count).already_done
-    with pytest.raises(InputError, match="choose another --out"):
+    with pytest.raises(InputError, match=wording("choose-another-out")):
         prepare(phones, tmp_path / "out")
 
 
@@ -224,7 +223,7 @@ def test_lhotse_folds_the_same(count: int) -> None:
 
 
 def test_another_number_of_phones(phones: Path, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"^phones: there is no set of 40 phones; 61, 48 or 39$"):
+    with pytest.raises(InputError, match=wording("phones-there-is-no-set")):
         prepare(phones, tmp_path / "out", phones=40)
 
 
@@ -252,5 +251,5 @@ def test_phones_that_cannot_be_used_are_named(text: bytes | None, complaint: str
 
 
 def test_a_corpus_without_phones(corpus: Path, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"holds no file like TRAIN/DR1/FCJF0/SI1027.PHN for train and dev and test"):
+    with pytest.raises(InputError, match=wording("holds-no-file-like-train-2")):
         prepare(corpus, tmp_path / "out", phones=39)

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 import soundfile
 from helpers import speechlike
+from wording import wording
 
 from asr.data.cuts import read_cuts
 from asr.utils.errors import InputError
@@ -42,7 +43,7 @@ def test_splits_and_texts(corpus: Path, tmp_path: Path) -> None:
 def test_again_is_a_no_op_and_another_corpus_is_refused(corpus: Path, tmp_path: Path) -> None:
     prepare(corpus, tmp_path / "out")
     assert prepare(corpus, tmp_path / "out").already_done
-    with pytest.raises(InputError, match="choose another --out"):
+    with pytest.raises(InputError, match=wording("choose-another-out")):
         prepare(corpus / "waves_yesno", tmp_path / "out")
 
 
@@ -55,7 +56,7 @@ def test_a_broken_recording_is_named_and_the_rest_done(corpus: Path, tmp_path: P
 
 
 def test_a_folder_without_it(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="holds 0 files named like"):
+    with pytest.raises(InputError, match=wording("holds-0-files-named-like")):
         prepare(tmp_path, tmp_path / "out")
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 import torch
 from helpers import tone_data
+from wording import wording
 
 from asr.models.folder import load_model
 from asr.train.checkpoint import load_checkpoint
@@ -189,5 +190,5 @@ def test_counts_and_devices(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SLURM_JOB_NAME", "bash")  # a shell on a cluster is one process
     assert process_counts() == (1, 1)
     if not torch.cuda.is_available():
-        with pytest.raises(InputError, match="no GPU"):
+        with pytest.raises(InputError, match=wording("no-gpu")):
             launch("gpu")

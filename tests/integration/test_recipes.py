@@ -18,6 +18,7 @@ import pytest
 import soundfile
 import yaml
 from helpers import spelled, spelled_texts
+from wording import wording
 
 from asr.data.cuts import read_cuts
 from asr.lm.files import read_ngram
@@ -228,11 +229,11 @@ def test_librispeech_needs_its_parts(librispeech_home: Path, tmp_path: Path) -> 
     arguments = ("--data", tmp_path / "data", "--out", tmp_path / "exp")
     result = run("librispeech", librispeech_home, "--hours", "960", *arguments)
     assert result.returncode == 2
-    assert "'train-other-500' is none of" in result.stderr
+    assert wording("train-other-500-is-none") in result.stderr
     (librispeech_home / "librispeech" / "LibriSpeech" / "test-other").rename(tmp_path / "elsewhere")
     result = run("librispeech", librispeech_home, *arguments)
     assert result.returncode == 2
-    assert "has no test-other" in result.stderr
+    assert wording("has-no-test-other") in result.stderr
     assert not (tmp_path / "exp" / "model").exists()
 
 
@@ -335,7 +336,7 @@ def test_common_voice(tmp_path: Path) -> None:
     assert scores["test-3-gram"]["wer"]["rate"] < 0.5
     other = run("common_voice", home, "--language", "yy", "--data", tmp_path / "d", "--out", tmp_path / "e")
     assert other.returncode == 2
-    assert "common_voice/yy: no such folder" in other.stderr
+    assert wording("common-voice-yy-no-such") in other.stderr
 
 
 def test_aishell(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from typing import get_type_hints
 
 import pytest
 from helpers import spelled, speller
+from wording import wording
 
 import asr
 import data_prep
@@ -45,7 +46,7 @@ def test_every_public_name_is_there(package: str) -> None:
     assert set(module._HOMES) == shown_to_checkers(package)
     for name in dir(module):
         assert getattr(module, name) is getattr(importlib.import_module(module._HOMES[name], package), name)
-    with pytest.raises(AttributeError, match="has no attribute 'nothing'"):
+    with pytest.raises(AttributeError, match=wording("has-no-attribute-nothing")):
         module.nothing  # noqa: B018
 
 
@@ -69,7 +70,7 @@ def test_the_face_of_the_package() -> None:
     assert dir(asr) == sorted(asr.__all__)
     assert asr.errors.InputError is asr.InputError
     assert asr.available_models() == ["digits-en", "english-small", "yesno-he"]
-    with pytest.raises(asr.errors.InputError, match="no such model"):
+    with pytest.raises(asr.errors.InputError, match=wording("no-such-model")):
         asr.load("digits")
     with pytest.raises(AttributeError):
         asr.model  # noqa: B018
@@ -104,7 +105,7 @@ def test_aligned_in_one_call() -> None:
     assert [word.text for word in words] == ["cat", "tack"]
     assert words[0].end <= words[1].start
     assert words[1].end == pytest.approx(len(spelled("cat tack")) / 8000, abs=0.2)
-    with pytest.raises(asr.InputError, match="no such file"):
+    with pytest.raises(asr.InputError, match=wording("no-such-file")):
         asr.align("missing.wav", "cat", recognizer)
 
 

@@ -71,6 +71,7 @@ def test_librosas_conventions(rate: int, n_fft: int, hop: int) -> None:
     assert np.abs(alone(cepstra, samples).numpy() - expected.T).max() < 0.05
 
 
+@pytest.mark.slow
 def test_magnitudes_are_the_root_of_powers() -> None:
     librosa = pytest.importorskip("librosa")
     samples = speechlike(0.6, 16000)

@@ -23,6 +23,7 @@ import soundfile
 import soxr
 import torch
 from helpers import speechlike
+from wording import wording
 
 from asr.audio.reader import Samples, audio_info, find_audio, header_duration, read_audio, read_blocks
 from asr.utils.errors import InputError
@@ -186,7 +187,7 @@ def test_wavs_of_all_kinds_through_a_pipe(format: str, subtype: str) -> None:
     soundfile.write(file, SPEECH, RATE, format=format, subtype=subtype)
     data = file.getvalue()
     np.testing.assert_array_equal(read_audio(Pipe(data), RATE), read_audio(data, RATE))
-    with pytest.raises(InputError, match="cut short"):
+    with pytest.raises(InputError, match=wording("cut-short")):
         read_audio(Pipe(data[: len(data) // 2]), RATE)
 
 
@@ -429,7 +430,7 @@ def test_mp3_that_is_damaged_is_read_up_to_there() -> None:
     damaged = data[:middle] + random.Random(1).randbytes(20_000) + data[middle + 20_000 :]
     blocks = read_blocks(damaged, RATE, seconds=0.1)
     parts: list[Samples] = []
-    with pytest.raises(InputError, match="cut short or damaged"):
+    with pytest.raises(InputError, match=wording("cut-short-or-damaged")):
         parts.extend(blocks)
     got = np.concatenate(parts)
     assert len(got) / RATE <= 20 * middle / len(data) + 0.3
@@ -530,7 +531,7 @@ def test_a_pipe_that_the_disk_has_no_room_for(monkeypatch: pytest.MonkeyPatch) -
     handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_FSIZE, (4096, before[1]))
     try:
-        with pytest.raises(InputError, match="cannot be kept on disk"):
+        with pytest.raises(InputError, match=wording("cannot-be-kept-on-disk")):
             read_audio(Pipe(encoded("x.flac")), RATE)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)

@@ -17,6 +17,7 @@ import pytest
 import soundfile
 from helpers import speechlike, tone_data
 from typer.testing import CliRunner
+from wording import wording
 
 from asr.cli import app
 from asr.models.recognizer import Recognizer
@@ -106,10 +107,12 @@ def test_settings_come_from_the_file_and_from_words(prepared: Path, tmp_path: Pa
 def test_a_misspelt_setting(prepared: Path) -> None:
     result = runner.invoke(app, ["check", str(prepared), "model.encoder.dropuot=1"])
     assert result.exit_code == 2
-    assert "Did you mean: 'dropout'" in result.stderr
+    assert wording("did-you-mean-dropout") in result.stderr
 
 
-@pytest.mark.parametrize(("data", "message"), [("nowhere", "no such file"), (".", "cuts_train.jsonl.gz: no such file")])
+@pytest.mark.parametrize(
+    ("data", "message"), [("nowhere", wording("no-such-file")), (".", wording("cuts-train-jsonl-gz-no"))]
+)
 def test_no_corpus_there(data: str, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     result = runner.invoke(app, ["check", data])
@@ -176,6 +179,7 @@ def test_a_trial_tells_how_long_training_takes(prepared: Path) -> None:
     assert re.search(r"training does \d+ audio s/s here: an epoch takes about \d+ s, all of them \d+ s", words)
 
 
+@pytest.mark.slow
 def test_a_decoder_that_learns_later_takes_its_time_later(prepared: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     forward, learnt, clock = Recognizer.forward, [], [0.0]
 
@@ -291,7 +295,7 @@ def test_training_stops_at_what_would_ruin_it(prepared: Path, tmp_path: Path) ->
     edit(prepared / "cuts_train.jsonl.gz", lambda rows: rows[4]["supervisions"][0].update(text=""))
     result = runner.invoke(app, [*words, str(tmp_path / "run")])
     assert result.exit_code == 0, result.output
-    assert "no text after normalisation (1 of 24)" in result.stderr
+    assert wording("no-text-after-normalisation-1") in result.stderr
     result = runner.invoke(app, [*words, str(tmp_path / "other"), "--no-check"])
     assert result.exit_code == 0, result.output
     assert "(1 of 24)" not in result.stderr

@@ -8,6 +8,7 @@ import pympi
 import pytest
 from praatio import textgrid as praat
 from praatio.utilities.constants import Interval, Point
+from wording import wording
 
 from asr.data.elan import read_eaf
 from asr.data.textgrid import read_textgrid
@@ -157,10 +158,10 @@ BOMB = '<!DOCTYPE x [<!ENTITY a "ha"><!ENTITY b "&a;&a;&a;&a;&a;&a;&a;&a;"><!ENT
 @pytest.mark.parametrize(
     ("doctype", "value", "message"),
     [
-        (BOMB, "&c;", "declares entities"),
-        ('<!DOCTYPE x [<!ENTITY a SYSTEM "file:///etc/passwd">]>', "&a;", "declares entities"),
-        ('<!DOCTYPE x SYSTEM "http://example.org/x.dtd">', "", "declares entities"),
-        ("", "&nothing;", "is not XML"),
+        (BOMB, "&c;", wording("declares-entities")),
+        ('<!DOCTYPE x [<!ENTITY a SYSTEM "file:///etc/passwd">]>', "&a;", wording("declares-entities")),
+        ('<!DOCTYPE x SYSTEM "http://example.org/x.dtd">', "", wording("declares-entities")),
+        ("", "&nothing;", wording("is-not-xml-2")),
     ],
 )
 def test_entities_are_refused(tmp_path: Path, doctype: str, value: str, message: str) -> None:
@@ -171,17 +172,21 @@ def test_entities_are_refused(tmp_path: Path, doctype: str, value: str, message:
 
 
 def test_what_is_no_elan_file(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="no such file"):
+    with pytest.raises(InputError, match=wording("no-such-file")):
         read_eaf(tmp_path / "none.eaf")
     path = tmp_path / "a.eaf"
-    for data, message in ((b"", "is not XML"), (b"\x00\xff", "is not XML"), (b"<a/>", "no ELAN file: its root is a")):
+    for data, message in (
+        (b"", wording("is-not-xml-2")),
+        (b"\x00\xff", wording("is-not-xml-2")),
+        (b"<a/>", wording("no-elan-file-its-root")),
+    ):
         path.write_bytes(data)
         with pytest.raises(InputError, match=message):
             read_eaf(path)
     for tiers in (tier("x", parent="y") + tier("y", parent="x"), tier("x", parent="x")):
-        with pytest.raises(InputError, match="is below itself"):
+        with pytest.raises(InputError, match=wording("is-below-itself")):
             read_eaf(eaf(path, tiers))
-    with pytest.raises(InputError, match="its times are PAL-frames"):
+    with pytest.raises(InputError, match=wording("its-times-are-pal-frames")):
         read_eaf(eaf(path, "", unit="PAL-frames"))
 
 
@@ -206,14 +211,14 @@ def test_a_textgrid_of_praatios(tmp_path: Path, form: str, encoding: str) -> Non
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("", "ends before"),
-        ('"ooTextFile" "Sound"', r"TextGrid: is no TextGrid; in Praat"),
-        ('"ooTextFile" "TextGrid" 0 1 <exists> 1 "IntervalTier" "a" 0 1 2 0 1 "x"', "ends before"),
-        ('"ooTextFile" "TextGrid" 0 1 <exists> 1 "Matrix"  "a"', "a tier is a 'Matrix'"),
-        ('"ooTextFile" "TextGrid" 0 1 <exists> 99999999999', "is no number of tiers"),
-        ('"ooTextFile" "TextGrid" 0 1 <exists> 1 "IntervalTier" "a" 0 1 1 0 1e99 "x"', "1e99 is no time"),
-        ('"ooTextFile" "TextGrid" 0 1 <exists> 1 "IntervalTier" "a" 0 1 1 0 1 "x', "ends before"),
-        ("ooBinaryFile\x08TextGrid", "is a binary TextGrid"),
+        ("", wording("ends-before")),
+        ('"ooTextFile" "Sound"', wording("textgrid-is-no-textgrid-in")),
+        ('"ooTextFile" "TextGrid" 0 1 <exists> 1 "IntervalTier" "a" 0 1 2 0 1 "x"', wording("ends-before")),
+        ('"ooTextFile" "TextGrid" 0 1 <exists> 1 "Matrix"  "a"', wording("a-tier-is-a-matrix")),
+        ('"ooTextFile" "TextGrid" 0 1 <exists> 99999999999', wording("is-no-number-of-tiers")),
+        ('"ooTextFile" "TextGrid" 0 1 <exists> 1 "IntervalTier" "a" 0 1 1 0 1e99 "x"', wording("1e99-is-no-time")),
+        ('"ooTextFile" "TextGrid" 0 1 <exists> 1 "IntervalTier" "a" 0 1 1 0 1 "x', wording("ends-before")),
+        ("ooBinaryFile\x08TextGrid", wording("is-a-binary-textgrid")),
     ],
 )
 def test_what_is_no_textgrid(tmp_path: Path, text: str, message: str) -> None:
@@ -232,7 +237,7 @@ def test_a_textgrid_of_an_old_praat(tmp_path: Path) -> None:
 
 def test_a_textgrid_in_an_old_encoding(tmp_path: Path) -> None:
     (tmp_path / "a.TextGrid").write_bytes('"ooTextFile" "TextGrid" 0 1 <exists> 0 ä'.encode("latin-1"))
-    with pytest.raises(InputError, match="neither UTF-8 nor UTF-16"):
+    with pytest.raises(InputError, match=wording("neither-utf-8-nor-utf")):
         read_textgrid(tmp_path / "a.TextGrid")
     (tmp_path / "a.TextGrid").write_text('"ooTextFile" "TextGrid" 0 1 <absent>')
     assert read_textgrid(tmp_path / "a.TextGrid").tiers == ()

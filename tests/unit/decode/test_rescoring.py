@@ -13,6 +13,7 @@ import pytest
 import torch
 from helpers import WORDS, spelled, spelled_cuts, spelled_texts, speller, unigram_arpa, with_decoder
 from typer.testing import CliRunner, Result
+from wording import wording
 
 from asr.cli import app
 from asr.data.transcript import Hypothesis, Word
@@ -209,7 +210,7 @@ def test_units() -> None:
     of_tokens = neural(model.tokenizer.tokens[1:])
     (texts,) = Rescoring(model, of_tokens, lambda: [[hypothesis("cat", -1.0, 0.0)]], DecodingOptions(lm_weight=1.0))()
     assert texts[0].lm_score == pytest.approx(0.5 * of_tokens.log_probs([["c", "a", "t"]])[0])
-    with pytest.raises(InputError, match="neither of words nor of the tokens"):
+    with pytest.raises(InputError, match=wording("neither-of-words-nor-of")):
         Rescoring(model, neural(["x", "y"]), lambda: [], DecodingOptions())
 
 
@@ -220,7 +221,7 @@ def test_from_text_to_choice(unit: str, folder: Path, tmp_path: Path) -> None:
     shape = ("--kind", "lstm", "--hidden", "16", "--layers", "1", "--epochs", "8", "--learning-rate", "0.01")
     made = run("lm", "train", folder / "text.txt", lm, *shape, "--model", folder / "m", "--unit", unit)
     assert made.exit_code == 0, made.output
-    assert "epoch 8/8: loss " in made.stderr
+    assert wording("epoch-8-8-loss") in made.stderr
     assert (tmp_path / "lm.safetensors.run" / "log.jsonl").is_file()
     told = run("lm", "perplexity", lm, folder / "text.txt", "--model", folder / "m", "--unit", unit)
     assert told.exit_code == 0, told.output
@@ -307,16 +308,16 @@ def test_the_weight_is_found_on_dev_and_kept(folder: Path, tmp_path: Path) -> No
     assert without.exit_code == 0, without.output
     assert "rescore" not in json.loads((tmp_path / "without" / "scores.json").read_text())["decoding"]
     (model / "neural-lm.safetensors").unlink()
-    assert "has no neural-lm.safetensors" in run("evaluate", model, cuts).stderr
+    assert wording("has-no-neural-lm-safetensors") in run("evaluate", model, cuts).stderr
 
 
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (("--kind", "lstm", "--order", "4"), "--order: means nothing for a model of kind lstm"),
-        (("--hidden", "16"), "--hidden: means nothing for n-grams; name --kind"),
+        (("--kind", "lstm", "--order", "4"), wording("order-means-nothing-for-a")),
+        (("--hidden", "16"), wording("hidden-means-nothing-for-n")),
         (("--kind", "elman"), "kind"),
-        (("--kind", "transformer", "--hidden", "30"), "cannot be parted into 4 heads"),
+        (("--kind", "transformer", "--hidden", "30"), wording("cannot-be-parted-into-4")),
     ],
 )
 def test_what_cannot_be_trained(words: tuple[str, ...], message: str, folder: Path, tmp_path: Path) -> None:
@@ -332,14 +333,14 @@ def test_what_cannot_be_asked(folder: Path, tmp_path: Path) -> None:
     for options, message in (
         (
             ("--lm", tmp_path / "n.safetensors"),
-            "is a neural model, which CTC's search cannot ask; --rescore",
+            wording("is-a-neural-model-which"),
         ),
-        (("--rescore", folder / "lm.arpa"), "lm.arpa: is damaged"),
-        (("--rescore", tmp_path / "n.safetensors", "--greedy"), "greedy search finds one"),
-        (("--rescore", tmp_path / "none.safetensors"), "no such file"),
+        (("--rescore", folder / "lm.arpa"), wording("lm-arpa-is-damaged")),
+        (("--rescore", tmp_path / "n.safetensors", "--greedy"), wording("greedy-search-finds-one")),
+        (("--rescore", tmp_path / "none.safetensors"), wording("no-such-file")),
     ):
         done = run("evaluate", folder / "m", cuts, *options)
         assert done.exit_code == 2, done.output
         assert message in done.stderr
     done = run("lm", "train", folder / "text.txt", tmp_path / "lm.arpa", "--kind", "lstm")
-    assert "lm.arpa: is no name for a neural model; let it end in .safetensors" in done.stderr
+    assert wording("lm-arpa-is-no-name") in done.stderr

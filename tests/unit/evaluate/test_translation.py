@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
+from wording import wording
 
 from asr.cli import app
 from asr.evaluate.translation import score_translations
@@ -66,5 +67,5 @@ def test_from_the_command_line(tmp_path: Path) -> None:
 
 def test_without_sacrebleu(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "sacrebleu.metrics.bleu", None)
-    with pytest.raises(InputError, match=r"need sacrebleu; pip install .*translation"):
+    with pytest.raises(InputError, match=wording("need-sacrebleu-pip-install-translation")):
         score(SAID, HEARD, translation=True)

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from hypothesis import given, strategies as st
+from wording import wording
 
 from asr.evaluate.texts import pair, read_lines, read_speakers, read_texts
 from asr.evaluate.wer import ErrorCounts, score, spelling_errors
@@ -149,9 +150,9 @@ def test_rates_without_a_reference() -> None:
 
 
 def test_what_cannot_be_scored() -> None:
-    with pytest.raises(InputError, match="2 references and 1 hypotheses"):
+    with pytest.raises(InputError, match=wording("2-references-and-1-hypotheses")):
         score(["a", "b"], ["a"])
-    with pytest.raises(InputError, match="nothing to score"):
+    with pytest.raises(InputError, match=wording("nothing-to-score")):
         score([], [])
 
 

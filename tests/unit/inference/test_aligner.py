@@ -15,6 +15,7 @@ import soundfile
 import torch
 from helpers import spelled, spelled_texts, speller
 from typer.testing import CliRunner, Result
+from wording import wording
 
 from asr.cli import app
 from asr.data.elan import read_eaf
@@ -101,7 +102,7 @@ def test_what_does_not_fit_is_not_believed() -> None:
     assert len(words) == 40
     assert {word.confidence for word in words} == {0.0}
     assert words[-1].end <= 0.6
-    with pytest.raises(InputError, match=r"text\.txt: has no word that the model knows"):
+    with pytest.raises(InputError, match=wording("text-txt-has-no-word")):
         align(speller(), [spelled("cat", 1)], "12 -", where="text.txt")
     words = align(speller(), [spelled("cat", 1)], "- cat 7")  # what has no tokens has no duration
     assert [word.text for word in words] == ["-", "cat", "7"]
@@ -265,7 +266,7 @@ def test_from_the_command_line(folder: Path, tmp_path: Path) -> None:
     assert [segment["text"] for segment in found["segments"]] == ["Cat, act!", "oak tack"]
     words = [word for segment in found["segments"] for word in segment["words"]]
     assert right([Word(w["word"].lower().strip(",!"), w["start"], w["end"], 1.0) for w in words], SAID) == 1
-    assert "4 words, 2 of 2 segments; how well they fit: 0." in done.stderr
+    assert wording("4-words-2-of-2") in done.stderr
     for name, read in (("a.eaf", read_eaf), ("a.TextGrid", read_textgrid)):
         assert run(folder, "--out", tmp_path / name).exit_code == 0
         tiers = [[a.text for a in tier.annotations if a.text] for tier in read(tmp_path / name).tiers]
@@ -284,13 +285,13 @@ def test_text_that_is_not_said_is_named(folder: Path) -> None:
     (folder / "wrong.txt").write_text("cat act\nttt tttttt\n")
     done = run(folder, text="wrong.txt")
     assert done.exit_code == 0
-    assert "asr: doubtful: 0:00:0" in done.stderr
-    assert ", line 2: something else is heard at 'ttt': ttt tttttt\n" in done.stderr
+    assert wording("asr-doubtful-0-00-0") in done.stderr
+    assert wording("line-2-something-else-is") in done.stderr
     assert "doubtful" not in run(folder).stderr
     left = run(folder, "--least", "0.3", text="wrong.txt")
-    assert "asr: left out: 0:00:0" in left.stderr
+    assert wording("asr-left-out-0-00") in left.stderr
     assert "tttttt" not in left.stdout
-    assert "1 of 2 segments" in left.stderr
+    assert wording("1-of-2-segments") in left.stderr
 
 
 def test_tiers_join_those_of_an_elan_file(folder: Path, tmp_path: Path) -> None:
@@ -313,13 +314,13 @@ def test_tiers_join_those_of_an_elan_file(folder: Path, tmp_path: Path) -> None:
     assert "said-check" not in tiers
     refused = aligned(tmp_path / "a.eaf", "--overwrite")
     assert refused.exit_code == 2
-    assert "is read, and would be replaced" in refused.stderr
+    assert wording("is-read-and-would-be") in refused.stderr
     assert (tmp_path / "a.eaf").read_bytes() == before
     taken = aligned(tmp_path / "out" / "c.eaf", "--tier", "Notes")
     assert taken.exit_code == 2
-    assert "has a tier Notes already; name another by --tier" in taken.stderr
+    assert wording("has-a-tier-notes-already") in taken.stderr
     for name in ("", "a\tb"):
-        assert "is no name of a tier" in aligned(tmp_path / "out" / "c.eaf", "--tier", name).stderr
+        assert wording("is-no-name-of-a") in aligned(tmp_path / "out" / "c.eaf", "--tier", name).stderr
     assert not (tmp_path / "out" / "c.eaf").exists()
 
 
@@ -341,25 +342,25 @@ def test_lines_or_words(folder: Path) -> None:
 def test_letters_that_the_model_lacks_are_named(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
     (folder / "other.txt").write_text("Cat żąż act\noak tack\n")
     assert run(folder, text="other.txt").exit_code == 0
-    assert "m does not know 'ż' (2), 'ą' (1): passed over" in caplog.text
+    assert wording("m-does-not-know-2") in caplog.text
 
 
 def test_what_cannot_be_aligned(folder: Path, tmp_path: Path) -> None:
     (folder / "empty.txt").write_text("\n \n")
     (folder / "other.txt").write_text("12 34\n")
     for arguments, text, message in (
-        ((), "empty.txt", "empty.txt: has no text"),
-        ((), "none.txt", "none.txt: no such file"),
-        ((), "other.txt", "other.txt: has no word that the model knows"),
-        (("--format", "txt"), "a.txt", "no format 'txt' with times"),
-        (("--out", tmp_path / "a.doc"), "a.txt", "no format 'doc' with times"),
-        (("--out", folder / "a.wav", "--format", "json"), "a.txt", "is read, and would be replaced"),
+        ((), "empty.txt", wording("empty-txt-has-no-text")),
+        ((), "none.txt", wording("none-txt-no-such-file")),
+        ((), "other.txt", wording("other-txt-has-no-word")),
+        (("--format", "txt"), "a.txt", wording("no-format-txt-with-times")),
+        (("--out", tmp_path / "a.doc"), "a.txt", wording("no-format-doc-with-times")),
+        (("--out", folder / "a.wav", "--format", "json"), "a.txt", wording("is-read-and-would-be")),
     ):
         done = run(folder, *arguments, text=text)
         assert done.exit_code == 2, done.output
         assert message in done.stderr
     (folder / "a.wav").rename(folder / "b.wav")
     try:
-        assert "a.wav: no such file" in run(folder).stderr
+        assert wording("a-wav-no-such-file") in run(folder).stderr
     finally:
         (folder / "b.wav").rename(folder / "a.wav")

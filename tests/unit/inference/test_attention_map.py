@@ -7,6 +7,7 @@ import pytest
 import soundfile
 from helpers import spelled, speller, with_decoder
 from typer.testing import CliRunner
+from wording import wording
 
 from asr.cli import app
 from asr.inference.attention_map import attention_map, draw_attention
@@ -39,10 +40,10 @@ def test_it_is_drawn(folder: Path, kind: str) -> None:
 
 
 def test_what_cannot_be_drawn(folder: Path) -> None:
-    with pytest.raises(InputError, match=r"map.txt: is of none of the formats svg, png, pdf"):
+    with pytest.raises(InputError, match=wording("map-txt-is-of-none")):
         draw_attention(folder / "m", folder / "a.wav", folder / "map.txt")
-    with pytest.raises(InputError, match="is 61 s long; a map is of an utterance of 60 s at most"):
+    with pytest.raises(InputError, match=wording("is-61-s-long-a")):
         attention_map(folder / "m", (np.zeros(61 * 8000, np.float32), 8000))
     save_model(folder / "ctc", speller(), "# card\n")
-    with pytest.raises(InputError, match="ctc: was trained with CTC alone"):
+    with pytest.raises(InputError, match=wording("ctc-was-trained-with-ctc")):
         attention_map(folder / "ctc", folder / "a.wav")

@@ -18,6 +18,7 @@ import pytest
 import soundfile
 import torch
 from helpers import spelled, speller
+from wording import wording
 
 from asr.audio.reader import Samples
 from asr.data.transcript import Segment, Transcript
@@ -116,11 +117,11 @@ def test_what_comes_before_damage_is_heard(transcriber: Transcriber) -> None:
     heard = [event.text for event in events if isinstance(event, Segment)]
     assert len(heard) >= sum(begin < 0.6 * len(samples) / RATE for begin in begins)
     assert heard[:-1] == texts[: len(heard) - 1]
-    with pytest.raises(InputError, match="cut short"):
+    with pytest.raises(InputError, match=wording("cut-short")):
         transcriber.transcribe(data[: len(data) * 3 // 4])
     coming = transcriber.segments(data[: len(data) * 3 // 4])
     assert next(coming).text == texts[0]
-    with pytest.raises(InputError, match="cut short"):
+    with pytest.raises(InputError, match=wording("cut-short")):
         list(coming)
 
 
@@ -167,15 +168,15 @@ def test_a_header_that_claims_an_absurd_length_costs_no_memory(transcriber: Tran
     data = bytearray(encoded(spelled("cat act")))
     place = data.index(b"data") + 4
     data[place : place + 4] = struct.pack("<I", 0x7F000000)
-    with pytest.raises(InputError, match="cut short"):
+    with pytest.raises(InputError, match=wording("cut-short")):
         transcriber.transcribe(bytes(data))
 
 
 def test_devices() -> None:
-    with pytest.raises(InputError, match="cpu and gpu"):
+    with pytest.raises(InputError, match=wording("cpu-and-gpu")):
         Transcriber(speller(), device="tpu")
     if not torch.cuda.is_available():
-        with pytest.raises(InputError, match="no GPU"):
+        with pytest.raises(InputError, match=wording("no-gpu")):
             Transcriber(speller(), device="gpu")
         return
     model = load_model("digits-en")
@@ -186,7 +187,7 @@ def test_devices() -> None:
 
 def test_half_precision_where_the_processor_has_none(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("asr.utils.device.has_bf16", lambda: False)
-    with pytest.raises(InputError, match="precision: bf16: "):
+    with pytest.raises(InputError, match=wording("precision-bf16")):
         Transcriber(speller(), precision="bf16")
     state = torch.random.get_rng_state()
     monkeypatch.undo()
@@ -209,7 +210,7 @@ def test_half_precision_hears_the_same_less_exactly(tmp_path: Path) -> None:
     scores = [[segment.nbest[0].score for segment in transcript.segments] for transcript in (full, half)]
     assert scores[0] == pytest.approx(scores[1], abs=0.5)
     assert scores[0] != scores[1]
-    with pytest.raises(InputError, match="fp32 and bf16"):
+    with pytest.raises(InputError, match=wording("fp32-and-bf16")):
         Transcriber(speller(), precision="fp16")  # type: ignore[arg-type]
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from typer.testing import CliRunner
+from wording import wording
 
 from asr.cli import app
 from asr.lm.compact import MAGIC, compact_bytes, write_compact
@@ -89,14 +90,14 @@ def test_damaged_files(tmp_path: Path) -> None:
     inside = lzma.decompress(whole[len(MAGIC) :])
     line, _, rest = inside.partition(b"\n")
     for broken, message in [
-        (whole[:-40], "cut short|unpacked"),
+        (whole[:-40], wording("cut-short-unpacked")),
         (whole[:100] + b"\0\0\0\0" + whole[104:], "unpacked"),
-        (MAGIC, "cut short"),
-        (packed(inside[:-3]), "cut short"),
-        (packed(inside + b"more"), "more follows"),
+        (MAGIC, wording("cut-short")),
+        (packed(inside[:-3]), wording("cut-short")),
+        (packed(inside + b"more"), wording("more-follows")),
         (packed(b"[]\n" + rest), "header"),
         (packed(line.replace(b'"order": 2', b'"order": 3') + b"\n" + rest), "header"),
-        (packed(line.replace(b'"bytes": ', b'"bytes": 9') + b"\n" + rest), "cut short"),
+        (packed(line.replace(b'"bytes": ', b'"bytes": 9') + b"\n" + rest), wording("cut-short")),
         (packed(b'{"order": 1, "counts": [900000000], "bytes": 0}\n'), "words"),
         (packed(line + b"\n" + b"\xff" + rest[1:]), "UTF-8"),
     ]:
@@ -108,5 +109,5 @@ def test_damaged_files(tmp_path: Path) -> None:
 def test_a_bomb_takes_no_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("asr.lm.compact._MOST", 1 << 20)
     (tmp_path / "m.lmz").write_bytes(packed(b"\0" * (1 << 26)))
-    with pytest.raises(InputError, match="larger than any model"):
+    with pytest.raises(InputError, match=wording("larger-than-any-model")):
         read_ngram(tmp_path / "m.lmz")

@@ -5,6 +5,7 @@ import math
 import pytest
 import torch
 from torch import Tensor, nn
+from wording import wording
 
 from asr.models.attention import (
     AdditiveAttention,
@@ -144,7 +145,7 @@ def test_it_sees_where_it_looked_before() -> None:
 
 
 def test_what_cannot_be() -> None:
-    with pytest.raises(InputError, match="width 10 cannot be parted into 4 heads"):
+    with pytest.raises(InputError, match=wording("width-10-cannot-be-parted")):
         build_attention("multi-head", query_dim=4, memory_dim=4, dim=10, heads=4)
-    with pytest.raises(InputError, match="attention 'soft' is none of additive, location, dot, multi-head"):
+    with pytest.raises(InputError, match=wording("attention-soft-is-none-of")):
         build_attention("soft", query_dim=4, memory_dim=4)  # type: ignore[arg-type]

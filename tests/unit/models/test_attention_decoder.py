@@ -5,6 +5,7 @@ from typing import Any, get_args
 import pytest
 import torch
 from torch import Tensor
+from wording import wording
 
 from asr.models.attention import AttentionKind
 from asr.models.attention_decoder import END_ID, AttentionDecoder, CellKind, DecoderConfig, with_end
@@ -190,13 +191,13 @@ def test_it_learns_to_copy(attention: AttentionKind) -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"hidden": 0}, "decoder.hidden 0 is not between"),
-        ({"layers": 17}, "decoder.layers 17 is not between"),
-        ({"dropout": 1.0}, "decoder.dropout 1.0 is not in 0-1"),
-        ({"label_smoothing": 1.0}, "decoder.label_smoothing 1.0 is not"),
-        ({"ctc_weight": 1.0}, "decoder.ctc_weight 1.0 is not"),
-        ({"start_epoch": 0}, "decoder.start_epoch 0 is below 1"),
-        ({"attention": "multi-head", "heads": 3}, "decoder.attention_dim 128 cannot be parted into 3 heads"),
+        ({"hidden": 0}, wording("decoder-hidden-0-is-not")),
+        ({"layers": 17}, wording("decoder-layers-17-is-not")),
+        ({"dropout": 1.0}, wording("decoder-dropout-1-0-is")),
+        ({"label_smoothing": 1.0}, wording("decoder-label-smoothing-1-0")),
+        ({"ctc_weight": 1.0}, wording("decoder-ctc-weight-1-0")),
+        ({"start_epoch": 0}, wording("decoder-start-epoch-0-is")),
+        ({"attention": "multi-head", "heads": 3}, wording("decoder-attention-dim-128-cannot")),
     ],
 )
 def test_configurations_that_cannot_be(options: dict[str, Any], message: str) -> None:

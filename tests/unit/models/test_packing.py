@@ -10,6 +10,7 @@ import torch
 from helpers import WORDS, spelled_cuts, spelled_texts, speller, unigram_arpa
 from safetensors.torch import load_file, save_file
 from typer.testing import CliRunner, Result
+from wording import wording
 
 from asr.cli import app
 from asr.evaluate.evaluation import evaluate
@@ -113,8 +114,8 @@ def test_units_that_do_not_fit_their_matrix(folder: Path, tmp_path: Path) -> Non
     weights = load_file(path)
     name = next(name for name in weights if name.endswith(".scale"))
     for change, message in [
-        ({name: weights[name][:1]}, "has shape"),
-        ({name: None}, "has shape"),
+        ({name: weights[name][:1]}, wording("has-shape")),
+        ({name: None}, wording("has-shape")),
         ({name: weights[name] * float("nan")}, "NaN"),
     ]:
         save_file({key: value for key, value in {**weights, **change}.items() if value is not None}, path)

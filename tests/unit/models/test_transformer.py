@@ -12,6 +12,7 @@ import soundfile
 import torch
 from helpers import SMALL, tone_data, tone_words
 from torch import nn
+from wording import wording
 
 from asr.inference.transcriber import Transcriber
 from asr.models.attention_decoder import DecoderConfig
@@ -169,7 +170,7 @@ def test_padding_changes_nothing() -> None:
 
 
 def test_heads_that_do_not_divide_the_width() -> None:
-    with pytest.raises(InputError, match="width 24 cannot be parted into 5 heads"):
+    with pytest.raises(InputError, match=wording("width-24-cannot-be-parted")):
         SelfAttention(24, 5)
 
 
@@ -193,9 +194,9 @@ def test_a_recogniser_without_recurrence(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"kind": "transformer", "hidden": 30, "heads": 4}, "hidden 30 cannot be parted into 4 heads"),
-        ({"kind": "transformer", "projection": 10}, "projection is of recurrent layers"),
-        ({"feed_forward": -1}, "feed_forward -1"),
+        ({"kind": "transformer", "hidden": 30, "heads": 4}, wording("hidden-30-cannot-be-parted")),
+        ({"kind": "transformer", "projection": 10}, wording("projection-is-of-recurrent-layers")),
+        ({"feed_forward": -1}, wording("feed-forward-1")),
     ],
 )
 def test_settings_that_cannot_be(settings: dict, message: str) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from wording import wording
 
 from asr.text import g2p
 from asr.text.g2p import G2p, Pronunciation, cached_g2p, train_g2p
@@ -159,7 +160,7 @@ def test_few_words_are_spelled_one_to_one() -> None:
     "words", [[], [("a", ())], [("a", ("X", "Y", "Z"))], [("a" * 41, ("X",) * 41)], [("", ("X",))]]
 )
 def test_nothing_to_learn_from(words: list[Pronunciation]) -> None:
-    with pytest.raises(InputError, match="no word to learn pronunciations from"):
+    with pytest.raises(InputError, match=wording("no-word-to-learn-pronunciations")):
         train_g2p(words)
 
 
@@ -170,7 +171,7 @@ def test_one_word_is_enough(caplog: pytest.LogCaptureFixture) -> None:
 
 def test_more_parameters_than_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(g2p, "_MOST_PARAMETERS", 10)
-    with pytest.raises(InputError, match=r"8 letters and 8 units are too many .*--no-guess"):
+    with pytest.raises(InputError, match=wording("8-letters-and-8-units")):
         train_g2p([("abdefgik", tuple("ABDEFGIK"))])
 
 
@@ -231,7 +232,7 @@ def test_a_damaged_cache_is_made_anew(tmp_path: Path, damage, caplog: pytest.Log
     again = cached_g2p(words, tmp_path / "a.safetensors")
     assert again.guess("cash") == first.guess("cash")
     assert {file: file.read_bytes() for file in tmp_path.iterdir()} == whole
-    assert caplog.text.count("learning from 100 pronunciations how words are said (once)") == 2
+    assert caplog.text.count(wording("learning-from-100-pronunciations-how")) == 2
     assert not [record for record in caplog.records if record.levelno > logging.INFO]
 
 
@@ -239,4 +240,4 @@ def test_a_cache_that_cannot_be_written(tmp_path: Path, caplog: pytest.LogCaptur
     (tmp_path / "cache").write_text("a file")
     model = cached_g2p([("a", ("X",))], tmp_path / "cache" / "a.safetensors")
     assert model.guess("a") == ("X",)
-    assert "the next run learns anew" in caplog.text
+    assert wording("the-next-run-learns-anew") in caplog.text

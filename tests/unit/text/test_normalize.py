@@ -4,6 +4,7 @@ import unicodedata
 
 import pytest
 from hypothesis import example, given, strategies as st
+from wording import wording
 
 from asr.text.normalize import TextConfig, TextNormalizer, has_word_spaces
 from asr.utils.errors import InputError
@@ -77,7 +78,7 @@ def test_replacements_come_first_and_know_both_unicode_forms() -> None:
     for old in ("\u00e9", "e\u0301"):
         for text in ("\u00e9", "e\u0301"):
             assert normalize(text, replace={old: "e"}) == "e"
-    with pytest.raises(InputError, match="empty text"):
+    with pytest.raises(InputError, match=wording("empty-text")):
         TextConfig(replace={"": "a"})
 
 

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from helpers import spelled_cuts, spelled_texts
 from typer.testing import CliRunner
+from wording import wording
 
 from asr.cli import app
 from asr.evaluate.wer import ErrorCounts
@@ -75,7 +76,7 @@ def test_a_curve_that_rises_is_no_law() -> None:
 
 def test_without_errors_there_is_nothing_to_fit() -> None:
     parts = [(0.5, 1.0, [ErrorCounts(1, 0, 0, 10)], 0.1), (1.0, 2.0, [ErrorCounts(0, 0, 0, 10)], 0.0)]
-    with pytest.raises(InputError, match="test: a part of the speech gives no error at all"):
+    with pytest.raises(InputError, match=wording("test-a-part-of-the")):
         fit(parts, "test")
 
 
@@ -117,6 +118,6 @@ def test_the_command(tmp_path: Path) -> None:
     assert {path: path.stat().st_mtime_ns for path in before} == before
 
     done = runner.invoke(app, [*arguments[:-1], "1"])
-    assert (done.exit_code, "two are needed" in done.stderr) == (2, True)
+    assert (done.exit_code, wording("two-are-needed") in done.stderr) == (2, True)
     done = runner.invoke(app, [*arguments, "--split", "other"])
-    assert (done.exit_code, "cuts_other.jsonl.gz: no such file" in done.stderr) == (2, True)
+    assert (done.exit_code, wording("cuts-other-jsonl-gz-no") in done.stderr) == (2, True)

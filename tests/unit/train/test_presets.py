@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
+from wording import wording
 
 from asr.cli import app
 from asr.train.config import TrainConfig
@@ -27,10 +28,10 @@ def test_they_are_listed_with_their_purpose() -> None:
 
 
 def test_one_that_is_not_there() -> None:
-    with pytest.raises(InputError, match="did you mean small"):
+    with pytest.raises(InputError, match=wording("did-you-mean-small")):
         preset_path("smal")
     for name in ("../presets/small", "small.yaml", ""):
-        with pytest.raises(InputError, match="there is no preset"):
+        with pytest.raises(InputError, match=wording("there-is-no-preset")):
             preset_path(name)
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 from helpers import SMALL, tone_data
+from wording import wording
 
 from asr.data.cuts import read_cuts
 from asr.evaluate.tuning.tune import tune
@@ -64,7 +65,7 @@ def test_training_begins_with_all_the_weights_of_a_model_of_the_same_tokens(data
         if not name.startswith("frontend."):  # the features' mean and variance are those of the new data
             assert torch.equal(weight, given[name]), name
     count = len(tokens)
-    assert said[-1] == (f"begun from {trained}: the encoder; {count} of {count} characters; the head of layer 1")
+    assert said[-1] == (wording("begun-from-the-encoder-of", trained, count, count))
 
 
 def test_a_head_takes_the_tokens_it_knows_and_begins_the_others_anew(trained: Path, tmp_path: Path) -> None:
@@ -84,17 +85,17 @@ def test_a_head_takes_the_tokens_it_knows_and_begins_the_others_anew(trained: Pa
             assert not any(torch.equal(weight[i], row) for row in old)
         else:
             assert torch.equal(weight[i], old[theirs.index(token)]), token
-    assert f"{len(ours) - 1} of {len(ours)} characters (the others begin anew: z)" in notes.said[-1]
+    assert wording("of-characters-the-others-begin", len(ours) - 1, len(ours)) in notes.said[-1]
 
 
 def test_another_network_is_refused_with_the_settings_that_would_do(trained: Path, data: Path) -> None:
     wider = replace(CONFIG.model.encoder, hidden=CONFIG.model.encoder.hidden + 8, dropout=0.7)
     config = replace(CONFIG, model=replace(CONFIG.model, encoder=wider), init_from=str(trained))
-    with pytest.raises(InputError, match="is another network") as caught:
+    with pytest.raises(InputError, match=wording("is-another-network")) as caught:
         begun(data, config)
     assert f"model.encoder.hidden={CONFIG.model.encoder.hidden}" in str(caught.value)
     assert "dropout" not in str(caught.value)  # no weight depends on it
-    with pytest.raises(InputError, match="no such model"):
+    with pytest.raises(InputError, match=wording("no-such-model")):
         begun(data, replace(CONFIG, init_from=str(data / "nothing")))
 
 
@@ -111,7 +112,7 @@ def test_a_begun_run_is_better_at_once_and_knows_all_that_was_trained_on(
     for folder in (data, more):
         for utterance in read_cuts(folder / "cuts_train.jsonl.gz"):
             assert utterance_keys([(utterance.id, utterance.duration)]).item() in known
-    with pytest.raises(InputError, match="was trained on"):
+    with pytest.raises(InputError, match=wording("was-trained-on")):
         tune(tmp_path / "on", data / "cuts_train.jsonl.gz")
     assert "began with the weights of first." in (tmp_path / "on" / "model" / "README.md").read_text()
 
@@ -151,5 +152,5 @@ def test_a_frozen_encoder_stays_as_it_is_for_a_while(data: Path, trained: Path, 
         assert all(torch.equal(value, given[name]) for name, value in found.encoder.state_dict().items()) == same
         head = load_model(trained).recognizer.head.weight
         assert not torch.equal(found.head.weight, head)
-    with pytest.raises(InputError, match="freeze_epochs keep what init_from gives, which is empty"):
+    with pytest.raises(InputError, match=wording("freeze-epochs-keep-what-init")):
         TrainConfig(freeze_epochs=1)
