@@ -20,9 +20,10 @@ if "OMP_NUM_THREADS" not in os.environ:
 
 
 TESTS = Path(__file__).parent
-# The beam search is compiled once for the machine: by the first of these files, while another process is at the others
-# that do without it. Then rooms from the ground up, the long ones last.
+# Of whole commands the longest come first. The beam search is compiled once for the machine: by the first file of the
+# rooms, while another process is at those from the ground up, which do without it.
 ORDER = [
+    *(f"integration/test_{name}.py" for name in ("wheel", "recipes", "own_data", "processes")),
     "unit/decode/test_ctc_beam.py",
     *(f"unit/{room}" for room in ("utils", "audio", "lm", "text", "data")),
     *("data_prep", "recipes", "unit"),
