@@ -299,6 +299,10 @@ def main() -> int:
         print(f"{kind}: {sum(each)} tried, {each[0]} taken, {each[1]} refused, {each[2]} failed")
     print(f"{tries} in all, {failures} failed")
     shutil.rmtree(FOLDER)
+    taken = sum(count for (_, result), count in counts.items() if result == "taken")
+    if tries >= 300 and not tries / 10 < taken < 9 * tries / 10:
+        print(f"{taken} taken: mutants are neither all harmless nor all worthless")
+        return 1
     return 1 if failures else 0
 
 

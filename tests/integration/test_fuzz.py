@@ -1,28 +1,14 @@
-"""Broken files, some hundred of them, each read in a process of its own; and whether a reader that fails is noticed."""
+"""Whether a reader that fails is noticed; `make soak` gives it broken files."""
 
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 import fuzz
 import pytest
-
-HARNESS = Path(__file__).parents[1] / "fuzz.py"
-
-
-def test_broken_files_are_taken_or_refused() -> None:
-    done = subprocess.run(
-        [sys.executable, str(HARNESS), "--mutants", "300", "--seed", "1"], capture_output=True, text=True, timeout=900
-    )
-    assert done.returncode == 0, done.stdout
-    assert "300 in all, 0 failed" in done.stdout
-    taken = sum(int(line.split()[3]) for line in done.stdout.splitlines() if " tried, " in line)
-    assert 30 < taken < 270  # mutants are neither all harmless nor all worthless
 
 
 def crash(_: Path) -> None:
