@@ -62,8 +62,8 @@ def field(tmp_path: Path, fsdd: Path) -> tuple[Path, dict[str, Said]]:
     said = {}
     for number, (speaker, paths) in enumerate(sorted(by_speaker.items())):
         if number < 4:
-            session(tmp_path / "recordings" / speaker, paths[:60], annotated=True)
-        said[speaker] = session(tmp_path / "new" / f"{speaker} new", paths[60:80], annotated=False)
+            session(tmp_path / "recordings" / speaker, paths[:100], annotated=True)
+        said[speaker] = session(tmp_path / "new" / f"{speaker} new", paths[100:130], annotated=False)
     return tmp_path, said
 
 
@@ -92,7 +92,7 @@ def test_the_page_as_it_stands(field: tuple[Path, dict[str, Said]]) -> None:
         done = shell(command, folder)
         assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
     prepared = json.loads((folder / "data" / "second" / "corpus.json").read_text())
-    assert sum(prepared["utterances"].values()) == 4 * 60 + 6 * 20
+    assert sum(prepared["utterances"].values()) == 4 * 100 + 6 * 30
     score = json.loads((folder / "results" / "second" / "scores.json").read_text())
     assert score["wer"]["rate"] < 0.5
 

