@@ -6,6 +6,7 @@ import ast
 import importlib
 import inspect
 import pkgutil
+import re
 import subprocess
 import sys
 from dataclasses import fields
@@ -143,3 +144,17 @@ def test_modules_of_data_prep_that_are_shared_are_no_corpora() -> None:
     assert set(corpora()) | {"_annotations", "_manifest", "_splits"} == {
         module.name for module in pkgutil.iter_modules(data_prep.__path__)
     }
+
+
+def test_what_the_pages_import_is_there() -> None:
+    root = Path(asr.__file__).parents[1]
+    pages = [root / "README.md", *root.glob("docs/*.md"), *root.glob("recipes/*/README.md")]
+    lines = {
+        line.strip()
+        for page in pages
+        for line in page.read_text(encoding="utf-8").splitlines()
+        if re.match(r" *from (asr|data_prep)[\w.]* import ", line)
+    }
+    assert len(lines) > 10
+    for line in lines:
+        exec(line, {})
