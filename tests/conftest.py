@@ -24,6 +24,7 @@ TESTS = Path(__file__).parent
 # rooms, while another process is at those from the ground up, which do without it.
 ORDER = [
     *(f"integration/test_{name}.py" for name in ("wheel", "recipes", "own_data", "processes")),
+    *("real", "browser", "integration"),
     "unit/decode/test_ctc_beam.py",
     *(f"unit/{room}" for room in ("utils", "audio", "lm", "text", "data")),
     *("data_prep", "recipes", "unit"),

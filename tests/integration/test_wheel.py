@@ -115,7 +115,7 @@ def test_readmes_commands(run: Run, tmp_path: Path) -> None:
     (tmp_path / "text.txt").write_text("low high low\nhigh low\nlow low high\n" * 20)
     for command in commands:
         if command != "asr quickstart":  # has a test of its own
-            run(command + (" epochs=2" if command.startswith("asr train") else ""), tmp_path)
+            run(command + (" epochs=1" if command.startswith("asr train") else ""), tmp_path)
     assert (tmp_path / "exp" / "mine" / "results" / "report.html").is_file()
     (code,) = re.findall(r"```python\n(.*?)```", README, re.S)
     assert re.search(r"\[(\(.*\))?\]$", run(f"python -c {shlex.quote(code)}", tmp_path).stdout)
