@@ -54,7 +54,7 @@ class AugmentConfig:
         check_schedule("augment", self.start_epoch, self.ramp_epochs)
 
     def at_epoch(self, epoch: int) -> AugmentConfig:
-        """What holds in an epoch, counted from 1: all of it, weaker or off, as the schedule says."""
+        """Returns the settings that hold in an epoch, counted from 1: in full, weaker or off, as the schedule says."""
         share = strength(epoch, self.start_epoch, self.ramp_epochs)
         if share == 1:
             return self

@@ -200,7 +200,7 @@ def open_stream(source: AudioSource, name: str | None) -> Iterator[tuple[Stream,
 
 
 def audio_source(audio: AudioSource | npt.ArrayLike, sample_rate: int | None) -> AudioSource:
-    """Audio and, of an array, its rate in Hz, as one thing that can be read."""
+    """Returns the audio, with its rate in Hz where it is an array, as one source that can be read."""
     if isinstance(audio, str | Path | bytes | bytearray | memoryview | tuple) or hasattr(audio, "read"):
         if sample_rate is not None:
             raise InputError("a sample rate goes with an array; files have their own", where="sample_rate")

@@ -53,7 +53,7 @@ class SpecAugmentConfig:
         )
 
     def at_epoch(self, epoch: int) -> SpecAugmentConfig:
-        """What holds in an epoch, counted from 1: all of it, weaker or off, as the schedule says."""
+        """Returns the settings that hold in an epoch, counted from 1: in full, weaker or off, as the schedule says."""
         masks = strength(epoch, self.start_epoch, self.ramp_epochs)
         warp = strength(epoch, self.frequency_warp_start, self.ramp_epochs)
         if masks == warp == 1:

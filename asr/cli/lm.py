@@ -302,7 +302,7 @@ def perplexity(
     recogniser: ModelFolder = None,
     unit: Unit = None,
 ) -> None:
-    """How well a language model foretells a text: the lower, the better.
+    """Measure how well a language model predicts a text: the lower, the better.
 
     Words are compared with the model's as they are: upper and lower case count, and so does punctuation. Write the
     text the way the model's own text was written, or give the --model that it was made with. Empty lines are skipped.

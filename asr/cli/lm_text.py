@@ -37,7 +37,7 @@ class ReadingProgress:
             self.stage(f"reading: {done / 1e6:.0f} MB")
 
     def stage(self, what: str) -> None:
-        """What is being done."""
+        """Says what is being done."""
         if self._shown:
             print(f"\rasr: {what}\033[K", end="", file=sys.stderr, flush=True)
             self._written = True

@@ -1,4 +1,4 @@
-"""Lhotse cut manifests -> utterances. No torch here.
+"""Lhotse cut manifests -> utterances. Lhotse, which brings torch, is imported when a manifest is read.
 
 Manifests may come from strangers: Lhotse would run the shell command of a `command` source and fetch a `url`.
 Only sources of type `file` are taken, and audio is read by `asr.audio.reader`, never by Lhotse.

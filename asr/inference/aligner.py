@@ -28,7 +28,7 @@ from asr.data.transcript import Segment, Word
 from asr.decode.align import align_tokens
 from asr.decode.search import greedy_decoding
 from asr.inference.anchors import find_anchors
-from asr.inference.word_edges import LEVEL, edges_by_energy
+from asr.inference.word_edges import LEVEL, Floats, edges_by_energy
 from asr.models.model import Model
 from asr.text.lexicon import Lexicon
 from asr.text.pronunciations import pronounce
@@ -46,8 +46,6 @@ _OTHERWISE, _MOST, _ALLOWED = 8.0, 5.0, 62.5  # nats by which something else fit
 
 LONGEST = 2.0  # seconds of a word, beyond which something else is said, or nothing
 DOUBTFUL = 0.4  # how well a text fits, under which it may be another
-
-Floats = npt.NDArray[np.float32]
 
 
 def align(model: Model, blocks: Iterable[Samples], text: str, *, where: str | Path | None = None) -> list[Word]:

@@ -10,7 +10,7 @@ import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, NoReturn, TypeAlias
+from typing import IO, NoReturn
 
 import numpy as np
 import numpy.typing as npt
@@ -23,8 +23,6 @@ _MAX_LINE = 64 << 20
 # What bytes.split() takes for white space; str.split() would also split at spaces that belong to words, as U+00A0.
 SPACE = np.isin(np.arange(256), list(b" \t\n\v\f\r"))
 split_words = re.compile(r"[^ \t\n\v\f\r]+").findall
-
-Ints: TypeAlias = npt.NDArray[np.int64]
 
 
 def read_sentences(path: str | Path) -> Iterator[str]:
@@ -92,7 +90,7 @@ class Lines:
             pass
         return None if line is None else line.strip()
 
-    def block(self) -> tuple[list[bytes], Ints]:
+    def block(self) -> tuple[list[bytes], npt.NDArray[np.int64]]:
         """The fields of many lines, and (N,) how many there are in each.
 
         It ends before a line that is empty or begins with a backslash: none are left where that is the next one.

@@ -31,7 +31,7 @@ def autocast(precision: str, device: torch.device) -> torch.autocast:
 
 @cache
 def has_bf16() -> bool:
-    """Whether torch can run an LSTM in bfloat16 on this processor. Random numbers are left as they are."""
+    """Tells whether torch can run an LSTM in bfloat16 on this processor. Random numbers are left as they are."""
     import torch
 
     try:

@@ -19,7 +19,7 @@ Severity = Literal["fatal", "warning", "note"]
 
 
 class EncoderFrames(Protocol):
-    """How an encoder subsamples."""
+    """The frames of an encoder, as the checks need them."""
 
     @property
     def factor(self) -> int: ...  # feature frames that become one

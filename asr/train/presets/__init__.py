@@ -11,13 +11,13 @@ _FOLDER = Path(__file__).parent
 
 
 def available_presets() -> dict[str, str]:
-    """What each preset is for, by its name."""
+    """Returns what each preset is for, by its name."""
     files = sorted(_FOLDER.glob("*.yaml"))
     return {path.stem: path.read_text(encoding="utf-8").partition("\n")[0].lstrip("# ") for path in files}
 
 
 def preset_path(name: str) -> Path:
-    """The file of a preset.
+    """Returns the file of a preset.
 
     Raises:
         InputError: There is none of that name.
