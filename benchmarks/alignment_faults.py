@@ -6,7 +6,7 @@ put in, or are others.
 
 At most 300 utterances of a split, half a second between them, a line of text each. One, two, three or five words in a
 row are changed inside a line that has some more; new ones are drawn from all texts. Noticed is a line that
-`asr.inference.aligner.fits` does not believe; of lines with their own text, that is a false alarm. Five times, of other
+`asr.inference.aligner.doubt` names; of lines with their own text, that is a false alarm. Five times, of other
 draws.
 """
 
@@ -20,7 +20,7 @@ import numpy as np
 import torch
 
 from asr.data.cuts import read_cuts
-from asr.inference.aligner import align, by_lines, fits
+from asr.inference.aligner import align, by_lines, doubt
 from asr.models.folder import load_model
 from asr.utils.provenance import provenance
 
@@ -49,7 +49,7 @@ def main() -> None:
         sound = (part for utterance in utterances for part in (utterance.samples(rate), silence))
         segments = by_lines(align(model, sound, "\n".join(lines)), lines)
         for segment, (_, kind) in zip(segments, changed, strict=True):
-            noticed[kind].append(not fits(segment))
+            noticed[kind].append(bool(doubt(segment)))
     facts = provenance()
     print(f"{args.model}, {args.cuts}; {facts['hardware']}; commit {facts['commit']}\n")
     print("| words | " + " | ".join(map(str, SIZES)) + " |\n| --- |" + " --- |" * len(SIZES))

@@ -104,11 +104,6 @@ def align_audio(
     return align(model, read_blocks(audio_source(audio, sample_rate), model.recognizer.sample_rate), text)
 
 
-def fits(segment: Segment) -> bool:
-    """Whether a segment's text is likely what is said there, all of it and nothing else."""
-    return not doubt(segment)
-
-
 def doubt(segment: Segment) -> str:
     """Why a segment's text may not be what is said there; empty where it likely is."""
     for word in segment.words:

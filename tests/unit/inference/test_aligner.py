@@ -22,7 +22,7 @@ from asr.data.elan import read_eaf
 from asr.data.textgrid import read_textgrid
 from asr.data.transcript import Segment, Word
 from asr.inference import aligner as alignment
-from asr.inference.aligner import _contradicted, align, by_lines, by_pauses, fits, hear, runs_otherwise
+from asr.inference.aligner import _contradicted, align, by_lines, by_pauses, doubt, hear, runs_otherwise
 from asr.inference.anchors import _longest_ascending, find_anchors
 from asr.inference.word_edges import edges_by_energy
 from asr.models.folder import save_model
@@ -120,8 +120,8 @@ def test_what_has_no_tokens_stays_in_its_line() -> None:
         assert line.start == words[first].start if first != 7 else line.start == line.end
         assert line.end == words[last].end
         assert line.start >= 0.05
-    assert fits(lines[0])
-    assert not fits(Segment(0, 5, "x", (Word("x", 0, 5, 1.0),)))  # nobody says a word for so long
+    assert not doubt(lines[0])
+    assert doubt(Segment(0, 5, "x", (Word("x", 0, 5, 1.0),)))  # nobody says a word for so long
 
 
 @pytest.mark.parametrize("seed", range(20))
@@ -235,8 +235,8 @@ def test_words_that_are_not_those_of_the_text(kind: str) -> None:
         new = {"left out": [], "put in": ["oak", "coat", *flat[2:4]], "other": ["kok", "kottok"]}[kind]
         written = [*flat[:2], *new, *flat[4:]]
         samples = spelled(" ".join(flat), seed)
-        noticed += not fits(by_lines(align(speller(), [samples], " ".join(written)), [" ".join(written)])[0])
-        alarms += not fits(by_lines(align(speller(), [samples], " ".join(flat)), [" ".join(flat)])[0])
+        noticed += bool(doubt(by_lines(align(speller(), [samples], " ".join(written)), [" ".join(written)])[0]))
+        alarms += bool(doubt(by_lines(align(speller(), [samples], " ".join(flat)), [" ".join(flat)])[0]))
     assert noticed == 12
     assert alarms <= 2
 
