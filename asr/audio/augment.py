@@ -13,8 +13,8 @@ from pathlib import Path
 import numpy as np
 
 from asr.audio.reader import Samples, audio_info, find_audio, read_audio, read_blocks
-from asr.audio.schedule import check_schedule, derived_seed, drawn, strength
-from asr.utils.config import require
+from asr.audio.schedule import derived_seed, drawn, strength
+from asr.utils.config import Config, require, setting
 from asr.utils.errors import InputError
 
 GENERATED = "generated"
@@ -27,31 +27,30 @@ _LONGEST_RESPONSE = 10.0  # seconds; longer files are taken for something else
 
 
 @dataclass(frozen=True, kw_only=True)
-class AugmentConfig:
+class AugmentConfig(Config):
     """What is done to the samples of training utterances; nothing by default."""
 
-    speed: tuple[float, ...] = (1.0,)  # one factor is drawn each time; pitch and tempo change together
-    volume: float = 0.0  # dB: a gain is drawn from -volume to +volume
+    speed: tuple[float, ...] = setting(
+        (1.0,), "[0.5, 2]"
+    )  # one factor is drawn each time; pitch and tempo change together
+    volume: float = setting(0.0, "[0, 60]")  # dB: a gain is drawn from -volume to +volume
     noise: str = ""  # a folder of audio files, or `generated`
-    noise_chance: float = 0.5  # share of utterances that get noise
-    snr: tuple[float, float] = (5.0, 25.0)  # dB, between which the signal-to-noise ratio is drawn
+    noise_chance: float = setting(0.5, "[0, 1]")  # share of utterances that get noise
+    snr: tuple[float, float] = setting(
+        (5.0, 25.0), "[-60, 100]"
+    )  # dB, between which the signal-to-noise ratio is drawn
     reverb: str = ""  # a folder of impulse responses, or `generated`
-    reverb_chance: float = 0.3
-    start_epoch: int = 1  # the first in which any of this is done
-    ramp_epochs: int = 0  # before full strength: speed, volume and the chances rise linearly
+    reverb_chance: float = setting(0.3, "[0, 1]")
+    start_epoch: int = setting(1, "[1, inf)")  # the first in which any of this is done
+    ramp_epochs: int = setting(0, "[0, inf)")  # before full strength: speed, volume and the chances rise linearly
 
     def __post_init__(self) -> None:
-        require(len(self.speed) > 0, "augment.speed has no factor: [1.0] leaves the speed as it is")
-        for factor in self.speed:
-            require(0.5 <= factor <= 2, f"augment.speed {factor} is not in 0.5-2")
-        require(0 <= self.volume <= 60, f"augment.volume {self.volume} dB is not in 0-60")
-        require(0 <= self.noise_chance <= 1, f"augment.noise_chance {self.noise_chance} is not in 0-1")
-        require(0 <= self.reverb_chance <= 1, f"augment.reverb_chance {self.reverb_chance} is not in 0-1")
+        super().__post_init__()
+        require(len(self.speed) > 0, "speed has no factor: [1.0] leaves the speed as it is")
         require(
-            len(self.snr) == 2 and -60 <= self.snr[0] <= self.snr[1] <= 100,
-            f"augment.snr {list(self.snr)} is not a lower and an upper number of dB in -60-100",
+            len(self.snr) == 2 and self.snr[0] <= self.snr[1],
+            f"snr {list(self.snr)} is not a lower and an upper number of dB",
         )
-        check_schedule("augment", self.start_epoch, self.ramp_epochs)
 
     def at_epoch(self, epoch: int) -> AugmentConfig:
         """Returns the settings that hold in an epoch, counted from 1: in full, weaker or off, as the schedule says."""

@@ -14,28 +14,25 @@ import torch
 from torch import Tensor, nn
 
 from asr.audio.fbank import Fbank
-from asr.utils.config import require
+from asr.utils.config import Config, require, setting
 from asr.utils.errors import InputError
 from asr.utils.masks import length_mask
 
 
 @dataclass(frozen=True, kw_only=True)
-class FeatureConfig:
+class FeatureConfig(Config):
     """Which features a model hears."""
 
     kind: Literal["fbank", "mfcc"] = "fbank"
     sample_rate: int = 16000  # Hz; audio of any other rate is resampled
     num_mel_bins: int = 80
     num_ceps: int = 13  # of mfcc
-    deltas: int = 0  # orders of deltas appended
+    deltas: int = setting(0, "[0, 4]")  # orders of deltas appended
     normalize: Literal["utterance", "speaker", "global", "none"] = "utterance"
     frame_length: float = 25.0  # ms
     frame_shift: float = 10.0  # ms
     low_freq: float = 20.0  # Hz
     high_freq: float = 0.0  # Hz; 0 or less: from the Nyquist frequency down
-
-    def __post_init__(self) -> None:
-        require(0 <= self.deltas <= 4, f"features.deltas {self.deltas} is not between 0 and 4")
 
 
 class Mfcc(nn.Module):

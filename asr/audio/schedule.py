@@ -4,18 +4,10 @@ from __future__ import annotations
 
 import hashlib
 
-from asr.utils.config import require
-
 
 def strength(epoch: int, start: int, ramp: int) -> float:
     """0 before epoch `start`, then ramp + 1 even steps up to 1."""
     return min(1.0, max(0.0, (epoch - start + 1) / (ramp + 1)))
-
-
-def check_schedule(name: str, start: int, ramp: int) -> None:
-    """The checks that both configurations share."""
-    require(start >= 1, f"{name}.start_epoch {start} is below 1: epochs count from 1")
-    require(ramp >= 0, f"{name}.ramp_epochs {ramp} is below 0")
 
 
 def derived_seed(seed: int, purpose: str) -> int:

@@ -10,47 +10,31 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from asr.audio.schedule import check_schedule, drawn, strength
-from asr.utils.config import require
+from asr.audio.schedule import drawn, strength
+from asr.utils.config import Config, setting
 
 _KNEE = 0.8  # share of the mel axis that is warped evenly: 4.7 kHz of 8 kHz, where Jaitly & Hinton have 4.8 kHz
 
 
 @dataclass(frozen=True, kw_only=True)
-class SpecAugmentConfig:
+class SpecAugmentConfig(Config):
     """Warping and masks of features; widths are drawn evenly from 0 to their most."""
 
     # a point within the utterance is moved by at most this share of its length, the frames before and behind it are
     # stretched and squeezed
-    time_warp: float = 0.0
-    time_warp_width: float = 0.0  # ... and by at most this many seconds; 0: any
-    frequency_warp: float = 0.0  # the mel axis is stretched by a factor from 1 - this to 1 + this
-    frequency_masks: int = 2
-    frequency_width: int = 15  # bins
-    time_masks: int = 0  # as many in each utterance ...
-    time_masks_per_second: float = 0.25  # ... and as many for each second of it
-    time_masks_most: int = 0  # but no more than this; 0: any number
-    time_width: float = 0.3  # seconds
-    time_share: float = 0.2  # a time mask is at most this share of the utterance
-    start_epoch: int = 1  # the first with masks and time warping
-    frequency_warp_start: int = 1  # the first with frequency warping
-    ramp_epochs: int = 0  # before full strength: widths and warps rise linearly
-
-    def __post_init__(self) -> None:
-        require(min(self.frequency_masks, self.frequency_width) >= 0, "spec_augment: negative frequency masks")
-        require(
-            min(self.time_masks, self.time_masks_per_second, self.time_masks_most, self.time_width) >= 0,
-            "spec_augment: negative time masks",
-        )
-        require(0 <= self.time_warp < 0.5, f"spec_augment.time_warp {self.time_warp} is not in 0-0.5")
-        require(self.time_warp_width >= 0, f"spec_augment.time_warp_width {self.time_warp_width} is below 0")
-        require(0 <= self.frequency_warp <= 0.5, f"spec_augment.frequency_warp {self.frequency_warp} is not in 0-0.5")
-        require(0 <= self.time_share <= 1, f"spec_augment.time_share {self.time_share} is not in 0-1")
-        check_schedule("spec_augment", self.start_epoch, self.ramp_epochs)
-        require(
-            self.frequency_warp_start >= 1,
-            f"spec_augment.frequency_warp_start {self.frequency_warp_start} is below 1",
-        )
+    time_warp: float = setting(0.0, "[0, 0.5)")
+    time_warp_width: float = setting(0.0, "[0, inf)")  # ... and by at most this many seconds; 0: any
+    frequency_warp: float = setting(0.0, "[0, 0.5]")  # the mel axis is stretched by a factor from 1 - this to 1 + this
+    frequency_masks: int = setting(2, "[0, inf)")
+    frequency_width: int = setting(15, "[0, inf)")  # bins
+    time_masks: int = setting(0, "[0, inf)")  # as many in each utterance ...
+    time_masks_per_second: float = setting(0.25, "[0, inf)")  # ... and as many for each second of it
+    time_masks_most: int = setting(0, "[0, inf)")  # but no more than this; 0: any number
+    time_width: float = setting(0.3, "[0, inf)")  # seconds
+    time_share: float = setting(0.2, "[0, 1]")  # a time mask is at most this share of the utterance
+    start_epoch: int = setting(1, "[1, inf)")  # the first with masks and time warping
+    frequency_warp_start: int = setting(1, "[1, inf)")  # the first with frequency warping
+    ramp_epochs: int = setting(0, "[0, inf)")  # before full strength: widths and warps rise linearly
 
     def at_epoch(self, epoch: int) -> SpecAugmentConfig:
         """Returns the settings that hold in an epoch, counted from 1: in full, weaker or off, as the schedule says."""

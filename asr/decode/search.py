@@ -6,7 +6,7 @@ import logging
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,7 +26,7 @@ from asr.models.recognizer import Recognizer
 from asr.text.lexicon import Lexicon, read_lexicon
 from asr.text.pronunciations import pronounce
 from asr.text.tokenizer import PhoneTokenizer
-from asr.utils.config import require, to_dict
+from asr.utils.config import to_dict
 from asr.utils.errors import InputError
 from asr.utils.unicode import graphemes
 
@@ -264,10 +264,7 @@ def build_search(
         raise InputError("chooses among several texts, and greedy search finds one", where=rescore)
     if greedy or not (asked or phones or model.lm or model.lexicon or model.decoding or attentive):
         return greedy_decoding(model, threads=threads)
-    known = {field.name for field in fields(DecodingOptions)}
-    for name in changes:
-        require(name in known, f"there is no option {name!r}: there are {', '.join([*_OPTIONS, *sorted(known)])}")
-    options = with_options(model.decoding or DecodingOptions(), changes)
+    options = with_options(model.decoding or DecodingOptions(), changes, _OPTIONS)
     neural = rescore or model.neural_lm
     if rescore and not options.rescore_weight and "rescore_weight" not in changes:  # tuned, without it or of another
         options = replace(options, rescore_weight=DecodingOptions().rescore_weight)

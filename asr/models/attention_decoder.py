@@ -25,51 +25,41 @@ from asr.models.attention import AttentionKind, Memory, build_attention
 from asr.models.cells import step
 from asr.models.losses import Loss, label_smoothed_cross_entropy
 from asr.models.shared_weights import Shared, shared, times
-from asr.utils.config import require
+from asr.utils.config import Config, require, setting
 
 END_ID = 0  # and start
 CellKind = Literal["rnn", "lstm", "gru"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class DecoderConfig:
+class DecoderConfig(Config):
     """An attention decoder beside the CTC head; none by default."""
 
     kind: Literal["none", "attention", "transformer"] = "none"  # attention: recurrent; transformer: without recurrence
     cell: CellKind = "lstm"
-    hidden: int = 320
-    layers: int = 1
-    embedding: int = 128
+    hidden: int = setting(320, "[1, 16384]")
+    layers: int = setting(1, "[1, 16]")
+    embedding: int = setting(128, "[1, 16384]")
     attention: AttentionKind = "location"
-    attention_dim: int = 128
-    heads: int = 4  # of multi-head attention, and of a Transformer
-    feed_forward: int = 0  # of a Transformer's dense layers; 0: four times hidden
-    dropout: float = 0.2
-    label_smoothing: float = 0.1
-    ctc_weight: float = 0.3  # of CTC's loss, the decoder has the rest; 0: attention alone
-    start_epoch: int = 4  # the first in which the decoder learns: CTC finds the alignment before (of ctc_weight 0: 1)
+    attention_dim: int = setting(128, "[1, 16384]")
+    heads: int = setting(4, "[1, inf)")  # of multi-head attention, and of a Transformer
+    feed_forward: int = setting(0, "[0, 65536]")  # of a Transformer's dense layers; 0: four times hidden
+    dropout: float = setting(0.2, "[0, 1)")
+    label_smoothing: float = setting(0.1, "[0, 1)")
+    ctc_weight: float = setting(0.3, "[0, 1)")  # of CTC's loss, the decoder has the rest; 0: attention alone
+    start_epoch: int = setting(
+        4, "[1, inf)"
+    )  # the first in which the decoder learns: CTC finds the alignment before (of ctc_weight 0: 1)
 
     def __post_init__(self) -> None:
-        for name in ("hidden", "embedding", "attention_dim"):
-            require(
-                1 <= getattr(self, name) <= 16384, f"decoder.{name} {getattr(self, name)} is not between 1 and 16384"
-            )
-        require(1 <= self.layers <= 16, f"decoder.layers {self.layers} is not between 1 and 16")
-        require(0 <= self.dropout < 1, f"decoder.dropout {self.dropout} is not in 0-1")
-        require(0 <= self.label_smoothing < 1, f"decoder.label_smoothing {self.label_smoothing} is not in 0-1")
-        require(
-            0 <= self.ctc_weight < 1, f"decoder.ctc_weight {self.ctc_weight} is not in 0-1: 1 would teach it nothing"
-        )
-        require(self.start_epoch >= 1, f"decoder.start_epoch {self.start_epoch} is below 1: epochs count from 1")
-        require(0 <= self.feed_forward <= 65536, f"decoder.feed_forward {self.feed_forward} is not between 0 and 65536")
-        require(self.heads >= 1, f"decoder.heads {self.heads} is below 1")
+        super().__post_init__()
         require(
             self.kind != "transformer" or self.hidden % self.heads == 0,
-            f"decoder.hidden {self.hidden} cannot be parted into {self.heads} heads of the same width",
+            f"hidden {self.hidden} cannot be parted into {self.heads} heads of the same width",
         )
         require(
             self.attention != "multi-head" or self.attention_dim % self.heads == 0,
-            f"decoder.attention_dim {self.attention_dim} cannot be parted into {self.heads} heads of the same width",
+            f"attention_dim {self.attention_dim} cannot be parted into {self.heads} heads of the same width",
         )
 
 

@@ -4,85 +4,64 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, replace
-from typing import Any, Literal, TypedDict, get_args
+from dataclasses import dataclass, replace
+from typing import Any, Literal, TypedDict
 
-from asr.utils.config import require
+from asr.utils.config import Config, require, setting, settings
 
 LmUnit = Literal["auto", "word", "token"]
 SearchKind = Literal["auto", "ctc", "attention", "two-pass"]
-MOST_HYPOTHESES = 1 << 30
-
-MOST_SCORE = 300.0  # of a word: far beyond what is of use, and its exponential is still a number
-_RANGES = {
-    "lm_weight": (0, 20),
-    "prior_weight": (0, 20),
-    "word_score": (-MOST_SCORE, MOST_SCORE),
-    "unk_score": (-MOST_SCORE, MOST_SCORE),
-    "unk_letter_score": (-MOST_SCORE, 0),
-    "hotword_boost": (-MOST_SCORE, MOST_SCORE),
-    "temperature": (1e-3, 1e6),
-    "beam_threshold": (0, math.inf),
-    "token_threshold": (0, math.inf),
-    "ctc_weight": (0, 1),
-    "length_reward": (-MOST_SCORE, MOST_SCORE),
-    "length_norm": (0, 2),
-    "end_factor": (1, math.inf),
-    "rescore_weight": (0, 1),
-}
+_SCORE = "[-300, 300]"  # of a word: far beyond what is of use, and its exponential is still a number
+MOST_SCORE = 300.0
+_COUNT = "[1, 1073741824]"
 
 
 @dataclass(frozen=True, kw_only=True)
-class DecodingOptions:
-    """How to search. Scores are natural logarithms."""
+class DecodingOptions(Config):
+    """How to search. Scores are natural logarithms (nats).
 
-    beam_size: int = 100  # hypotheses that are kept; 0: all
-    nbest: int = 1  # hypotheses that are returned
-    lm_weight: float = 0.8  # of the language model's log-probability
-    word_score: float = 0.0  # added for each word
-    unk_score: float = -5.0  # added for each word that the language model does not know
-    unk_letter_score: float = -1.5  # added for each letter of those that no list has; 0 or below
-    prior_weight: float = 0.0  # of the tokens' log prior, which is subtracted
-    hotword_boost: float = 5.0  # of hot words that come without one
-    temperature: float = 1.0  # by which scores are divided before confidences are taken from them
-    # slope and offset of confidences' log odds: asr.decode.confidence
-    calibration: tuple[float, float] = (1.0, 0.0)
-    beam_threshold: float = 15.0  # hypotheses that are worse than the best by more are dropped; inf: none
-    token_threshold: float = 8.0  # tokens that are worse than the frame's best by more are passed over; inf: none
-    # factors that the mel axis is stretched by: all are heard, and that with the best score counts (test-time
-    # vocal-tract normalisation); empty: as it is
-    warps: tuple[float, ...] = ()
-    lm_unit: LmUnit = "auto"  # what the model is over; auto: tokens if nothing ends words
-    # of a model with an attention decoder. ctc: it is not asked. attention: it says the tokens one by one, joined with
-    # CTC by ctc_weight. two-pass: the best texts of CTC's search, chosen by both. auto: two-pass where a lexicon or a
-    # language model takes part, else attention
-    search: SearchKind = "auto"
-    attention_beam: int = 10  # hypotheses that are kept; of two-pass, texts
-    ctc_weight: float = 0.3  # of CTC beside attention, which has the rest; 0: attention alone
-    length_reward: float = 0.0  # added for each token
-    length_norm: float = 0.0  # 0: scores as they are; 1: a token's (attention alone prefers short texts)
-    # a text may end where the end's log-probability is at most so many times that of the best token (Hannun et al.
-    # 2019): against texts that are cut short; inf: anywhere
-    end_factor: float = math.inf
-    # of a neural language model that chooses among the texts that were found
-    rescore_beam: int = 50  # texts
-    rescore_weight: float = 0.5  # of it, of the language models' part; the other one has the rest
+    The command lines of transcribe and evaluate, the table of docs/decoding.md and the checks are made of these fields.
+    """
+
+    beam_size: int = setting(100, "[0, 1073741824]", "Hypotheses that are kept; 0: all.")
+    nbest: int = setting(1, _COUNT, "Hypotheses that are returned (json).")
+    lm_weight: float = setting(0.8, "[0, 20]", "Weight of the language model's log-probability.")
+    word_score: float = setting(0.0, _SCORE, "Added for each word.")
+    unk_score: float = setting(-5.0, _SCORE, "Added for each word that the language model lacks.")
+    unk_letter_score: float = setting(-1.5, "[-300, 0]", "Added for each letter of words that no list has.")
+    prior_weight: float = setting(0.0, "[0, 20]", "Weight of the tokens' log prior, which is subtracted.")
+    hotword_boost: float = setting(5.0, _SCORE, "Score of hot words that come without one.")
+    temperature: float = setting(1.0, "[0.001, 1000000]", "Divides scores before confidences are taken from them.")
+    calibration: tuple[float, float] = setting(
+        (1.0, 0.0), "[-1000, 1000]", "Slope and offset of the confidences' log odds; `asr tune` finds them."
+    )
+    beam_threshold: float = setting(15.0, "[0, inf]", "Hypotheses worse than the best by more are dropped.")
+    token_threshold: float = setting(8.0, "[0, inf]", "Tokens worse than a frame's best by more are passed over.")
+    warps: tuple[float, ...] = setting(
+        (),
+        "[0.5, 2]",
+        "Factors that the mel axis is stretched by: all are tried, the best score counts (vocal-tract normalisation).",
+    )
+    lm_unit: LmUnit = setting("auto", help="What the language model is over; auto: tokens if nothing ends words.")
+    search: SearchKind = setting(
+        "auto",
+        help="With an attention decoder. ctc: without it; attention: token by token, joined with CTC; two-pass: it"
+        " chooses among CTC's texts; auto: two-pass with a lexicon or language model, else attention.",
+    )
+    attention_beam: int = setting(10, _COUNT, "Hypotheses of the attention decoder; of two-pass, texts.")
+    ctc_weight: float = setting(0.3, "[0, 1]", "Weight of CTC beside attention, which has the rest.")
+    length_reward: float = setting(0.0, _SCORE, "Added for each token, with attention.")
+    length_norm: float = setting(0.0, "[0, 2]", "0: scores of attention as they are; 1: a token's.")
+    end_factor: float = setting(
+        math.inf, "[1, inf]", "How many times less likely than the best token an end may be (Hannun et al. 2019)."
+    )
+    rescore_beam: int = setting(50, _COUNT, "Texts that the neural language model chooses among.")
+    rescore_weight: float = setting(0.5, "[0, 1]", "Weight of the neural language model; the other one has the rest.")
 
     def __post_init__(self) -> None:
-        for name, low in (("beam_size", 0), ("nbest", 1), ("attention_beam", 1), ("rescore_beam", 1)):
-            value = getattr(self, name)
-            whole = isinstance(value, int) and low <= value <= MOST_HYPOTHESES
-            require(whole, f"{name} {value} is not a whole number from {low} to {MOST_HYPOTHESES}")
-        for name, (least, most) in _RANGES.items():
-            value = getattr(self, name)
-            require(least <= value <= most, f"{name} {value} is not between {least:g} and {most:g}")
-        tame = len(self.calibration) == 2 and 0 < self.calibration[0] <= 1000 and abs(self.calibration[1]) <= 1000
-        require(tame, f"calibration {list(self.calibration)} is not a slope above 0 and an offset, of 1000 at most")
-        few = len(self.warps) <= 16 and all(0.5 <= warp <= 2 for warp in self.warps)
-        require(few, f"warps {list(self.warps)} are not up to 16 factors between 0.5 and 2")
-        require(self.lm_unit in ("auto", "word", "token"), f"lm_unit {self.lm_unit!r} is not auto, word or token")
-        known = get_args(SearchKind)
-        require(self.search in known, f"search {self.search!r} is none of {', '.join(known)}")
+        super().__post_init__()
+        require(len(self.calibration) == 2 and self.calibration[0] > 0, "calibration is not a slope above 0, an offset")
+        require(len(self.warps) <= 16, f"warps {list(self.warps)} are more than 16")
 
 
 class DecodingChanges(TypedDict, total=False):
@@ -112,9 +91,13 @@ class DecodingChanges(TypedDict, total=False):
     rescore_weight: float
 
 
-def with_options(options: DecodingOptions, changes: Mapping[str, Any]) -> DecodingOptions:
-    """Options with some fields changed; an InputError where there is no such field."""
-    known = {field.name for field in fields(DecodingOptions)}
+def with_options(options: DecodingOptions, changes: Mapping[str, Any], others: tuple[str, ...] = ()) -> DecodingOptions:
+    """Options with some fields changed; an InputError where there is no such field.
+
+    Args:
+        others: Names that the message lists as well: options of the caller that are no fields.
+    """
+    known = [each.name for each in settings(DecodingOptions)]
     for name in changes:
-        require(name in known, f"there is no option {name!r}: there are {', '.join(sorted(known))}")
+        require(name in known, f"there is no option {name!r}: there are {', '.join([*others, *sorted(known)])}")
     return replace(options, **changes)

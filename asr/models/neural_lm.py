@@ -28,7 +28,7 @@ from asr.lm.lines import split_words
 from asr.lm.ngram import Perplexity
 from asr.models.losses import Loss
 from asr.models.transformer import Layer, sinusoids
-from asr.utils.config import from_dict, require, to_dict
+from asr.utils.config import Config, from_dict, require, setting, to_dict
 from asr.utils.errors import InputError
 from asr.utils.files import atomic_path
 
@@ -40,21 +40,19 @@ _ROWS = 512  # of them, whose next words are scored at a time
 
 
 @dataclass(frozen=True, kw_only=True)
-class LmConfig:
+class LmConfig(Config):
     """What a neural language model is."""
 
     kind: Literal["rnn", "gru", "lstm", "transformer"] = "lstm"
-    hidden: int = 256  # of words' vectors, too
-    layers: int = 2
-    dropout: float = 0.2
-    heads: int = 4  # of a Transformer
+    hidden: int = setting(256, "[1, 16384]")  # of words' vectors, too
+    layers: int = setting(2, "[1, 64]")
+    dropout: float = setting(0.2, "[0, 1)")
+    heads: int = setting(4, "[1, inf)")  # of a Transformer
 
     def __post_init__(self) -> None:
-        require(1 <= self.hidden <= 16384, f"hidden {self.hidden} is not between 1 and 16384")
-        require(1 <= self.layers <= 64, f"layers {self.layers} is not between 1 and 64")
-        require(0 <= self.dropout < 1, f"dropout {self.dropout} is not in 0-1")
+        super().__post_init__()
         require(
-            self.kind != "transformer" or (self.heads >= 1 and self.hidden % self.heads == 0),
+            self.kind != "transformer" or self.hidden % self.heads == 0,
             f"hidden {self.hidden} cannot be parted into {self.heads} heads of the same width",
         )
 

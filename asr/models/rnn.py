@@ -19,44 +19,38 @@ from torch import Tensor, nn
 
 from asr.models.cells import RnnKind, SigmoidRnn
 from asr.models.layers import Dropout, build_subsampling
-from asr.utils.config import require
+from asr.utils.config import Config, require, setting
 from asr.utils.masks import ceil_div, reverse_index, zero_padding
 
 
 @dataclass(frozen=True, kw_only=True)
-class EncoderConfig:
+class EncoderConfig(Config):
     """A stack of layers behind a subsampling: recurrent ones, or those of a Transformer (asr.models.transformer)."""
 
     # rnn (tanh) | rnn-relu | rnn-sigmoid | lstm | gru | transformer
     kind: Literal["rnn", "rnn-relu", "rnn-sigmoid", "lstm", "gru", "transformer"] = "lstm"
-    hidden: int = 320  # for each direction; of a Transformer, its width
-    layers: int = 4
+    hidden: int = setting(320, "[1, 16384]")  # for each direction; of a Transformer, its width
+    layers: int = setting(4, "[1, 64]")
     bidirectional: bool = True
-    dropout: float = 0.2  # between layers, and before the head
-    projection: int = 0  # width to which each layer's output is projected; 0: not at all
+    dropout: float = setting(0.2, "[0, 1)")  # between layers, and before the head
+    projection: int = setting(0, "[0, 16384]")  # width to which each layer's output is projected; 0: not at all
     layer_norm: bool = False  # after the convolutions and each layer; a Transformer has its own
-    heads: int = 4  # of a Transformer
-    feed_forward: int = 0  # of a Transformer's dense layers; 0: four times hidden
+    heads: int = setting(4, "[1, inf)")  # of a Transformer
+    feed_forward: int = setting(0, "[0, 65536]")  # of a Transformer's dense layers; 0: four times hidden
     # stack: `factor` neighbouring frames become one; conv: 3x3 convolutions of stride 2, factor 2 or 4
     subsampling: Literal["stack", "conv"] = "stack"
-    factor: int = 3
+    factor: int = setting(3, "[1, 64]")
 
     def __post_init__(self) -> None:
-        require(1 <= self.hidden <= 16384, f"encoder.hidden {self.hidden} is not between 1 and 16384")
-        require(1 <= self.layers <= 64, f"encoder.layers {self.layers} is not between 1 and 64")
-        require(0 <= self.dropout < 1, f"encoder.dropout {self.dropout} is not in 0-1")
-        require(0 <= self.projection <= 16384, f"encoder.projection {self.projection} is not between 0 and 16384")
-        require(0 <= self.feed_forward <= 65536, f"encoder.feed_forward {self.feed_forward} is not between 0 and 65536")
-        require(self.heads >= 1, f"encoder.heads {self.heads} is below 1")
+        super().__post_init__()
         require(
             self.kind != "transformer" or self.hidden % self.heads == 0,
-            f"encoder.hidden {self.hidden} cannot be parted into {self.heads} heads of the same width",
+            f"hidden {self.hidden} cannot be parted into {self.heads} heads of the same width",
         )
-        require(self.kind != "transformer" or not self.projection, "encoder.projection is of recurrent layers")
-        require(1 <= self.factor <= 64, f"encoder.factor {self.factor} is not between 1 and 64")
+        require(self.kind != "transformer" or not self.projection, "projection is of recurrent layers")
         require(
             self.subsampling != "conv" or self.factor in (2, 4),
-            f"encoder.factor {self.factor}: convolutions subsample by 2 or 4",
+            f"factor {self.factor}: convolutions subsample by 2 or 4",
         )
 
     @property

@@ -13,7 +13,7 @@ from typing import Literal
 
 import regex
 
-from asr.utils.config import require
+from asr.utils.config import Config, require
 from asr.utils.errors import InputError
 from asr.utils.unicode import INVISIBLE
 
@@ -32,7 +32,7 @@ _SPACE = regex.compile(r"\s+")
 
 
 @dataclass(frozen=True, kw_only=True)
-class TextConfig:
+class TextConfig(Config):
     """How transcripts are normalised. Unicode NFC and single spaces always."""
 
     # lower | upper | keep
@@ -48,6 +48,7 @@ class TextConfig:
     language: str = ""
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         require(
             regex.fullmatch(r"([A-Za-z]{2,8}(-[A-Za-z0-9]{1,8})*)?", self.language) is not None,
             f"language {self.language!r} is no tag of a language, such as en or zh-Hant",

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from asr.text.lexicon import Lexicon, read_lexicon, write_lexicon
-from asr.utils.config import require
+from asr.utils.config import Config, require, setting
 from asr.utils.errors import InputError
 from asr.utils.files import atomic_path, read_text, write_text
 from asr.utils.unicode import graphemes
@@ -32,12 +32,14 @@ _MOST_BYTES = 16 << 20  # of a tokenizer's file
 
 
 @dataclass(frozen=True, kw_only=True)
-class TokenizerConfig:
+class TokenizerConfig(Config):
     """What a model's units are."""
 
     # characters | bpe | unigram (SentencePiece, trained on the training texts) | words | phones
     kind: Kind = "characters"
-    size: int = 0  # tokens, blank included; 0: 500 of bpe and unigram, every word of the training texts
+    size: int = setting(
+        0, "[0, 1000000]"
+    )  # tokens, blank included; 0: 500 of bpe and unigram, every word of the training texts
     lexicon: str = ""  # phones: a file of pronunciations; words it lacks are guessed from it
     language: str = ""  # phones: words the file lacks are looked up (en) or made by eSpeak NG (fr, sw, ...)
     stress: bool = False  # phones: whether vowels carry their stress
@@ -45,7 +47,8 @@ class TokenizerConfig:
     pronunciations: Literal["first", "choose"] = "first"
 
     def __post_init__(self) -> None:
-        require(self.size == 0 or 2 <= self.size <= 1_000_000, f"tokenizer.size {self.size} is not from 2 to 1000000")
+        super().__post_init__()
+        require(self.size != 1, "size 1 has no token beside the blank")
 
 
 class Tokenizer:

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -27,13 +27,13 @@ from asr.models.neural_lm import (
     text_batch,
     word_sample,
 )
-from asr.train.config import TrainConfig
+from asr.train.config import OptimConfig, TrainConfig
 from asr.train.distributed import launch, lost_processes
 from asr.train.gradients import memory_advice
 from asr.train.progress import LogMonitor, Monitor, SilentMonitor, Validation
 from asr.train.run_folder import check_same_run, only_process
 from asr.train.trainer import train
-from asr.utils.config import require, to_dict
+from asr.utils.config import require, setting, to_dict
 from asr.utils.errors import InputError
 from asr.utils.files import make_folder, write_text
 from asr.utils.provenance import provenance
@@ -46,29 +46,25 @@ _AROUND = 100  # batches among whose sentences those of a length go together
 
 
 @dataclass(frozen=True, kw_only=True)
-class TrainLmConfig:
+class TrainLmConfig(OptimConfig):
     """Everything that determines a run, but for the text."""
 
     model: LmConfig = field(default_factory=LmConfig)
-    epochs: int = 10
-    batch_words: int = 0  # of a batch, ends and padding included; 0: a 300th of the text, 200 to 4000
-    sample: int = 2000  # words of which the loss is estimated, where the vocabulary has three times as many; 0: of all
-    longest: int = 400  # words of a sentence, of which more are left out
-    learning_rate: float = 2e-3
-    warmup_steps: int = 100
-    weight_decay: float = 0.01
-    clip: float = 1.0
-    patience: int = 2
-    seed: int = 1
-    checkpoint_minutes: float = 5.0
-    device: Literal["auto", "cpu", "gpu"] = "auto"
-    precision: Literal["fp32", "bf16", "fp16"] = "fp32"
+    batch_words: int = setting(
+        0, "[0, inf)"
+    )  # of a batch, ends and padding included; 0: a 300th of the text, 200 to 4000
+    sample: int = setting(
+        2000, "[0, inf)"
+    )  # words of which the loss is estimated, where the vocabulary has three times as many; 0: of all
+    longest: int = setting(400, "[1, inf)")  # words of a sentence, of which more are left out
+    epochs: int = setting(10, "[1, inf)")
+    learning_rate: float = setting(2e-3, "(0, 1]")
+    warmup_steps: int = setting(100, "[0, inf)")
+    patience: int = setting(2, "[0, inf)")
 
     def __post_init__(self) -> None:
-        require(self.batch_words >= 0, f"batch_words {self.batch_words} is below 0")
-        require(self.sample == 0 or self.sample >= 2, f"sample {self.sample} is neither 0 nor at least 2")
-        require(self.longest >= 1, f"longest {self.longest} is below 1")
-        self.of_loop()  # checks the rest
+        super().__post_init__()
+        require(self.sample != 1, "sample 1 is neither 0 nor at least 2")
 
     def of_loop(self) -> TrainConfig:
         """The settings of the loop."""

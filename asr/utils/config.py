@@ -1,82 +1,200 @@
-"""Configuration: frozen dataclasses filled from YAML files, dictionaries and `key=value` words."""
+"""Configuration: frozen dataclasses whose settings are checked, filled from YAML files and `key=value` words."""
 
 from __future__ import annotations
 
 import dataclasses
-import re
+import difflib
+import reprlib
 from collections.abc import Mapping, Sequence
+from functools import cache
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, ClassVar, Literal, NamedTuple, TypeVar, get_args, get_origin, get_type_hints
+
+import yaml
 
 from asr.utils.errors import InputError
 from asr.utils.files import read_text
 
 T = TypeVar("T")
+K = TypeVar("K", bound="type[KindConfig]")
 _MOST_VALUES = 100_000
+# Beginnings of pydantic's names of errors, and what is wanted.
+_TYPES = {
+    "int": "a whole number",
+    "float": "a number",
+    "bool": "true or false",
+    "tuple": "a list, written [a, b]",
+    "dict": "a mapping, written {a: b}",
+    "dataclass": "a mapping of settings",
+    "string": "a text",
+}
+
+
+class Config:
+    """Base of configurations: frozen, keyword-only dataclasses whose settings are checked when one is made.
+
+    A class's own `__post_init__` calls this one, then checks what several settings have to do with each other.
+    """
+
+    __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid", "coerce_numbers_to_str": True}
+
+    def __post_init__(self) -> None:
+        cls: Any = type(self)
+        for each in settings(cls):
+            each.check(getattr(self, each.name))
+
+
+class Setting(NamedTuple):
+    """A field of a configuration.
+
+    Args:
+        name: The field's name.
+        type: Its resolved type hint.
+        default: Its default; MISSING where a factory makes it.
+        interval: The numbers it may be, as `setting` has it; empty: any.
+        help: What it is, in a sentence.
+    """
+
+    name: str
+    type: Any
+    default: Any
+    interval: str
+    help: str
+
+    def check(self, value: Any) -> None:
+        """Raises an InputError where a value is not one of the choices, not whole, or outside the interval."""
+        item = get_args(self.type)[0] if get_origin(self.type) is tuple else self.type
+        for each in value if isinstance(value, tuple | list) else (value,):
+            if get_origin(item) is Literal and each not in get_args(item):
+                raise InputError(f"{each!r} is none of {', '.join(map(str, get_args(item)))}", where=self.name)
+            if item is int and (not isinstance(each, int) or isinstance(each, bool)):
+                raise InputError(f"{each!r} is not a whole number", where=self.name)
+            if self.interval and not _within(each, self.interval):
+                raise InputError(f"{each} is not in {self.interval}", where=self.name)
+
+
+def setting(default: Any, interval: str = "", help: str = "") -> Any:
+    """A dataclass's field with the numbers it may be and a sentence of help.
+
+    Args:
+        default: The default, of an immutable type.
+        interval: As in mathematics: `[1, 64]` with its ends, `[0, 1)` without the last, `(0, inf)`. Of a tuple, it
+            holds for each number.
+        help: What it is.
+    """
+    return dataclasses.field(default=default, metadata={"interval": interval, "help": help})
+
+
+@cache
+def settings(cls: Any) -> tuple[Setting, ...]:
+    """The fields of a configuration class, in their order."""
+    hints = get_type_hints(cls)
+    return tuple(
+        Setting(f.name, hints[f.name], f.default, f.metadata.get("interval", ""), f.metadata.get("help", ""))
+        for f in dataclasses.fields(cls)
+    )
+
+
+class KindConfig(Config):
+    """Base of configurations of a part of which there are several kinds, each with a class of its own.
+
+    A direct subclass stands for the part and has its table, `kinds`; in values from a file, `kind` chooses. Further
+    kinds may come from plug-ins (`asr.utils.plugins`), which `register` theirs.
+    """
+
+    part: ClassVar[str]  # what there are several kinds of, for messages
+    default_kind: ClassVar[str]
+    kinds: ClassVar[dict[str, type[Any]]]
+    kind: str
+
+    @classmethod
+    def register(cls, config: K) -> K:
+        """Adds a class to the table under each of the names that its field `kind` allows: a Literal. A decorator.
+
+        Raises:
+            InputError: One of these names is taken.
+        """
+        for kind in get_args(get_type_hints(config)["kind"]):
+            known = cls.kinds.setdefault(kind, config)
+            if known.__qualname__ != config.__qualname__ or known.__module__ != config.__module__:
+                raise InputError(
+                    f"{cls.part} kind {kind!r} is already that of {known.__module__}", where=config.__module__
+                )
+        return config
+
+    @classmethod
+    def from_values(cls, values: Any) -> Any:
+        """A configuration of the kind that plain values name."""
+        from asr.utils.plugins import load_installed
+
+        if isinstance(values, cls):
+            return values
+        if not isinstance(values, Mapping):
+            raise InputError(f"{reprlib.repr(values)} is not a mapping of settings")
+        load_installed()
+        kind = values.get("kind", cls.default_kind)
+        if not isinstance(kind, str) or kind not in cls.kinds:
+            raise InputError(
+                f"there is no {cls.part} {reprlib.repr(kind)}: there are {', '.join(cls.kinds)}",
+                where="kind",
+                remedy="one from a plug-in needs it: --plugin MODULE",
+            )
+        return _validated(cls.kinds[kind], values)
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: Any, handler: Any) -> Any:
+        from pydantic_core import core_schema
+
+        if "kinds" not in vars(cls):  # a kind
+            return handler(source)
+        return core_schema.no_info_plain_validator_function(cls.from_values)
 
 
 def from_dict(cls: type[T], values: Mapping[str, Any], *, where: str | Path) -> T:
     """An instance of dataclass `cls` from plain values, as they stand in a file.
 
     Raises:
-        InputError: An unknown key (the right one is suggested), a wrong type or a value the dataclass refuses;
-            an interpolation, which OmegaConf would resolve (the values may be a stranger's).
+        InputError: An unknown key (the right one is suggested), a wrong type or a value the dataclass refuses.
     """
-    from omegaconf import OmegaConf
-    from omegaconf.errors import OmegaConfBaseException
-
-    _refuse_traps(values, where)
+    _refuse_endless(values, where)
     try:
-        merged = OmegaConf.merge(OmegaConf.structured(cls), OmegaConf.create(dict(values)))
-        made = OmegaConf.to_object(merged)
-    except OmegaConfBaseException as e:
-        raise InputError(_reason(e), where=where) from e
+        return _validated(cls, values)
     except InputError as e:
         raise InputError(str(e), where=where) from e
-    except (ValueError, TypeError, RecursionError) as e:
-        raise InputError(str(e).splitlines()[0], where=where) from e
-    assert isinstance(made, cls)
-    return made
 
 
 def read_config(
     cls: type[T], path: str | Path | None, overrides: Sequence[str] = (), *, ignore: Sequence[str] = ()
 ) -> T:
-    """An instance of `cls` from one's own YAML file (all defaults where None); `key.sub=value` words win over it.
+    """An instance of `cls` from a YAML file (all defaults where None); `key.sub=value` words win over it.
 
     Keys in `ignore` may stand in the file and mean nothing.
-
-    Interpolations (`${...}`) are resolved: never use this on a file from a stranger.
     """
-    from omegaconf import OmegaConf
-    from omegaconf.errors import OmegaConfBaseException
-    from yaml import YAMLError
-
+    values = parse_yaml(read_text(path, limit=1 << 20), where=path) if path else {}
+    values = {} if values is None else values
+    if not isinstance(values, dict):
+        raise InputError("is not a mapping of keys to values", where=path)
     for word in overrides:
-        if "=" not in word or word.startswith("="):
+        key, equals, text = word.partition("=")
+        if not equals or not all(key.split(".")):
             raise InputError(f"{word!r} is not of the form key=value", where="command line")
-        try:
-            OmegaConf.from_dotlist([word])
-        except (YAMLError, OmegaConfBaseException, IndexError) as e:
-            raise InputError(f"{word!r} cannot be read ({_one_line(e)})", where="command line") from e
+        value = parse_yaml(text, where=f"command line: {word!r}")
+        if value is None:
+            raise InputError(f"{word!r} has no value", where="command line")
+        for part in reversed(key.split(".")):
+            value = {part: value}
+        values = _merged(values, value)
+    words = " ".join(overrides)
+    where = f"{path} with {words}" if path and words else path or words or "defaults"
+    return from_dict(cls, {str(key): value for key, value in values.items() if key not in ignore}, where=where)
+
+
+def parse_yaml(text: str, *, where: str | Path | None) -> Any:
+    """Plain values from YAML; a key that stands there twice is an error, as is what cannot be read."""
     try:
-        try:
-            loaded = OmegaConf.create((read_text(path, limit=1 << 20) if path else "") or "{}")
-        except AssertionError:  # OmegaConf's answer to a lone number
-            loaded = None
-        if not OmegaConf.is_dict(loaded):
-            raise InputError("is not a mapping of keys to values", where=path)
-        words = OmegaConf.from_dotlist(list(overrides))
-        values = OmegaConf.to_container(OmegaConf.merge(loaded, words), resolve=True)
-    except YAMLError as e:
-        raise InputError(f"is not valid YAML ({_one_line(e)})", where=path) from e
-    except OmegaConfBaseException as e:
-        raise InputError(_reason(e), where=path) from e
-    assert isinstance(values, dict)
-    wanted = {str(key): value for key, value in values.items() if key not in ignore}
-    words_given = " ".join(overrides)
-    where = f"{path} with {words_given}" if path and words_given else path or words_given or "defaults"
-    return from_dict(cls, wanted, where=where)
+        return yaml.load(text, _Loader)
+    except (yaml.YAMLError, ValueError, RecursionError, TypeError) as e:
+        raise InputError(f"is not valid YAML ({' '.join(str(e).split())})", where=where) from e
 
 
 def to_dict(config: Any) -> dict[str, Any]:
@@ -100,8 +218,72 @@ def require(condition: bool, what: str, *, where: str | None = None) -> None:
         raise InputError(what, where=where)
 
 
-def _refuse_traps(values: Mapping[str, Any], where: str | Path) -> None:
-    """Refuses interpolations, however they were spelt in the file, and aliases that make a few lines endless."""
+class _Loader(yaml.SafeLoader):
+    """Refuses what YAML's loader takes silently: a key that stands there twice."""
+
+    def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
+        seen = set()
+        for key, _ in node.value:
+            if key.value in seen and key.tag != "tag:yaml.org,2002:merge":
+                raise yaml.YAMLError(f"duplicate key {key.value}, line {key.start_mark.line + 1}")
+            if isinstance(key, yaml.ScalarNode):
+                seen.add(key.value)
+        return super().construct_mapping(node, deep)
+
+
+@cache
+def _adapter(cls: Any) -> Any:
+    from pydantic import TypeAdapter
+
+    return TypeAdapter(cls)
+
+
+def _validated(cls: type[T], values: Any) -> T:
+    """An instance of a dataclass from plain values; errors name the setting by its path."""
+    from pydantic import ValidationError
+
+    try:
+        made = _adapter(cls).validate_python(values)  # type: ignore[arg-type]
+    except ValidationError as e:
+        raise InputError("; ".join(_reason(cls, each) for each in e.errors(include_url=False)[:3])) from e
+    assert isinstance(made, cls)
+    return made
+
+
+def _reason(cls: type, error: Any) -> str:
+    """Path and reason of one of pydantic's errors: 'model.encoder.hidden: 0 is not in [1, 16384]'."""
+    path, kind = ".".join(map(str, error["loc"])), error["type"]
+    inner = error.get("ctx", {}).get("error")
+    if isinstance(inner, InputError):
+        return f"{path}{'.' if path and inner.where else ': ' if path else ''}{inner}"
+    if kind in ("extra_forbidden", "unexpected_keyword_argument"):
+        owner = cls
+        for part in error["loc"][:-1]:
+            owner = next((s.type for s in settings(owner) if s.name == part), cls)
+        close = difflib.get_close_matches(str(error["loc"][-1]), [s.name for s in settings(owner)], 1)
+        return f"{path}: there is no such setting" + (f"; did you mean {close[0]!r}?" if close else "")
+    value = reprlib.repr(error["input"])
+    if kind == "literal_error":
+        return f"{path}: {value} is none of {error['ctx']['expected'].replace(' or ', ', ')}"
+    what = next((what for beginning, what in _TYPES.items() if kind.startswith(beginning)), None)
+    return f"{path}: {value} is not {what}" if what else f"{path}: {error['msg']}"
+
+
+def _within(value: float, interval: str) -> bool:
+    low, high = map(float, interval[1:-1].split(","))
+    inside = low < value < high
+    return inside or (value == low and interval[0] == "[") or (value == high and interval[-1] == "]")
+
+
+def _merged(values: Any, changes: Any) -> Any:
+    """Values, mapping by mapping those of `changes` in their place."""
+    if not isinstance(values, dict) or not isinstance(changes, dict):
+        return changes
+    return {**values, **{key: _merged(values.get(key), value) for key, value in changes.items()}}
+
+
+def _refuse_endless(values: Mapping[str, Any], where: str | Path) -> None:
+    """Refuses aliases that make a few lines endless."""
     left: list[Any] = [values]
     seen = 0
     while left:
@@ -110,22 +292,6 @@ def _refuse_traps(values: Mapping[str, Any], where: str | Path) -> None:
             left += [*value.keys(), *value.values()]
         elif isinstance(value, list | tuple):
             left += value
-        elif isinstance(value, str) and "${" in value:
-            raise InputError("holds an interpolation (${...}), which may not stand here", where=where)
         seen += 1
         if seen + len(left) > _MOST_VALUES:
             raise InputError(f"holds more than {_MOST_VALUES:,} values, as no configuration does", where=where)
-
-
-def _reason(error: Exception) -> str:
-    """OmegaConf's first line with the key in full: 'Key 'dropuot' not in 'EncoderConfig'. Did you mean: ...'."""
-    lines = str(error).splitlines()
-    key = next((line.split(":", 1)[1].strip() for line in lines if line.strip().startswith("full_key:")), "")
-    reason = "is a list, written [a, b]" if "not a TupleConfig, ListConfig" in lines[0] else lines[0]
-    reason = reason.replace("Value '$VALUE' of type '$VALUE_TYPE'", "a value in a list")  # OmegaConf does not know it
-    reason = re.sub(r"TupleConfig length (\d+) .* length (\d+)", r"a list has \1 values, not \2", reason)
-    return f"{key}: {reason}" if key else reason
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())

@@ -24,6 +24,7 @@ class InputError(ValueError):
     left_out: Sequence[str] = ()
 
     def __init__(self, what: str, *, where: str | Path | None = None, remedy: str = "") -> None:
+        self.where = where
         message = f"{where}: {what}" if where is not None else what
         if remedy:
             message = f"{message}; {remedy}"

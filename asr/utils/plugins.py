@@ -1,0 +1,53 @@
+"""Plug-ins: modules from outside the package that register encoders, decoders, criteria of their own.
+
+A plug-in is loaded where the user asks for it: as an entry point (group `kikitori.plugins`) of a package that they
+installed, or by name (`asr --plugin MODULE`; in Python, an import). Neither a model folder nor a configuration ever
+causes an import.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+from functools import cache
+from importlib import import_module
+from pathlib import Path
+
+from asr.utils.errors import InputError
+
+GROUP = "kikitori.plugins"
+
+log = logging.getLogger(__name__)
+
+
+def load_plugin(module: str) -> None:
+    """Imports a plug-in: a module's name, or the path of a .py file; the current folder is searched last.
+
+    Raises:
+        InputError: There is no such module, or it fails.
+    """
+    path = Path(module)
+    folder, name = (path.parent.resolve(), path.stem) if module.endswith(".py") else (Path.cwd(), module)
+    if str(folder) not in sys.path:
+        sys.path.append(str(folder))
+    try:
+        import_module(name)
+    except ModuleNotFoundError as e:
+        missing = f"there is no module {e.name}"
+        raise InputError(missing, where=f"--plugin {module}", remedy="install it, or name its .py file") from e
+    except InputError:
+        raise
+    except Exception as e:
+        raise InputError(f"fails ({type(e).__name__}: {e})", where=f"--plugin {module}") from e
+
+
+@cache
+def load_installed() -> None:
+    """Imports the plug-ins of installed packages, once, whatever is asked for; one that fails is told and left out."""
+    from importlib.metadata import entry_points
+
+    for entry in entry_points(group=GROUP):
+        try:
+            entry.load()
+        except Exception as e:
+            log.warning("plug-in %s (%s) fails and is left out: %s: %s", entry.name, entry.value, type(e).__name__, e)
