@@ -23,6 +23,7 @@ from itertools import groupby
 from pathlib import Path, PurePath
 from typing import Any, NamedTuple
 
+from asr.models.config import without_foreign_settings
 from asr.train.config import TrainConfig
 from asr.train.recipe import RESULTS_FORMAT
 from asr.utils.config import from_dict, read_config, to_dict
@@ -163,7 +164,7 @@ def faults(root: Path, result: Result, commits: list[str] | None) -> Iterator[st
                 yield f"its command names {word}, not {config} or a path within the checkout; {AGAIN}"
 
     now = to_dict(read_config(TrainConfig, root / config))
-    then = to_dict(from_dict(TrainConfig, data["settings"], where="settings"))
+    then = to_dict(from_dict(TrainConfig, current(data["settings"]), where="settings"))
     own_seed, stem = now["seed"], Path(config).stem
     given = re.search(r"--seed[ =](\d+)", data["trained"]["command"])
     if int(given[1] if given else own_seed) != data["seed"]:
@@ -181,6 +182,14 @@ def faults(root: Path, result: Result, commits: list[str] | None) -> Iterator[st
         for kind, counts in rates.items():
             if counts["length"] and abs(counts["rate"] - counts["errors"] / counts["length"]) > ROUNDED:
                 yield f"the rate {counts['rate']} of scores.{name}, {kind}, is not its errors by length; {AGAIN}"
+
+
+def current(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """A run's settings as they are written now."""
+    settings = {**settings, "model": without_foreign_settings(settings["model"])}
+    if frozen := settings.pop("freeze_epochs", 0):
+        settings["groups"] = {"encoder": {"freeze_epochs": frozen}}
+    return settings
 
 
 def differences(then: dict[str, Any], now: dict[str, Any]) -> list[str]:

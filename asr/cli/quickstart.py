@@ -102,9 +102,9 @@ def _corpus(out: Path) -> tuple[str, Path | None, Any]:
 
 
 def _train(data: Path, run: Path) -> None:
-    from asr.cli.common import say
-    from asr.cli.display import training_monitor
+    from asr.cli.common import is_quiet, say
     from asr.train.config import TrainConfig
+    from asr.train.monitors import training_monitor
     from asr.train.presets import preset_path
     from asr.train.recognizer import train_recognizer
     from asr.train.run_folder import is_finished
@@ -114,7 +114,7 @@ def _train(data: Path, run: Path) -> None:
         say(f"   {run} is trained already; remove it to train again")
         return
     config = read_config(TrainConfig, preset_path("words"))
-    with training_monitor() as monitor:
+    with training_monitor(quiet=is_quiet()) as monitor:
         train_recognizer(config, data, run, monitor=monitor)
 
 

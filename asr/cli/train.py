@@ -44,16 +44,17 @@ def train(
     from asr.utils.device import configure_torch
 
     configure_torch()
-    from asr.cli.display import training_monitor
+    from asr.cli.common import is_quiet
     from asr.train.config import TrainConfig
     from asr.train.distributed import is_main_process
+    from asr.train.monitors import training_monitor
     from asr.train.recognizer import train_recognizer
     from asr.utils.config import read_config
 
     # A run's own config.yaml can be run again.
     wanted = read_config(TrainConfig, *config_and_settings(words, preset), ignore=["run"])
     try:
-        with training_monitor() as monitor:
+        with training_monitor(quiet=is_quiet()) as monitor:
             result = train_recognizer(wanted, data, out, monitor=monitor, check=not no_check)
     except KeyboardInterrupt:
         if not is_main_process():

@@ -43,8 +43,8 @@ class Batch:
     sample_lens: Tensor  # (B,)
     targets: Mapping[str, Targets]  # of each tokenizer, by its kind
     seeds: Tensor  # (B,), stays on the CPU
-    seconds: float  # of real audio
-    padded_seconds: float  # padding included
+    size: float  # seconds of real audio
+    padded_size: float  # padding included
     seed: int = 0  # for what is drawn for the batch as a whole
     speakers: list[str] = field(default_factory=list)  # an utterance of nobody known is its own speaker
 
@@ -222,8 +222,8 @@ class _BatchDataset(Dataset["Batch | str"]):
             sample_lens=torch.tensor([len(s) for s in samples]),
             targets={kind: _targets(tokenizer, texts, self.choose) for kind, tokenizer in self.tokenizers.items()},
             seeds=torch.tensor(seeds),
-            seconds=sum(map(len, samples)) / rate,
-            padded_seconds=padded.numel() / rate,
+            size=sum(map(len, samples)) / rate,
+            padded_size=padded.numel() / rate,
             seed=utterance_seed(self.seed, self.epoch, f"batch {place}"),
         )
 

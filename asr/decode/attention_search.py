@@ -23,10 +23,10 @@ from asr.decode.ctc_beam import CtcBeamDecoder
 from asr.decode.ctc_prefix import CtcPrefixScorer
 from asr.decode.greedy import said, written_tokens
 from asr.decode.token_lm import TokenLm
+from asr.models.decoder import Decoder
 from asr.models.decoding_options import DecodingOptions
 from asr.models.model import Model
 from asr.models.neural_lm import NeuralTokenLm, is_neural_lm
-from asr.models.recognizer import Decoder
 from asr.utils.errors import InputError
 
 _MOST_RESCORED = 64  # texts that are scored at a time

@@ -118,16 +118,20 @@ class Decoder:
         return bool(self.facts.get("nbest", 1) > 1)
 
 
-def greedy_decoding(model: Model, *, threads: int = 0) -> Decoder:
+def greedy_decoding(model: Model, *, token_lm: bool = True, threads: int = 0) -> Decoder:
     """The best token of each frame; of CTC-CRF, whose frames tell little alone, the best ones with the token model.
 
     Where CTC was not trained, what the attention decoder says, token by token.
+
+    Args:
+        token_lm: Whether CTC-CRF's token model takes part: it means nothing while CTC still warms up.
+        threads: Of the search with the token model; 0: as many as there are processors.
     """
     units = model.tokenizer.kind == "phones"
     if model.recognizer.decoder is not None and not model.config.decoder.ctc_weight:
         attention = AttentionSearch(model, DecodingOptions(attention_beam=1))
         return Decoder(attention, {"search": "greedy by attention"}, units=units, attends=True)
-    if model.token_lm is not None and not model.warming_up:
+    if model.token_lm is not None and token_lm:
         decoder = CtcBeamDecoder(
             model.tokenizer.tokens,
             lm=model.token_lm,

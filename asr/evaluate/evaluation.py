@@ -21,6 +21,7 @@ from asr.decode.search import Decoder, build_search, greedy_decoding
 from asr.evaluate.significance import confidence_interval, interval_facts
 from asr.evaluate.wer import ErrorCounts, Scores, Unit, score
 from asr.models.model import Model, utterance_keys
+from asr.models.objective import Objective
 from asr.text.lexicon import read_lexicon
 from asr.text.tokenizer import PhoneTokenizer
 from asr.utils.errors import InputError
@@ -65,6 +66,7 @@ def recognize(
     utterances: Sequence[Utterance],
     *,
     decoding: Decoder | None = None,
+    objective: Objective | None = None,
     batch_seconds: float = 120.0,
     num_workers: int = 0,
 ) -> Iterator[Recognized]:
@@ -72,8 +74,9 @@ def recognize(
 
     Args:
         decoding: Of log-probabilities; greedy where none is given.
+        objective: The loss; that of the model's configuration where none is given.
     """
-    decoding = decoding or greedy_decoding(model)
+    decoding, objective = decoding or greedy_decoding(model), objective or Objective(model)
     recognizer = model.recognizer.eval()
     device = next(recognizer.parameters()).device
     by_id = {utterance.id: utterance for utterance in utterances}
@@ -90,7 +93,7 @@ def recognize(
         batch = batch.to(device)
         with torch.inference_mode():
             heard = decoding.decode(recognizer, batch.samples, batch.sample_lens, batch.ids, batch.speakers)
-            loss = recognizer.loss(heard.log_probs, heard.lens, batch, heard.encoder_out)
+            loss = objective.main_loss(heard.log_probs, heard.lens, batch, heard.encoder_out)
         targets = batch.targets[tokenizer.kind]
         for i, key in enumerate(batch.ids):
             said = int(targets.lens[i])
@@ -124,7 +127,6 @@ def evaluate(
         decoding: As build_search takes it: greedy, lm, lexicon, hotwords, beam_size, ...
     """
     search = build_search(model, **decoding)
-    model.use_criterion()
     utterances = read_cuts(cuts)
     lexicon = decoding.get("lexicon") or model.lexicon
     if isinstance(model.tokenizer, PhoneTokenizer) and lexicon:

@@ -1,15 +1,7 @@
-"""The attention decoder: encoder states and the tokens so far -> the next token's log-probabilities.
+"""The attention decoder of recurrent layers.
 
 B batch, K hypotheses of each utterance (1 in training), T frames, U target tokens, V vocabulary, L layers, H hidden,
 D encoder width, E embedding width, S attention heads.
-
-Token 0, which is CTC's blank, is here both the start and the end of a text: so tokens have one number everywhere.
-
-    decoder = AttentionDecoder(D, V)
-    log_probs = decoder(encoder_out, lens, tokens, token_lens)          # all steps, the right tokens given
-    memory, state = decoder.start(encoder_out, lens, beam=K)            # or one step at a time
-    log_probs, state = decoder.step(tokens, state, memory)              # (B, K) -> (B, K, V)
-    state = state.chosen(parents)                                       # hypotheses that go on, (B, K')
 """
 
 from __future__ import annotations
@@ -23,44 +15,30 @@ from torch import Tensor, nn
 
 from asr.models.attention import AttentionKind, Memory, build_attention
 from asr.models.cells import step
-from asr.models.losses import Loss, label_smoothed_cross_entropy
+from asr.models.decoder import END_ID, Decoder, DecoderConfig, LayeredDecoderConfig, require_heads
+from asr.models.losses import with_end
 from asr.models.shared_weights import Shared, shared, times
-from asr.utils.config import Config, require, setting
-
-END_ID = 0  # and start
-CellKind = Literal["rnn", "lstm", "gru"]
+from asr.utils.config import setting
 
 
+@DecoderConfig.register
 @dataclass(frozen=True, kw_only=True)
-class DecoderConfig(Config):
-    """An attention decoder beside the CTC head; none by default."""
+class AttentionDecoderConfig(LayeredDecoderConfig):
+    """Recurrent layers that look at the encoder's states."""
 
-    kind: Literal["none", "attention", "transformer"] = "none"  # attention: recurrent; transformer: without recurrence
-    cell: CellKind = "lstm"
-    hidden: int = setting(320, "[1, 16384]")
-    layers: int = setting(1, "[1, 16]")
+    kind: Literal["attention"] = "attention"
+    cell: Literal["rnn", "lstm", "gru"] = "lstm"
     embedding: int = setting(128, "[1, 16384]")
     attention: AttentionKind = "location"
     attention_dim: int = setting(128, "[1, 16384]")
-    heads: int = setting(4, "[1, inf)")  # of multi-head attention, and of a Transformer
-    feed_forward: int = setting(0, "[0, 65536]")  # of a Transformer's dense layers; 0: four times hidden
-    dropout: float = setting(0.2, "[0, 1)")
-    label_smoothing: float = setting(0.1, "[0, 1)")
-    ctc_weight: float = setting(0.3, "[0, 1)")  # of CTC's loss, the decoder has the rest; 0: attention alone
-    start_epoch: int = setting(
-        4, "[1, inf)"
-    )  # the first in which the decoder learns: CTC finds the alignment before (of ctc_weight 0: 1)
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        require(
-            self.kind != "transformer" or self.hidden % self.heads == 0,
-            f"hidden {self.hidden} cannot be parted into {self.heads} heads of the same width",
-        )
-        require(
-            self.attention != "multi-head" or self.attention_dim % self.heads == 0,
-            f"attention_dim {self.attention_dim} cannot be parted into {self.heads} heads of the same width",
-        )
+        if self.attention == "multi-head":
+            require_heads("attention_dim", self.attention_dim, self.heads)
+
+    def build(self, encoder_dim: int, vocab_size: int) -> AttentionDecoder:
+        return AttentionDecoder(encoder_dim, vocab_size, self)
 
 
 @dataclass(frozen=True)
@@ -86,45 +64,32 @@ class DecoderState:
         )
 
 
-class AttentionDecoder(nn.Module):
+class AttentionDecoder(Decoder):
     """Recurrent layers that look at the encoder's states once a token (Bahdanau et al. 2015, Chan et al. 2016).
 
     Args:
         encoder_dim: D.
         vocab_size: V.
-        Others: as in DecoderConfig.
+        config: All else.
     """
 
-    def __init__(
-        self,
-        encoder_dim: int,
-        vocab_size: int,
-        *,
-        cell: CellKind = "lstm",
-        hidden: int = 320,
-        layers: int = 1,
-        embedding: int = 128,
-        attention: AttentionKind = "location",
-        attention_dim: int = 128,
-        heads: int = 4,
-        dropout: float = 0.2,
-        label_smoothing: float = 0.1,
-    ) -> None:
-        super().__init__()
-        self.label_smoothing, self.hidden, self.kind = label_smoothing, hidden, cell
-        self.embedding = nn.Embedding(vocab_size, embedding)
+    def __init__(self, encoder_dim: int, vocab_size: int, config: AttentionDecoderConfig) -> None:
+        super().__init__(config.label_smoothing)
+        hidden = config.hidden
+        self.hidden, self.kind = hidden, config.cell
+        self.embedding = nn.Embedding(vocab_size, config.embedding)
         self.attention = build_attention(
-            attention, query_dim=hidden, memory_dim=encoder_dim, dim=attention_dim, heads=heads
+            config.attention, query_dim=hidden, memory_dim=encoder_dim, dim=config.attention_dim, heads=config.heads
         )
         make: Callable[[int], nn.Module] = {
             "rnn": lambda width: nn.RNNCell(width, hidden),
             "lstm": lambda width: nn.LSTMCell(width, hidden),
             "gru": lambda width: nn.GRUCell(width, hidden),
-        }[cell]
-        self.cells = nn.ModuleList(make(hidden if i else embedding + hidden) for i in range(layers))
+        }[config.cell]
+        self.cells = nn.ModuleList(make(hidden if i else config.embedding + hidden) for i in range(config.layers))
         self.joined = nn.Linear(hidden + self.attention.output_dim, hidden)
         self.output = nn.Linear(hidden, vocab_size)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = nn.Dropout(config.dropout)
 
     def start(
         self, encoder_out: Tensor, lens: Tensor, beam: int = 1, *, learning: bool = False
@@ -140,44 +105,16 @@ class AttentionDecoder(nn.Module):
         return memory, DecoderState(layers, layers, zeros, self.attention.first(memory, beam))
 
     def step(self, tokens: Tensor, state: DecoderState, memory: Memory) -> tuple[Tensor, DecoderState]:
-        """Tokens (B, K), those last said -> log-probabilities of the next ones (B, K, V), and the state after them."""
         said, state = self._look(self.dropout(self.embedding(tokens)), state, memory, self._step_weights())
         return self._log_probs(said), state
-
-    def forward(self, encoder_out: Tensor, lens: Tensor, tokens: Tensor, token_lens: Tensor) -> Tensor:
-        """Log-probabilities of each token, and of the end, given the right ones before it (teacher forcing).
-
-        Args:
-            encoder_out: (B, T, D).
-            lens: (B,).
-            tokens: (B, U), padded with anything.
-            token_lens: (B,).
-
-        Returns:
-            (B, U + 1, V); of positions beyond an utterance's end there is something, which means nothing.
-        """
-        log_probs, _ = self.given(encoder_out, lens, tokens[:, None], token_lens[:, None])
-        return log_probs[:, 0]
 
     def given(
         self, encoder_out: Tensor, lens: Tensor, tokens: Tensor, token_lens: Tensor, *, maps: bool = False
     ) -> tuple[Tensor, Tensor | None]:
-        """Log-probabilities of K texts of each utterance, and where it looked for each of their tokens.
-
-        Args:
-            encoder_out: (B, T, D).
-            lens: (B,).
-            tokens: (B, K, U), padded with anything.
-            token_lens: (B, K).
-            maps: Whether to keep the weights.
-
-        Returns:
-            (B, K, U + 1, V) of the tokens and the end; the weights (B, S, K, U + 1, T).
-        """
         learning = torch.is_grad_enabled()
         memory, state = self.start(encoder_out, lens, beam=tokens.shape[1], learning=learning)
         weights = self._step_weights(learning=learning)
-        targets, _ = with_end(tokens.flatten(0, 1), token_lens.flatten())
+        targets, _ = with_end(tokens.flatten(0, 1), token_lens.flatten(), END_ID)
         begun = targets.roll(1, dims=1).reshape(*tokens.shape[:2], -1)  # (B, K, U + 1), the start before the first
         begun[:, :, 0] = END_ID
         embedded = self.dropout(self.embedding(begun))
@@ -188,12 +125,6 @@ class AttentionDecoder(nn.Module):
             looked.append(state.weights if maps else None)
         log_probs = self._log_probs(torch.stack(said, dim=2))
         return log_probs, torch.stack([each for each in looked if each is not None], dim=3) if maps else None
-
-    def loss(self, encoder_out: Tensor, lens: Tensor, tokens: Tensor, token_lens: Tensor) -> Loss:
-        """Cross-entropy of the tokens and the end, smoothed in training."""
-        log_probs = self(encoder_out, lens, tokens, token_lens)
-        smoothing = self.label_smoothing if self.training else 0.0
-        return label_smoothed_cross_entropy(log_probs, *with_end(tokens, token_lens), smoothing=smoothing)
 
     def _step_weights(self, *, learning: bool = False) -> list[Tensor | Shared]:
         """The matrices that each step multiplies by: two of each layer, and that of `joined`."""
@@ -230,10 +161,3 @@ class AttentionDecoder(nn.Module):
     def _log_probs(self, said: Tensor) -> Tensor:
         log_probs: Tensor = self.output(self.dropout(said)).float().log_softmax(dim=-1)
         return log_probs
-
-
-def with_end(tokens: Tensor, token_lens: Tensor) -> tuple[Tensor, Tensor]:
-    """Tokens (B, U), lengths (B,) -> what is to be said (B, U + 1), the end behind the last token, and its length."""
-    targets = nn.functional.pad(tokens, (0, 1), value=END_ID)
-    at = torch.arange(targets.shape[1], device=tokens.device)
-    return targets.masked_fill(at >= token_lens[:, None], END_ID), token_lens + 1

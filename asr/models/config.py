@@ -2,26 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Literal
+from typing import Any
 
 from asr.audio.features import FeatureConfig
-from asr.models.attention_decoder import DecoderConfig
-from asr.models.rnn import EncoderConfig
+from asr.models.attention_decoder import AttentionDecoderConfig as AttentionDecoderConfig
+from asr.models.criterion import CriterionConfig, CtcConfig
+from asr.models.ctc_crf import CtcCrfConfig as CtcCrfConfig
+from asr.models.decoder import DecoderConfig, NoDecoderConfig
+from asr.models.encoder import EncoderConfig
+from asr.models.rnn import RnnConfig
+from asr.models.transformer import (
+    TransformerConfig as TransformerConfig,
+    TransformerDecoderConfig as TransformerDecoderConfig,
+)
 from asr.text.normalize import TextConfig
 from asr.text.tokenizer import SIZED, Kind, TokenizerConfig
-from asr.utils.config import Config, require, setting
+from asr.utils.config import Config, KindConfig, require, setting, settings
 
-
-@dataclass(frozen=True, kw_only=True)
-class CriterionConfig(Config):
-    """What training lowers."""
-
-    # ctc | ctc-crf: normalised over the whole utterance, by an n-gram model of the training texts' tokens
-    kind: Literal["ctc", "ctc-crf"] = "ctc"
-    ctc_share: float = setting(0.1, "[0, 10]")  # ctc-crf: of CTC's loss, which is added
-    warm_up_epochs: int = setting(3, "[0, inf)")  # ctc-crf: the first, with CTC alone
-    order: Literal[0, 2, 3] = 0  # ctc-crf: of the n-gram model, 2 or 3; 0: 3 of up to 64 tokens, 2 of more
+# Parts of which there are several kinds, each with its table.
+_KINDS: dict[str, type[KindConfig]] = {"encoder": EncoderConfig, "criterion": CriterionConfig, "decoder": DecoderConfig}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,9 +45,9 @@ class ModelConfig(Config):
     heads: tuple[Kind, ...] = ()
     head_weights: tuple[float, ...] = setting((), "(0, inf)")  # of their losses; empty: the same for each
     intermediate: IntermediateConfig = field(default_factory=IntermediateConfig)
-    encoder: EncoderConfig = field(default_factory=EncoderConfig)
-    criterion: CriterionConfig = field(default_factory=CriterionConfig)
-    decoder: DecoderConfig = field(default_factory=DecoderConfig)  # of the main head's tokens
+    encoder: EncoderConfig = field(default_factory=RnnConfig)
+    criterion: CriterionConfig = field(default_factory=CtcConfig)
+    decoder: DecoderConfig = field(default_factory=NoDecoderConfig)  # of the main head's tokens
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -75,6 +76,23 @@ class ModelConfig(Config):
         """Kinds of tokens, those of the main head first."""
         return self.heads or (self.tokenizer.kind,)
 
+    @property
+    def plugins(self) -> list[str]:
+        """The modules outside this package that parts of the model come from."""
+        modules = {type(part).__module__ for part in (self.encoder, self.criterion, self.decoder)}
+        return sorted(module for module in modules if not module.startswith("asr."))
+
     def tokenizer_of(self, kind: Kind) -> TokenizerConfig:
         """The settings of a head's tokenizer."""
         return replace(self.tokenizer, kind=kind, size=self.tokenizer.size if kind in SIZED else 0)
+
+
+def without_foreign_settings(values: Mapping[str, Any]) -> dict[str, Any]:
+    """A ModelConfig's values of format 1, in which all kinds of a part had the settings of each: its own alone."""
+    own = dict(values)
+    for part, base in _KINDS.items():
+        if isinstance(given := own.get(part), Mapping):
+            known = {kind: {each.name for each in settings(config)} for kind, config in base.kinds.items()}
+            foreign = set[str]().union(*known.values()) - known.get(str(given.get("kind", base.default_kind)), set())
+            own[part] = {name: value for name, value in given.items() if name not in foreign}
+    return own

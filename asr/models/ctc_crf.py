@@ -12,10 +12,10 @@ on all paths, and on those of the labels. B batch, T frames, U target tokens, V 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -25,12 +25,43 @@ from torch import Tensor
 from asr.lm.corpus import BOS, EOS, Corpus
 from asr.lm.kneser_ney import EstimateOptions, estimate_ngram
 from asr.lm.ngram import NgramModel
+from asr.models.criterion import Criterion, CriterionConfig
 from asr.models.losses import Loss, ctc_loss
+from asr.utils.config import setting
 from asr.utils.errors import InputError
 from asr.utils.jit import warm_up
 
 DENSE = 64  # tokens, up to which the table of a trigram is small
 MOST_ENTRIES = 1 << 26  # of a table: 256 MB
+
+
+@CriterionConfig.register
+@dataclass(frozen=True, kw_only=True)
+class CtcCrfConfig(CriterionConfig):
+    """CTC-CRF, by an n-gram model of the training texts' tokens."""
+
+    kind: Literal["ctc-crf"] = "ctc-crf"
+    ctc_share: float = setting(0.1, "[0, 10]")  # of CTC's loss, which is added
+    warm_up_epochs: int = setting(3, "[0, inf)")  # the first, with CTC alone
+    order: Literal[0, 2, 3] = 0  # of the n-gram model; 0: 3 of up to 64 tokens, 2 of more
+
+    uses_token_lm: ClassVar[bool] = True
+
+    def estimate(self, sequences: Iterable[Sequence[int]], tokens: Sequence[str]) -> NgramModel:
+        model = estimate_tokens(sequences, tokens, order=self.order)
+        token_numbers(model, tokens)  # too many are told at once
+        return model
+
+    def build(self, tokens: Sequence[str], token_lm: NgramModel | None) -> Criterion:
+        if token_lm is None:
+            raise InputError("CTC-CRF needs a model of tokens, and there is none")
+        ngram = token_ngram(token_lm, tokens)
+
+        def loss(log_probs: Tensor, lens: Tensor, targets: Tensor, target_lens: Tensor) -> Loss:
+            on_device = ngram.to(log_probs.device)
+            return ctc_crf_loss(log_probs, lens, targets, target_lens, on_device, ctc_share=self.ctc_share)
+
+        return loss
 
 
 @dataclass(frozen=True)
@@ -61,7 +92,7 @@ class TokenNgram:
         return TokenNgram(self.trans.to(device), self.end.to(device))
 
 
-def estimate_tokens(sequences: Sequence[Sequence[int]], tokens: Sequence[str], *, order: int = 0) -> NgramModel:
+def estimate_tokens(sequences: Iterable[Sequence[int]], tokens: Sequence[str], *, order: int = 0) -> NgramModel:
     """The n-gram model (modified Kneser-Ney) of the tokens of training texts.
 
     Args:

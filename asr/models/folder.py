@@ -1,6 +1,7 @@
 """The folder a model is shared as.
 
-    config.yaml         format, the ModelConfig, and `decoding`: options of beam search, where they were tuned
+    config.yaml         format, the ModelConfig, and `decoding`: options of beam search, where they were tuned;
+                        `plugins`: the modules that the network's parts are from, where they are not ours
     model.safetensors   weights; `log_prior` of the tokens and `trained_on`, numbers that stand for utterances. Weights
                         may be of half precision, or whole numbers of 8 bits and for each row NAME.scale, their unit
     tokens.txt          a token a line; tokenizer.model (SentencePiece) or pronunciations.txt (phones) beside it
@@ -15,8 +16,8 @@ What further heads have of their own is named after the kind of their tokens: to
 lexicon-characters.txt, `log_prior.characters`, `decoding_of: {characters: ...}`. One without its own language model has
 that of the first.
 
-Folders come from strangers: YAML is read as plain values, interpolations are refused, and the weights' header is
-checked against the configuration before memory is taken.
+Folders come from strangers: YAML is read as plain values, no module is imported for what they name, and the weights'
+header is checked against the configuration before memory is taken.
 """
 
 from __future__ import annotations
@@ -33,18 +34,18 @@ import yaml
 
 from asr.lm.files import read_ngram, save_ngram
 from asr.lm.ngram import NgramModel
-from asr.models.config import ModelConfig
+from asr.models.config import ModelConfig, without_foreign_settings
 from asr.models.ctc_crf import token_numbers
 from asr.models.decoding_options import DecodingOptions
 from asr.models.hub import find_model, model_name
 from asr.models.model import Head, Model
 from asr.models.recognizer import Recognizer, build_recognizer
 from asr.text.tokenizer import Tokenizer, load_tokenizer
-from asr.utils.config import from_dict, to_dict
+from asr.utils.config import from_dict, parse_yaml, to_dict
 from asr.utils.errors import InputError
 from asr.utils.files import atomic_path, read_text, write_text
 
-FORMAT = 1
+FORMAT = 2
 
 Precision = Literal["float32", "float16", "int8"]
 _DTYPES = ("F32", "F16", "BF16", "I8")
@@ -142,6 +143,8 @@ def _state(model: Model) -> dict[str, torch.Tensor]:
 
 def _config_text(model: Model) -> str:
     config = {"format": FORMAT, **to_dict(model.config)}
+    if plugins := model.config.plugins:
+        config["plugins"] = plugins
     tuned = {kind: to_dict(head.decoding) for kind, head in model.heads.items() if head.decoding is not None}
     if main := tuned.pop(model.config.kinds[0], None):
         config["decoding"] = main
@@ -174,7 +177,7 @@ def load_model(model: str | Path, *, head: str | None = None) -> Model:
         models = [*(folder / head_file(config, kind, name) for name in _LM), *(folder / name for name in _LM)]
         if not tokens.is_file():
             raise InputError(f"has no {tokens.name}", where=folder, remedy="copy the whole folder")
-        tokenizer, crf = load_tokenizer(kind, tokens), config.criterion.kind == "ctc-crf"
+        tokenizer, crf = load_tokenizer(kind, tokens), config.criterion.uses_token_lm
         heads[kind] = Head(
             tokenizer,
             token_lm=_read_token_lm(folder / head_file(config, kind, "token-lm.safetensors"), tokenizer)
@@ -213,13 +216,7 @@ def _read_token_lm(path: Path, tokenizer: Tokenizer) -> NgramModel:
 
 def _read_config(path: Path) -> tuple[ModelConfig, dict[str, DecodingOptions], list[str]]:
     """The configuration, what was tuned of the heads, and the language models and lexica there are."""
-    text = read_text(path, limit=1 << 20)
-    if "${" in text:
-        raise InputError("holds an interpolation (${...}), which a model's configuration may not", where=path)
-    try:
-        values = yaml.safe_load(text)
-    except (yaml.YAMLError, ValueError, RecursionError) as e:
-        raise InputError(f"is not valid YAML ({' '.join(str(e).split())})", where=path) from e
+    values = parse_yaml(read_text(path, limit=1 << 20), where=path)
     if not isinstance(values, dict) or not isinstance(values.get("format"), int):
         raise InputError("is not a model's configuration: it names no format", where=path)
     version = values.pop("format")
@@ -227,11 +224,21 @@ def _read_config(path: Path) -> tuple[ModelConfig, dict[str, DecodingOptions], l
         raise InputError(
             f"has format {version}, this version reads 1 to {FORMAT}", where=path, remedy="update kikitori"
         )
+    if version == 1:
+        values = without_foreign_settings(values)
+    plugins = values.pop("plugins", None) or []
     main, tuned = values.pop("decoding", None), values.pop("decoding_of", None) or {}
     files = values.pop("files", None) or []
     if not isinstance(files, list) or not all(isinstance(name, str) and Path(name).name == name for name in files):
         raise InputError("files is no list of names", where=path)
-    config = from_dict(ModelConfig, values, where=path)
+    try:
+        config = from_dict(ModelConfig, values, where=path)
+    except InputError as e:
+        if not plugins:
+            raise
+        raise InputError(
+            str(e), remedy=f"the model was made with the plug-in {plugins}: install it if you trust it"
+        ) from e
     if not isinstance(tuned, dict) or tuned.keys() - set(config.kinds):
         raise InputError("decoding_of is no mapping from the model's heads to options", where=path)
     tuned = {config.kinds[0]: main, **tuned}

@@ -11,7 +11,6 @@ import torch
 
 from asr.lm.ngram import NgramModel
 from asr.models.config import ModelConfig
-from asr.models.ctc_crf import token_ngram
 from asr.models.decoding_options import DecodingOptions
 from asr.models.recognizer import Recognizer
 from asr.text.normalize import TextNormalizer
@@ -48,7 +47,6 @@ class Model:
     lexicon: Path | None = None
     neural_lm: Path | None = None
     others: dict[str, Head] = field(default_factory=dict)  # the heads that are not used, by the kinds of their tokens
-    warming_up: bool = False  # to CTC-CRF: the token model means nothing yet
 
     def normalizer(self) -> TextNormalizer:
         """A new normaliser of texts, as the model was trained with."""
@@ -81,25 +79,6 @@ class Model:
         for name, value in vars(head).items():
             setattr(self, name, value)
         self.recognizer.main, self.others = kind, heads
-
-    def use_criterion(self, epoch: int | None = None) -> None:
-        """Makes the loss that of the configuration, as in an epoch (from 0) of training; as at its end where None.
-
-        A model that is only used needs no loss: `load_model` leaves it CTC's.
-        """
-        criterion, recognizer = self.config.criterion, self.recognizer
-        recognizer.ctc_share = criterion.ctc_share
-        decoder = self.config.decoder
-        recognizer.decoder_learns = epoch is None or epoch + 1 >= decoder.start_epoch or not decoder.ctc_weight
-        self.warming_up = epoch is not None and epoch < criterion.warm_up_epochs
-        if self.warming_up:
-            recognizer.ngrams = {}
-        elif not recognizer.ngrams:
-            recognizer.ngrams = {
-                kind: token_ngram(head.token_lm, head.tokenizer.tokens)
-                for kind, head in self.heads.items()
-                if head.token_lm is not None
-            }
 
 
 def utterance_keys(utterances: Iterable[tuple[str, float]]) -> torch.Tensor:

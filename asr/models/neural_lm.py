@@ -59,13 +59,13 @@ class LmConfig(Config):
 
 @dataclass(frozen=True)
 class TextBatch:
-    """Sentences as numbers, as `train` takes batches."""
+    """Sentences as numbers, as a Trainer takes batches."""
 
     tokens: Tensor  # (B, U), padded with 0
     lens: Tensor  # (B,)
     seed: int
-    seconds: float  # as the loop calls it: words and ends
-    padded_seconds: float
+    size: float  # words and ends
+    padded_size: float
     sample: tuple[Tensor, Tensor] | None = None  # (S,) words of which the loss is estimated, (S,) log of each's weight
 
     def to(self, device: torch.device) -> TextBatch:

@@ -12,128 +12,79 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from asr.models.cells import RnnKind, SigmoidRnn
+from asr.models.encoder import Encoder, EncoderConfig, EncoderStates, LayeredConfig
 from asr.models.layers import Dropout, build_subsampling
-from asr.utils.config import Config, require, setting
-from asr.utils.masks import ceil_div, reverse_index, zero_padding
+from asr.utils.config import setting
+from asr.utils.masks import reverse_index, zero_padding
 
 
+@EncoderConfig.register
 @dataclass(frozen=True, kw_only=True)
-class EncoderConfig(Config):
-    """A stack of layers behind a subsampling: recurrent ones, or those of a Transformer (asr.models.transformer)."""
+class RnnConfig(LayeredConfig):
+    """Recurrent layers behind a subsampling."""
 
-    # rnn (tanh) | rnn-relu | rnn-sigmoid | lstm | gru | transformer
-    kind: Literal["rnn", "rnn-relu", "rnn-sigmoid", "lstm", "gru", "transformer"] = "lstm"
-    hidden: int = setting(320, "[1, 16384]")  # for each direction; of a Transformer, its width
-    layers: int = setting(4, "[1, 64]")
-    bidirectional: bool = True
-    dropout: float = setting(0.2, "[0, 1)")  # between layers, and before the head
+    kind: RnnKind = "lstm"  # rnn has tanh
     projection: int = setting(0, "[0, 16384]")  # width to which each layer's output is projected; 0: not at all
-    layer_norm: bool = False  # after the convolutions and each layer; a Transformer has its own
-    heads: int = setting(4, "[1, inf)")  # of a Transformer
-    feed_forward: int = setting(0, "[0, 65536]")  # of a Transformer's dense layers; 0: four times hidden
-    # stack: `factor` neighbouring frames become one; conv: 3x3 convolutions of stride 2, factor 2 or 4
-    subsampling: Literal["stack", "conv"] = "stack"
-    factor: int = setting(3, "[1, 64]")
+    layer_norm: bool = False  # after the convolutions and each layer
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        require(
-            self.kind != "transformer" or self.hidden % self.heads == 0,
-            f"hidden {self.hidden} cannot be parted into {self.heads} heads of the same width",
-        )
-        require(self.kind != "transformer" or not self.projection, "projection is of recurrent layers")
-        require(
-            self.subsampling != "conv" or self.factor in (2, 4),
-            f"factor {self.factor}: convolutions subsample by 2 or 4",
-        )
-
-    @property
-    def lower_factors(self) -> list[int]:
-        """Factors below `factor` that could be chosen instead, the highest first."""
-        return [f for f in range(self.factor - 1, 0, -1) if self.subsampling != "conv" or f in (2, 4)]
+    def build(self, input_dim: int) -> RnnEncoder:
+        return RnnEncoder(input_dim, self)
 
 
-class RnnEncoder(nn.Module):
-    """Subsampling, then recurrent layers. An utterance's output does not depend on what it is batched with.
+class RnnEncoder(Encoder):
+    """Subsampling, then recurrent layers.
 
     Args:
         input_dim: F.
-        Others: as in EncoderConfig.
+        config: All else.
     """
 
-    def __init__(
-        self,
-        input_dim: int,
-        *,
-        kind: RnnKind = "lstm",
-        hidden: int = 320,
-        layers: int = 4,
-        bidirectional: bool = True,
-        dropout: float = 0.2,
-        projection: int = 0,
-        layer_norm: bool = False,
-        subsampling: Literal["stack", "conv"] = "stack",
-        factor: int = 3,
-    ) -> None:
-        super().__init__()
-        self.factor = factor
-        self.subsampling = build_subsampling(subsampling, input_dim, factor, layer_norm)
-        self.layers = nn.ModuleList()
-        width = self.subsampling.output_dim
-        for _ in range(layers):
-            layer = RnnLayer(width, hidden, kind, bidirectional, projection, layer_norm)
-            self.layers.append(layer)
-            width = layer.output_dim
-        self.dropout = Dropout(dropout)
-        self.output_dim = width
+    def __init__(self, input_dim: int, config: RnnConfig) -> None:
+        super().__init__(config.projection or config.hidden * (2 if config.bidirectional else 1), config.factor)
+        self.subsampling = build_subsampling(config.subsampling, input_dim, config.factor, config.layer_norm)
+        widths = [self.subsampling.output_dim, *[self.output_dim] * (config.layers - 1)]
+        self.layers = nn.ModuleList(RnnLayer(width, config) for width in widths)
+        self.dropout = Dropout(config.dropout)
 
-    def output_lens(self, lens: Tensor) -> Tensor:
-        """Frames after subsampling."""
-        return ceil_div(lens, self.factor)
-
-    def forward(self, features: Tensor, lens: Tensor) -> tuple[Tensor, Tensor]:
-        x, lens, _ = self.with_intermediate(features, lens, 0)
-        return x, lens
-
-    def with_intermediate(self, features: Tensor, lens: Tensor, layer: int) -> tuple[Tensor, Tensor, Tensor | None]:
-        """The output, the lengths, and what the layer of that number gives, counted from 1; None of layer 0."""
+    def forward(self, features: Tensor, lens: Tensor, intermediate_layer: int = 0) -> EncoderStates:
         x, lens = self.subsampling(features, lens)  # (B, T', F')
         reverse = reverse_index(lens, x.shape[1])  # (B, T')
         intermediate = None
-        for number, each in enumerate(self.layers, 1):
-            x = self.dropout(each(x, reverse))
-            if number == layer:
+        for number, layer in enumerate(self.layers, 1):
+            x = self.dropout(layer(x, reverse))
+            if number == intermediate_layer:
                 intermediate = x
-        return zero_padding(x, lens), lens, intermediate
+        return EncoderStates(zero_padding(x, lens), lens, intermediate)
+
+    def intermediate_dim(self, layer: int) -> int:
+        return self.output_dim
 
 
 class RnnLayer(nn.Module):
     """One recurrent layer, (B, T, D_in) -> (B, T, D_out), one direction or both."""
 
-    def __init__(
-        self, input_dim: int, hidden: int, kind: RnnKind, bidirectional: bool, projection: int, layer_norm: bool
-    ) -> None:
+    def __init__(self, input_dim: int, config: RnnConfig) -> None:
         super().__init__()
+        hidden = config.hidden
         make: Callable[[], nn.Module] = {
             "rnn": lambda: nn.RNN(input_dim, hidden, batch_first=True),
             "rnn-relu": lambda: nn.RNN(input_dim, hidden, nonlinearity="relu", batch_first=True),
             "rnn-sigmoid": lambda: SigmoidRnn(input_dim, hidden),
             "lstm": lambda: nn.LSTM(input_dim, hidden, batch_first=True),
             "gru": lambda: nn.GRU(input_dim, hidden, batch_first=True),
-        }[kind]
+        }[config.kind]
         self.forwards = make()
-        self.backwards = make() if bidirectional else None
-        width = hidden * (2 if bidirectional else 1)
-        self.projection = nn.Linear(width, projection) if projection else None
-        self.output_dim = projection or width
-        self.norm = nn.LayerNorm(self.output_dim) if layer_norm else None
-        if kind == "lstm":
+        self.backwards = make() if config.bidirectional else None
+        width = hidden * (2 if config.bidirectional else 1)
+        self.projection = nn.Linear(width, config.projection) if config.projection else None
+        self.norm = nn.LayerNorm(config.projection or width) if config.layer_norm else None
+        if config.kind == "lstm":
             self._remember()
 
     def _remember(self) -> None:

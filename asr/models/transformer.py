@@ -18,11 +18,12 @@ import torch
 from torch import Tensor, nn
 
 from asr.models.attention import Memory, MultiHeadAttention
-from asr.models.attention_decoder import END_ID, with_end
+from asr.models.decoder import END_ID, Decoder, DecoderConfig, LayeredDecoderConfig, require_heads
+from asr.models.encoder import Encoder, EncoderConfig, EncoderStates, LayeredConfig
 from asr.models.layers import Dropout, build_subsampling
-from asr.models.losses import Loss, label_smoothed_cross_entropy
-from asr.utils.config import require
-from asr.utils.masks import ceil_div, length_mask, zero_padding
+from asr.models.losses import with_end
+from asr.utils.config import setting
+from asr.utils.masks import length_mask, zero_padding
 
 
 def sinusoids(positions: Tensor, width: int) -> Tensor:
@@ -37,7 +38,7 @@ class SelfAttention(nn.Module):
 
     def __init__(self, width: int, heads: int) -> None:
         super().__init__()
-        require(width % heads == 0, f"attention of width {width} cannot be parted into {heads} heads of the same width")
+        require_heads("attention of width", width, heads)
         self.heads = heads
         self.parts = nn.Linear(width, 3 * width)
         self.output = nn.Linear(width, width)
@@ -104,65 +105,60 @@ class Layer(nn.Module):
         return x + self.dropout(context), weights
 
 
-class TransformerEncoder(nn.Module):
-    """Subsampling, then layers: features (B, T, F), lengths (B,) -> encoder_out (B, T', A), lengths (B,).
+@EncoderConfig.register
+@dataclass(frozen=True, kw_only=True)
+class TransformerConfig(LayeredConfig):
+    """Layers of self-attention behind a subsampling. Layer norm is everywhere."""
 
-    An utterance's output does not depend on what it is batched with.
+    kind: Literal["transformer"] = "transformer"
+    heads: int = setting(4, "[1, inf)")
+    feed_forward: int = setting(0, "[0, 65536]")  # width of the dense layers; 0: four times hidden
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require_heads("hidden", self.hidden, self.heads)
+
+    def build(self, input_dim: int) -> TransformerEncoder:
+        return TransformerEncoder(input_dim, self)
+
+
+class TransformerEncoder(Encoder):
+    """Subsampling, then layers.
 
     Args:
         input_dim: F.
-        width: A.
-        feed_forward: Of the dense layers; 0: 4 A.
-        bidirectional: Whether frames see those that follow.
-        Others: as in EncoderConfig.
+        config: All else.
     """
 
-    def __init__(
-        self,
-        input_dim: int,
-        *,
-        width: int = 256,
-        layers: int = 6,
-        heads: int = 4,
-        feed_forward: int = 0,
-        bidirectional: bool = True,
-        dropout: float = 0.1,
-        subsampling: Literal["stack", "conv"] = "conv",
-        factor: int = 4,
-    ) -> None:
-        super().__init__()
-        self.factor, self.width, self.bidirectional = factor, width, bidirectional
-        self.subsampling = build_subsampling(subsampling, input_dim, factor)
-        self.input = nn.Linear(self.subsampling.output_dim, width)
-        size = feed_forward or 4 * width
-        self.layers = nn.ModuleList(Layer(width, heads, size, dropout) for _ in range(layers))
-        self.norm = nn.LayerNorm(width)
-        self.dropout = Dropout(dropout)
-        self.output_dim = width
+    def __init__(self, input_dim: int, config: TransformerConfig) -> None:
+        super().__init__(config.hidden, config.factor)
+        self.bidirectional = config.bidirectional
+        self.subsampling = build_subsampling(config.subsampling, input_dim, config.factor)
+        self.input = nn.Linear(self.subsampling.output_dim, config.hidden)
+        size = config.feed_forward or 4 * config.hidden
+        self.layers = nn.ModuleList(
+            Layer(config.hidden, config.heads, size, config.dropout) for _ in range(config.layers)
+        )
+        self.norm = nn.LayerNorm(config.hidden)
+        self.dropout = Dropout(config.dropout)
 
-    def output_lens(self, lens: Tensor) -> Tensor:
-        """Frames after subsampling."""
-        return ceil_div(lens, self.factor)
-
-    def forward(self, features: Tensor, lens: Tensor) -> tuple[Tensor, Tensor]:
-        x, lens, _ = self.with_intermediate(features, lens, 0)
-        return x, lens
-
-    def with_intermediate(self, features: Tensor, lens: Tensor, layer: int) -> tuple[Tensor, Tensor, Tensor | None]:
-        """The output, the lengths, and what the layer of that number gives, counted from 1; None of layer 0."""
+    def forward(self, features: Tensor, lens: Tensor, intermediate_layer: int = 0) -> EncoderStates:
         x, lens = self.subsampling(features, lens)  # (B, T', F')
         t = x.shape[1]
         # An utterance without a frame looks at the first one of its padding: numbers stay numbers.
         mask = length_mask(lens.clamp(min=1), t)[:, None]  # (B, 1, T')
         if not self.bidirectional:
             mask = mask & torch.ones(t, t, dtype=torch.bool, device=x.device).tril()
-        x = self.dropout(self.input(x) + sinusoids(torch.arange(t, device=x.device), self.width))
+        x = self.dropout(self.input(x) + sinusoids(torch.arange(t, device=x.device), self.output_dim))
         intermediate = None
-        for number, each in enumerate(self.layers, 1):
-            x = each(x, mask)
-            if number == layer:
+        for number, layer in enumerate(self.layers, 1):
+            x = layer(x, mask)
+            if number == intermediate_layer:
                 intermediate = self.norm(x)
-        return zero_padding(self.norm(x), lens), lens, intermediate
+        return EncoderStates(zero_padding(self.norm(x), lens), lens, intermediate)
+
+    def intermediate_dim(self, layer: int) -> int:
+        return self.output_dim
 
 
 @dataclass(frozen=True)
@@ -178,46 +174,47 @@ class TransformerState:
         return TransformerState(tuple((k[own, parents], v[own, parents]) for k, v in self.past), self.length)
 
 
-class TransformerDecoder(nn.Module):
-    """Says a text token by token, as AttentionDecoder does: token 0 is its start and its end.
+@DecoderConfig.register
+@dataclass(frozen=True, kw_only=True)
+class TransformerDecoderConfig(LayeredDecoderConfig):
+    """Layers of self-attention that look at the encoder's states."""
+
+    kind: Literal["transformer"] = "transformer"
+    feed_forward: int = setting(0, "[0, 65536]")  # width of the dense layers; 0: four times hidden
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require_heads("hidden", self.hidden, self.heads)
+
+    def build(self, encoder_dim: int, vocab_size: int) -> TransformerDecoder:
+        return TransformerDecoder(encoder_dim, vocab_size, self)
+
+
+class TransformerDecoder(Decoder):
+    """Says a text token by token, as AttentionDecoder does.
 
     Args:
         encoder_dim: D.
         vocab_size: V.
-        hidden: A.
-        feed_forward: Of the dense layers; 0: 4 A.
-        Others: as in DecoderConfig.
+        config: All else.
     """
 
-    def __init__(
-        self,
-        encoder_dim: int,
-        vocab_size: int,
-        *,
-        hidden: int = 256,
-        layers: int = 3,
-        heads: int = 4,
-        feed_forward: int = 0,
-        dropout: float = 0.1,
-        label_smoothing: float = 0.1,
-    ) -> None:
-        super().__init__()
-        self.label_smoothing, self.width = label_smoothing, hidden
-        self.embedding = nn.Embedding(vocab_size, hidden)
-        size = feed_forward or 4 * hidden
-        self.layers = nn.ModuleList(Layer(hidden, heads, size, dropout, encoder_dim) for _ in range(layers))
-        self.norm = nn.LayerNorm(hidden)
-        self.output = nn.Linear(hidden, vocab_size)
-        self.dropout = Dropout(dropout)
+    def __init__(self, encoder_dim: int, vocab_size: int, config: TransformerDecoderConfig) -> None:
+        super().__init__(config.label_smoothing)
+        width = self.width = config.hidden
+        self.embedding = nn.Embedding(vocab_size, width)
+        size = config.feed_forward or 4 * width
+        self.layers = nn.ModuleList(
+            Layer(width, config.heads, size, config.dropout, encoder_dim) for _ in range(config.layers)
+        )
+        self.norm = nn.LayerNorm(width)
+        self.output = nn.Linear(width, vocab_size)
+        self.dropout = Dropout(config.dropout)
 
-    def start(
-        self, encoder_out: Tensor, lens: Tensor, beam: int = 1, *, learning: bool = False
-    ) -> tuple[list[Memory], TransformerState]:
-        """What each layer looks at, of encoder states (B, T, D) with lengths (B,); the state before the first token."""
+    def start(self, encoder_out: Tensor, lens: Tensor, beam: int = 1) -> tuple[list[Memory], TransformerState]:
         return [each.other.memory(encoder_out, lens) for each in self._layers()], TransformerState(())
 
     def step(self, tokens: Tensor, state: TransformerState, memory: list[Memory]) -> tuple[Tensor, TransformerState]:
-        """Tokens (B, K), those last said -> log-probabilities of the next ones (B, K, V), and the state after them."""
         b, k = tokens.shape
         x = self._embedded(tokens, torch.full_like(tokens, state.length))  # (B, K, A)
         past = []
@@ -230,17 +227,11 @@ class TransformerDecoder(nn.Module):
             x = each.think(x)
         return self._log_probs(x), TransformerState(tuple(past), state.length + 1)
 
-    def forward(self, encoder_out: Tensor, lens: Tensor, tokens: Tensor, token_lens: Tensor) -> Tensor:
-        """As AttentionDecoder.forward: (B, U + 1, V)."""
-        log_probs, _ = self.given(encoder_out, lens, tokens[:, None], token_lens[:, None])
-        return log_probs[:, 0]
-
     def given(
         self, encoder_out: Tensor, lens: Tensor, tokens: Tensor, token_lens: Tensor, *, maps: bool = False
     ) -> tuple[Tensor, Tensor | None]:
-        """As AttentionDecoder.given: (B, K, U + 1, V), and where the last layer looked (B, S, K, U + 1, T)."""
         memory, _ = self.start(encoder_out, lens)
-        targets, _ = with_end(tokens.flatten(0, 1), token_lens.flatten())  # (B K, U + 1)
+        targets, _ = with_end(tokens.flatten(0, 1), token_lens.flatten(), END_ID)  # (B K, U + 1)
         begun = targets.roll(1, dims=1)
         begun[:, 0] = END_ID
         x = self._embedded(begun, torch.arange(begun.shape[1], device=begun.device))  # (B K, U + 1, A)
@@ -253,12 +244,6 @@ class TransformerDecoder(nn.Module):
         log_probs = self._log_probs(x).reshape(b, k, u, -1)
         assert weights is not None
         return log_probs, weights.reshape(b, -1, k, u, weights.shape[3]) if maps else None
-
-    def loss(self, encoder_out: Tensor, lens: Tensor, tokens: Tensor, token_lens: Tensor) -> Loss:
-        """Cross-entropy of the tokens and the end, smoothed in training."""
-        log_probs = self(encoder_out, lens, tokens, token_lens)
-        smoothing = self.label_smoothing if self.training else 0.0
-        return label_smoothed_cross_entropy(log_probs, *with_end(tokens, token_lens), smoothing=smoothing)
 
     def _layers(self) -> list[Layer]:
         return [each for each in self.layers if isinstance(each, Layer)]

@@ -24,7 +24,7 @@ from asr.utils.files import atomic_path, make_folder, remove_leftovers
 
 log = logging.getLogger(__name__)
 
-FORMAT = 3
+FORMAT = 4
 
 
 def save_checkpoint(folder: str | Path, state: dict[str, Any]) -> None:

@@ -12,12 +12,22 @@ from asr.utils.config import Config, require, setting
 
 
 @dataclass(frozen=True, kw_only=True)
+class GroupConfig(Config):
+    """How some of the parameters learn."""
+
+    rate: float = setting(1.0, "(0, 1000]")  # of the learning rate
+    freeze_epochs: int = setting(0, "[0, inf)")  # the first, in which they stay as they are
+
+
+@dataclass(frozen=True, kw_only=True)
 class OptimConfig(Config):
     """How the Trainer learns, whatever it is."""
 
     epochs: int = setting(40, "[1, inf)")
     accumulate: int = setting(1, "[1, inf)")  # batches of a step, in each process
     learning_rate: float = setting(1e-3, "(0, 1]")  # the peak
+    # parameters that learn otherwise, by what their names begin with: {encoder: {freeze_epochs: 8}, heads: {rate: 2}}
+    groups: dict[str, GroupConfig] = field(default_factory=dict)
     warmup_steps: int = setting(200, "[0, inf)")  # steps of linear rise
     hold: float = setting(0.35, "[0, 1]")  # share of the run after which the rate falls, along a cosine
     final_rate: float = setting(0.01, "[0, 1]")  # of the peak, at the end
@@ -44,14 +54,10 @@ class TrainConfig(OptimConfig):
     spec_augment: SpecAugmentConfig = field(default_factory=SpecAugmentConfig)
     batch_seconds: float = setting(100.0, "(0, inf]")  # of audio in a batch, padding included
     init_from: str = ""  # a trained model, whose encoder and known tokens are where training begins
-    freeze_epochs: int = setting(0, "[0, inf)")  # the first, in which the encoder that was taken stays as it is
     num_workers: int = setting(0, "[0, 256]")  # processes that read audio; 0: the training process itself
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        require(
-            not self.freeze_epochs or bool(self.init_from), "freeze_epochs keep what init_from gives, which is empty"
-        )
         require(
             not self.spec_augment.frequency_warp or self.model.features.kind == "fbank",
             "spec_augment.frequency_warp warps the mel axis, which mfcc does not have",

@@ -81,6 +81,11 @@ def sum_over_processes(fabric: Fabric, values: Sequence[float]) -> list[float]:
     return [float(value) for value in sums.tolist()]
 
 
+def any_process(fabric: Fabric, here: bool) -> bool:
+    """Whether it is so in any process: the same answer in all."""
+    return sum_over_processes(fabric, [here])[0] > 0
+
+
 def gather(fabric: Fabric, items: list[T]) -> list[T]:
     """The items of all processes, in the order of their ranks."""
     if fabric.world_size == 1:

@@ -16,6 +16,7 @@ import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
+from itertools import islice
 from pathlib import Path
 from typing import Any, cast, get_args
 
@@ -28,11 +29,12 @@ from asr.data.cuts import Utterance, read_cuts
 from asr.models.cells import GATES, RnnKind, Unrolled, step_jacobian, unroll
 from asr.models.losses import ctc_loss
 from asr.models.model import Model
-from asr.models.rnn import RnnLayer, reordered
+from asr.models.rnn import RnnConfig, RnnEncoder, RnnLayer, reordered
 from asr.train.config import TrainConfig
 from asr.train.gradients import clip_gradients
 from asr.train.progress import SilentMonitor
-from asr.train.recognizer import batches_of, epoch_batches, fit_normalizer, new_model, resolve
+from asr.train.recognizer import fit_normalizer, new_model, resolve
+from asr.train.task import RecognizerTask, batches_of
 from asr.train.trainer import learning_rate
 from asr.utils.config import require, to_dict
 from asr.utils.errors import InputError
@@ -48,7 +50,6 @@ UTTERANCES = 12  # that are measured
 PLACES = 6  # frames t of each
 FORGET_BIASES = (-1.0, 0.0, 1.0, 2.0)
 _FRAMES = 6  # of which the Jacobian is taken
-_STYLES = {"rnn": ":", "rnn-relu": "-.", "rnn-sigmoid": (0, (4, 1, 1, 1, 1, 1)), "lstm": "-", "gru": "--"}
 _SHOWN = 3.0  # seconds of the utterance whose gates are drawn, at most
 _LEAST = 1e-12  # of a norm, relative to that of lag 0, from where on it is not fitted
 
@@ -133,9 +134,12 @@ def gradients(
     training, dev = (read_cuts(data / f"cuts_{split}.jsonl.gz") for split in ("train", "dev"))
     torch.set_flush_denormal(True)
     config = resolve(config, training)
+    network = config.model.encoder
+    if not isinstance(network, RnnConfig):
+        raise InputError(f"{network.kind} has no recurrent cells", where="model.encoder.kind", remedy="name lstm")
     results, example = [], None
     for kind in dict.fromkeys(cells):
-        encoder = replace(config.model.encoder, kind=cast("RnnKind", kind))
+        encoder = replace(network, kind=cast("RnnKind", kind))
         one = replace(config, model=replace(config.model, encoder=encoder))
         settings = {"config": to_dict(one), "lags": lags, "steps": steps, "data": str(data.resolve())}
         result, shown = _kept(out / f"{kind}.json", settings)
@@ -150,6 +154,8 @@ def gradients(
     rows = [{**asdict(result), "slopes": [stage.hidden.slope for stage in result.stages]} for result in results]
     found = {"frame_seconds": frame, "lags": lags, "steps": steps, "cells": without_nan(rows)}
     write_json(out / "gradients.json", found)
+    from asr.train.gradient_plots import draw, draw_gates
+
     for ending in ("png", "svg"):
         with atomic_path(out / f"gradients.{ending}") as temporary:
             draw(results, frame, config.clip, temporary, ending)
@@ -219,20 +225,21 @@ def _trained(
     config: TrainConfig, model: Model, training: list[Utterance], steps: int, say: Callable[[str], None]
 ) -> list[float]:
     """Trains for some steps; the gradients' norms before they are clipped."""
-    recognizer = model.recognizer.train()
-    named = [(name, p) for name, p in recognizer.named_parameters() if p.requires_grad]
+    task = RecognizerTask(config, model, training)
+    objective = task.objective.train()
+    named = list(model.recognizer.named_parameters())
     optimizer = torch.optim.AdamW(
-        recognizer.parameters(), lr=config.learning_rate, betas=(0.9, 0.98), weight_decay=config.weight_decay
+        [p for _, p in named], lr=config.learning_rate, betas=(0.9, 0.98), weight_decay=config.weight_decay
     )
     norms: list[float] = []
     epoch, started = 0, time.monotonic()
     while len(norms) < steps:
-        _, batches = epoch_batches(config, model, training, epoch)
-        for batch in batches:
+        task.on_epoch_start(epoch)
+        for batch in islice(task.batches(epoch)[1], steps - len(norms)):
             for parameters in optimizer.param_groups:
                 parameters["lr"] = learning_rate(config, len(norms) + 1, 0.0)
             torch.manual_seed(batch.seed)
-            loss = recognizer(batch)
+            loss = objective(batch)
             (loss.sum / loss.count.clamp(min=1)).backward()
             _, norm = clip_gradients(named, config.clip)
             if math.isfinite(norm) and loss.count:
@@ -242,8 +249,6 @@ def _trained(
             if len(norms) in (20, steps // 2):
                 left = (time.monotonic() - started) * (steps / len(norms) - 1)
                 say(f"{len(norms)} of {steps} steps, {duration_words(left)} left")
-            if len(norms) == steps:
-                break
         epoch += 1
     return norms
 
@@ -326,6 +331,7 @@ def _inputs(model: Model, batch: Batch) -> tuple[Tensor, Tensor]:
     """What the last layer is given (B, T, D), lengths (B,)."""
     recognizer = model.recognizer.eval()
     encoder = recognizer.encoder
+    assert isinstance(encoder, RnnEncoder)
     with torch.no_grad():
         features, lens = recognizer.features(batch.samples, batch.sample_lens, batch.speakers)
         x, lens = encoder.subsampling(features, lens)
@@ -336,7 +342,9 @@ def _inputs(model: Model, batch: Batch) -> tuple[Tensor, Tensor]:
 
 
 def _layer(model: Model) -> RnnLayer:
-    layer = model.recognizer.encoder.layers[-1]
+    encoder = model.recognizer.encoder
+    assert isinstance(encoder, RnnEncoder)
+    layer = encoder.layers[-1]
     assert isinstance(layer, RnnLayer)
     return layer
 
@@ -413,63 +421,3 @@ def _with_nan(value: Any, key: str = "") -> Any:
 
 def _frame_seconds(config: TrainConfig) -> float:
     return config.model.features.frame_shift / 1000 * config.model.encoder.factor
-
-
-def draw(results: Sequence[CellResult], frame_seconds: float, clip: float, path: Path, format: str) -> None:
-    """Four pictures of what was measured; lines differ in their kind, not their colour alone."""
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(10, 7.5), layout="constrained")
-    axes = figure.subplots(2, 2)
-    greys = dict(zip(CELLS, ("0.0", "0.55", "0.35", "0.0", "0.3"), strict=True))
-    for place, title in ((0, "before training"), (1, f"after {results[0].stages[-1].steps} steps")):
-        axis = axes[0][place]
-        for result in results:
-            norms = result.stages[-1 if place else 0].hidden
-            lags = np.arange(len(norms.median)) * frame_seconds
-            style = {"linestyle": _STYLES[result.kind], "color": greys[cast("RnnKind", result.kind)]}
-            axis.plot(lags, np.maximum(norms.median, 1e-16), label=NAMES[result.kind], linewidth=1.6, **style)
-        axis.set(title=title, yscale="log", xlabel="seconds before", ylabel="gradient left, by h")
-        axis.set_ylim(1e-12, 3)
-        axis.legend(fontsize=8, loc="lower right")
-    axis = axes[1][0]
-    for result in results:
-        width = max(1, len(result.norms) // 40)  # steps
-        smooth = np.convolve(np.log(np.maximum(result.norms, 1e-9)), np.ones(width) / width, "valid")
-        style = {"linestyle": _STYLES[result.kind], "color": greys[cast("RnnKind", result.kind)]}
-        axis.plot(np.exp(smooth), label=f"{NAMES[result.kind]}: {100 * result.clipped:.0f} % clipped", **style)
-    axis.axhline(clip, color="0.7", linewidth=0.8)
-    axis.set(title="the gradient of a step, before it is clipped", yscale="log", xlabel="training step", ylabel="norm")
-    axis.legend(fontsize=8)
-    axis = axes[1][1]
-    lstm = next((result for result in results if result.slopes_by_bias), None)
-    for number, (bias, norms) in enumerate(lstm.slopes_by_bias.items() if lstm else ()):
-        lags = np.arange(len(norms.median)) * frame_seconds
-        line = (":", "-.", "-", "--")[number % 4]
-        axis.plot(lags, np.maximum(norms.median, 1e-16), linestyle=line, color="0.0", label=f"bias {bias}")
-    if lstm:
-        axis.legend(fontsize=8, loc="lower left")
-    axis.set(title="LSTM before training, by its forget gate's bias", yscale="log", xlabel="seconds before")
-    axis.set_ylabel("gradient left, by c")
-    axis.set_ylim(1e-12, 3)
-    figure.savefig(path, format=format, dpi=150, metadata={"Date": None} if format == "svg" else None)
-
-
-def draw_gates(example: dict[str, Any], path: Path, format: str) -> None:
-    """An utterance and its gates: the median of the units, the middle half of them grey."""
-    from matplotlib.figure import Figure
-
-    gates: dict[str, list[list[float]]] = example["gates"]
-    figure = Figure(figsize=(9, 1.8 * (1 + len(gates))), layout="constrained")
-    axes = figure.subplots(1 + len(gates), sharex=True)
-    mel = np.array(example["features"]).T
-    axes[0].imshow(mel, aspect="auto", origin="lower", cmap="gray_r", extent=(0, example["seconds"], 0, len(mel)))
-    axes[0].set_ylabel("mel band")
-    for axis, (name, (low, median, high)) in zip(axes[1:], gates.items(), strict=True):
-        at = (np.arange(len(median)) + 0.5) * example["frame_seconds"]
-        axis.fill_between(at, low, high, color="0.8")
-        axis.plot(at, median, color="0.0")
-        axis.set(ylabel=f"{name} gate", ylim=(0, 1))
-    axes[-1].set_xlabel("seconds")
-    figure.suptitle(NAMES[example["kind"]])
-    figure.savefig(path, format=format, dpi=150, metadata={"Date": None} if format == "svg" else None)

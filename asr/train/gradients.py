@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, Protocol
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 
+from asr.train.config import GroupConfig, OptimConfig
 from asr.train.distributed import sum_over_processes
 from asr.utils.device import autocast
 from asr.utils.errors import InputError
@@ -31,11 +33,11 @@ class StepBatch(Protocol):
         """Of dropout."""
 
     @property
-    def seconds(self) -> float:
-        """How much is learnt: of audio, or words."""
+    def size(self) -> float:
+        """How much is learnt, in the task's unit: seconds of audio, words."""
 
     @property
-    def padded_seconds(self) -> float:
+    def padded_size(self) -> float:
         """The same with padding."""
 
     def to(self, device: torch.device) -> StepBatch:
@@ -49,8 +51,8 @@ class StepSums:
     loss: float  # nats
     count: float  # target tokens; 0 where no utterance fits its frames
     left_out: int  # utterances
-    audio: float  # seconds
-    padded: float  # seconds, padding included
+    size: float  # in the task's unit
+    padded_size: float
 
 
 def mean_gradients(
@@ -61,7 +63,7 @@ def mean_gradients(
     They are still multiplied by the scaler's scale.
     """
     totals = torch.zeros(3, dtype=torch.float64, device=fabric.device)
-    audio = padded = 0.0
+    size = padded_size = 0.0
     for i, batch in enumerate(batches):
         batch = batch.to(fabric.device)
         torch.manual_seed(batch.seed)  # of dropout
@@ -71,13 +73,14 @@ def mean_gradients(
                 loss = module(batch)
             fabric.backward(scaler.scale(loss.sum))
         totals += torch.stack([loss.sum.detach(), loss.count, loss.left_out.sum()])
-        audio += batch.seconds
-        padded += batch.padded_seconds
-    total, count, left_out, audio, padded = sum_over_processes(fabric, [*totals.tolist(), audio, padded])
+        size += batch.size
+        padded_size += batch.padded_size
+    sums = [*totals.tolist(), size, padded_size]
+    total, count, left_out, size, padded_size = sum_over_processes(fabric, sums)
     for parameter in module.parameters():
         if parameter.grad is not None:  # Fabric has averaged those of the sums over the processes
             parameter.grad.mul_(fabric.world_size / max(count, 1))
-    return StepSums(total, count, int(left_out), audio, padded)
+    return StepSums(total, count, int(left_out), size, padded_size)
 
 
 def clip_gradients(named: Named, most: float) -> tuple[dict[str, float], float]:
@@ -86,16 +89,15 @@ def clip_gradients(named: Named, most: float) -> tuple[dict[str, float], float]:
     Returns:
         The norms of each layer's and of all before that.
     """
-    found = [(name, p.grad) for name, p in named if p.grad is not None]
-    norms: dict[str, float] = {}
-    for (name, _), norm in zip(found, torch.stack([g.norm() for _, g in found]).tolist(), strict=True):
-        layer = layer_of(name)
-        norms[layer] = math.hypot(norms.get(layer, 0.0), norm)
-    total = math.hypot(*norms.values())
-    if math.isfinite(total) and total > most:
-        for _, gradient in found:
-            gradient.mul_(most / total)
-    return norms, total
+    layers: dict[str, list[Tensor]] = {}
+    for name, parameter in named:
+        if parameter.grad is not None:
+            layers.setdefault(layer_of(name), []).append(parameter.grad)
+    each = torch.stack([get_total_norm(gradients) for gradients in layers.values()])
+    total = get_total_norm([each])
+    if math.isfinite(total):
+        clip_grads_with_norm_([parameter for _, parameter in named], most, total)
+    return dict(zip(layers, each.tolist(), strict=True)), float(total)
 
 
 def layer_of(parameter: str) -> str:
@@ -106,16 +108,47 @@ def layer_of(parameter: str) -> str:
 
 
 @contextmanager
-def using_weights(named: Named, values: Sequence[Tensor]) -> Iterator[None]:
+def using_weights(parameters: Sequence[nn.Parameter], values: Sequence[Tensor]) -> Iterator[None]:
     """The parameters have these values for a while."""
-    own = [p.detach().clone() for _, p in named]
-    for (_, parameter), value in zip(named, values, strict=True):
+    own = [p.detach().clone() for p in parameters]
+    for parameter, value in zip(parameters, values, strict=True):
         parameter.data.copy_(value)
     try:
         yield
     finally:
-        for (_, parameter), value in zip(named, own, strict=True):
+        for parameter, value in zip(parameters, own, strict=True):
             parameter.data.copy_(value)
+
+
+@dataclass(frozen=True)
+class ParameterGroup:
+    """Parameters that learn alike."""
+
+    parameters: dict[str, nn.Parameter]
+    rate: float  # of the learning rate
+    freeze_epochs: int  # the first, in which they stay as they are
+
+
+def parameter_groups(network: nn.Module, config: OptimConfig) -> list[ParameterGroup]:
+    """The parameters of a network as `config.groups` parts them, by the longest name that theirs begins with.
+
+    Raises:
+        InputError: A group has no parameter.
+    """
+    members: dict[str, dict[str, nn.Parameter]] = {name: {} for name in ("", *config.groups)}
+    for name, parameter in network.named_parameters():
+        owners = [group for group in config.groups if f"{name}.".startswith(f"{group}.")]
+        members[max(owners, key=len, default="")][name] = parameter
+    for group in config.groups:
+        if not members[group]:
+            known = sorted({layer_of(name) for name, _ in network.named_parameters()})
+            raise InputError(f"no parameter is in {group!r}", where="groups", remedy=f"there are {', '.join(known)}")
+    settings = {"": GroupConfig(), **config.groups}
+    return [
+        ParameterGroup(parameters, settings[group].rate, settings[group].freeze_epochs)
+        for group, parameters in members.items()
+        if parameters
+    ]
 
 
 @contextmanager

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import random
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,7 +12,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 import torch
-import yaml
 
 from asr.lm.corpus import EOS, UNK as UNKNOWN, Corpus
 from asr.models.neural_lm import (
@@ -27,15 +25,14 @@ from asr.models.neural_lm import (
     text_batch,
     word_sample,
 )
-from asr.train.config import OptimConfig, TrainConfig
-from asr.train.distributed import launch, lost_processes
+from asr.train.config import OptimConfig
 from asr.train.gradients import memory_advice
-from asr.train.progress import LogMonitor, Monitor, SilentMonitor, Validation
-from asr.train.run_folder import check_same_run, only_process
-from asr.train.trainer import train
+from asr.train.progress import Monitor, Validation
+from asr.train.run_folder import check_same_run, describe_run, open_run
+from asr.train.trainer import Trainer
 from asr.utils.config import require, setting, to_dict
 from asr.utils.errors import InputError
-from asr.utils.files import make_folder, write_text
+from asr.utils.files import make_folder
 from asr.utils.provenance import provenance
 
 if TYPE_CHECKING:
@@ -47,7 +44,7 @@ _AROUND = 100  # batches among whose sentences those of a length go together
 
 @dataclass(frozen=True, kw_only=True)
 class TrainLmConfig(OptimConfig):
-    """Everything that determines a run, but for the text."""
+    """Everything that determines the training of a language model, but for the text."""
 
     model: LmConfig = field(default_factory=LmConfig)
     batch_words: int = setting(
@@ -65,12 +62,6 @@ class TrainLmConfig(OptimConfig):
     def __post_init__(self) -> None:
         super().__post_init__()
         require(self.sample != 1, "sample 1 is neither 0 nor at least 2")
-
-    def of_loop(self) -> TrainConfig:
-        """The settings of the loop."""
-        own = ("model", "batch_words", "sample", "longest")
-        given = {name: value for name, value in vars(self).items() if name not in own}
-        return TrainConfig(**given)
 
 
 def train_lm(
@@ -97,99 +88,111 @@ def train_lm(
     """
     config, out = config or TrainLmConfig(), Path(out)
     folder = make_folder(out.with_name(f"{out.name}.run"))
-    torch.set_flush_denormal(True)
-    fabric = launch(config.device)
-    with lost_processes(fabric), only_process(folder) if fabric.is_global_zero else nullcontext():
-        fabric.barrier()
-        monitor = monitor or LogMonitor() if fabric.is_global_zero else SilentMonitor()
-        return _train_lm(fabric, corpus, out, folder, config, tokens, dev, monitor)
-
-
-def _train_lm(
-    fabric: Fabric,
-    corpus: Corpus,
-    out: Path,
-    folder: Path,
-    config: TrainLmConfig,
-    tokens: Sequence[str] | None,
-    dev: Corpus | None,
-    monitor: Monitor,
-) -> NeuralLm:
-    words = [END, *tokens[1:]] if tokens is not None else [END, UNK, *corpus.words[EOS + 1 :]]
-    texts = _Texts(corpus, words)
-    chosen = np.arange(len(texts))
-    if dev is None:
-        held = random.Random(config.seed).sample(
-            range(len(texts)), min(MOST_DEV, -(-len(texts) // round(1 / DEV_SHARE)))
+    with open_run(folder, config.device, monitor) as (fabric, told):
+        words = [END, *tokens[1:]] if tokens is not None else [END, UNK, *corpus.words[EOS + 1 :]]
+        texts, judged = _Texts(corpus, words), None if dev is None else _Texts(dev, words)
+        chosen, of_dev = _split(texts, judged, config, told, "words" if tokens is None else "tokens")
+        if not config.batch_words:
+            words_of_batch = int((texts.lens[chosen] + 1).sum()) // 300
+            config = replace(config, batch_words=min(max(words_of_batch, 200), 4000))
+        torch.manual_seed(config.seed)
+        model = NeuralLm(words, config.model)
+        task = _LmTask(config, fabric, model, texts, chosen, judged or texts, of_dev, out)
+        described = {
+            "run": {"data_sha256": task.digest(), "batches_per_step": fabric.world_size, **provenance()},
+            **to_dict(config),
+        }
+        check_same_run(described, folder, fabric)
+        if fabric.is_global_zero:
+            describe_run(described, folder)
+        size = sum(p.numel() for p in model.parameters())
+        told.note(
+            f"{len(chosen):,} sentences ({int(texts.lens[chosen].sum()):,} words) for training, {len(of_dev):,} for"
+            f" dev; a vocabulary of {len(words) - 1:,}, {size / 1e6:.2f} M parameters"
         )
-        judged, of_dev = texts, np.array(sorted(held))
+        smaller = "a smaller model.hidden, vocabulary or sample, and another OUT"
+        with memory_advice(out, f"{config.batch_words:,} words", smaller):
+            Trainer(fabric, task, config, folder, told).train()
+        if fabric.is_global_zero and not out.is_file():  # removed after training
+            raise InputError("is gone, and its training is over", where=out, remedy=f"remove {folder} to train again")
+        return read_neural_lm(out) if fabric.is_global_zero else model
+
+
+def _split(
+    texts: _Texts, judged: _Texts | None, config: TrainLmConfig, monitor: Monitor, unit: str
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """The numbers of the sentences to learn, and of those to judge by: of `judged`, or some of `texts` where None."""
+    chosen = np.arange(len(texts))
+    if judged is None:
+        count = min(MOST_DEV, -(-len(texts) // round(1 / DEV_SHARE)))
+        of_dev = np.array(sorted(random.Random(config.seed).sample(range(len(texts)), count)))
         chosen = np.setdiff1d(chosen, of_dev)
     else:
-        judged = _Texts(dev, words)
         of_dev = np.arange(len(judged))
     short = chosen[texts.lens[chosen] <= config.longest]
     if left := len(chosen) - len(short):
-        what = "words" if tokens is None else "tokens"
-        monitor.note(f"{left:,} sentences of more than {config.longest} {what} are left out: give a sentence a line")
-    chosen = short
-    if not len(chosen) or not len(of_dev):
+        monitor.note(f"{left:,} sentences of more than {config.longest} {unit} are left out: give a sentence a line")
+    if not len(short) or not len(of_dev):
         raise InputError(
             "has too few sentences to learn from and to judge by",
             where="text",
             remedy="give more of them, a sentence a line; --dev names others to judge by",
         )
-    if not config.batch_words:
-        words_of_batch = int((texts.lens[chosen] + 1).sum()) // 300
-        config = replace(config, batch_words=min(max(words_of_batch, 200), 4000))
-    torch.manual_seed(config.seed)
-    model = NeuralLm(words, config.model)
-    digest = hashlib.sha256(texts.ids.tobytes() + judged.ids.tobytes() + "\n".join(words).encode()).hexdigest()[:16]
-    described = {
-        "run": {"data_sha256": digest, "batches_per_step": fabric.world_size, **provenance()},
-        **to_dict(config),
-    }
-    resumed = check_same_run(described, folder)
-    fabric.barrier()
-    if not resumed and fabric.is_global_zero:
-        write_text(folder / "config.yaml", yaml.safe_dump(described, allow_unicode=True, sort_keys=False))
-    size = sum(p.numel() for p in model.parameters())
-    monitor.note(
-        f"{len(chosen):,} sentences ({int(texts.lens[chosen].sum()):,} words) for training, {len(of_dev):,} for dev;"
-        f" a vocabulary of {len(words) - 1:,}, {size / 1e6:.2f} M parameters"
-    )
+    return short, of_dev
 
-    counts = texts.counts(chosen, len(words))
-    sampled = config.sample if 0 < 3 * config.sample <= len(words) else 0
 
-    def batches(epoch: int, done: int) -> tuple[int, Iterable[TextBatch]]:
-        groups = epoch_groups(texts.lens[chosen], config.batch_words, config.seed, epoch)
-        steps = -(-len(groups) // fabric.world_size)
-        mine = (groups[(step * fabric.world_size + fabric.global_rank) % len(groups)] for step in range(done, steps))
+class _LmTask:
+    """A Task: a language model, learning from sentences."""
+
+    unit = "words"
+
+    def __init__(
+        self,
+        config: TrainLmConfig,
+        fabric: Fabric,
+        model: NeuralLm,
+        texts: _Texts,
+        chosen: npt.NDArray[np.int64],
+        judged: _Texts,
+        of_dev: npt.NDArray[np.int64],
+        out: Path,
+    ) -> None:
+        self.config, self.fabric, self.network, self.objective, self.out = config, fabric, model, model, out
+        self.texts, self.chosen, self.judged, self.of_dev = texts, chosen, judged, of_dev
+        self.counts = texts.counts(chosen, len(model.words))
+        self.sampled = config.sample if 0 < 3 * config.sample <= len(model.words) else 0
+
+    def digest(self) -> str:
+        """Of all that is learnt and judged by."""
+        words = "\n".join(self.network.words).encode()
+        return hashlib.sha256(self.texts.ids.tobytes() + self.judged.ids.tobytes() + words).hexdigest()[:16]
+
+    def on_epoch_start(self, epoch: int) -> None: ...
+
+    def batches(self, epoch: int, done: int) -> tuple[int, Iterable[TextBatch]]:
+        config, size, rank = self.config, self.fabric.world_size, self.fabric.global_rank
+        groups = epoch_groups(self.texts.lens[self.chosen], config.batch_words, config.seed, epoch)
+        steps = -(-len(groups) // size)
+        mine = (groups[(step * size + rank) % len(groups)] for step in range(done, steps))
         return steps, (
             text_batch(
-                [texts[chosen[i]] for i in group],
+                [self.texts[self.chosen[i]] for i in group],
                 seed=config.seed + 1000 * epoch + n,
-                sample=word_sample(counts, sampled, [config.seed, epoch, n]) if sampled else None,
+                sample=word_sample(self.counts, self.sampled, [config.seed, epoch, n]) if self.sampled else None,
             )
             for n, group in enumerate(mine, done)
         )
 
-    def validate() -> Validation:
-        each = model.each([[words[i] for i in judged[n]] for n in of_dev])
+    def validate(self) -> Validation:
+        words = self.network.words
+        each = self.network.each([[words[i] for i in self.judged[n]] for n in self.of_dev])
         count = sum(len(row) for row in each)
         loss = -sum(sum(row) for row in each) / count
         perplexity = float(np.exp(min(loss, 700.0)))
         return Validation(perplexity, loss, f"perplexity {perplexity:.2f}", {"perplexity": perplexity})
 
-    def save_best(validation: Validation, epochs: str) -> None:
-        save_neural_lm(model, out)
-
-    smaller = "a smaller --hidden, --vocabulary or --sample, and another OUT"
-    with memory_advice(out, f"{config.batch_words:,} words", smaller):
-        train(fabric, model, batches, validate, save_best, config.of_loop(), folder, monitor)
-    if fabric.is_global_zero and not out.is_file():  # removed after training
-        raise InputError("is gone, and its training is over", where=out, remedy=f"remove {folder} to train again")
-    return read_neural_lm(out) if fabric.is_global_zero else model
+    def save_best(self, validation: Validation, epochs: str) -> None:
+        save_neural_lm(self.network, self.out)
 
 
 class _Texts:

@@ -181,7 +181,10 @@ def _stretched(config: TrainConfig, factor: float) -> TrainConfig:
     def start(epoch: int) -> int:  # they count from 1
         return 1 + later(epoch - 1)
 
-    augment, masks, criterion = config.augment, config.spec_augment, config.model.criterion
+    augment, masks = config.augment, config.spec_augment
+    criterion: Any = config.model.criterion
+    if criterion.warm_up_epochs:
+        criterion = replace(criterion, warm_up_epochs=later(criterion.warm_up_epochs))
     return replace(
         config,
         epochs=max(1, later(config.epochs)),
@@ -192,7 +195,7 @@ def _stretched(config: TrainConfig, factor: float) -> TrainConfig:
             frequency_warp_start=start(masks.frequency_warp_start),
             ramp_epochs=later(masks.ramp_epochs),
         ),
-        model=replace(config.model, criterion=replace(criterion, warm_up_epochs=later(criterion.warm_up_epochs))),
+        model=replace(config.model, criterion=criterion),
     )
 
 

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import logging
 from dataclasses import dataclass, field
 from typing import Protocol
 
 HARDLY_ANY_RIGHT = 0.9  # a word error rate
-
-log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -23,11 +20,12 @@ class Progress:
     loss: float  # nats a token, smoothed
     learning_rate: float
     gradient_norm: float  # before clipping
-    audio_rate: float  # seconds of audio a second
+    audio_rate: float  # what was learnt a second, in `unit`
     seconds_left: float
     clipped: float = 0.0  # share of the epoch's steps whose gradient was cut
     padding: float = 0.0  # share of the epoch's batches that is padding
     waiting: float = 0.0  # share of the time in which no batch was ready
+    unit: str = "audio s"
 
     def facts(self) -> dict[str, float]:
         """What the log holds of it."""
@@ -54,6 +52,7 @@ class Validation:
     metrics: dict[str, float] = field(default_factory=dict)
     example: tuple[str, str] = ("", "")  # a reference and its hypothesis
     only_blanks: bool = False  # nothing was heard in any utterance
+    note: str = ""  # what is worth knowing if it is so after the first epoch
     characters: float | None = None  # the share of them that is wrong, where words are what counts
 
     @property
@@ -71,22 +70,6 @@ class Monitor(Protocol):
     def step(self, progress: Progress) -> None: ...
     def epoch(self, progress: Progress, validation: Validation, best: bool) -> None: ...
     def note(self, text: str) -> None: ...
-
-
-class LogMonitor:
-    """Tells the log, an epoch a line."""
-
-    def step(self, progress: Progress) -> None: ...
-
-    def epoch(self, progress: Progress, validation: Validation, best: bool) -> None:
-        log.info(
-            "epoch %d/%d: loss %.3f, dev loss %.3f, dev %s%s",
-            *(progress.epoch, progress.epochs, progress.loss, validation.loss, validation.summary),
-            " (best)" if best else "",
-        )
-
-    def note(self, text: str) -> None:
-        log.info("%s", text)
 
 
 class SilentMonitor:

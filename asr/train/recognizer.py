@@ -4,24 +4,20 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-import yaml
 
 from asr.audio.augment import check_folders, folder_files
-from asr.data.batches import Batch, Batches, load_batches
 from asr.data.check import cache_path, check_data
 from asr.data.cuts import Utterance, read_cuts, utterance_seed
-from asr.evaluate.evaluation import fit_speakers, recognize, score_unit
-from asr.evaluate.wer import score
+from asr.evaluate.evaluation import fit_speakers
 from asr.lm.ngram import NgramModel
 from asr.models.config import ModelConfig
-from asr.models.ctc_crf import estimate_tokens, token_numbers
 from asr.models.folder import load_model, save_model, update_model
 from asr.models.hub import SHIPPED, find_model, model_name
 from asr.models.model import Head, Model, utterance_keys
@@ -29,15 +25,15 @@ from asr.models.recognizer import build_recognizer
 from asr.text.normalize import TextNormalizer, has_word_spaces
 from asr.text.tokenizer import PhoneTokenizer, PieceTokenizer, Tokenizer, train_tokenizer, training_lexicon
 from asr.train.config import TrainConfig
-from asr.train.distributed import gather, launch, lost_processes
 from asr.train.gradients import memory_advice
-from asr.train.progress import LogMonitor, Monitor, SilentMonitor, Validation
-from asr.train.run_folder import check_same_run, only_process
-from asr.train.trainer import TrainResult, train
+from asr.train.progress import Monitor, Validation
+from asr.train.run_folder import check_same_run, describe_run, open_run
+from asr.train.task import RecognizerTask, batches_of
+from asr.train.trainer import Trainer, TrainResult
 from asr.train.warm_start import take_weights
 from asr.utils.config import to_dict
 from asr.utils.errors import InputError
-from asr.utils.files import remove_leftovers, write_text
+from asr.utils.files import remove_leftovers
 from asr.utils.provenance import provenance
 
 if TYPE_CHECKING:
@@ -60,14 +56,14 @@ def train_recognizer(
 
     `out_dir` gets config.yaml, log.jsonl, checkpoints/ and model/, the best model so far. The same call after an
     interruption, however hard, goes on where it was and ends with the weights of an uninterrupted run.
-    Denormal numbers are flushed to zero from here on, in this process. Of several processes, started by torchrun or
-    SLURM, each calls this.
+    How it goes is shown on standard error. Denormal numbers are flushed to zero from here on, in this process. Of
+    several processes, started by torchrun or SLURM, each calls this.
 
     Args:
         config: All settings.
         data_dir: As made by `asr prepare`.
         out_dir: One run's own.
-        monitor: Is told how it goes.
+        monitor: Is told how it goes, instead of the terminal.
         check: A new run looks at its data first, reads audio for at most a minute, and stops where they would ruin it.
 
     Raises:
@@ -77,13 +73,9 @@ def train_recognizer(
     """
     data_dir, out_dir = Path(data_dir), Path(out_dir)
     training, dev = (read_cuts(data_dir / f"cuts_{split}.jsonl.gz") for split in ("train", "dev"))
-    torch.set_flush_denormal(True)
-    fabric = launch(config.device)
-    # One process holds the folder for all of them.
-    with lost_processes(fabric), only_process(out_dir) if fabric.is_global_zero else nullcontext():
-        fabric.barrier()
-        monitor = monitor or LogMonitor() if fabric.is_global_zero else SilentMonitor()
-        return _train_recognizer(fabric, config, data_dir, training, dev, out_dir, monitor, check)
+    config = resolve(config, training)
+    with open_run(out_dir, config.device, monitor) as (fabric, told):
+        return _train_recognizer(fabric, config, data_dir, training, dev, out_dir, told, check)
 
 
 def _train_recognizer(
@@ -96,53 +88,45 @@ def _train_recognizer(
     monitor: Monitor,
     check: bool,
 ) -> TrainResult:
-    config = resolve(config, training)
-    facts = provenance()
-    group = config.accumulate * fabric.world_size
+    # 1. The model
     model = new_model(config, training, name=out_dir.name, monitor=monitor)
-    run = {
-        "data": str(data_dir.resolve()),
-        "data_sha256": _digest(training, dev, folder_files(config.augment), _what_is_learnt(model), *_begun(config)),
-        "batches_per_step": group,
-    }
-    described = {"run": {**run, **facts}, **to_dict(config)}
-    resumed = check_same_run(described, out_dir)
-    fabric.barrier()  # all have looked before one writes
+    # 2. Whose run the folder holds
+    facts = provenance()
+    learnt = _digest(training, dev, folder_files(config.augment), _what_is_learnt(model), *_begun(config))
+    data, step = str(data_dir.resolve()), config.accumulate * fabric.world_size
+    run = {"data": data, "data_sha256": learnt, "batches_per_step": step, **facts}
+    described = {"run": run, **to_dict(config)}
+    resumed = check_same_run(described, out_dir, fabric)
+    # 3. The data
     check_folders(config.augment, config.model.features.sample_rate)
-    recognizer = model.recognizer
     if fabric.is_global_zero:
         remove_leftovers(out_dir / "model")
         if check and not resumed:
             _check_data(config, data_dir, training, dev, monitor)
     training = drop_unpronounceable(model, training, monitor)
     _learn_words(config, model, dev)
-    learnt = utterance_keys((u.id, u.duration) for u in training)
-    model.trained_on = learnt if model.trained_on is None else torch.unique(torch.cat([learnt, model.trained_on]))
+    keys = utterance_keys((u.id, u.duration) for u in training)
+    model.trained_on = keys if model.trained_on is None else torch.unique(torch.cat([keys, model.trained_on]))
     if not resumed:
         fit_normalizer(config, model, training)
-        if fabric.is_global_zero:
-            write_text(out_dir / "config.yaml", yaml.safe_dump(described, allow_unicode=True, sort_keys=False))
+    if fabric.is_global_zero:
+        describe_run(described, out_dir)
     fit_speakers(model, [*training, *dev], batch_seconds=config.batch_seconds, num_workers=config.num_workers)
     hours = sum(u.duration for u in training) / 3600
-    parameters = sum(p.numel() for p in recognizer.parameters())
+    parameters = sum(p.numel() for p in model.recognizer.parameters())
     monitor.note(
         f"{len(training)} utterances ({hours:.2f} h) for training, {len(dev)} for dev;"
         f" {_sizes(model)}, {parameters / 1e6:.2f} M parameters"
     )
 
-    def batches(epoch: int, done: int) -> tuple[int, Iterable[Batch]]:
-        return epoch_batches(config, model, training, epoch, done, rank=fabric.global_rank, processes=fabric.world_size)
+    # 4. Training
+    def keep(validation: Validation, epochs: str) -> None:
+        card = _card(model, data_dir, training, dev, validation, epochs, facts, config.init_from)
+        save_model(out_dir / "model", model, card)
 
-    def validate() -> Validation:
-        return _validate(fabric, model, dev, config)
-
-    def save_best(validation: Validation, epochs: str) -> None:
-        save_model(
-            out_dir / "model", model, _card(model, data_dir, training, dev, validation, epochs, facts, config.init_from)
-        )
-
+    task = RecognizerTask(config, model, training, dev, fabric=fabric, keep=keep)
     with batch_memory_advice(config):
-        result = train(fabric, recognizer, batches, validate, save_best, config, out_dir, monitor)
+        result = Trainer(fabric, task, config, out_dir, monitor).train()
     if fabric.is_global_zero:
         _keep_prior(config, out_dir / "model", training, model)
     return result
@@ -244,44 +228,6 @@ def fit_normalizer(config: TrainConfig, model: Model, training: Sequence[Utteran
     frontend.normalizer.fit(frontend.raw(batch.samples, batch.sample_lens) for batch in batches)
 
 
-def epoch_batches(
-    config: TrainConfig,
-    model: Model,
-    training: Sequence[Utterance],
-    epoch: int,
-    done: int = 0,
-    *,
-    rank: int = 0,
-    processes: int = 1,
-) -> tuple[int, Iterable[Batch]]:
-    """The steps of an epoch (from 0), and this process's batches of those after the first `done`, augmented."""
-    model.recognizer.spec_augment = config.spec_augment.at_epoch(epoch + 1)
-    model.recognizer.encoder_learns = epoch >= config.freeze_epochs
-    model.use_criterion(epoch)
-    batches = batches_of(
-        config,
-        model,
-        training,
-        seed=config.seed,
-        epoch=epoch,
-        shuffle=True,
-        choose=config.model.tokenizer.pronunciations == "choose",
-        augmentation=config.augment.at_epoch(epoch + 1),
-        group=config.accumulate * processes,
-        rank=rank,
-        processes=processes,
-        skip=done,
-    )
-    return batches.groups, batches
-
-
-def batches_of(config: TrainConfig, model: Model, utterances: Sequence[Utterance], **more: Any) -> Batches:
-    """load_batches as the configuration and the model have it."""
-    settings = {"batch_seconds": config.batch_seconds, "num_workers": config.num_workers, **more}
-    rate = model.recognizer.sample_rate
-    return load_batches(utterances, model.tokenizers, model.normalizer(), sample_rate=rate, **settings)
-
-
 def _digest(*parts: Sequence[object]) -> str:
     """Of the utterances and files that a run depends on."""
     return hashlib.sha256(repr(parts).encode("utf-8", "backslashreplace")).hexdigest()[:16]
@@ -320,17 +266,13 @@ def _tokenizers(config: TrainConfig, training: Sequence[Utterance], monitor: Mon
 
 def _token_models(
     config: ModelConfig, tokenizers: Mapping[str, Tokenizer], training: Sequence[Utterance]
-) -> dict[str, NgramModel]:
-    """The n-gram model of each head's tokens in the training texts, where the criterion is CTC-CRF."""
-    if config.criterion.kind != "ctc-crf":
-        return {}
+) -> dict[str, NgramModel | None]:
+    """The n-gram model of each head's tokens in the training texts, where the criterion needs one."""
     normalizer = TextNormalizer(config.text)
-    texts = [normalizer(u.text) for u in training]
     models = {}
     for kind, tokenizer in tokenizers.items():
-        sequences = [tokenizer.encode_known(text)[0] for text in texts]
-        models[kind] = estimate_tokens(sequences, tokenizer.tokens, order=config.criterion.order)
-        token_numbers(models[kind], tokenizer.tokens)  # too many are told at once
+        sequences = (tokenizer.encode_known(normalizer(u.text))[0] for u in training)
+        models[kind] = config.criterion.estimate(sequences, tokenizer.tokens)
     return models
 
 
@@ -369,33 +311,6 @@ def _sizes(model: Model) -> str:
     """'33 characters'; '40 phones and 29 characters'."""
     names = {"bpe": "pieces (bpe)", "unigram": "pieces (unigram)"}
     return " and ".join(f"{len(t)} {names.get(kind, kind)}" for kind, t in model.tokenizers.items())
-
-
-def _validate(fabric: Fabric, model: Model, dev: Sequence[Utterance], config: TrainConfig) -> Validation:
-    """The dev set, shared out to the processes; the same result in each."""
-    mine = dev[fabric.global_rank :: fabric.world_size]
-    found = recognize(model, mine, batch_seconds=config.batch_seconds, num_workers=config.num_workers)
-    results = sorted(gather(fabric, list(found)), key=lambda r: r.utterance.id)
-    counted = [r for r in results if not r.left_out]
-    unit = score_unit(model)
-    comparable = [r for r in results if r.comparable]
-    if not comparable:
-        raise InputError("no utterance of dev has a pronunciation of every word", remedy="add them to the lexicon")
-    result = score([r.reference for r in comparable], [r.hypothesis.text for r in comparable], unit=unit)
-    also = f", CER {100 * result.characters.rate:.2f} %" if unit == "words" else ""
-    # The example is always the same utterance, of middling length, so that one sees it come about.
-    example = min(results, key=lambda r: (abs(r.utterance.duration - 3.0), r.utterance.id))
-    return Validation(
-        error=result.error.rate,
-        loss=sum(r.loss for r in counted) / max(1, sum(r.tokens for r in counted)),
-        summary=result.headline() + also,
-        metrics={"per": result.words.rate}
-        if unit == "phones"
-        else {"wer": result.words.rate, "cer": result.characters.rate},
-        example=(example.reference, example.hypothesis.text),
-        only_blanks=not any(r.hypothesis.text for r in results),
-        characters=result.characters.rate if unit == "words" else None,
-    )
 
 
 def _card(

@@ -2,23 +2,33 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import logging
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+import torch
 import yaml
+from filelock import FileLock, Timeout
 
+from asr.train.distributed import launch, lost_processes
+from asr.train.monitors import training_monitor
+from asr.train.progress import Monitor, SilentMonitor
 from asr.utils.errors import InputError
-from asr.utils.files import make_folder, read_text, without_nan
+from asr.utils.files import make_folder, read_text, without_nan, write_text
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
 
 log = logging.getLogger(__name__)
 
 # What changes nothing in the result; the batches of a step, over all processes, stand in `run.batches_per_step`.
 _FREE = {"num_workers", "checkpoint_minutes", "accumulate"}
+_LOCK_SECONDS = 10.0  # that a lock is waited for: processes that read data may outlive a killed run for some
 _COMPARED = {"run.data_sha256", "run.batches_per_step"}
 
 
@@ -86,8 +96,35 @@ def is_finished(out_dir: str | Path) -> bool:
         return False
 
 
-def check_same_run(described: dict[str, Any], out_dir: Path) -> bool:
-    """Whether `out_dir` holds a run to go on with: one of the same settings and data.
+@contextmanager
+def open_run(folder: Path, device: str, monitor: Monitor | None) -> Iterator[tuple[Fabric, Monitor]]:
+    """Joins the processes of a run, holds its folder for them, and finds whom to tell how it goes.
+
+    Denormal numbers are flushed to zero from here on, in this process.
+
+    Args:
+        device: auto | cpu | gpu
+        monitor: None: the terminal.
+
+    Raises:
+        InputError: There is no such device; another run holds the folder; another process of this one is gone.
+    """
+    torch.set_flush_denormal(True)
+    fabric = launch(device)
+    # One process holds the folder for all of them.
+    with lost_processes(fabric), only_process(folder) if fabric.is_global_zero else nullcontext():
+        fabric.barrier()
+        if not fabric.is_global_zero:
+            yield fabric, SilentMonitor()
+            return
+        with nullcontext(monitor) if monitor is not None else training_monitor() as told:
+            yield fabric, told
+
+
+def check_same_run(described: dict[str, Any], out_dir: Path, fabric: Fabric) -> bool:
+    """Whether `out_dir` holds a run to go on with: one of the same settings and data, or of fewer epochs.
+
+    All processes have looked when it returns.
 
     Args:
         described: What config.yaml holds, the data's digest and versions under `run`.
@@ -95,27 +132,50 @@ def check_same_run(described: dict[str, Any], out_dir: Path) -> bool:
     Raises:
         InputError: It holds another; the differences are listed.
     """
-    path = out_dir / "config.yaml"
+    earlier = _described(out_dir)
+    if earlier is not None:
+        old, new = _flat(earlier), _flat(described)
+        keys = [k for k in {**old, **new} if k in _COMPARED or not (k.startswith("run.") or k in _FREE)]
+        differing = [f"{k} {old.get(k)} -> {new.get(k)}" for k in keys if old.get(k) != new.get(k)]
+        if longer(old, new):
+            differing = [each for each in differing if not each.startswith("epochs ")]
+        if differing:
+            raise InputError(
+                f"holds a run of other settings or data: {', '.join(differing)}",
+                where=out_dir,
+                remedy="name another output, or remove it to start anew",
+            )
     there = any((out_dir / "checkpoints").glob("*.pt"))
+    fabric.barrier()
+    return earlier is not None and there  # else it was stopped before the first
+
+
+def longer(old: dict[str, Any], new: dict[str, Any]) -> bool:
+    """Whether a run is to go further than it was to."""
+    return isinstance(old.get("epochs"), int) and new["epochs"] > old["epochs"]
+
+
+def describe_run(described: dict[str, Any], out_dir: Path) -> None:
+    """Writes config.yaml where the run is new, or is to go further than it was to."""
+    earlier = _described(out_dir)
+    if earlier is None or longer(earlier, described):
+        write_text(out_dir / "config.yaml", yaml.safe_dump(described, allow_unicode=True, sort_keys=False))
+
+
+def _described(out_dir: Path) -> dict[str, Any] | None:
+    """What config.yaml holds; None where there is no run."""
+    path = out_dir / "config.yaml"
     if not path.exists():
-        if there:
+        if any((out_dir / "checkpoints").glob("*.pt")):
             raise InputError("is gone, but there are checkpoints", where=path, remedy="name another output")
-        return False
+        return None
     try:
         earlier = yaml.safe_load(read_text(path, limit=1 << 20))
         earlier["run"]["data_sha256"]
     except (yaml.YAMLError, TypeError, KeyError) as e:
         raise InputError("is no run of this version", where=path, remedy="name another output, or remove it") from e
-    old, new = _flat(earlier), _flat(described)
-    keys = [k for k in {**old, **new} if k in _COMPARED or not (k.startswith("run.") or k in _FREE)]
-    differing = [f"{k} {old.get(k)} -> {new.get(k)}" for k in keys if old.get(k) != new.get(k)]
-    if differing:
-        raise InputError(
-            f"holds a run of other settings or data: {', '.join(differing)}",
-            where=out_dir,
-            remedy="name another output, or remove it to start anew",
-        )
-    return there  # else it was stopped before the first
+    assert isinstance(earlier, dict)
+    return earlier
 
 
 @contextmanager
@@ -125,33 +185,19 @@ def only_process(folder: str | Path) -> Iterator[None]:
     Raises:
         InputError: Another process holds it.
     """
+    lock = FileLock(make_folder(folder) / ".lock", timeout=_LOCK_SECONDS)
     try:
-        import fcntl
-    except ImportError:  # Windows
-        yield
-        return
-    path = make_folder(folder) / ".lock"
-    try:
-        file = open(path, "a")  # noqa: SIM115
+        lock.acquire()
+    except Timeout:
+        raise InputError("another process trains here", where=folder, remedy="wait for it, or stop it") from None
     except OSError as e:
-        raise InputError(f"cannot be written ({e.strerror or e})", where=path) from e
-    with file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise InputError("another process trains here", where=folder, remedy="wait for it, or stop it") from None
-        except OSError as e:  # some network file systems have no locks
-            log.warning("%s: a second process would not be noticed here (%s)", folder, e.strerror or e)
-        # Processes that read data inherit the lock, and outlive a kill of this one for seconds.
-        number, owner = file.fileno(), os.fstat(file.fileno()).st_ino
-        os.register_at_fork(after_in_child=lambda: _close_inherited(number, owner))
+        if e.errno != errno.ENOLCK:
+            raise InputError(f"cannot be written ({e.strerror or e})", where=folder) from e
+        log.warning("%s: a second process would not be noticed here (%s)", folder, e.strerror)
+    try:
         yield
-
-
-def _close_inherited(number: int, inode: int) -> None:
-    with suppress(OSError):
-        if os.fstat(number).st_ino == inode:  # the number may belong to another file by now
-            os.close(number)
+    finally:
+        lock.release()
 
 
 def _flat(values: dict[str, Any], joint: str = ".", prefix: str = "") -> dict[str, Any]:

@@ -14,7 +14,8 @@ from asr.evaluate.evaluation import recognize
 from asr.train.config import TrainConfig
 from asr.train.distributed import launch
 from asr.train.progress import SilentMonitor
-from asr.train.recognizer import batch_memory_advice, drop_unpronounceable, epoch_batches, new_model, resolve
+from asr.train.recognizer import batch_memory_advice, drop_unpronounceable, new_model, resolve
+from asr.train.task import RecognizerTask
 from asr.utils.device import autocast
 from asr.utils.units import duration_words
 
@@ -49,23 +50,25 @@ def estimate_time(
     config = resolve(config, training)
     model = new_model(config, training, name="trial", monitor=SilentMonitor())
     training = drop_unpronounceable(model, list(training), SilentMonitor())
+    task = RecognizerTask(config, model, training)
     optimizer = torch.optim.AdamW(model.recognizer.parameters())
-    recognizer = fabric.setup_module(model.recognizer)
+    objective = fabric.setup_module(task.objective)
     last = config.epochs - 1  # when all augmentation is on
-    stream = (batch for epoch in count(last) for batch in epoch_batches(config, model, training, epoch)[1])
+    task.on_epoch_start(last)
+    stream = (batch for epoch in count(last) for batch in task.batches(epoch)[1])
 
     def step(decoder_learns: bool) -> float:
         batch = next(stream).to(fabric.device)
-        model.recognizer.decoder_learns = decoder_learns  # whatever the epoch of the batch
+        task.objective.decoder_learns = decoder_learns
         with autocast(config.precision, fabric.device):
-            loss = recognizer(batch)
+            loss = objective(batch)
         fabric.backward(loss.sum / loss.count.clamp(min=1))
         optimizer.step()
         optimizer.zero_grad()
-        return batch.seconds
+        return batch.size
 
     with batch_memory_advice(config):
-        recognizer.train()
+        objective.train()
         step(True)  # warms up
         decoder = config.model.decoder
         without = min(config.epochs, decoder.start_epoch - 1) if decoder.kind != "none" and decoder.ctc_weight else 0

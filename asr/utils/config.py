@@ -39,8 +39,7 @@ class Config:
     __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid", "coerce_numbers_to_str": True}
 
     def __post_init__(self) -> None:
-        cls: Any = type(self)
-        for each in settings(cls):
+        for each in settings(type(self)):
             each.check(getattr(self, each.name))
 
 
@@ -85,9 +84,13 @@ def setting(default: Any, interval: str = "", help: str = "") -> Any:
     return dataclasses.field(default=default, metadata={"interval": interval, "help": help})
 
 
-@cache
 def settings(cls: Any) -> tuple[Setting, ...]:
     """The fields of a configuration class, in their order."""
+    return _settings(cls)
+
+
+@cache
+def _settings(cls: Any) -> tuple[Setting, ...]:
     hints = get_type_hints(cls)
     return tuple(
         Setting(f.name, hints[f.name], f.default, f.metadata.get("interval", ""), f.metadata.get("help", ""))
