@@ -33,10 +33,11 @@ from torch import Tensor, nn
 from asr.data.cuts import read_cuts
 from asr.decode.search import build_search
 from asr.evaluate.wer import score
-from asr.models.attention_decoder import AttentionDecoder, DecoderState, with_end
+from asr.models.attention_decoder import AttentionDecoder, AttentionDecoderConfig, DecoderState
+from asr.models.decoder import END_ID
 from asr.models.decoding_options import DecodingOptions
 from asr.models.folder import load_model
-from asr.models.losses import label_smoothed_cross_entropy
+from asr.models.losses import label_smoothed_cross_entropy, with_end
 from asr.utils.config import from_dict
 from asr.utils.provenance import provenance
 
@@ -74,7 +75,7 @@ def learning() -> None:
     for kind in ("location", "additive", "dot", "multi-head"):
         for b, t, u in SHAPES:
             torch.manual_seed(0)
-            decoder = AttentionDecoder(384, 40, hidden=256, attention=kind, dropout=0.0)
+            decoder = AttentionDecoder(384, 40, AttentionDecoderConfig(hidden=256, attention=kind, dropout=0.0))
             encoder_out = torch.randn(b, t, 384, requires_grad=True)
             given = encoder_out, torch.full((b,), t), torch.randint(1, 40, (b, u)), torch.full((b,), u)
             usual, ours, gradients = [], [], []
@@ -94,7 +95,7 @@ def timed(decoder: AttentionDecoder, given: tuple[Tensor, ...], forced: Callable
     decoder.zero_grad()
     started = time.perf_counter()
     log_probs = forced(decoder, *given)
-    label_smoothed_cross_entropy(log_probs, *with_end(*given[2:]), smoothing=0.1).sum.backward()
+    label_smoothed_cross_entropy(log_probs, *with_end(*given[2:], END_ID), smoothing=0.1).sum.backward()
     return time.perf_counter() - started
 
 

@@ -12,11 +12,11 @@ import torch
 
 from asr.audio.features import FeatureConfig
 from asr.audio.spec_augment import SpecAugmentConfig
-from asr.models.attention_decoder import DecoderConfig
+from asr.models.attention_decoder import AttentionDecoderConfig
 from asr.models.config import ModelConfig
 from asr.models.model import Model
 from asr.models.recognizer import build_recognizer
-from asr.models.rnn import EncoderConfig
+from asr.models.rnn import RnnConfig
 from asr.text.normalize import TextConfig
 from asr.text.tokenizer import CharTokenizer
 from asr.train.config import TrainConfig
@@ -39,7 +39,7 @@ def speechlike(seconds: float, rate: int, seed: int = 0) -> np.ndarray:
 SMALL = TrainConfig(
     model=ModelConfig(
         features=FeatureConfig(sample_rate=8000, num_mel_bins=20, normalize="global"),
-        encoder=EncoderConfig(hidden=32, layers=1, factor=3, dropout=0.0),
+        encoder=RnnConfig(hidden=32, layers=1, factor=3, dropout=0.0),
     ),
     spec_augment=SpecAugmentConfig(frequency_masks=0, time_masks_per_second=0),
     epochs=20,
@@ -133,7 +133,7 @@ def speller() -> Model:
     config = ModelConfig(
         features=FeatureConfig(sample_rate=8000, num_mel_bins=24, normalize="global"),
         text=TextConfig(words="spaces"),
-        encoder=EncoderConfig(kind="rnn", hidden=48, layers=1, bidirectional=False, dropout=0.0, factor=2),
+        encoder=RnnConfig(kind="rnn", hidden=48, layers=1, bidirectional=False, dropout=0.0, factor=2),
     )
     tokenizer = CharTokenizer.train(["".join(LETTERS)])
     recognizer = build_recognizer(config, {tokenizer.kind: len(tokenizer)}).eval().requires_grad_(False)
@@ -146,7 +146,7 @@ def speller() -> Model:
     for parameter in layer.parameters():
         parameter.zero_()
     layer.weight_ih_l0.copy_(0.3 * torch.eye(48))
-    x, _ = recognizer.encoder(*recognizer.frontend(samples, lens))  # (B, T, 48)
+    x, *_ = recognizer.encoder(*recognizer.frontend(samples, lens))  # (B, T, 48)
     centre = (torch.arange(x.shape[1]) * 2 + 0.5) * 80 + 100  # of a frame, in samples
     place = ((centre - _LEAD) / (_LETTER + _GAP)).clamp(0, len(texts[0]) - 1e-3)
     sounding = (place.frac() > 0.1) & (place.frac() < 0.55)
@@ -171,7 +171,7 @@ def unigram_arpa(path: Path, words: dict[str, float]) -> Path:
 def with_decoder(ctc_weight: float = 0.3) -> Model:
     """The speller's CTC model with a decoder that has learnt nothing."""
     base = speller()
-    decoder = DecoderConfig(kind="attention", hidden=16, embedding=8, attention_dim=8, ctc_weight=ctc_weight)
+    decoder = AttentionDecoderConfig(hidden=16, embedding=8, attention_dim=8, ctc_weight=ctc_weight)
     config = replace(base.config, decoder=decoder)
     torch.manual_seed(0)
     recognizer = build_recognizer(config, {"characters": len(base.tokenizer)})

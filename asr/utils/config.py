@@ -248,7 +248,11 @@ def _validated(cls: type[T], values: Any) -> T:
     try:
         made = _adapter(cls).validate_python(values)  # type: ignore[arg-type]
     except ValidationError as e:
-        raise InputError("; ".join(_reason(cls, each) for each in e.errors(include_url=False)[:3])) from e
+        errors = e.errors(include_url=False)[:3]
+        refused = InputError("; ".join(_reason(cls, each) for each in errors))
+        inner = errors[0].get("ctx", {}).get("error")
+        refused.where = ".".join(map(str, errors[0]["loc"])) or getattr(inner, "where", None)
+        raise refused from e
     assert isinstance(made, cls)
     return made
 

@@ -20,7 +20,7 @@ from typer.testing import CliRunner
 from wording import wording
 
 from asr.cli import app
-from asr.models.recognizer import Recognizer
+from asr.models.objective import Objective
 from asr.train import time_estimate
 from data_prep import table
 
@@ -181,18 +181,18 @@ def test_a_trial_tells_how_long_training_takes(prepared: Path) -> None:
 
 @pytest.mark.slow
 def test_a_decoder_that_learns_later_takes_its_time_later(prepared: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    forward, learnt, clock = Recognizer.forward, [], [0.0]
+    forward, learnt, clock = Objective.forward, [], [0.0]
 
-    def slow(self: Recognizer, batch: Any) -> Any:
+    def slow(self: Objective, batch: Any) -> Any:
         learnt.append(self.decoder_learns)
-        clock[0] += batch.seconds * (4 if self.decoder_learns else 1)
+        clock[0] += batch.size * (4 if self.decoder_learns else 1)
         return forward(self, batch)
 
     def tick() -> float:
         clock[0] += 1e-3
         return clock[0]
 
-    monkeypatch.setattr(Recognizer, "forward", slow)
+    monkeypatch.setattr(Objective, "forward", slow)
     monkeypatch.setattr(time_estimate, "time", SimpleNamespace(perf_counter=tick))
 
     def seconds_of_audio(epochs: int, start: int, *more: str) -> float:

@@ -12,7 +12,7 @@ from wording import wording
 
 from asr.decode.attention_beam import attention_beam_search
 from asr.decode.ctc_prefix import CtcPrefixScorer
-from asr.models.attention_decoder import AttentionDecoder
+from asr.models.attention_decoder import AttentionDecoder, AttentionDecoderConfig
 from asr.models.decoding_options import DecodingOptions
 from asr.utils.errors import InputError
 
@@ -170,7 +170,7 @@ def test_a_text_ends_where_the_end_is_likely() -> None:
 
 def test_a_beam_of_a_real_decoder_does_not_depend_on_its_batch() -> None:
     torch.manual_seed(0)
-    decoder = AttentionDecoder(6, V, hidden=10, embedding=4, attention_dim=8).eval()
+    decoder = AttentionDecoder(6, V, AttentionDecoderConfig(hidden=10, embedding=4, attention_dim=8)).eval()
     encoder_out, lens = torch.randn(3, 6, 6), torch.tensor([6, 4, 2])
     log_probs = torch.randn(3, 6, V).log_softmax(2)
 

@@ -15,6 +15,7 @@ from asr.decode.search import Heard, build_search, greedy_decoding
 from asr.models.decoding_options import DecodingOptions
 from asr.models.folder import load_model, save_model
 from asr.models.model import Model
+from asr.models.objective import Objective
 from asr.utils.errors import InputError
 
 
@@ -153,26 +154,25 @@ def test_the_loss_is_the_weighted_sum_of_both() -> None:
         targets={"characters": Targets(tokens, lens)},
         seeds=torch.zeros(2, dtype=torch.long),
         speakers=["", ""],
-        seconds=2.0,
-        padded_seconds=2.0,
+        size=2.0,
+        padded_size=2.0,
     )
     with torch.no_grad():
         states, frames = recognizer.encode(*recognizer.features(batch.samples, batch.sample_lens))
-        ctc = recognizer.loss(recognizer.ctc(states), frames, batch)
+        objective = Objective(model)
+        ctc = objective.main_loss(recognizer.ctc(states), frames, batch)
         assert recognizer.decoder is not None
         attention = recognizer.decoder.loss(states, frames, tokens, lens)
-        both = recognizer(batch)
+        both = objective(batch)
         assert float(both.sum) == pytest.approx(0.3 * float(ctc.sum) + 0.7 * float(attention.sum), rel=1e-5)
-        model.use_criterion(epoch=0)  # CTC first
-        assert float(recognizer(batch).sum) == pytest.approx(float(ctc.sum), rel=1e-6)
-        model.use_criterion(epoch=3)
-        assert float(recognizer(batch).sum) == pytest.approx(float(both.sum), rel=1e-6)
-        recognizer.ctc_weight = 0.0
-        assert float(recognizer(batch).sum) == pytest.approx(float(attention.sum), rel=1e-5)
-    recognizer.ctc_weight, gradients = 0.3, []
-    for recognizer.encoder_learns in (True, False):  # frozen: the same for all but the encoder, which has zeros
-        recognizer.zero_grad(set_to_none=True)
-        recognizer(batch).sum.backward()
+        objective.decoder_learns = False  # CTC first
+        assert float(objective(batch).sum) == pytest.approx(float(ctc.sum), rel=1e-6)
+        objective.decoder_learns, objective.ctc_weight = True, 0.0
+        assert float(objective(batch).sum) == pytest.approx(float(attention.sum), rel=1e-5)
+    objective.ctc_weight, gradients = 0.3, []
+    for objective.encoder_learns in (True, False):  # frozen: the same for all but the encoder, which has zeros
+        objective.zero_grad(set_to_none=True)
+        objective(batch).sum.backward()
         gradients.append({name: parameter.grad for name, parameter in recognizer.named_parameters()})
     for name, gradient in gradients[0].items():
         assert gradient is not None

@@ -18,13 +18,13 @@ from asr.inference.transcriber import Transcriber
 from asr.lm.corpus import read_corpus
 from asr.lm.files import save_ngram
 from asr.lm.kneser_ney import EstimateOptions, estimate_ngram
-from asr.models.config import CriterionConfig
+from asr.models.ctc_crf import CtcCrfConfig
 from asr.models.folder import load_model
 from asr.text.tokenizer import TokenizerConfig
-from asr.train import trainer as train
 from asr.train.config import TrainConfig
-from asr.train.progress import SilentMonitor
-from asr.train.recognizer import epoch_batches, new_model, resolve, train_recognizer
+from asr.train.progress import Progress, SilentMonitor
+from asr.train.recognizer import new_model, resolve, train_recognizer
+from asr.train.task import RecognizerTask
 from asr.utils.errors import InputError
 
 pytestmark = pytest.mark.slow  # models of seconds are trained here
@@ -46,7 +46,7 @@ def config(data: Path, **changes: object) -> TrainConfig:
         encoder=replace(SMALL.model.encoder, factor=2),
         tokenizer=TokenizerConfig(lexicon=str(data.parent / "lexicon.txt")),
         heads=("phones", "characters"),
-        criterion=CriterionConfig(kind="ctc-crf", warm_up_epochs=3),
+        criterion=CtcCrfConfig(warm_up_epochs=3),
     )
     return replace(SMALL, epochs=10, model=model, **changes)
 
@@ -76,13 +76,13 @@ def test_the_first_epochs_are_ctcs(data: Path) -> None:
     training = read_cuts(data / "cuts_train.jsonl.gz")
     resolved = resolve(config(data), training)
     model = new_model(resolved, training, name="x", monitor=SilentMonitor())
-    losses = []
+    task, losses = RecognizerTask(resolved, model, training), []
     for epoch in (2, 3, 2):
-        _, batches = epoch_batches(resolved, model, training, epoch)
-        assert set(model.recognizer.ngrams) == ({"phones", "characters"} if epoch == 3 else set())
+        task.on_epoch_start(epoch)
+        _, batches = task.batches(epoch)
         batch = max(batches, key=lambda batch: float(batch.samples.std()))
         with torch.inference_mode():
-            loss = model.recognizer.eval()(batch)
+            loss = task.objective.eval()(batch)
         losses.append(float(loss.sum / loss.count))
     assert losses[1] < losses[0] == losses[2]  # without a network the texts' own model does best
 
@@ -92,14 +92,13 @@ def test_it_goes_on_with_the_same_weights(
 ) -> None:
     """A run that is stopped after the warm-up ends as one that is not."""
 
-    def stop(run: object, here: bool) -> bool:
-        return original(run, here) or (not stopped and bool(run.state.epoch == 4) and not stopped.append(1))
+    class Stop(SilentMonitor):
+        def epoch(self, progress: Progress, *_: object) -> None:
+            if progress.epoch == 4:
+                raise KeyboardInterrupt
 
-    original, stopped = train._any, []
-    monkeypatch.setattr(train, "_any", stop)
     with pytest.raises(KeyboardInterrupt):
-        train_recognizer(config(data), data, tmp_path / "run")
-    monkeypatch.setattr(train, "_any", original)
+        train_recognizer(config(data), data, tmp_path / "run", monitor=Stop())
     train_recognizer(config(data), data, tmp_path / "run")
     ours, theirs = (load_model(folder / "model").recognizer.state_dict() for folder in (tmp_path / "run", run))
     assert all(torch.equal(ours[name], theirs[name]) for name in theirs)

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from asr.models.layers import Dropout
-from asr.models.rnn import EncoderConfig, RnnEncoder
+from asr.models.rnn import RnnConfig
 from asr.utils.errors import InputError
 
 LENS = torch.tensor([37, 1, 100, 64])
@@ -22,8 +22,7 @@ LENS = torch.tensor([37, 1, 100, 64])
 )
 def test_an_utterance_does_not_depend_on_its_batch(kind: str, bidirectional: bool, subsampling: tuple) -> None:
     torch.manual_seed(0)
-    encoder = RnnEncoder(
-        13,
+    config = RnnConfig(
         kind=kind,
         hidden=24,
         layers=2,
@@ -32,13 +31,14 @@ def test_an_utterance_does_not_depend_on_its_batch(kind: str, bidirectional: boo
         layer_norm=kind == "gru",
         subsampling=subsampling[0],
         factor=subsampling[1],
-    ).eval()
+    )
+    encoder = config.build(13).eval()
     features = torch.randn(4, 100, 13)  # padding is not zero
-    encoder_out, lens = encoder(features, LENS)
+    encoder_out, lens, _ = encoder(features, LENS)
     assert torch.equal(lens, encoder.output_lens(LENS))
     assert encoder_out.shape == (4, int(lens.max()), encoder.output_dim)
     for i, size in enumerate(LENS.tolist()):
-        single, count = encoder(features[i : i + 1, :size], LENS[i : i + 1])
+        single, count, _ = encoder(features[i : i + 1, :size], LENS[i : i + 1])
         assert int(count) == int(lens[i])
         assert (single[0] - encoder_out[i, : int(count)]).abs().max() < 1e-5
         assert not encoder_out[i, int(count) :].any()
@@ -47,7 +47,7 @@ def test_an_utterance_does_not_depend_on_its_batch(kind: str, bidirectional: boo
 def test_both_directions_equal_torchs_packed_sequences() -> None:
     """Outputs and gradients are those of the bidirectional LSTM that other toolkits run over packed sequences."""
     torch.manual_seed(0)
-    encoder = RnnEncoder(13, hidden=24, layers=1, factor=1, dropout=0.0)
+    encoder = RnnConfig(hidden=24, layers=1, factor=1, dropout=0.0).build(13)
     layer = encoder.layers[0]
     reference = torch.nn.LSTM(13, 24, bidirectional=True, batch_first=True)
     with torch.no_grad():
@@ -58,7 +58,7 @@ def test_both_directions_equal_torchs_packed_sequences() -> None:
     features = torch.randn(4, 100, 13)
     packed = torch.nn.utils.rnn.pack_padded_sequence(features, LENS, batch_first=True, enforce_sorted=False)
     expected, _ = torch.nn.utils.rnn.pad_packed_sequence(reference(packed)[0], batch_first=True)
-    got, _ = encoder(features, LENS)
+    got, *_ = encoder(features, LENS)
     assert (got - expected).abs().max() < 1e-5
     weights = torch.randn_like(expected)
     (expected * weights).sum().backward()
@@ -69,7 +69,7 @@ def test_both_directions_equal_torchs_packed_sequences() -> None:
 
 
 def test_stacking_counts_a_last_incomplete_group() -> None:
-    encoder = RnnEncoder(2, hidden=4, layers=1, factor=3)
+    encoder = RnnConfig(hidden=4, layers=1, factor=3).build(2)
     stacked, lens = encoder.subsampling(torch.arange(14.0).reshape(1, 7, 2), torch.tensor([7]))
     assert lens.tolist() == [3]
     assert stacked[0].tolist() == [[0, 1, 2, 3, 4, 5], [6, 7, 8, 9, 10, 11], [12, 13, 0, 0, 0, 0]]
@@ -80,7 +80,7 @@ def test_stacking_counts_a_last_incomplete_group() -> None:
 )
 def test_settings_that_cannot_be(settings: dict) -> None:
     with pytest.raises(InputError, match=next(iter(set(settings) - {"subsampling"}))):
-        EncoderConfig(**settings)
+        RnnConfig(**settings)
 
 
 @pytest.mark.parametrize("p", [0.0, 0.2, 0.5, 0.9])
@@ -108,7 +108,7 @@ def test_what_convolutions_give_is_normalised_frame_by_frame() -> None:
     torch.manual_seed(0)
     features = 10 * torch.randn(4, 100, 13)
     plain, normalised = (
-        RnnEncoder(13, subsampling="conv", factor=4, layer_norm=on).subsampling(features, LENS)[0][2]  # the longest
+        RnnConfig(subsampling="conv", factor=4, layer_norm=on).build(13).subsampling(features, LENS)[0][2]
         for on in (False, True)
     )
     assert (plain.std(dim=1) - 1).abs().max() > 0.2

@@ -15,11 +15,18 @@ from torch import nn
 from wording import wording
 
 from asr.inference.transcriber import Transcriber
-from asr.models.attention_decoder import DecoderConfig
+from asr.models.config import ModelConfig
 from asr.models.folder import load_model
-from asr.models.rnn import EncoderConfig
-from asr.models.transformer import Layer, SelfAttention, TransformerDecoder, TransformerEncoder, sinusoids
+from asr.models.transformer import (
+    Layer,
+    SelfAttention,
+    TransformerConfig,
+    TransformerDecoder,
+    TransformerDecoderConfig,
+    sinusoids,
+)
 from asr.train.recognizer import train_recognizer
+from asr.utils.config import from_dict
 from asr.utils.errors import InputError
 
 A, S, LENS = 24, 3, torch.tensor([37, 1, 100, 64])
@@ -68,19 +75,20 @@ def test_a_layer_is_torchs(causal: bool) -> None:
 def test_an_utterance_does_not_depend_on_its_batch(bidirectional: bool, subsampling: tuple) -> None:
     torch.manual_seed(0)
     kind, factor = subsampling
-    encoder = TransformerEncoder(
-        13, width=A, layers=2, heads=S, bidirectional=bidirectional, subsampling=kind, factor=factor
-    ).eval()
+    config = TransformerConfig(
+        hidden=A, layers=2, heads=S, bidirectional=bidirectional, subsampling=kind, factor=factor
+    )
+    encoder = config.build(13).eval()
     features = torch.randn(4, 100, 13)  # padding is not zero
-    encoder_out, lens = encoder(features, LENS)
+    encoder_out, lens, _ = encoder(features, LENS)
     assert torch.equal(lens, encoder.output_lens(LENS))
     assert encoder_out.shape == (4, int(lens.max()), A)
     for i, size in enumerate(LENS.tolist()):
-        single, count = encoder(features[i : i + 1, :size], LENS[i : i + 1])
+        single, count, _ = encoder(features[i : i + 1, :size], LENS[i : i + 1])
         assert int(count) == int(lens[i])
         assert (single[0] - encoder_out[i, : int(count)]).abs().max() < 1e-5
         assert not encoder_out[i, int(count) :].any()
-    nothing, _ = encoder(features, torch.tensor([0, 1, 100, 64]))
+    nothing, *_ = encoder(features, torch.tensor([0, 1, 100, 64]))
     assert torch.isfinite(nothing).all()
     changed = features.clone()
     changed[2, 80:] += 1.0
@@ -90,7 +98,7 @@ def test_an_utterance_does_not_depend_on_its_batch(bidirectional: bool, subsampl
 
 def test_order_matters() -> None:
     torch.manual_seed(0)
-    encoder = TransformerEncoder(13, width=A, layers=1, heads=S, subsampling="stack", factor=1).eval()
+    encoder = TransformerConfig(hidden=A, layers=1, heads=S, factor=1).build(13).eval()
     x = torch.randn(1, 10, 13)
     swapped = x[:, [1, 0, *range(2, 10)]]
     lens = torch.tensor([10])
@@ -99,7 +107,7 @@ def test_order_matters() -> None:
 
 def made() -> tuple[TransformerDecoder, torch.Tensor, torch.Tensor]:
     torch.manual_seed(0)
-    decoder = TransformerDecoder(11, 9, hidden=A, layers=2, heads=S, feed_forward=30).eval()
+    decoder = TransformerDecoderConfig(hidden=A, layers=2, heads=S, feed_forward=30).build(11, 9).eval()
     return decoder, torch.randn(3, 15, 11), torch.tensor([15, 4, 9])
 
 
@@ -177,8 +185,8 @@ def test_heads_that_do_not_divide_the_width() -> None:
 @pytest.mark.slow
 def test_a_recogniser_without_recurrence(tmp_path: Path) -> None:
     """Trained, kept, loaded, asked in each way; the same words as any other."""
-    encoder = EncoderConfig(kind="transformer", hidden=64, layers=2, heads=4, subsampling="conv", factor=2, dropout=0.0)
-    decoder = DecoderConfig(kind="transformer", hidden=32, layers=1, heads=2, dropout=0.0, start_epoch=5)
+    encoder = TransformerConfig(hidden=64, layers=2, heads=4, subsampling="conv", factor=2, dropout=0.0)
+    decoder = TransformerDecoderConfig(hidden=32, layers=1, heads=2, dropout=0.0, start_epoch=5)
     config = replace(SMALL, model=replace(SMALL.model, encoder=encoder, decoder=decoder), epochs=30, learning_rate=3e-3)
     result = train_recognizer(config, tone_data(tmp_path / "tones", 60), tmp_path / "exp")
     assert result.best.error < 0.1
@@ -194,11 +202,11 @@ def test_a_recogniser_without_recurrence(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"kind": "transformer", "hidden": 30, "heads": 4}, wording("hidden-30-cannot-be-parted")),
-        ({"kind": "transformer", "projection": 10}, wording("projection-is-of-recurrent-layers")),
-        ({"feed_forward": -1}, wording("feed-forward-1")),
+        ({"hidden": 30, "heads": 4}, wording("hidden-30-cannot-be-parted")),
+        ({"projection": 10}, wording("projection-there-is-no-such")),
+        ({"feed_forward": -1}, "encoder.feed_forward: -1"),
     ],
 )
 def test_settings_that_cannot_be(settings: dict, message: str) -> None:
     with pytest.raises(InputError, match=message):
-        EncoderConfig(**settings)
+        from_dict(ModelConfig, {"encoder": {"kind": "transformer", **settings}}, where="x")

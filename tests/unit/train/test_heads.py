@@ -19,7 +19,7 @@ from asr.decode.search import build_search
 from asr.evaluate.evaluation import evaluate, recognize
 from asr.evaluate.tuning.tune import tune
 from asr.inference.transcriber import Transcriber
-from asr.models.attention_decoder import DecoderConfig
+from asr.models.attention_decoder import AttentionDecoderConfig
 from asr.models.config import IntermediateConfig, ModelConfig
 from asr.models.folder import load_model, save_model
 from asr.text.lexicon import Lexicon
@@ -27,7 +27,8 @@ from asr.text.normalize import TextConfig
 from asr.text.tokenizer import PhoneTokenizer, TokenizerConfig
 from asr.train.config import TrainConfig
 from asr.train.progress import SilentMonitor
-from asr.train.recognizer import epoch_batches, new_model, resolve, train_recognizer
+from asr.train.recognizer import new_model, resolve, train_recognizer
+from asr.train.task import RecognizerTask
 from asr.utils.config import read_config
 from asr.utils.errors import InputError
 from asr.utils.masks import reverse_index
@@ -87,7 +88,7 @@ def test_a_decoder_is_of_the_first_head(data: Path, tmp_path: Path) -> None:
     made = config(
         tokenizer=TokenizerConfig(lexicon=str(tmp_path / "lexicon.txt")),
         heads=("phones", "characters"),
-        decoder=DecoderConfig(kind="attention", hidden=24, embedding=8, attention_dim=16, start_epoch=2),
+        decoder=AttentionDecoderConfig(hidden=24, embedding=8, attention_dim=16, start_epoch=2),
     )
     train_recognizer(made, data, tmp_path / "run")
     of_phones = load_model(tmp_path / "run" / "model")
@@ -308,8 +309,9 @@ def test_a_layer_within_learns_the_first_heads_tokens(data: Path, tmp_path: Path
     training = read_cuts(data / "cuts_train.jsonl.gz")[:20]
     model = new_model(resolve(settings, training), training, name="m", monitor=SilentMonitor())
     recognizer = model.recognizer.eval()
-    batch = next(iter(epoch_batches(resolve(settings, training), model, training, 0)[1]))
-    loss = recognizer(batch)
+    task = RecognizerTask(resolve(settings, training), model, training)
+    batch = next(iter(task.batches(0)[1]))
+    loss = task.objective(batch)
 
     # By hand: the heads' mean counts for 0.8, CTC of the second of three layers for 0.2.
     x, lens = recognizer.encoder.subsampling(*recognizer.frontend(batch.samples, batch.sample_lens))

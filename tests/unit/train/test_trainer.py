@@ -4,6 +4,7 @@ import json
 import signal
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -17,14 +18,15 @@ from asr.data.batches import Batch, Targets
 from asr.models.folder import load_model
 from asr.models.losses import Loss
 from asr.models.recognizer import Recognizer
-from asr.models.rnn import EncoderConfig
+from asr.models.rnn import RnnConfig
 from asr.train.checkpoint import load_checkpoint
-from asr.train.config import TrainConfig
+from asr.train.config import OptimConfig, TrainConfig
 from asr.train.distributed import launch
-from asr.train.progress import LogMonitor, Progress, Validation
+from asr.train.progress import Progress, SilentMonitor, Validation
 from asr.train.recognizer import train_recognizer
 from asr.train.run_folder import is_finished, only_process
-from asr.train.trainer import learning_rate, train
+from asr.train.task import BLANK_NOTE
+from asr.train.trainer import Trainer, learning_rate
 from asr.utils.config import read_config
 from asr.utils.device import has_bf16
 from asr.utils.errors import InputError
@@ -97,7 +99,25 @@ class Toy(nn.Module):
         return Loss(loss.sum(), torch.tensor(2), loss, torch.tensor([False, True]))
 
 
-class Notes(LogMonitor):
+class ToyTask:
+    """The least that a Trainer needs."""
+
+    unit = "words"
+
+    def __init__(self, model: nn.Module, batches: list, validate: Any, save_best: Any = lambda *_: None) -> None:
+        self.network = self.objective = model
+        self.steps, self.validate, self.save_best = batches, validate, save_best
+        self.per_step = 1
+
+    def on_epoch_start(self, epoch: int) -> None:
+        self.epoch = epoch
+
+    def batches(self, epoch: int, done: int) -> tuple[int, list]:
+        assert self.epoch == epoch
+        return len(self.steps) // self.per_step, self.steps[done * self.per_step :]
+
+
+class Notes(SilentMonitor):
     def __init__(self) -> None:
         self.notes: list[str] = []
 
@@ -108,22 +128,18 @@ class Notes(LogMonitor):
 def run_toy(
     tmp_path: Path, errors: list[float], model: Toy, patience: int = 0, characters: list[float] | None = None
 ) -> tuple[object, list[str], list[str]]:
-    batch = Batch(
-        ["a", "b"], ["", ""], *[torch.zeros(2, 1)] * 2, {}, torch.zeros(2, 1), seconds=1.0, padded_seconds=1.25
-    )
+    batch = Batch(["a", "b"], ["", ""], *[torch.zeros(2, 1)] * 2, {}, torch.zeros(2, 1), size=1.0, padded_size=1.25)
     saved: list[str] = []
     values, finer = iter(errors), iter(characters or [])
     monitor = Notes()
-    result = train(
-        launch("cpu"),
+    task = ToyTask(
         model,
-        lambda epoch, done: (3, [batch] * (3 - done)),
-        lambda: Validation(next(values), loss=1.0, summary="", only_blanks=True, characters=next(finer, None)),
+        [batch] * 3,
+        lambda: Validation(next(values), loss=1.0, summary="", note=BLANK_NOTE, characters=next(finer, None)),
         lambda validation, epochs: saved.append(epochs),
-        TrainConfig(epochs=len(errors), learning_rate=0.3, warmup_steps=0, weight_decay=0, patience=patience),
-        tmp_path,
-        monitor,
     )
+    config = OptimConfig(epochs=len(errors), learning_rate=0.3, warmup_steps=0, weight_decay=0, patience=patience)
+    result = Trainer(launch("cpu"), task, config, tmp_path, monitor).train()
     return result, saved, monitor.notes
 
 
@@ -223,25 +239,16 @@ def test_gradients_do_not_depend_on_how_a_step_is_cut_into_batches(tmp_path: Pat
         n = len(values)
         x, lens = torch.tensor(values)[:, None], torch.full((n,), 3)
         said = {"": Targets(torch.zeros(n, 3), lens)}
-        return Batch([""] * n, [""] * n, x, lens, said, lens, seconds=1, padded_seconds=1)
+        return Batch([""] * n, [""] * n, x, lens, said, lens, size=1, padded_size=1)
 
     logs = []
     for name, parts in {"whole": [[1.0, 2.0, 3.0, 4.0]], "parts": [[1.0], [2.0, 3.0, 4.0]]}.items():
         steps = [batch(part) for part in parts]
-        config = TrainConfig(epochs=1, accumulate=len(parts), warmup_steps=0, clip=100)
-        validation = Validation(1.0, 1.0, "")
-        model = Line()
+        config = OptimConfig(epochs=1, accumulate=len(parts), warmup_steps=0, clip=100)
+        task = ToyTask(Line(), steps, lambda: Validation(1.0, 1.0, ""))
+        task.per_step = len(parts)
         (tmp_path / name).mkdir()
-        train(
-            launch("cpu"),
-            model,
-            lambda epoch, done, steps=steps: (1, steps),
-            lambda validation=validation: validation,
-            lambda *_: None,
-            config,
-            tmp_path / name,
-            LogMonitor(),
-        )
+        Trainer(launch("cpu"), task, config, tmp_path / name, SilentMonitor()).train()
         logs.append(rows_of(tmp_path / name, "step")[0])
     # at slope 0: each loss is 1, each gradient -2x; four utterances of three tokens
     assert [row["batch_loss"] for row in logs] == pytest.approx([4 / 12, 4 / 12])
@@ -275,9 +282,7 @@ def test_averages_of_weights(tmp_path: Path) -> None:
 
     def run(name: str, errors: list[float], **changes: float) -> tuple[list[float], list[tuple[str, float]], Toy]:
         model, judged, saved, values = Toy(), [], [], iter(errors)
-        batch = Batch(
-            ["a", "b"], ["", ""], *[torch.zeros(2, 1)] * 2, {}, torch.zeros(2, 1), seconds=1.0, padded_seconds=1.0
-        )
+        batch = Batch(["a", "b"], ["", ""], *[torch.zeros(2, 1)] * 2, {}, torch.zeros(2, 1), size=1.0, padded_size=1.0)
 
         def validate() -> Validation:
             judged.append(float(model.value.detach()))
@@ -285,24 +290,18 @@ def test_averages_of_weights(tmp_path: Path) -> None:
 
         settings = {"epochs": 4, "learning_rate": 0.3, "warmup_steps": 0, "weight_decay": 0, "patience": 0, **changes}
         (tmp_path / name).mkdir()
-        train(
-            launch("cpu"),
-            model,
-            lambda epoch, done: (1, [batch] * (1 - done)),
-            validate,
-            lambda validation, epochs: saved.append((epochs, float(model.value.detach()))),
-            TrainConfig(**settings),
-            tmp_path / name,
-            LogMonitor(),
+        task = ToyTask(
+            model, [batch], validate, lambda validation, epochs: saved.append((epochs, float(model.value.detach())))
         )
+        Trainer(launch("cpu"), task, OptimConfig(**settings), tmp_path / name, SilentMonitor()).train()
         return judged, saved, model
 
     raw, saved, model = run("plain", [0.4, 0.3, 0.2, 0.1])
     assert saved[-1] == ("epoch 4", raw[-1])
     judged, saved, model = run("ema", [0.4, 0.3, 0.2, 0.1], ema=0.9)
     average = 0.0
-    for step, value in enumerate(raw, 1):
-        decay = min(0.9, (1 + step) / (10 + step))
+    for step, value in enumerate(raw):  # it begins with the first
+        decay = min(0.9, (1 + step) / (10 + step)) if step else 0.0
         average = decay * average + (1 - decay) * value
     assert judged[-1] == pytest.approx(average)
     assert saved[-1][1] == pytest.approx(average)
@@ -351,7 +350,7 @@ def test_half_precision_learns_too(prepared: Path, tmp_path: Path) -> None:
     assert half.best.loss != whole.best.loss
 
 
-class Stop(LogMonitor):
+class Stop(SilentMonitor):
     """Stops a run at a step, as Ctrl-C (by a signal) or as a crash (by an exception)."""
 
     def __init__(self, step: int, signal_number: int = 0) -> None:
@@ -451,7 +450,7 @@ def test_a_log_that_ends_otherwise_is_not_finished(tmp_path: Path, last: str) ->
 def test_another_run_in_the_same_folder_is_refused(prepared: Path, tmp_path: Path) -> None:
     with pytest.raises(RuntimeError):
         train_recognizer(RESUMED, prepared, tmp_path / "run", monitor=Stop(5))
-    changed = replace(RESUMED, learning_rate=1e-3, model=replace(RESUMED.model, encoder=EncoderConfig(hidden=16)))
+    changed = replace(RESUMED, learning_rate=1e-3, model=replace(RESUMED.model, encoder=RnnConfig(hidden=16)))
     with pytest.raises(InputError, match=wording("hidden-32-16-learning-rate")):
         train_recognizer(changed, prepared, tmp_path / "run")
     other = tone_data(tmp_path, 40)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,11 +13,11 @@ from wording import wording
 
 from asr.data.cuts import read_cuts
 from asr.evaluate.tuning.tune import tune
-from asr.models.attention_decoder import DecoderConfig
+from asr.models.attention_decoder import AttentionDecoderConfig
 from asr.models.config import IntermediateConfig
 from asr.models.folder import load_model
 from asr.models.model import utterance_keys
-from asr.train.config import TrainConfig
+from asr.train.config import GroupConfig, TrainConfig
 from asr.train.progress import SilentMonitor
 from asr.train.recognizer import new_model, resolve, train_recognizer
 from asr.utils.errors import InputError
@@ -123,7 +124,7 @@ def test_a_run_goes_on_only_from_where_it_began(data: Path, trained: Path, tmp_p
         train_recognizer(replace(CONFIG, epochs=1), data, tmp_path / "run")
 
 
-ATTENTION = DecoderConfig(kind="attention", hidden=12, embedding=6, attention_dim=8, start_epoch=1)
+ATTENTION = AttentionDecoderConfig(hidden=12, embedding=6, attention_dim=8, start_epoch=1)
 
 
 def test_an_attention_decoder_is_taken_where_it_is_built_alike(data: Path, tmp_path: Path) -> None:
@@ -145,12 +146,29 @@ def test_an_attention_decoder_is_taken_where_it_is_built_alike(data: Path, tmp_p
 
 def test_a_frozen_encoder_stays_as_it_is_for_a_while(data: Path, trained: Path, tmp_path: Path) -> None:
     given = load_model(trained).recognizer.encoder.state_dict()
+    frozen = {"encoder": GroupConfig(freeze_epochs=1)}
     for epochs, same in ((1, True), (2, False)):
-        config = replace(CONFIG, epochs=epochs, init_from=str(trained), freeze_epochs=1, weight_decay=0.1)
+        config = replace(CONFIG, epochs=epochs, init_from=str(trained), groups=frozen, weight_decay=0.1)
         train_recognizer(config, data, tmp_path / str(epochs))
         found = load_model(tmp_path / str(epochs)).recognizer
         assert all(torch.equal(value, given[name]) for name, value in found.encoder.state_dict().items()) == same
         head = load_model(trained).recognizer.head.weight
         assert not torch.equal(found.head.weight, head)
-    with pytest.raises(InputError, match=wording("freeze-epochs-keep-what-init")):
-        TrainConfig(freeze_epochs=1)
+
+
+def test_groups_learn_at_their_own_rates(data: Path, trained: Path, tmp_path: Path) -> None:
+    """By the longest name: a layer as it is, the rest of the encoder a tenth as fast, all else at the full rate."""
+    groups = {"encoder": GroupConfig(rate=0.1), "encoder.layers.0": GroupConfig(freeze_epochs=9)}
+    config = replace(CONFIG, epochs=1, init_from=str(trained), groups=groups)
+    begun_with = load_model(trained).recognizer.state_dict()
+    train_recognizer(config, data, tmp_path / "run")
+    log = [json.loads(line) for line in (tmp_path / "run" / "log.jsonl").read_text().splitlines()]
+    assert log[0]["kind"] == "step"
+    found = load_model(tmp_path / "run").recognizer.state_dict()
+    moved = {name: float((value - begun_with[name]).abs().max()) for name, value in found.items()}
+    assert max(far for name, far in moved.items() if name.startswith("encoder.layers.0.")) == 0
+    steps, peak = log[-1]["step"], CONFIG.learning_rate
+    slow = max(far for name, far in moved.items() if name.startswith("encoder.") and ".layers.0." not in name)
+    assert slow <= 0.1 * peak * steps * 1.5  # Adam moves a weight by its rate at most, nearly
+    with pytest.raises(InputError, match=wording("no-parameter-is-in")):
+        train_recognizer(replace(config, groups={"encoder.layer": GroupConfig()}), data, tmp_path / "other")

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import io
-import logging
 
 import pytest
 from rich.console import Console
 
-from asr.cli.display import LiveMonitor, PlainMonitor
+from asr.train.monitors import LiveMonitor, PlainMonitor
 from asr.train.progress import Progress, Validation
 
 PROGRESS = Progress(
@@ -39,29 +38,16 @@ def test_live_picture_has_everything_on_lines_of_its_own() -> None:
     monitor.step(PROGRESS)
     monitor.epoch(PROGRESS, VALIDATION, True)
     lines = [line.strip() for line in pictures[-1].splitlines()]
-    assert "2  0.500     0.250  12.50   6.25        200  best" in lines
+    assert "2  0.500     0.250  WER 12.50 %        200  best" in lines
     assert "epoch 2/5, step 3/10: loss 0.500, gradient 1.25, 200 audio s/s, 10 min left" in lines
-    assert lines[-2:] == ["said:  three", "heard: [b]thre"]  # a text is no markup
+    assert lines[-2:] == ["reference:  three", "hypothesis: [b]thre"]  # a text is no markup
     assert len(pictures) == 2
 
 
-def test_live_picture_of_a_model_of_phones() -> None:
-    """It has no words to count."""
-    monitor = LiveMonitor()
-    monitor.step(PROGRESS)
-    monitor.epoch(PROGRESS, Validation(0.125, 0.25, "PER 12.50 %", {"per": 0.125}, example=("th r iy", "th iy")), True)
-    console = Console(width=100, record=True, file=io.StringIO())
-    console.print(monitor.picture())
-    head, row = (line.split() for line in console.export_text().splitlines()[:2])
-    assert head == ["epoch", "loss", "dev", "loss", "PER", "%", "audio", "s/s"]
-    assert row == ["2", "0.500", "0.250", "12.50", "200", "best"]
-
-
-def test_plain_lines(capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture) -> None:
-    caplog.set_level(logging.INFO, "asr")  # as the command line does without --quiet
+def test_plain_lines(capsys: pytest.CaptureFixture[str]) -> None:
     monitor = PlainMonitor()
     monitor.step(PROGRESS)  # half a minute has not gone by
     monitor.epoch(PROGRESS, VALIDATION, False)
     (line,) = capsys.readouterr().err.splitlines()
-    assert line.startswith("epoch 2/5: loss 0.500,")
-    assert "dev loss 0.250, dev WER 12.50 %; 'three' heard as '[b]thre'" in line
+    assert line.startswith("asr: epoch 2/5: loss 0.500,")
+    assert "dev loss 0.250, dev WER 12.50 %; 'three' recognised as '[b]thre'" in line
