@@ -24,6 +24,8 @@ from asr.data.check.audio_facts import audio_facts, measure_audio
 from asr.data.check.confusables import broken_pieces, skeleton
 from asr.data.cuts import Utterance
 from asr.models.config import ModelConfig
+from asr.models.model import Model
+from asr.models.objective import Objective
 from asr.models.recognizer import build_recognizer
 from asr.text.normalize import TextNormalizer
 from asr.text.tokenizer import CharTokenizer
@@ -296,9 +298,10 @@ def test_texts_that_do_not_fit_are_those_that_the_loss_leaves_out(splits: Splits
     training += [replace(u, id=f"{u.id}-double", text="a" * (8 + i)) for i, u in enumerate(splits["train"])]
     tokenizer = CharTokenizer.train(u.text for u in training)
     recognizer = build_recognizer(model, {tokenizer.kind: len(tokenizer)})
+    objective = Objective(Model(recognizer, tokenizer, model))
     left_out = set()
     for batch in load_batches(training, tokenizer, TextNormalizer(), sample_rate=RATE, batch_seconds=60):
-        marks = recognizer(batch).left_out.tolist()
+        marks = objective(batch).left_out.tolist()
         left_out |= {key for key, mark in zip(batch.ids, marks, strict=True) if mark}
     assert 5 < len(left_out) < 75
     report = check_data({**splits, "train": training}, model)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 from dataclasses import replace
 from pathlib import Path
@@ -17,8 +18,7 @@ from asr.audio.spec_augment import SpecAugmentConfig
 from asr.data.batches import Batch, Targets
 from asr.models.folder import load_model
 from asr.models.losses import Loss
-from asr.models.recognizer import Recognizer
-from asr.models.rnn import RnnConfig
+from asr.models.objective import Objective
 from asr.train.checkpoint import load_checkpoint
 from asr.train.config import OptimConfig, TrainConfig
 from asr.train.distributed import launch
@@ -126,7 +126,12 @@ class Notes(SilentMonitor):
 
 
 def run_toy(
-    tmp_path: Path, errors: list[float], model: Toy, patience: int = 0, characters: list[float] | None = None
+    tmp_path: Path,
+    errors: list[float],
+    model: Toy,
+    patience: int = 0,
+    characters: list[float] | None = None,
+    epochs: int = 0,
 ) -> tuple[object, list[str], list[str]]:
     batch = Batch(["a", "b"], ["", ""], *[torch.zeros(2, 1)] * 2, {}, torch.zeros(2, 1), size=1.0, padded_size=1.25)
     saved: list[str] = []
@@ -138,7 +143,9 @@ def run_toy(
         lambda: Validation(next(values), loss=1.0, summary="", note=BLANK_NOTE, characters=next(finer, None)),
         lambda validation, epochs: saved.append(epochs),
     )
-    config = OptimConfig(epochs=len(errors), learning_rate=0.3, warmup_steps=0, weight_decay=0, patience=patience)
+    config = OptimConfig(
+        epochs=epochs or len(errors), learning_rate=0.3, warmup_steps=0, weight_decay=0, patience=patience
+    )
     result = Trainer(launch("cpu"), task, config, tmp_path, monitor).train()
     return result, saved, monitor.notes
 
@@ -179,10 +186,10 @@ def test_gradients_that_are_never_finite_end_the_run_with_advice(tmp_path: Path)
 def test_a_gpu_without_enough_memory_gets_a_word(
     prepared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def large(self: Recognizer, batch: object) -> Loss:
+    def large(self: Objective, batch: object) -> Loss:
         raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB.")
 
-    monkeypatch.setattr(Recognizer, "forward", large)
+    monkeypatch.setattr(Objective, "forward", large)
     config = replace(SMALL, batch_seconds=100)
     with pytest.raises(InputError, match=wording("batch-of-100-s-cuda")):
         train_recognizer(config, prepared, tmp_path / "run")
@@ -450,7 +457,8 @@ def test_a_log_that_ends_otherwise_is_not_finished(tmp_path: Path, last: str) ->
 def test_another_run_in_the_same_folder_is_refused(prepared: Path, tmp_path: Path) -> None:
     with pytest.raises(RuntimeError):
         train_recognizer(RESUMED, prepared, tmp_path / "run", monitor=Stop(5))
-    changed = replace(RESUMED, learning_rate=1e-3, model=replace(RESUMED.model, encoder=RnnConfig(hidden=16)))
+    encoder = replace(RESUMED.model.encoder, hidden=16)
+    changed = replace(RESUMED, learning_rate=1e-3, model=replace(RESUMED.model, encoder=encoder))
     with pytest.raises(InputError, match=wording("hidden-32-16-learning-rate")):
         train_recognizer(changed, prepared, tmp_path / "run")
     other = tone_data(tmp_path, 40)
@@ -458,6 +466,42 @@ def test_another_run_in_the_same_folder_is_refused(prepared: Path, tmp_path: Pat
         train_recognizer(RESUMED, other, tmp_path / "run")
     with only_process(tmp_path / "run"), pytest.raises(InputError, match=wording("another-process")):
         train_recognizer(RESUMED, prepared, tmp_path / "run")
+
+
+def test_a_finished_run_can_be_prolonged(prepared: Path, tmp_path: Path) -> None:
+    """Its weights go on, its learning rate is that of the longer run; a shorter one is another run."""
+    train_recognizer(replace(RESUMED, epochs=2), prepared, tmp_path / "run")
+    assert is_finished(tmp_path / "run")
+    monitor = Notes()
+    result = train_recognizer(replace(RESUMED, epochs=5), prepared, tmp_path / "run", monitor=monitor)
+    (told,) = (note for note in monitor.notes if note.startswith("prolonged"))
+    assert {"2", "5"} <= set(re.findall(r"\d+", told))
+    rows = rows_of(tmp_path / "run", "epoch")
+    assert [row["epoch"] for row in rows] == [1, 2, 3, 4, 5]
+    assert rows[-1]["step"] == result.steps
+    for row, epochs in zip(rows, (2, 2, 5, 5, 5), strict=True):
+        rate = learning_rate(replace(RESUMED, epochs=epochs), row["step"], row["epoch"] / epochs)
+        assert row["learning_rate"] == pytest.approx(rate)
+    assert read_config(TrainConfig, tmp_path / "run" / "config.yaml", ignore=["run"]).epochs == 5
+    assert is_finished(tmp_path / "run")
+    again = train_recognizer(replace(RESUMED, epochs=5), prepared, tmp_path / "run")
+    assert (again.best_from, again.steps) == (result.best_from, result.steps)
+    with pytest.raises(InputError, match="epochs 5 -> 3"):
+        train_recognizer(replace(RESUMED, epochs=3), prepared, tmp_path / "run")
+
+
+def test_patience_begins_anew_where_a_run_is_prolonged(tmp_path: Path) -> None:
+    run_toy(tmp_path, [0.5, 0.6, 0.7, 0.8], Toy(), patience=3)
+    _, saved, notes = run_toy(tmp_path, [0.9, 0.9, 0.1, 0.2, 0.3], Toy(), patience=3, epochs=9)
+    assert saved == ["epoch 7"]
+    assert not any("stopped early" in note for note in notes)
+
+
+def test_training_shows_its_progress_by_itself(prepared: Path, tmp_path: Path, capfd: pytest.CaptureFixture) -> None:
+    train_recognizer(replace(SMALL, epochs=2), prepared, tmp_path / "run")
+    said = capfd.readouterr().err
+    assert "epoch 1/2" in said
+    assert "epoch 2/2" in said
 
 
 @pytest.mark.parametrize("change", [{"epochs": 0}, {"learning_rate": 0.0}, {"clip": 0.0}, {"batch_seconds": -1.0}])
