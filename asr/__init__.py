@@ -60,7 +60,7 @@ def load(
         device: What the network runs on.
         precision: Of the network's products.
         threads: Of the beam search; 0: as many as there are processors.
-        decoding: Fields of asr.decode.DecodingOptions, instead of the folder's: beam_size, nbest, lm_weight, ...
+        decoding: Fields of asr.models.DecodingOptions, instead of the folder's: beam_size, nbest, lm_weight, ...
 
     Raises:
         InputError: There is no such model, it is damaged, or an option does not fit it.

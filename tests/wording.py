@@ -160,7 +160,6 @@ _WORDING = {
     "has-a-tier-notes-already": "has a tier Notes already; name another by --tier",
     "has-format-1": "has format '1'",
     "has-format-true": "has format True",
-    "has-no-attribute-nothing": "has no attribute 'nothing'",
     "has-no-column-path-only": "has no column 'path', only pfad, text, satz; .*--column path=NAME",
     "has-no-column-path-only-2": "has no column 'path', only file, text",
     "has-no-column-text-only": "has no column 'text', only path",

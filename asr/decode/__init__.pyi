@@ -1,0 +1,5 @@
+from .align import align_tokens as align_tokens
+from .ctc_beam import CtcBeamDecoder as CtcBeamDecoder
+from .greedy import greedy_search as greedy_search
+from .hotwords import read_hotwords as read_hotwords
+from .search import Decoder as Decoder, build_search as build_search
