@@ -193,10 +193,7 @@ def load_model(model: str | Path, *, head: str | None = None) -> Model:
     trained_on = weights.pop("trained_on", None)
     recognizer.load_state_dict(weights, assign=True)
     recognizer.eval().requires_grad_(False)
-    main = heads.pop(config.kinds[0])
-    loaded = Model(
-        recognizer, config=config, name=model_name(folder), trained_on=trained_on, others=heads, **vars(main)
-    )
+    loaded = Model(recognizer, config, heads, name=model_name(folder), trained_on=trained_on)
     if head is not None:
         loaded.use_head(head)
     return loaded
