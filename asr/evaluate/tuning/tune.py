@@ -159,7 +159,7 @@ def tune(
     parts = [folder / "model.safetensors", lm or own.lm, lexicon or own.lexicon]
     kept = KeptNumbers(folder / KEPT, [*(file_sha256(part).encode() for part in parts if part), *dev.facts()])
 
-    searches: dict[str, Search] = {}
+    searches: dict[str, tuple[Search, Scores]] = {}
     trials: tuple[Trial, ...] = ()
     more = 0 if attention is None else _of_attention(attention).most
     if not alone:
@@ -173,7 +173,7 @@ def tune(
         outs = [out for out, _ in dev.found(decoder.with_options(**vars(made)))]
         made, entropy = true_confidences(partial(_confident, outs, decoder), made, dev.references, kept)
         start = replace(made, nbest=start.nbest, search="ctc" if attentive else start.search)
-        searches["ctc"] = decoder.with_options(**vars(start))
+        searches["ctc"] = dev.scored(decoder.with_options(**vars(start)))
     if attentive and not alone:
         two_pass = TwoPassSearch(loaded, decoder.with_options(**vars(replace(start, search="two-pass"))))
         searches["two-pass"] = _tuned_pass(dev, two_pass, "ctc_weight", CTC_WEIGHTS)
@@ -182,23 +182,21 @@ def tune(
         objective = _Objective(dev, attention, kept, "attention", lambda n: progress(done + n, done + more))
         begun = replace(start, search="attention", nbest=1, warps=(), ctc_weight=attention.options.ctc_weight)
         found = coordinate_search(objective.error, begun, _of_attention(attention)).options
-        searches["attention"] = attention.with_options(**vars(replace(found, nbest=start.nbest)))
+        searches["attention"] = dev.scored(attention.with_options(**vars(replace(found, nbest=start.nbest))))
     if neural is not None:
-        for name, search in searches.items():
+        for name, (search, _) in searches.items():
             searches[name] = _tuned_pass(dev, neural.after(search, search.options), "rescore_weight", RESCORE_WEIGHTS)
-    scores = {name: dev.score(search) for name, search in searches.items()}
-    chosen = min(searches, key=lambda name: scores[name].error.errors)  # of equals the fastest
+    best, result = min(searches.values(), key=lambda each: each[1].error.errors)  # of equals the fastest
     if alone:
-        sure = _confident(dev.outputs[1.0], searches[chosen], searches[chosen].options)
-        entropy = (cross_entropy(sure, dev.references),) * 2
+        entropy = (cross_entropy(_confident(dev.outputs[1.0], best, best.options), dev.references),) * 2
     progress(len(trials) + more, len(trials) + more)
 
-    own.decoding = searches[chosen].options
+    own.decoding = best.options
     _keep(folder, loaded, decoder if lm is not None else None, lexicon, rescore)
     kept.path.unlink(missing_ok=True)
-    best_of = {name: (search.options, scores[name]) for name, search in searches.items()}
-    took = time.perf_counter() - started
-    return Tuning(own.decoding, scores[chosen], trials, len(trials) + more, entropy, took, best_of, neural is not None)
+    by_search = {name: (search.options, scores) for name, (search, scores) in searches.items()}
+    seconds = time.perf_counter() - started
+    return Tuning(best.options, result, trials, len(trials) + more, entropy, seconds, by_search, neural is not None)
 
 
 def _unit(loaded: Model, model: str | Path, folder: Path, unit: Unit | None) -> Unit:
@@ -241,15 +239,17 @@ def _of_attention(search: AttentionSearch) -> Table:
     return Table(values={name: each for name, each in values.items() if name != "lm_weight" or search.lm is not None})
 
 
-def _tuned_pass(dev: _DevSet, search: SecondPass, name: str, weights: tuple[float, ...]) -> SecondPass:
-    """A second pass with the weight of least error."""
+def _tuned_pass(
+    dev: _DevSet, search: SecondPass, name: str, weights: tuple[float, ...]
+) -> tuple[SecondPass, Scores]:
+    """A second pass with the weight of least error, and its scores."""
     knowing = search.knowing(dev.of(search.options))
     best = coordinate_search(
         lambda options: dev.score(knowing.with_options(**vars(options))).error.rate,
         search.options,
         Table(values={name: weights}),
     )
-    return knowing.with_options(**vars(best.options))
+    return search.with_options(**vars(best.options)), dev.score(knowing.with_options(**vars(best.options)))
 
 
 @dataclass(frozen=True)
@@ -269,6 +269,10 @@ class _DevSet:
         """The hypotheses of each batch, and what the network says with the warps that they come from."""
         warped = [self.outputs[warp] for warp in search.options.warps or (1.0,)]
         return [best_of_warps(search, outs) for outs in zip(*warped, strict=True)]
+
+    def scored(self, search: Search) -> tuple[Search, Scores]:
+        """A search and its scores."""
+        return search, self.score(search)
 
     def score(self, search: Search) -> Scores:
         """Of the best hypotheses."""
