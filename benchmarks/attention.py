@@ -120,7 +120,7 @@ def searching(name: str, cuts: Path) -> None:
     model = load_model(name)
     beside = Path(name) / "tuned.yaml"
     tuned = yaml.safe_load(beside.read_text()) if beside.is_file() else {}
-    own = model.decoding or DecodingOptions()
+    own = model.head.decoding or DecodingOptions()
     options = {key: from_dict(DecodingOptions, values, where=beside) for key, values in tuned.items()}
     ways = {
         f"{search}, {' '.join(map(str, change.values()))}": build_search(

@@ -25,12 +25,12 @@ os.environ["OMP_NUM_THREADS"] = os.environ["NUMBA_NUM_THREADS"] = "1"
 
 import kenlm
 import torch
+from asr.evaluate.tuning.rescoring import best_rescoring
 
 from asr.data.cuts import read_cuts
 from asr.data.transcript import Hypothesis
 from asr.decode.rescoring import Rescoring
 from asr.decode.search import beam_decoder
-from asr.evaluate.tuning.rescoring import best_rescoring
 from asr.evaluate.wer import score
 from asr.lm.arpa import write_arpa
 from asr.lm.files import read_ngram
@@ -60,7 +60,7 @@ def main() -> None:
     print(f"one thread; {facts['hardware']}; commit {facts['commit']}; {versions}\n")
     model = load_model(args.model)
     perplexities(args.neural, args.ngram, [model.normalizer()(u.text) for u in read_cuts(args.test)])
-    options = replace(model.decoding or DecodingOptions(), search="ctc", nbest=1)
+    options = replace(model.head.decoding or DecodingOptions(), search="ctc", nbest=1)
     rescoring = Rescoring(model, args.neural, lambda: [], options, decoder=beam_decoder(model, options=options))
     unit = "words" if model.has_words else "characters"
     dev, references, _, _ = found(model, replace(options, nbest=args.beam), args.dev)

@@ -239,9 +239,7 @@ def _of_attention(search: AttentionSearch) -> Table:
     return Table(values={name: each for name, each in values.items() if name != "lm_weight" or search.lm is not None})
 
 
-def _tuned_pass(
-    dev: _DevSet, search: SecondPass, name: str, weights: tuple[float, ...]
-) -> tuple[SecondPass, Scores]:
+def _tuned_pass(dev: _DevSet, search: SecondPass, name: str, weights: tuple[float, ...]) -> tuple[SecondPass, Scores]:
     """A second pass with the weight of least error, and its scores."""
     knowing = search.knowing(dev.of(search.options))
     best = coordinate_search(

@@ -496,7 +496,7 @@ def test_arrays_of_any_kind() -> None:
     expected = decoder.decode(heard, [heard.shape[1]])[0][0].text
     fixed = heard[0].numpy().copy()
     fixed.setflags(write=False)
-    assert decoder.decode_each([fixed])[0][0].text == expected
+    assert decoder.decode(fixed[None], [len(fixed)])[0][0].text == expected
     for array in (
         heard.double(),
         heard.half(),

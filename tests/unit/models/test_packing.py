@@ -82,7 +82,7 @@ def test_a_language_model_of_a_size(folder: Path, cuts: Path, tmp_path: Path) ->
     assert (tmp_path / "again" / "lm.lmz").read_bytes() == small.lm.read_bytes()
     tune(tmp_path / "small", cuts, lm=unigram_arpa(tmp_path / "words.arpa", WORDS))
     assert not (tmp_path / "small" / "lm.lmz").exists()
-    assert load_model(tmp_path / "small").lm == tmp_path / "small" / "lm.safetensors"
+    assert load_model(tmp_path / "small").head.lm == tmp_path / "small" / "lm.safetensors"
 
 
 def test_a_card_of_its_own(folder: Path, tmp_path: Path) -> None:
