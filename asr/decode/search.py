@@ -93,8 +93,9 @@ class Search(Protocol):
 
 def encoder_output(log_probs: Tensor, lens: Tensor, states: Tensor | None) -> EncoderOutput:
     """Of tensors (B, T, V), (B,) and (B, T, D)."""
-    states = log_probs[:, :, :0] if states is None else states
-    return EncoderOutput(log_probs.float().cpu().numpy(), lens.cpu().numpy(), states.float().cpu().numpy())
+    given = (log_probs, log_probs[:, :, :0] if states is None else states)
+    x, wanted = (tensor.detach().float().cpu().numpy() for tensor in given)
+    return EncoderOutput(x, lens.cpu().numpy(), wanted)
 
 
 def best_of_warps(

@@ -757,8 +757,8 @@ def test_a_fixed_set_of_signatures(tmp_path: Path) -> None:
         assert len(function.signatures) == 1, function.__name__
 
 
-def test_nothing_compiles_while_modules_are_imported() -> None:
-    code = "import sys, asr, asr.decode.ctc_beam; sys.exit(any(m in sys.modules for m in ('numba', 'torch')))"
+def test_the_search_needs_no_torch() -> None:
+    code = "import sys, asr, asr.decode.ctc_beam; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
 
 

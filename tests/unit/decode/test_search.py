@@ -44,7 +44,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def sure(model: Model, path: list[str | None], other: str = "") -> EncoderOutput:
-    """What the network says of a path of tokens (None: blank), each 0.6 sure; `other` and the rest share what is left."""
+    """What the network says of a path (None: blank), each token 0.6 sure; `other` and the rest share what is left."""
     names = model.tokenizer.tokens
     probs = torch.full((1, len(path), len(names)), 0.01)
     for frame, token in enumerate(path):

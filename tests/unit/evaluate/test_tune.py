@@ -23,7 +23,7 @@ from asr.decode.ctc_beam import CtcBeamDecoder
 from asr.decode.search import build_search
 from asr.evaluate.evaluation import evaluate, recognize
 from asr.evaluate.tuning.confidence import cross_entropy
-from asr.evaluate.tuning.coordinates import Trial
+from asr.evaluate.tuning.coordinates import Table, Trial, coordinate_search
 from asr.evaluate.tuning.tune import BEAMS, GRID, JOINED, KEPT, SEARCH_BEAM, Tuning, tune
 from asr.evaluate.wer import correct_words, score
 from asr.lm.files import read_ngram
@@ -278,6 +278,30 @@ def test_the_table_of_trials_made_by_hand() -> None:
         ["0.25", "100.00", ""],
         ["0.5", "", "20.00"],
     ]
+
+
+def test_coordinates_are_searched_in_the_order_of_the_table() -> None:
+    tried: list[DecodingOptions] = []
+
+    def error(o: DecodingOptions) -> float:
+        tried.append(o)
+        return abs(o.lm_weight - 1.3) + abs(o.word_score - 1.0) + abs(o.unk_score + 2.0) + 1 / (1 + o.beam_size**2)
+
+    table = Table(
+        grid={"lm_weight": (0.5, 1.0), "word_score": (0.0, 2.0)},
+        steps={"lm_weight": 0.4, "word_score": 0.5},
+        limits={"lm_weight": (0.0, 1.2)},
+        values={"unk_score": (0.0, -1.0, -3.0, -2.0)},
+        costs={"beam_size": (1, 10, 100)},
+    )
+    best = coordinate_search(error, DecodingOptions(beam_size=50), table)
+    assert best == Trial(best.options, error(best.options))
+    found = [getattr(best.options, name) for name in ("lm_weight", "word_score", "unk_score", "beam_size")]
+    assert found == [1.2, 1.0, -2.0, 100]
+    assert [(o.lm_weight, o.word_score) for o in tried[1:5]] == [(0.5, 0.0), (0.5, 2.0), (1.0, 0.0), (1.0, 2.0)]
+    assert max(o.lm_weight for o in tried) == 1.2
+    assert {o.unk_score for o in tried[:5]} == {0.0}
+    assert [o.beam_size for o in tried[-4:]] == [1, 10, 100, 100]
 
 
 def test_the_command(folder: Path, cuts: Path, lm: Path, lexicon: Path) -> None:
