@@ -17,7 +17,6 @@ import argparse
 import os
 import tempfile
 import time
-from collections.abc import Callable
 from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
@@ -29,8 +28,9 @@ import torch
 
 from asr.data.cuts import read_cuts
 from asr.decode.rescoring import Rescoring
-from asr.decode.search import beam_decoder
-from asr.evaluate.wer import score
+from asr.decode.search import EncoderOutput, Search, beam_decoder, best_of_warps, encoder_output
+from asr.evaluate.tuning.tune import RESCORE_WEIGHTS
+from asr.evaluate.wer import Scores, Unit, score
 from asr.lm.arpa import write_arpa
 from asr.lm.files import read_ngram
 from asr.lm.ngram import Perplexity
@@ -70,9 +70,13 @@ def main() -> None:
     weight = min(dev, key=lambda each: dev[each].error.errors)
     print(f"on dev best: rescore_weight {weight:g}: {dev[weight]}\n", flush=True)
     outs, references, seconds = said(model, options, args.test)
-    alone, several = (taken(lambda s=s: errors(s, outs, references, unit)) for s in (decoder, rescoring.search))
+    alone, several = (searching(each, outs) for each in (decoder, rescoring.search))
     texts = [[rescoring.search.nbest(out)[0] for out in of] for of in outs]
-    chosen = taken(lambda: [rescoring.of_texts(each) for of in texts for each in of])
+    started = time.perf_counter()
+    for of in texts:
+        for each in of:
+            rescoring.of_texts(each)
+    chosen = time.perf_counter() - started
     knowing = rescoring.knowing(out for of in outs for out in of)
     print(f"| language model | weight | error rate | search, of real time | choice, of real time ({args.beam} texts) |")
     print("| --- | --- | --- | --- | --- |")
@@ -81,8 +85,11 @@ def main() -> None:
         rate = errors(knowing.with_options(rescore_weight=each), outs, references, unit).headline()
         search, choice = (several, f"{chosen / seconds:.3f}") if each else (alone, "–")
         print(f"| {name} | {each:g} | {rate} | {search / seconds:.3f} | {choice} |", flush=True)
-    oracle = [min((t.text for each in of for t in each), key=lambda text, r=r: score([r], [text], unit=unit).error.errors)
-              for r, of in zip(references, texts, strict=True)]  # fmt: skip
+    every = [[t.text for each in of for t in each] for of in texts]
+    oracle = [
+        min(of, key=lambda text, r=r: score([r], [text], unit=unit).error.errors)
+        for r, of in zip(references, every, strict=True)
+    ]
     print(f"\nThe best of all texts that were found: {score(references, oracle, unit=unit).headline()}.")
 
 
@@ -92,11 +99,13 @@ def errors(search: Search, outs: list[list[EncoderOutput]], references: list[str
     return score(references, texts, unit=unit)
 
 
-def taken(work: Callable[[], object]) -> float:
-    """The seconds of a second call: at the first one, something may be compiled."""
-    for _ in range(2):
-        started = time.perf_counter()
-        work()
+def searching(search: Search, outs: list[list[EncoderOutput]]) -> float:
+    """The seconds it takes."""
+    search.nbest(outs[0][0])  # what is compiled at the first call
+    started = time.perf_counter()
+    for of in outs:
+        for out in of:
+            search.nbest(out)
     return time.perf_counter() - started
 
 

@@ -144,6 +144,8 @@ def evaluate(
     if out_dir is not None:
         seconds = sum(utterance.duration for utterance in utterances)
         facts = {
+            "format": SCORES_FORMAT,
+            **scores.as_dict(),
             **_intervals(comparable, scores),
             "audio_seconds": round(seconds, 3),
             "wall_seconds": round(elapsed, 3),
@@ -153,10 +155,12 @@ def evaluate(
             "data": str(cuts),
             "decoding": search.facts,
             f"unknown_{model.tokenizer.unit}": dict(unknown),
+            **provenance(),
         }
         seen = _training_words(model, cuts) if scores.unit == "words" else None
-        write_jsonl(out_dir / "hypotheses.jsonl", [_row(r, search.several, seen) for r in results])
-        write_json(out_dir / "scores.json", {"format": SCORES_FORMAT, **scores.as_dict(), **facts, **provenance()})
+        rows = [_row(r, search.several, seen) for r in results]
+        write_jsonl(out_dir / "hypotheses.jsonl", rows)
+        write_json(out_dir / "scores.json", facts)
     return scores
 
 

@@ -173,16 +173,18 @@ def tune(
         outs = [out for out, _ in dev.found(decoder.with_options(**vars(made)))]
         made, entropy = true_confidences(partial(_confident, outs, decoder), made, dev.references, kept)
         start = replace(made, nbest=start.nbest, search="ctc" if attentive else start.search)
-        searches["ctc"] = dev.scored(decoder.with_options(**vars(start)))
+        decoder = decoder.with_options(**vars(start))
+        searches["ctc"] = decoder, dev.score(decoder)
     if attentive and not alone:
-        two_pass = TwoPassSearch(loaded, decoder.with_options(**vars(replace(start, search="two-pass"))))
+        two_pass = TwoPassSearch(loaded, decoder.with_options(search="two-pass"))
         searches["two-pass"] = _tuned_pass(dev, two_pass, "ctc_weight", CTC_WEIGHTS)
     if attention is not None:
         done = len(trials)
         objective = _Objective(dev, attention, kept, "attention", lambda n: progress(done + n, done + more))
         begun = replace(start, search="attention", nbest=1, warps=(), ctc_weight=attention.options.ctc_weight)
         found = coordinate_search(objective.error, begun, _of_attention(attention)).options
-        searches["attention"] = dev.scored(attention.with_options(**vars(replace(found, nbest=start.nbest))))
+        attention = attention.with_options(**vars(replace(found, nbest=start.nbest)))
+        searches["attention"] = attention, dev.score(attention)
     if neural is not None:
         for name, (search, _) in searches.items():
             searches[name] = _tuned_pass(dev, neural.after(search, search.options), "rescore_weight", RESCORE_WEIGHTS)
@@ -267,10 +269,6 @@ class _DevSet:
         """The hypotheses of each batch, and what the network says with the warps that they come from."""
         warped = [self.outputs[warp] for warp in search.options.warps or (1.0,)]
         return [best_of_warps(search, outs) for outs in zip(*warped, strict=True)]
-
-    def scored(self, search: Search) -> tuple[Search, Scores]:
-        """A search and its scores."""
-        return search, self.score(search)
 
     def score(self, search: Search) -> Scores:
         """Of the best hypotheses."""
