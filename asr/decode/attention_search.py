@@ -41,8 +41,7 @@ class AttentionSearch:
         InputError: The model has no decoder; the language model is of other units.
     """
 
-    needs_states, has_times = True, False
-    ctc, lm_share = None, 1.0
+    needs_states, has_times, lm_share, ctc = True, False, 1.0, None
 
     def __init__(self, model: Model, options: DecodingOptions, lm: str | Path | None = None) -> None:
         self.model, self.decoder = model, attention_decoder(model)
@@ -52,10 +51,7 @@ class AttentionSearch:
 
     def _set(self, options: DecodingOptions) -> None:
         self.options = options if self.model.config.decoder.ctc_weight else replace(options, ctc_weight=0.0)
-
-    @property
-    def length_norm(self) -> float:
-        return self.options.length_norm
+        self.length_norm = options.length_norm
 
     def with_options(self, **changes: Any) -> AttentionSearch:
         """The same with other options."""

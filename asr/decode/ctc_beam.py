@@ -80,8 +80,7 @@ class CtcBeamDecoder:
         InputError: Parts do not fit each other: no word of the lexicon can be said with the tokens, ...
     """
 
-    needs_states, has_times = False, True
-    lm_share, length_norm = 1.0, 0.0
+    needs_states, has_times, lm_share, length_norm = False, True, 1.0, 0.0
 
     def __init__(
         self,

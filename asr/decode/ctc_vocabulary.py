@@ -2,21 +2,18 @@
 
 `read_vocabulary` makes what does not depend on weights, `weighted` the rest.
 
-Look-ahead: a word's score is known at its end alone, where its context is. Until then a hypothesis within it, at node n
-of the trie, has the best that any word below can have without context:
+Look-ahead: a word's score is known at its end alone. Until then a hypothesis within it, at node n of the trie, has the
+best that any word below can have without context, which is divided out at the end, where the context is known:
 
     value(w)      = word_score + lm_scale * log10 p(w) + unk_score, where the model lacks w, + boosts
     look_ahead(n) = max of value(w) over the words w below n;  0 at the root
     step(n)       = exp(look_ahead(n) - look_ahead(parent of n)), the factor that goes with a letter
 
-and at the word's end exp(look_ahead(n)) is divided out, the score in its context multiplied in. What cannot reach the
-beam is passed over, which takes upper bounds of the factors that may come at n:
+What cannot reach the beam is passed over, by bounds (raised by a rounding error) of the factors that may come at n:
 
     release(n)    = exp(most(w) - look_ahead(n)) of the best word w that ends at n, in whatever context
     ahead(n)      = max of step(c) over the children c of n (times release(c), where words end unasked); where words may
                     be spelled, at least exp(oov + letters so far - look_ahead(n)), that of leaving the trie
-
-Both are raised by a rounding error, so that the search stays exact.
 """
 
 from __future__ import annotations

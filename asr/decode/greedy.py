@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from asr.decode.search import EncoderOutput
 
 
-@dataclass(frozen=True)
+@dataclass
 class GreedySearch:
     """The most probable path of each utterance; a Search. Its fields are as `greedy_search` has them."""
 
@@ -29,9 +29,7 @@ class GreedySearch:
     words: bool = True
     apart: bool = False
     options: DecodingOptions = field(default_factory=DecodingOptions)
-    needs_states, has_times = False, True
-    lm_share, length_norm = 1.0, 0.0
-    ctc = None
+    needs_states, has_times, lm_share, length_norm, ctc = False, True, 1.0, 0.0, None
 
     def nbest(self, out: EncoderOutput, names: Sequence[str] | None = None) -> list[list[Hypothesis]]:
         """One hypothesis of each utterance."""

@@ -58,28 +58,15 @@ class EncoderOutput(NamedTuple):
 class Search(Protocol):
     """What makes hypotheses of an EncoderOutput."""
 
-    @property
-    def options(self) -> DecodingOptions: ...
-
-    @property
-    def needs_states(self) -> bool:
-        """Whether it reads the encoder's states."""
-
-    @property
-    def has_times(self) -> bool:
-        """Whether the words of `nbest` have times and, if rough, confidences."""
+    options: DecodingOptions
+    needs_states: bool  # whether it reads the encoder's states
+    has_times: bool  # whether the words of `nbest` have times and, if rough, confidences
+    lm_share: float  # how much a language model counts in its scores, but for its weight
+    length_norm: float  # the power of (tokens + 1) that its scores are divided by
 
     @property
     def ctc(self) -> CtcBeamDecoder | None:
         """The beam search with CTC that it is, or begins with: it knows the words and the language model."""
-
-    @property
-    def lm_share(self) -> float:
-        """How much a language model counts in its scores, but for its weight."""
-
-    @property
-    def length_norm(self) -> float:
-        """The power of (tokens + 1) that its scores are divided by."""
 
     def nbest(self, out: EncoderOutput, names: Sequence[str] | None = None) -> list[list[Hypothesis]]:
         """The hypotheses of each utterance, best first, at least one; `names` are for errors."""

@@ -36,28 +36,18 @@ class SecondPass(ABC):
     """
 
     def __init__(self, search: Search, options: DecodingOptions) -> None:
-        self.search, self.options = search.with_options(**self.first_pass(options)), options
         self._known: dict[int, tuple[EncoderOutput, list[list[Hypothesis]], list[list[float]]]] = {}
+        self._follow(search, options)
 
-    @property
-    def needs_states(self) -> bool:
-        return self.search.needs_states
-
-    @property
-    def has_times(self) -> bool:
-        return self.search.has_times
+    def _follow(self, search: Search, options: DecodingOptions) -> None:
+        """Takes a first pass, and options."""
+        self.options, self.search = options, search.with_options(**self.first_pass(options))
+        self.needs_states, self.has_times = self.search.needs_states, self.search.has_times
+        self.lm_share, self.length_norm = self.search.lm_share, self.search.length_norm
 
     @property
     def ctc(self) -> CtcBeamDecoder | None:
         return self.search.ctc
-
-    @property
-    def lm_share(self) -> float:
-        return self.search.lm_share
-
-    @property
-    def length_norm(self) -> float:
-        return self.search.length_norm
 
     @abstractmethod
     def first_pass(self, options: DecodingOptions) -> dict[str, Any]:
@@ -101,7 +91,8 @@ class SecondPass(ABC):
     def after(self, search: Search, options: DecodingOptions) -> Self:
         """The same second pass after another first one."""
         other = copy.copy(self)
-        other.options, other.search, other._known = options, search.with_options(**self.first_pass(options)), {}
+        other._known = {}
+        other._follow(search, options)
         return other
 
 
@@ -111,16 +102,14 @@ class TwoPassSearch(SecondPass):
     score = ctc_weight * CTC's with language model and all + (1 - ctc_weight) * log p_attention + length_reward * tokens
     """
 
-    needs_states = True
-
     def __init__(self, model: Model, search: CtcBeamDecoder) -> None:
         super().__init__(search, search.options)
         self.decoder = attention_decoder(model)
         self.number = {token: i for i, token in enumerate(model.tokenizer.tokens)}
 
-    @property
-    def lm_share(self) -> float:
-        return self.options.ctc_weight
+    def _follow(self, search: Search, options: DecodingOptions) -> None:
+        super()._follow(search, options)
+        self.needs_states, self.lm_share = True, options.ctc_weight
 
     def first_pass(self, options: DecodingOptions) -> dict[str, Any]:
         return {**vars(options), "nbest": max(options.nbest, options.attention_beam)}

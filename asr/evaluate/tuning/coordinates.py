@@ -47,12 +47,17 @@ class Table:
         return grid + sum(len(each) - 1 for each in self.values.values()) + sum(map(len, self.costs.values()))
 
 
-def coordinate_search(error: Callable[[DecodingOptions], float], start: DecodingOptions, table: Table) -> Trial:
-    """The options of least error that a table leads to."""
+def coordinate_search(
+    error: Callable[[DecodingOptions], float], start: DecodingOptions, table: Table
+) -> tuple[Trial, list[Trial]]:
+    """The options of least error that a table leads to, and all that were tried, each once."""
+    trials: dict[DecodingOptions, Trial] = {}
 
     def tried(options: DecodingOptions, **changes: Any) -> Trial:
         changed = replace(options, **changes)
-        return Trial(changed, error(changed))
+        if changed not in trials:
+            trials[changed] = Trial(changed, error(changed))
+        return trials[changed]
 
     best = tried(start, **{name: values[0] for name, values in table.values.items()})
     if table.grid:
@@ -76,7 +81,7 @@ def coordinate_search(error: Callable[[DecodingOptions], float], start: Decoding
         by_size = [tried(best.options, **{name: size}) for size in sizes]
         least = min(trial.error for trial in by_size)
         best = next(trial for trial in by_size if trial.error <= least * (1 + WORTH))
-    return best
+    return best, list(trials.values())
 
 
 def _better(a: Trial, b: Trial) -> Trial:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import itertools
 import logging
 import math
 import shutil
@@ -131,95 +132,139 @@ def tune(
     started = time.perf_counter()
     loaded, folder = load_model(model, head=head), find_model(model)
     own = loaded.head
-    unit = _unit(loaded, model, folder, unit)
     start = own.decoding or DecodingOptions()
     warps = start.warps if warps is None else tuple(warps)
-    start = replace(start, warps=(), lm_unit=lm_unit or start.lm_unit)
-    # What does not fit is told at once.
     attentive = loaded.recognizer.decoder is not None and head in (None, loaded.config.kinds[0])
     alone = attentive and not loaded.config.decoder.ctc_weight
-    known = lexicon or own.lexicon or loaded.tokenizer.kind == "phones"
-    if alone and known:
-        raise InputError("was trained with attention alone, which knows of no lexicon", where=model)
-    start = replace(start, lm_unit="token") if alone else start
-    if lm is not None and is_neural_lm(lm):
-        raise InputError(
-            "is a neural model, of which only the weight in choosing among texts is tuned",
-            where=lm,
-            remedy="--rescore; of tokens, try weights: asr evaluate --search attention --lm LM --lm-weight X",
-        )
+    known = bool(lexicon or own.lexicon or loaded.tokenizer.kind == "phones")
+    # What does not fit is told at once.
+    unit = unit or ("words" if loaded.has_words else "characters")
+    _check(loaded, model, folder, unit, lm, alone=alone, known=known)
+    start = replace(start, warps=(), lm_unit="token" if alone else lm_unit or start.lm_unit)
     decoder = beam_decoder(loaded, lm=lm, lexicon=lexicon, options=replace(start, warps=warps))
     chooser = rescore or own.neural_lm
     neural = None if chooser is None else Rescoring(loaded, chooser, decoder, start)
     attention = None
     if attentive and not known:
         attention = AttentionSearch(loaded, start, (lm or own.lm) if start.lm_unit == "token" else None)
+    if own.log_prior is None and not alone:
+        log.warning("%s has no prior of its tokens (training keeps one): prior_weight is left alone", folder)
     loading: dict[str, Any] = {"batch_seconds": batch_seconds, "num_workers": num_workers}
     dev = _encode(loaded, cuts, unit, {1.0, *warps}, states=attentive, **loading)
     parts = [folder / "model.safetensors", lm or own.lm, lexicon or own.lexicon]
     kept = KeptNumbers(folder / KEPT, [*(file_sha256(part).encode() for part in parts if part), *dev.facts()])
 
-    searches: dict[str, tuple[Search, Scores]] = {}
-    trials: tuple[Trial, ...] = ()
-    more = 0 if attention is None else _of_attention(attention).most
+    tuner = _Tuner(loaded, dev, kept, progress, 0 if attention is None else _of_attention(attention).most)
     if not alone:
-        if own.log_prior is None:
-            log.warning("%s has no prior of its tokens (training keeps one): prior_weight is left alone", folder)
-        table = _of_ctc(decoder, loaded)
-        most = table.most + bool(warps) + more
-        objective = _Objective(dev, decoder, kept, "error", lambda n: progress(n, max(most, n + 1)))
-        made = _tuned_ctc(objective, replace(start, nbest=1), warps, table)
-        trials = tuple(Trial(*each) for each in objective.tried.items())
-        outs = [out for out, _ in dev.found(decoder.with_options(**vars(made)))]
-        made, entropy = true_confidences(partial(_confident, outs, decoder), made, dev.references, kept)
-        start = replace(made, nbest=start.nbest, search="ctc" if attentive else start.search)
-        decoder = decoder.with_options(**vars(start))
-        searches["ctc"] = decoder, dev.score(decoder)
-    if attentive and not alone:
-        two_pass = TwoPassSearch(loaded, decoder.with_options(search="two-pass"))
-        searches["two-pass"] = _tuned_pass(dev, two_pass, "ctc_weight", CTC_WEIGHTS)
+        start = tuner.tune_ctc(decoder, start, warps, attentive=attentive)
     if attention is not None:
-        done = len(trials)
-        objective = _Objective(dev, attention, kept, "attention", lambda n: progress(done + n, done + more))
-        begun = replace(start, search="attention", nbest=1, warps=(), ctc_weight=attention.options.ctc_weight)
-        found = coordinate_search(objective.error, begun, _of_attention(attention)).options
-        attention = attention.with_options(**vars(replace(found, nbest=start.nbest)))
-        searches["attention"] = attention, dev.score(attention)
+        tuner.tune_attention(attention, start)
     if neural is not None:
-        for name, (search, _) in searches.items():
-            searches[name] = _tuned_pass(dev, neural.after(search, search.options), "rescore_weight", RESCORE_WEIGHTS)
-    best, result = min(searches.values(), key=lambda each: each[1].error.errors)  # of equals the fastest
-    if alone:
-        entropy = (cross_entropy(_confident(dev.outputs[1.0], best, best.options), dev.references),) * 2
-    progress(len(trials) + more, len(trials) + more)
+        for name, (search, _) in tuner.searches.items():
+            tuner.tune_pass(name, neural.after(search, search.options), "rescore_weight", RESCORE_WEIGHTS)
+    result = tuner.result(rescored=neural is not None, alone=alone)
 
-    own.decoding = best.options
+    own.decoding = result.best
     _keep(folder, loaded, decoder if lm is not None else None, lexicon, rescore)
     kept.path.unlink(missing_ok=True)
-    by_search = {name: (search.options, scores) for name, (search, scores) in searches.items()}
-    seconds = time.perf_counter() - started
-    return Tuning(best.options, result, trials, len(trials) + more, entropy, seconds, by_search, neural is not None)
+    return replace(result, seconds=time.perf_counter() - started)
 
 
-def _unit(loaded: Model, model: str | Path, folder: Path, unit: Unit | None) -> Unit:
-    """What errors are counted in, of a model that may be tuned."""
+def _check(
+    loaded: Model, model: str | Path, folder: Path, unit: str, lm: str | Path | None, *, alone: bool, known: bool
+) -> None:
+    """Refuses what cannot be tuned."""
     if folder.resolve().parent == SHIPPED.resolve():
         raise InputError(
             "comes with the package and stays as it is", where=model, remedy=f"copy {folder} and tune that"
         )
-    unit = unit or ("words" if loaded.has_words else "characters")
     if unit not in ("words", "characters") or (unit == "words" and not loaded.has_words):
         raise InputError(f"errors cannot be counted in {unit}", where=model, remedy="count them in characters")
-    return unit
+    if alone and known:
+        raise InputError("was trained with attention alone, which knows of no lexicon", where=model)
+    if lm is not None and is_neural_lm(lm):
+        raise InputError(
+            "is a neural model, of which only the weight in choosing among texts is tuned",
+            where=lm,
+            remedy="--rescore; of tokens, try weights: asr evaluate --search attention --lm LM --lm-weight X",
+        )
 
 
-def _tuned_ctc(
-    objective: _Objective, start: DecodingOptions, warps: tuple[float, ...], table: Table
-) -> DecodingOptions:
-    """The best options of CTC's search, with these warps of the mel axis where they are worth it."""
-    best = coordinate_search(objective.error, replace(start, beam_size=SEARCH_BEAM), table)
-    warped = replace(best.options, warps=warps)
-    return warped if warps and objective.error(warped) <= best.error * (1 - WORTH) else best.options
+@dataclass
+class _Tuner:
+    """The searches that were tuned so far, and their scores."""
+
+    model: Model
+    dev: _DevSet
+    kept: KeptNumbers
+    progress: Callable[[int, int | None], None]
+    of_attention: int  # decodings
+    trials: tuple[Trial, ...] = ()
+    entropy: tuple[float, float] = (0.0, 0.0)
+    searches: dict[str, tuple[Search, Scores]] = field(default_factory=dict)
+
+    def tune_ctc(
+        self, decoder: CtcBeamDecoder, start: DecodingOptions, warps: tuple[float, ...], *, attentive: bool
+    ) -> DecodingOptions:
+        """CTC's search, with these warps of the mel axis where they are worth it, and where there is an attention
+        decoder two-pass search; the options of the first."""
+        table = _of_ctc(decoder, self.model)
+        most = table.most + bool(warps) + self.of_attention
+        error = self._error("error", decoder, lambda n: self.progress(n, max(most, n + 1)))
+        best, trials = coordinate_search(error, replace(start, nbest=1, beam_size=SEARCH_BEAM), table)
+        made, warped = best.options, replace(best.options, warps=warps)
+        if warps:
+            trials.append(Trial(warped, error(warped)))
+            made = warped if trials[-1].error <= best.error * (1 - WORTH) else made
+        self.trials = tuple(trials)
+        outs = [out for out, _ in self.dev.found(decoder.with_options(**vars(made)))]
+        made, self.entropy = true_confidences(partial(_confident, outs, decoder), made, self.dev.references, self.kept)
+        decoder = decoder.with_options(
+            **vars(replace(made, nbest=start.nbest, search="ctc" if attentive else start.search))
+        )
+        self.searches["ctc"] = decoder, self.dev.score(decoder)
+        if attentive:
+            two_pass = TwoPassSearch(self.model, decoder.with_options(search="two-pass"))
+            self.tune_pass("two-pass", two_pass, "ctc_weight", CTC_WEIGHTS)
+        return decoder.options
+
+    def tune_attention(self, search: AttentionSearch, start: DecodingOptions) -> None:
+        """Attention's search."""
+        done, most = len(self.trials), len(self.trials) + self.of_attention
+        error = self._error("attention", search, lambda n: self.progress(done + n, most))
+        begun = replace(start, search="attention", nbest=1, warps=(), ctc_weight=search.options.ctc_weight)
+        best, _ = coordinate_search(error, begun, _of_attention(search))
+        search = search.with_options(**vars(replace(best.options, nbest=start.nbest)))
+        self.searches["attention"] = search, self.dev.score(search)
+
+    def tune_pass(self, name: str, search: SecondPass, weight: str, values: tuple[float, ...]) -> None:
+        """A second pass' weight."""
+        knowing = search.knowing(self.dev.of(search.options))
+        best, _ = coordinate_search(partial(self.dev.error, knowing), search.options, Table(values={weight: values}))
+        options = vars(best.options)
+        self.searches[name] = search.with_options(**options), self.dev.score(knowing.with_options(**options))
+
+    def _error(self, what: str, search: Search, told: Callable[[int], None]) -> Callable[[DecodingOptions], float]:
+        """The error rate by options, kept as `what`; the number of calls is told."""
+        calls = itertools.count(1)
+
+        def error(options: DecodingOptions) -> float:
+            (rate,) = self.kept.get(what, options, lambda: [self.dev.error(search, options)])
+            told(next(calls))
+            return rate
+
+        return error
+
+    def result(self, *, rescored: bool, alone: bool) -> Tuning:
+        """The best of all."""
+        best, scores = min(self.searches.values(), key=lambda each: each[1].error.errors)  # of equals the fastest
+        if alone:
+            sure = _confident(self.dev.outputs[1.0], best, best.options)
+            self.entropy = (cross_entropy(sure, self.dev.references),) * 2
+        decodings = len(self.trials) + self.of_attention
+        self.progress(decodings, decodings)
+        by_search = {name: (search.options, scores) for name, (search, scores) in self.searches.items()}
+        return Tuning(best.options, scores, self.trials, decodings, self.entropy, 0.0, by_search, rescored)
 
 
 def _of_ctc(decoder: CtcBeamDecoder, model: Model) -> Table:
@@ -239,17 +284,6 @@ def _of_attention(search: AttentionSearch) -> Table:
     """What is tried of attention's search."""
     values = JOINED if search.options.ctc_weight else ALONE
     return Table(values={name: each for name, each in values.items() if name != "lm_weight" or search.lm is not None})
-
-
-def _tuned_pass(dev: _DevSet, search: SecondPass, name: str, weights: tuple[float, ...]) -> tuple[SecondPass, Scores]:
-    """A second pass with the weight of least error, and its scores."""
-    knowing = search.knowing(dev.of(search.options))
-    best = coordinate_search(
-        lambda options: dev.score(knowing.with_options(**vars(options))).error.rate,
-        search.options,
-        Table(values={name: weights}),
-    )
-    return search.with_options(**vars(best.options)), dev.score(knowing.with_options(**vars(best.options)))
 
 
 @dataclass(frozen=True)
@@ -275,6 +309,10 @@ class _DevSet:
         texts = [several[0].text for _, nbest in self.found(search) for several in nbest]
         return score(self.references, texts, unit=self.unit)
 
+    def error(self, search: Search, options: DecodingOptions) -> float:
+        """The rate that counts."""
+        return self.score(search.with_options(**vars(options))).error.rate
+
     def facts(self) -> Iterator[bytes]:
         """All that there is, for a digest."""
         yield "\n".join([self.unit, *self.references]).encode()
@@ -287,29 +325,6 @@ def _confident(outs: Sequence[EncoderOutput], search: Search, options: DecodingO
     """The best hypothesis of each utterance, with times and confidences."""
     search = search.with_options(**vars(options))
     return [several[0] for out in outs for several in search.add_times(out, search.nbest(out))]
-
-
-@dataclass
-class _Objective:
-    """The error rate of a search on the dev set; each options are tried once."""
-
-    dev: _DevSet
-    search: Search
-    kept: KeptNumbers
-    what: str  # is tried
-    progress: Callable[[int], None]  # gets the number of trials
-    tried: dict[DecodingOptions, float] = field(default_factory=dict)
-
-    def error(self, options: DecodingOptions) -> float:
-        """That which some options give."""
-        if options not in self.tried:
-            search = self.search
-            rate = self.kept.get(
-                self.what, options, lambda: [self.dev.score(search.with_options(**vars(options))).error.rate]
-            )
-            self.tried[options] = rate[0]
-            self.progress(len(self.tried))
-        return self.tried[options]
 
 
 def _keep(
@@ -345,8 +360,7 @@ def _encode(
     warps: Collection[float],
     *,
     states: bool,
-    batch_seconds: float,
-    num_workers: int,
+    **loading: Any,
 ) -> _DevSet:
     """The dev set, the longest utterances first.
 
@@ -366,15 +380,11 @@ def _encode(
     normalizer = model.normalizer()
     if not any(normalizer(u.text) for u in utterances):
         raise InputError("has no text to tune on", where=cuts)
-    fit_speakers(model, utterances, batch_seconds=batch_seconds, num_workers=num_workers)
+    fit_speakers(model, utterances, **loading)
     recognizer = model.recognizer.eval()
     dev = _DevSet({warp: [] for warp in warps}, [], unit)
-    for batch in load_batches(
-        *(utterances, model.tokenizer, normalizer),
-        sample_rate=recognizer.sample_rate,
-        batch_seconds=batch_seconds,
-        num_workers=num_workers,
-    ):
+    given = utterances, model.tokenizer, normalizer
+    for batch in load_batches(*given, sample_rate=recognizer.sample_rate, **loading):
         dev.references.extend(batch.texts)
         with torch.inference_mode():
             features = recognizer.features(batch.samples, batch.sample_lens, batch.speakers)

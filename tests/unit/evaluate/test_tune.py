@@ -294,7 +294,8 @@ def test_coordinates_are_searched_in_the_order_of_the_table() -> None:
         values={"unk_score": (0.0, -1.0, -3.0, -2.0)},
         costs={"beam_size": (1, 10, 100)},
     )
-    best = coordinate_search(error, DecodingOptions(beam_size=50), table)
+    best, trials = coordinate_search(error, DecodingOptions(beam_size=50), table)
+    assert [trial.options for trial in trials] == tried
     assert best == Trial(best.options, error(best.options))
     found = [getattr(best.options, name) for name in ("lm_weight", "word_score", "unk_score", "beam_size")]
     assert found == [1.2, 1.0, -2.0, 100]
