@@ -45,7 +45,9 @@ class AttentionSearch:
 
     def __init__(self, model: Model, options: DecodingOptions, lm: str | Path | None = None) -> None:
         self.model, self.decoder = model, attention_decoder(model)
-        self.lm = None if lm is None else _token_lm(lm, model.tokenizer.tokens)
+        self.lm: TokenLm | NeuralTokenLm | None = None
+        if lm is not None:
+            self.lm = (NeuralTokenLm if is_neural_lm(lm) else TokenLm)(lm, model.tokenizer.tokens)
         self.number = {token: i for i, token in enumerate(model.tokenizer.tokens)}
         self._set(options)
 
@@ -116,11 +118,6 @@ class AttentionSearch:
             lm_score=lm,
             word_score=reward,
         )
-
-
-def _token_lm(lm: str | Path, tokens: Sequence[str]) -> TokenLm | NeuralTokenLm:
-    """A language model of tokens as a step function, whatever it is made of."""
-    return NeuralTokenLm(lm, tokens) if is_neural_lm(lm) else TokenLm(lm, tokens)
 
 
 def attention_decoder(model: Model) -> Decoder:

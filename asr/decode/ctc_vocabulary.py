@@ -22,7 +22,7 @@ import logging
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -167,22 +167,13 @@ def _arrays(
     has = np.zeros(len(trie.letter), np.int64)
     np.bitwise_or.at(has, trie.parent[1:], np.left_shift(np.int64(1), trie.letter[1:].astype(np.int64) & 63))
     spelling = np.array([letter for each in spellings for letter in each], np.int32)
-    none = np.zeros(0)
+    first = np.concatenate([[0], np.cumsum([len(each) for each in spellings])]).astype(np.int32)
+    few_letters = int(spelling.max(initial=0)) < 64
+    none: Any = np.zeros(0)
     return kernel.Vocabulary(
-        mode=mode,
-        open=spells,
-        size=words,
-        kind=np.array(kinds, np.int8),
-        spelling_first=np.concatenate([[0], np.cumsum([len(each) for each in spellings])]).astype(np.int32),
-        spelling=spelling,
-        letter=trie.letter,
-        depth=trie.depths(),
-        first=trie.first,
-        word_first=trie.word_first,
-        words=trie.words,
-        has=has,
-        few_letters=int(spelling.max(initial=0)) < 64,
-        **dict.fromkeys(("look_ahead", "step", "ahead", "release"), none),
+        *(mode, spells, words, np.array(kinds, np.int8), first, spelling),
+        *(trie.letter, trie.depths(), trie.first, trie.word_first, trie.words),
+        *(none, none, has, few_letters, none, none),
     )
 
 

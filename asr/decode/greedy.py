@@ -33,10 +33,8 @@ class GreedySearch:
 
     def nbest(self, out: EncoderOutput, names: Sequence[str] | None = None) -> list[list[Hypothesis]]:
         """One hypothesis of each utterance."""
-        found = greedy_search(
-            *out[:2], self.tokens, frame_seconds=self.frame_seconds, words=self.words, apart=self.apart
-        )
-        return [[hypothesis] for hypothesis in found]
+        how: dict[str, Any] = {"frame_seconds": self.frame_seconds, "words": self.words, "apart": self.apart}
+        return [[hypothesis] for hypothesis in greedy_search(*out[:2], self.tokens, **how)]
 
     def add_times(self, out: EncoderOutput, nbest: Sequence[list[Hypothesis]]) -> list[list[Hypothesis]]:
         """The same: paths have times and confidences."""

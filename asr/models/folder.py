@@ -174,12 +174,10 @@ def load_model(model: str | Path, *, head: str | None = None) -> Model:
         models = [*(folder / head_file(config, kind, name) for name in _LM), *(folder / name for name in _LM)]
         if not tokens.is_file():
             raise InputError(f"has no {tokens.name}", where=folder, remedy="copy the whole folder")
-        tokenizer, crf = load_tokenizer(kind, tokens), config.criterion.kind == "ctc-crf"
+        tokenizer, token_lm = load_tokenizer(kind, tokens), folder / head_file(config, kind, "token-lm.safetensors")
         heads[kind] = Head(
             tokenizer,
-            token_lm=_read_token_lm(folder / head_file(config, kind, "token-lm.safetensors"), tokenizer)
-            if crf
-            else None,
+            token_lm=_read_token_lm(token_lm, tokenizer) if config.criterion.kind == "ctc-crf" else None,
             decoding=decoding.get(kind),
             lm=next((path for path in models if path.is_file()), None),
             lexicon=lexicon if lexicon.is_file() else None,
