@@ -22,7 +22,7 @@ import logging
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -169,11 +169,14 @@ def _arrays(
     spelling = np.array([letter for each in spellings for letter in each], np.int32)
     first = np.concatenate([[0], np.cumsum([len(each) for each in spellings])]).astype(np.int32)
     few_letters = int(spelling.max(initial=0)) < 64
-    none: Any = np.zeros(0)
+    none = np.zeros(0)
     return kernel.Vocabulary(
         *(mode, spells, words, np.array(kinds, np.int8), first, spelling),
         *(trie.letter, trie.depths(), trie.first, trie.word_first, trie.words),
-        *(none, none, has, few_letters, none, none),
+        *(none, none, has),
+        few_letters=few_letters,
+        ahead=none,
+        release=none,
     )
 
 

@@ -90,8 +90,8 @@ def test_from_the_corpus_to_its_figures(home: Path, tmp_path: Path) -> None:
     assert "tune" not in found["seconds"]
     assert found["settings"]["init_from"] == str(tmp_path / "exp")
     ours, theirs = load_model(tmp_path / "more"), load_model(tmp_path / "exp")
-    assert ours.decoding == theirs.decoding
-    assert ours.decoding is not None
+    assert ours.head.decoding == theirs.head.decoding
+    assert ours.head.decoding is not None
     for name in ("lm.safetensors", "tokens.txt"):
         assert (tmp_path / "more" / "model" / name).read_bytes() == (tmp_path / "exp" / "model" / name).read_bytes()
 

@@ -59,7 +59,9 @@ def coordinate_search(
             trials[changed] = Trial(changed, error(changed))
         return trials[changed]
 
-    best = tried(start, **{name: values[0] for name, values in table.values.items()})
+    firsts: dict[str, Any] = {name: values[0] for name, values in table.values.items()}
+    start = replace(start, **firsts)
+    best = tried(start)
     if table.grid:
         for point in itertools.product(*table.grid.values()):
             best = _better(best, tried(start, **dict(zip(table.grid, point, strict=True))))
