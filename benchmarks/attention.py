@@ -31,7 +31,7 @@ import yaml
 from torch import Tensor, nn
 
 from asr.data.cuts import read_cuts
-from asr.decode.search import build_search
+from asr.decode.search import build_search, encoder_output
 from asr.evaluate.wer import score
 from asr.models.attention_decoder import AttentionDecoder, AttentionDecoderConfig, DecoderState
 from asr.models.decoder import END_ID
@@ -121,7 +121,7 @@ def searching(name: str, cuts: Path) -> None:
     model = load_model(name)
     beside = Path(name) / "tuned.yaml"
     tuned = yaml.safe_load(beside.read_text()) if beside.is_file() else {}
-    own = model.decoding or DecodingOptions()
+    own = model.head.decoding or DecodingOptions()
     options = {key: from_dict(DecodingOptions, values, where=beside) for key, values in tuned.items()}
     ways = {
         f"{search}, {' '.join(map(str, change.values()))}": build_search(
@@ -144,12 +144,12 @@ def searching(name: str, cuts: Path) -> None:
             encoder_out, lens = recognizer.encode(features, lens)
             log_probs = recognizer.ctc(encoder_out)
             network += time.perf_counter() - started
+            out = encoder_output(log_probs, lens, encoder_out)
             for way, decoding in ways.items():
-                more = {"encoder_out": encoder_out} if decoding.attends else {}
                 if not n:  # what is compiled at the first call
-                    decoding.search(log_probs, lens, confidences=False, **more)
+                    decoding.search.nbest(out)
                 started = time.perf_counter()
-                texts[way].append(decoding.search(log_probs, lens, confidences=False, **more)[0][0].text)
+                texts[way].append(decoding.search.nbest(out)[0][0].text)
                 taken[way] += time.perf_counter() - started
     references = [normalize(u.text) for u in utterances]
     print(f"{len(utterances)} utterances, {seconds:.0f} s; features and network: {network / seconds:.4f} of it\n")

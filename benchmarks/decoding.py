@@ -40,7 +40,8 @@ import torch
 
 from asr.data.batches import load_batches
 from asr.data.cuts import read_cuts
-from asr.decode.ctc_beam import LN10, CtcBeamDecoder
+from asr.decode.ctc_beam import CtcBeamDecoder
+from asr.decode.ctc_vocabulary import LN10
 from asr.decode.greedy import greedy_search
 from asr.evaluate.wer import score
 from asr.lm.files import read_ngram, save_ngram

@@ -27,11 +27,10 @@ import kenlm
 import torch
 
 from asr.data.cuts import read_cuts
-from asr.data.transcript import Hypothesis
 from asr.decode.rescoring import Rescoring
-from asr.decode.search import beam_decoder
-from asr.evaluate.tuning.rescoring import best_rescoring
-from asr.evaluate.wer import score
+from asr.decode.search import EncoderOutput, Search, beam_decoder, best_of_warps, encoder_output
+from asr.evaluate.tuning.tune import RESCORE_WEIGHTS
+from asr.evaluate.wer import Scores, Unit, score
 from asr.lm.arpa import write_arpa
 from asr.lm.files import read_ngram
 from asr.lm.ngram import Perplexity
@@ -40,8 +39,6 @@ from asr.models.folder import load_model
 from asr.models.model import Model
 from asr.models.neural_lm import read_neural_lm
 from asr.utils.provenance import provenance
-
-Lists = list[list[list[Hypothesis]]]  # of each warp, utterance: its best texts
 
 
 def main() -> None:
@@ -60,32 +57,56 @@ def main() -> None:
     print(f"one thread; {facts['hardware']}; commit {facts['commit']}; {versions}\n")
     model = load_model(args.model)
     perplexities(args.neural, args.ngram, [model.normalizer()(u.text) for u in read_cuts(args.test)])
-    options = replace(model.decoding or DecodingOptions(), search="ctc", nbest=1)
-    rescoring = Rescoring(model, args.neural, lambda: [], options, decoder=beam_decoder(model, options=options))
-    unit = "words" if model.has_words else "characters"
-    dev, references, _, _ = found(model, replace(options, nbest=args.beam), args.dev)
-    weight, _, errors = best_rescoring(rescoring, dev, references, unit)
-    print(f"on dev best: rescore_weight {weight:g}: {errors}\n", flush=True)
-    _, _, alone, _ = found(model, options, args.test)
-    test, references, several, seconds = found(model, replace(options, nbest=args.beam), args.test)
+    options = replace(model.head.decoding or DecodingOptions(), search="ctc", nbest=1, rescore_beam=args.beam)
+    decoder = beam_decoder(model, options=options, threads=1)
+    rescoring = Rescoring(model, args.neural, decoder, options)
+    unit: Unit = "words" if model.has_words else "characters"
+    outs, references, _ = said(model, options, args.dev)
+    knowing = rescoring.knowing(out for of in outs for out in of)
+    dev = {
+        weight: errors(knowing.with_options(rescore_weight=weight), outs, references, unit)
+        for weight in RESCORE_WEIGHTS
+    }
+    weight = min(dev, key=lambda each: dev[each].error.errors)
+    print(f"on dev best: rescore_weight {weight:g}: {dev[weight]}\n", flush=True)
+    outs, references, seconds = said(model, options, args.test)
+    alone, several = (searching(each, outs) for each in (decoder, rescoring.search))
+    texts = [[rescoring.search.nbest(out)[0] for out in of] for of in outs]
     started = time.perf_counter()
-    sure = [[rescoring.log_probs(texts) for texts in warp] for warp in map(list, zip(*test, strict=True))]
+    for of in texts:
+        for each in of:
+            rescoring.of_texts(each)
     chosen = time.perf_counter() - started
+    knowing = rescoring.knowing(out for of in outs for out in of)
     print(f"| language model | weight | error rate | search, of real time | choice, of real time ({args.beam} texts) |")
     print("| --- | --- | --- | --- | --- |")
     rows = (("n-gram", 0.0), ("neural, of the n-gram's texts", 1.0), ("both", weight))
     for name, each in rows:
-        rescoring.options = replace(options, rescore_weight=each)
-        best = [
-            max((rescoring.chosen(*warp)[0] for warp in zip(*of, strict=True)), key=lambda h: h.score)
-            for of in zip(zip(*test, strict=True), sure, strict=True)
-        ]
-        rate = score(references, [each.text for each in best], unit=unit).headline()
+        rate = errors(knowing.with_options(rescore_weight=each), outs, references, unit).headline()
         search, choice = (several, f"{chosen / seconds:.3f}") if each else (alone, "–")
         print(f"| {name} | {each:g} | {rate} | {search / seconds:.3f} | {choice} |", flush=True)
-    oracle = [min((t.text for w in of for t in w), key=lambda text, r=r: score([r], [text], unit=unit).error.errors)
-              for r, of in zip(references, zip(*test, strict=True), strict=True)]  # fmt: skip
+    every = [[t.text for each in of for t in each] for of in texts]
+    oracle = [
+        min(of, key=lambda text, r=r: score([r], [text], unit=unit).error.errors)
+        for r, of in zip(references, every, strict=True)
+    ]
     print(f"\nThe best of all texts that were found: {score(references, oracle, unit=unit).headline()}.")
+
+
+def errors(search: Search, outs: list[list[EncoderOutput]], references: list[str], unit: Unit) -> Scores:
+    """Of what a search finds of each utterance, with the warp of the best score."""
+    texts = [best_of_warps(search, of)[1][0][0].text for of in outs]
+    return score(references, texts, unit=unit)
+
+
+def searching(search: Search, outs: list[list[EncoderOutput]]) -> float:
+    """The seconds it takes."""
+    search.nbest(outs[0][0])  # what is compiled at the first call
+    started = time.perf_counter()
+    for of in outs:
+        for out in of:
+            search.nbest(out)
+    return time.perf_counter() - started
 
 
 def perplexities(neural: Path, ngram: Path, texts: list[str]) -> None:
@@ -110,25 +131,17 @@ def row(name: str, found: Perplexity) -> None:
     print(f"| {name} | {found.perplexity:.1f} | {found.perplexity_known:.1f} |", flush=True)
 
 
-def found(model: Model, options: DecodingOptions, cuts: Path) -> tuple[Lists, list[str], float, float]:
-    """What is found of each warp and utterance, what was said, the seconds of searching, those of audio."""
-    decoder, recognizer = beam_decoder(model, options=options, threads=1), model.recognizer.eval()
-    warps, utterances = options.warps or (1.0,), read_cuts(cuts)
-    lists: Lists = [[] for _ in warps]
-    taken = 0.0
-    for n, utterance in enumerate(utterances):
+def said(model: Model, options: DecodingOptions, cuts: Path) -> tuple[list[list[EncoderOutput]], list[str], float]:
+    """What the network says of each utterance with each warp, what was said, and the seconds of audio."""
+    recognizer, normalize, utterances = model.recognizer.eval(), model.normalizer(), read_cuts(cuts)
+    outs: list[list[EncoderOutput]] = []
+    for utterance in utterances:
         samples = torch.from_numpy(utterance.samples(recognizer.sample_rate))[None]
-        for warp, of_warp in zip(warps, lists, strict=True):
-            with torch.inference_mode():
-                features, lens = recognizer.features(samples, torch.tensor([samples.shape[1]]))
-                log_probs = recognizer.ctc(recognizer.encode(features, lens, warp=warp)[0])[0].numpy()
-            if not n:  # what is compiled at the first call
-                decoder.decode_each([log_probs], confidences=False)
-            started = time.perf_counter()
-            of_warp += decoder.decode_each([log_probs], confidences=False)
-            taken += time.perf_counter() - started
-    normalize = model.normalizer()
-    return lists, [normalize(u.text) for u in utterances], taken, sum(u.duration for u in utterances)
+        with torch.inference_mode():
+            features, lens = recognizer.features(samples, torch.tensor([samples.shape[1]]))
+            warped = [recognizer.encode(features, lens, warp=warp) for warp in options.warps or (1.0,)]
+            outs.append([encoder_output(recognizer.ctc(states), lens, None) for states, lens in warped])
+    return outs, [normalize(u.text) for u in utterances], sum(u.duration for u in utterances)
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import soundfile
@@ -14,7 +15,7 @@ from asr.audio.features import FeatureConfig
 from asr.audio.spec_augment import SpecAugmentConfig
 from asr.models.attention_decoder import AttentionDecoderConfig
 from asr.models.config import ModelConfig
-from asr.models.model import Model
+from asr.models.model import Head, Model
 from asr.models.recognizer import build_recognizer
 from asr.models.rnn import RnnConfig
 from asr.text.normalize import TextConfig
@@ -157,7 +158,7 @@ def speller() -> Model:
     variance = (x - means[labels]).var(0)
     recognizer.head.weight.copy_(0.6 * means / variance)
     recognizer.head.bias.copy_(0.6 * (share.log() - 0.5 * (means.square() / variance).sum(1)))
-    return Model(recognizer, tokenizer, config, log_prior=share.log())
+    return Model(recognizer, config, {"characters": Head(tokenizer, log_prior=share.log())})
 
 
 def unigram_arpa(path: Path, words: dict[str, float]) -> Path:
@@ -177,4 +178,9 @@ def with_decoder(ctc_weight: float = 0.3) -> Model:
     recognizer = build_recognizer(config, {"characters": len(base.tokenizer)})
     known = base.recognizer.state_dict()
     recognizer.load_state_dict({**recognizer.state_dict(), **known})
-    return replace(base, recognizer=recognizer.eval(), config=config)
+    return Model(recognizer.eval(), config, base.heads)
+
+
+def with_head(model: Model, **changes: Any) -> Model:
+    """The model, of whose main head something is different: log_prior, decoding, ..."""
+    return replace(model, heads={**model.heads, model.main: replace(model.head, **changes)})

@@ -262,7 +262,7 @@ def transcribe(
     machine["confidences"] = not sure.isdisjoint(formats)  # others do not show them
     transcriber = load(model, head=head, vad=vad, **machine, **decoding)
     if transcriber.decoding.units:
-        others = [kind for kind in transcriber.model.others if kind != "phones"]
+        others = [kind for kind in transcriber.model.heads if kind != "phones"]
         instead = f"; --head {others[0]} gives {others[0]}" if others else ""
         log.warning("%s is of phones, and with --greedy no lexicon makes words of them%s", model, instead)
     if language is not None:

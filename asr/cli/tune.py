@@ -73,7 +73,7 @@ def tune(
         f"asr: {result.decodings} decodings in {result.seconds:.0f} s; confidences: {result.cross_entropy[0]:.3f}"
         f" nats a word as they come, {result.cross_entropy[1]:.3f} as they will be"
     )
-    for search, (options, scores) in result.ways.items():
+    for search, (options, scores) in result.searches.items():
         chosen = " (chosen)" if search == result.best.search else ""
         named = f"{search}{chosen}: " if result.best.search != "auto" else ""
         values = ", ".join(f"{name} {getattr(options, name):g}" for name in SHOWN[search])

@@ -3,23 +3,51 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from itertools import groupby
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
 from asr.data.transcript import Hypothesis, Word
+from asr.models.decoding_options import DecodingOptions, with_options
 from asr.text.tokenizer import BLANK_ID, SPACE, WORD_MARK
 
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from asr.decode.search import EncoderOutput
+
+
+@dataclass
+class GreedySearch:
+    """The most probable path of each utterance; a Search. Its fields are as `greedy_search` has them."""
+
+    tokens: Sequence[str]
+    frame_seconds: float
+    words: bool = True
+    apart: bool = False
+    options: DecodingOptions = field(default_factory=DecodingOptions)
+    needs_states, has_times, lm_share, length_norm, ctc = False, True, 1.0, 0.0, None
+
+    def nbest(self, out: EncoderOutput, names: Sequence[str] | None = None) -> list[list[Hypothesis]]:
+        """One hypothesis of each utterance."""
+        how: dict[str, Any] = {"frame_seconds": self.frame_seconds, "words": self.words, "apart": self.apart}
+        return [[hypothesis] for hypothesis in greedy_search(*out[:2], self.tokens, **how)]
+
+    def add_times(self, out: EncoderOutput, nbest: Sequence[list[Hypothesis]]) -> list[list[Hypothesis]]:
+        """The same: paths have times and confidences."""
+        return list(nbest)
+
+    def with_options(self, **changes: Any) -> GreedySearch:
+        """The same: none of the options is of greedy search."""
+        return replace(self, options=with_options(self.options, changes))
+
 
 def greedy_search(
-    log_probs: Tensor,
-    lens: Tensor,
+    log_probs: Tensor | npt.NDArray[np.float32],
+    lens: Tensor | npt.NDArray[np.int64],
     tokens: Sequence[str],
     *,
     frame_seconds: float,
@@ -39,8 +67,8 @@ def greedy_search(
         words: Whether spaces separate words; else each token is a word of its own, and nothing joins them.
         apart: Each token is a word of its own, and spaces join them (phones).
     """
-    best, path = log_probs.max(dim=2)  # (B, T)
-    scores, ids = best.cpu().numpy(), path.cpu().numpy()
+    x = log_probs.detach().cpu().numpy() if hasattr(log_probs, "detach") else log_probs
+    scores, ids = x.max(2), x.argmax(2)  # (B, T)
     return [
         _hypothesis(scores[i, :n], ids[i, :n], tokens, frame_seconds, words, apart) for i, n in enumerate(lens.tolist())
     ]

@@ -16,55 +16,49 @@ too, unk_score is added, and to those in no list unk_letter_score for each lette
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from asr.data.transcript import Hypothesis
-from asr.decode.attention_search import AttentionSearch
 from asr.decode.ctc_beam import CtcBeamDecoder
 from asr.decode.greedy import written_tokens
+from asr.decode.second_pass import SecondPass
 from asr.lm.ngram import NgramModel
 from asr.models.decoding_options import DecodingOptions
 from asr.models.model import Model
 from asr.models.neural_lm import UNK, NeuralLm, read_neural_lm
 from asr.utils.errors import InputError
 
+if TYPE_CHECKING:
+    from asr.decode.search import EncoderOutput, Search
+
 _MOST_KNOWN = 10_000  # texts
 
 
-class Rescoring:
-    """Callable as a Search: several texts of another search, in a new order.
+class Rescoring(SecondPass):
+    """Several texts of another search, in a new order.
 
     Args:
         model: Whose texts they are.
         lm: A neural language model over words, or over the model's tokens; or its file.
-        search: It gives `options.rescore_beam` texts.
-        options: rescore_weight, lm_weight, nbest; unk_score and unk_letter_score of words that nothing has.
-        how: How it searches.
-        decoder: That of the search with CTC: it knows the words that can be heard, and the n-gram model.
+        search: The first pass. Where it has a search with CTC, that one knows the words that can be heard, and the
+            n-gram model.
+        options: rescore_weight, rescore_beam, lm_weight, nbest; unk_score and unk_letter_score of words that nothing
+            has.
 
     Raises:
         InputError: The language model is of other units.
     """
 
-    def __init__(
-        self,
-        model: Model,
-        lm: NeuralLm | str | Path,
-        search: Callable[..., list[list[Hypothesis]]],
-        options: DecodingOptions,
-        *,
-        how: str = "ctc",
-        decoder: CtcBeamDecoder | None = None,
-    ) -> None:
+    def __init__(self, model: Model, lm: NeuralLm | str | Path, search: Search, options: DecodingOptions) -> None:
+        super().__init__(search, options)
         self.lm = lm if isinstance(lm, NeuralLm) else read_neural_lm(lm)
-        self.search, self.options, self.how = search, options, how
-        self._unknown = _unknown_words(self.lm, decoder)
-        self._known: dict[tuple[str, ...], float] = {}  # other warps of the mel axis find many of the same texts
+        self._of_ctc = _unknown_words(self.lm, search.ctc)
+        self._texts: dict[tuple[str, ...], float] = {}  # other warps of the mel axis find many of the same texts
         self.of_tokens = self.lm.words[1:] == model.tokenizer.tokens[1:]
         if not self.of_tokens and (UNK not in self.lm.index or not model.has_words):
             raise InputError(
@@ -73,32 +67,34 @@ class Rescoring:
                 remedy="asr lm train --kind lstm --model MODEL makes one that is",
             )
 
-    def __call__(self, *given: Any, **more: Any) -> list[list[Hypothesis]]:
-        found = [self.chosen(several) for several in self.search(*given, **more)]
-        return self.search.timed(found, *given, **more) if isinstance(self.search, AttentionSearch) else found
+    def first_pass(self, options: DecodingOptions) -> dict[str, Any]:
+        count = max(options.nbest, options.rescore_beam)
+        return {**vars(options), "nbest": count, "beam_size": max(options.beam_size, count)}
 
-    def log_probs(self, several: Sequence[Hypothesis]) -> list[float]:
+    def log_probs(self, out: EncoderOutput, nbest: Sequence[Sequence[Hypothesis]]) -> list[list[float]]:
+        """What the neural model thinks of the texts of each utterance."""
+        return list(map(self.of_texts, nbest))
+
+    def of_texts(self, several: Sequence[Hypothesis]) -> list[float]:
         """What the neural model thinks of texts."""
         texts = [tuple(written_tokens(each.tokens)) if self.of_tokens else tuple(each.text.split()) for each in several]
-        new = list({text for text in texts if text not in self._known})
-        if len(self._known) + len(new) > _MOST_KNOWN:
-            self._known, new = {}, list(set(texts))
-        self._known |= zip(new, self.lm.log_probs(new), strict=True)
-        return [self._known[text] for text in texts]
+        new = list({text for text in texts if text not in self._texts})
+        if len(self._texts) + len(new) > _MOST_KNOWN:
+            self._texts, new = {}, list(set(texts))
+        self._texts |= zip(new, self.lm.log_probs(new), strict=True)
+        return [self._texts[text] for text in texts]
 
-    def chosen(self, several: Sequence[Hypothesis], log_probs: Sequence[float] | None = None) -> list[Hypothesis]:
+    def chosen(self, several: Sequence[Hypothesis], log_probs: Sequence[float]) -> list[Hypothesis]:
         """Texts in their order by all."""
         weight, lm_weight = self.options.rescore_weight, self.options.lm_weight or DecodingOptions().lm_weight
-        share = self.options.ctc_weight if self.how == "two-pass" else 1.0
-        norm = self.options.length_norm if self.how == "attention" else 0.0
         scored = []
-        for each, log_prob in zip(several, self.log_probs(several) if log_probs is None else log_probs, strict=True):
+        for each, log_prob in zip(several, log_probs, strict=True):
             if not math.isfinite(each.score):  # nothing was found
                 scored.append(each)
                 continue
             shares, penalty = self._of_unknown(each)
-            change = weight * (share * (lm_weight * (log_prob + shares) + penalty) - each.lm_score)
-            change /= (len(each.tokens) + 1) ** norm
+            change = weight * (self.lm_share * (lm_weight * (log_prob + shares) + penalty) - each.lm_score)
+            change /= (len(each.tokens) + 1) ** self.length_norm
             scored.append(replace(each, score=each.score + change, lm_score=each.lm_score + change))
         return sorted(scored, key=lambda h: -h.score)[: self.options.nbest]
 
@@ -107,7 +103,7 @@ class Rescoring:
         shares = penalty = 0.0
         if self.of_tokens:
             return shares, penalty
-        others = _Unknown() if self.how == "attention" else self._unknown  # it knows of no words
+        others = self._of_ctc if self.ctc else _Unknown()
         for word in hypothesis.text.split():
             if word in self.lm.index:
                 continue

@@ -1,4 +1,7 @@
-"""How a model's log-probabilities become text: greedily, or by beam search with what its folder holds."""
+"""How what the network says becomes text: what a search is, and which one a model is decoded with.
+
+B batch, N samples, T frames, V vocabulary, D encoder width.
+"""
 
 from __future__ import annotations
 
@@ -8,17 +11,19 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
-import torch
+import numpy as np
+import numpy.typing as npt
 from torch import Tensor
 
 from asr.data.transcript import Hypothesis
-from asr.decode.attention_search import AttentionSearch, TwoPassSearch, attention_decoder
+from asr.decode.attention_search import AttentionSearch, attention_decoder
 from asr.decode.ctc_beam import CtcBeamDecoder
-from asr.decode.greedy import greedy_search
+from asr.decode.greedy import GreedySearch
 from asr.decode.hotwords import hot_phrases
 from asr.decode.rescoring import Rescoring
+from asr.decode.second_pass import TwoPassSearch
 from asr.models.decoding_options import DecodingChanges, DecodingOptions, with_options
 from asr.models.model import Model
 from asr.models.neural_lm import is_neural_lm
@@ -42,6 +47,60 @@ _BY_RESCORING = ("rescore_beam", "rescore_weight")
 TOKEN_SEARCH = DecodingOptions(beam_size=16, lm_weight=1.0, unk_score=0.0, unk_letter_score=0.0, lm_unit="token")
 
 
+class EncoderOutput(NamedTuple):
+    """What the network says of a batch: all that a search knows."""
+
+    log_probs: npt.NDArray[np.float32]  # (B, T, V) of CTC, natural logarithms
+    lens: npt.NDArray[np.int64]  # (B,), real frames
+    states: npt.NDArray[np.float32]  # (B, T, D) of the encoder; of width 0 where the search does not need them
+
+
+class Search(Protocol):
+    """What makes hypotheses of an EncoderOutput."""
+
+    options: DecodingOptions
+    needs_states: bool  # whether it reads the encoder's states
+    has_times: bool  # whether the words of `nbest` have times and, if rough, confidences
+    lm_share: float  # how much a language model counts in its scores, but for its weight
+    length_norm: float  # the power of (tokens + 1) that its scores are divided by
+
+    @property
+    def ctc(self) -> CtcBeamDecoder | None:
+        """The beam search with CTC that it is, or begins with: it knows the words and the language model."""
+
+    def nbest(self, out: EncoderOutput, names: Sequence[str] | None = None) -> list[list[Hypothesis]]:
+        """The hypotheses of each utterance, best first, at least one; `names` are for errors."""
+
+    def add_times(self, out: EncoderOutput, nbest: Sequence[list[Hypothesis]]) -> list[list[Hypothesis]]:
+        """What `nbest` gave, the first of each utterance with true confidences, and times, where it had none."""
+
+    def with_options(self, **changes: Any) -> Search:
+        """The same search with other options; what takes long to set up is shared."""
+
+
+def encoder_output(log_probs: Tensor, lens: Tensor, states: Tensor | None) -> EncoderOutput:
+    """Of tensors (B, T, V), (B,) and (B, T, D)."""
+    given = (log_probs, log_probs[:, :, :0] if states is None else states)
+    x, wanted = (tensor.detach().float().cpu().numpy() for tensor in given)
+    return EncoderOutput(x, lens.cpu().numpy(), wanted)
+
+
+def best_of_warps(
+    search: Search, outs: Sequence[EncoderOutput], names: Sequence[str] | None = None
+) -> tuple[EncoderOutput, list[list[Hypothesis]]]:
+    """A search of what the network says with several warps of the mel axis: vocal-tract normalisation.
+
+    Returns:
+        What the network says of each utterance with the warp of the best score, and the hypotheses.
+    """
+    found = [search.nbest(out, names) for out in outs]
+    if len(outs) == 1:
+        return outs[0], found[0]
+    best = [max(range(len(outs)), key=lambda n: several[n][0].score) for several in zip(*found, strict=True)]
+    rows = [np.stack([part[n][b] for b, n in enumerate(best)]) for part in zip(*outs, strict=True)]
+    return EncoderOutput(*rows), [found[n][b] for b, n in enumerate(best)]
+
+
 @dataclass(frozen=True)
 class Heard:
     """What was heard of a batch."""
@@ -52,21 +111,14 @@ class Heard:
     encoder_out: Tensor  # (B, T, D), likewise
 
 
-# (log_probs (B, T, V), lens (B,), names, confidences=...) -> the hypotheses of each utterance, best first; confidences
-# that take long are only looked for where they are wanted. Those that attend take encoder_out=(B, T, D), too.
-Search = Callable[..., list[list[Hypothesis]]]
-
-
 @dataclass(frozen=True)
 class Decoder:
-    """How log-probabilities become text."""
+    """How samples become text."""
 
     search: Search
     facts: dict[str, Any]  # what a result was decoded with
     units: bool = False  # whether it gives the tokens themselves, phones, and not words
     warps: tuple[float, ...] = ()  # of the mel axis, that are tried
-    attends: bool = False  # whether the search takes the encoder's states, too
-    decoder: CtcBeamDecoder | None = None  # that of a search with CTC
 
     def decode(
         self,
@@ -82,11 +134,12 @@ class Decoder:
         """Samples (B, N), lengths (B,) -> hypotheses; of several warps those of the best score, for each utterance.
 
         Args:
-            confidences: Whether those of words are wanted, which take long.
+            confidences: Whether true ones of words are wanted, which take long.
             timed: Makes what each stage runs within: features, network, decoding.
         """
         with timed("features"):
             features, feature_lens = recognizer.features(samples, sample_lens, speakers)
+        lens = recognizer.encoder.output_lens(feature_lens)
 
         def network(warp: float) -> tuple[Tensor, Tensor]:
             """What CTC says, and the encoder's states."""
@@ -94,23 +147,15 @@ class Decoder:
                 encoder_out, _ = recognizer.encode(features, feature_lens, warp=warp)
                 return recognizer.ctc(encoder_out), encoder_out
 
-        def search(log_probs: Tensor, encoder_out: Tensor, sure: bool) -> list[list[Hypothesis]]:
-            with timed("decoding"):
-                more = {"encoder_out": encoder_out} if self.attends else {}
-                return self.search(log_probs, lens, names, confidences=sure, **more)
-
-        lens = recognizer.encoder.output_lens(feature_lens)
         plain = network(1.0)
-        if len(self.warps) < 2:
-            (warp,) = self.warps or (1.0,)
-            return Heard(search(*(plain if warp == 1 else network(warp)), confidences), plain[0], lens, plain[1])
-        warped = [plain if warp == 1 else network(warp) for warp in self.warps]
-        ways = [search(*each, False) for each in warped]
-        best = [max(range(len(several)), key=lambda n: several[n][0].score) for several in zip(*ways, strict=True)]
-        if confidences:
-            chosen = [torch.stack([warped[n][k][i] for i, n in enumerate(best)]) for k in range(2)]
-            return Heard(search(chosen[0], chosen[1], True), plain[0], lens, plain[1])
-        return Heard([ways[n][i] for i, n in enumerate(best)], plain[0], lens, plain[1])
+        warped = [plain if warp == 1 else network(warp) for warp in self.warps or (1.0,)]
+        with timed("decoding"):
+            states = self.search.needs_states
+            outs = [encoder_output(log_probs, lens, each if states else None) for log_probs, each in warped]
+            out, nbest = best_of_warps(self.search, outs, names)
+            if confidences or not self.search.has_times:
+                nbest = self.search.add_times(out, nbest)
+        return Heard(nbest, plain[0], lens, plain[1])
 
     @property
     def several(self) -> bool:
@@ -130,31 +175,17 @@ def greedy_decoding(model: Model, *, token_lm: bool = True, threads: int = 0) ->
     units = model.tokenizer.kind == "phones"
     if model.recognizer.decoder is not None and not model.config.decoder.ctc_weight:
         attention = AttentionSearch(model, DecodingOptions(attention_beam=1))
-        return Decoder(attention, {"search": "greedy by attention"}, units=units, attends=True)
-    if model.token_lm is not None and token_lm:
-        decoder = CtcBeamDecoder(
-            model.tokenizer.tokens,
-            lm=model.token_lm,
-            frame_seconds=model.recognizer.frame_seconds,
-            words=model.has_words,
-            options=TOKEN_SEARCH,
-            threads=threads,
-        )
-        return Decoder(decoder.decode, {"search": "greedy with token model"}, units=units)
-
-    def search(
-        log_probs: Tensor, lens: Tensor, names: Sequence[str] | None = None, *, confidences: bool = True
-    ) -> list[list[Hypothesis]]:
-        found = greedy_search(
-            log_probs,
-            lens,
-            model.tokenizer.tokens,
-            frame_seconds=model.recognizer.frame_seconds,
-            words=model.has_words,
-            apart=units,
-        )
-        return [[hypothesis] for hypothesis in found]
-
+        return Decoder(attention, {"search": "greedy by attention"}, units=units)
+    tokens, seconds, lm = model.tokenizer.tokens, model.recognizer.frame_seconds, model.head.token_lm
+    if lm is not None and token_lm:
+        given: dict[str, Any] = {
+            "frame_seconds": seconds,
+            "words": model.has_words,
+            "options": TOKEN_SEARCH,
+            "threads": threads,
+        }
+        return Decoder(CtcBeamDecoder(tokens, lm=lm, **given), {"search": "greedy with token model"}, units=units)
+    search = GreedySearch(tokens, seconds, words=model.has_words, apart=units)
     return Decoder(search, {"search": "greedy"}, units=units)
 
 
@@ -180,18 +211,19 @@ def beam_decoder(
     if options is not None and options.warps and model.config.features.kind != "fbank":
         raise InputError("warps are of the mel axis, which mfcc does not have", where="warps")
     phrases = _normalised(model, hotwords)
-    words: str | Path | Lexicon | None = lexicon or model.lexicon
-    if isinstance(model.tokenizer, PhoneTokenizer):
-        words = _said(model, model.tokenizer, lexicon or model.lexicon, phrases)
+    head = model.head
+    words: str | Path | Lexicon | None = lexicon or head.lexicon
+    if isinstance(head.tokenizer, PhoneTokenizer):
+        words = _said(head.lexicon, head.tokenizer, lexicon or head.lexicon, phrases)
     return CtcBeamDecoder(
-        model.tokenizer.tokens,
-        lm=lm or model.lm,
+        head.tokenizer.tokens,
+        lm=lm or head.lm,
         lexicon=words,
         hotwords=phrases,
-        log_prior=None if model.log_prior is None else model.log_prior.double().numpy(),
+        log_prior=None if head.log_prior is None else head.log_prior.double().numpy(),
         frame_seconds=model.recognizer.frame_seconds,
         words=model.has_words,
-        options=options or model.decoding,
+        options=options or head.decoding,
         threads=threads,
     )
 
@@ -208,13 +240,13 @@ def _normalised(model: Model, hotwords: HotWords | None) -> dict[str, float | No
 
 
 def _said(
-    model: Model, tokenizer: PhoneTokenizer, lexicon: str | Path | None, phrases: Iterable[str] | None
+    kept: Path | None, tokenizer: PhoneTokenizer, lexicon: str | Path | None, phrases: Iterable[str] | None
 ) -> str | Path | Lexicon:
     """The lexicon of a model of phones, with hot words that it lacks, and with words that stand there without phones.
 
-    What the model's own lexicon does not have either is guessed from it.
+    What the model's own lexicon, the one that is kept, does not have either is guessed from it.
     """
-    if phrases is None and lexicon in (None, model.lexicon):
+    if phrases is None and lexicon in (None, kept):
         return lexicon or tokenizer.lexicon
     chosen = tokenizer.lexicon if lexicon is None else read_lexicon(lexicon)
     phones = set(tokenizer.tokens)
@@ -225,7 +257,7 @@ def _said(
     wanted = sorted((spelled | hot) - known)
     if not wanted:
         return lexicon or tokenizer.lexicon
-    own = read_lexicon(model.lexicon) if model.lexicon else tokenizer.lexicon
+    own = read_lexicon(kept) if kept else tokenizer.lexicon
     found = pronounce(wanted, lexicon=own)
     firsts = {word: said.pronunciations[0] for word, said in found.said.items() if said.source == "guess"}
     guessed = [f"{word} ({' '.join(units)})" for word, units in firsts.items()]
@@ -261,67 +293,62 @@ def build_search(
         threads: Of the search; 0: as many as there are processors.
         changes: Fields of DecodingOptions, instead of the folder's.
     """
-    asked = lm or lexicon or hotwords or rescore or model.neural_lm or changes
-    phones = model.tokenizer.kind == "phones"
-    attentive = model.recognizer.decoder is not None and model.recognizer.main == model.config.kinds[0]
+    head, phones = model.head, model.tokenizer.kind == "phones"
+    attentive = model.recognizer.decoder is not None and model.main == model.config.kinds[0]
     if greedy and rescore:
         raise InputError("chooses among several texts, and greedy search finds one", where=rescore)
-    if greedy or not (asked or phones or model.lm or model.lexicon or model.decoding or attentive):
+    asked = lm or lexicon or hotwords or rescore or changes
+    kept = head.lm or head.lexicon or head.neural_lm or head.decoding
+    if greedy or not (asked or kept or phones or attentive):
         return greedy_decoding(model, threads=threads)
-    options = with_options(model.decoding or DecodingOptions(), changes, _OPTIONS)
-    neural = rescore or model.neural_lm
+    options = with_options(head.decoding or DecodingOptions(), changes, _OPTIONS)
     if rescore and not options.rescore_weight and "rescore_weight" not in changes:  # tuned, without it or of another
         options = replace(options, rescore_weight=DecodingOptions().rescore_weight)
-    if neural and options.rescore_weight:
-        return _rescored(model, neural, options, lm=lm, lexicon=lexicon, hotwords=hotwords, threads=threads)
-    listed = bool(lexicon or model.lexicon or hotwords or phones)
-    found = _search_kind(model, options, attentive, words=listed or bool(lm or model.lm))
-    if found == "attention":
+    neural = (rescore or head.neural_lm) if options.rescore_weight else None
+    words = bool(lexicon or head.lexicon or hotwords or phones or lm or head.lm)
+    kind = _search_kind(model, options, attentive, words=words)
+    search: Search
+    files: dict[str, Any]
+    if kind == "attention":
         if lexicon or hotwords:
             raise InputError(
                 "the attention decoder says tokens, and knows of no lexicon or hot words",
                 where="search=attention",
                 remedy="search=two-pass",
             )
-        path = lm or (model.lm if options.lm_unit == "token" else None)  # the folder's may be of words
-        attention = AttentionSearch(model, options, path)
-        facts = _facts(attention.options, ("attention_beam", "nbest", *_BY_ATTENTION))
-        facts |= {"lm": Path(path).name, "lm_weight": options.lm_weight} if path else {}
-        return Decoder(attention, {"search": "attention", **facts}, units=phones, warps=options.warps, attends=True)
-    decoder = beam_decoder(model, lm=lm, lexicon=lexicon, hotwords=hotwords, options=options, threads=threads)
-    if options.prior_weight and model.log_prior is None:
-        log.warning("%s: the model has no prior of its tokens: prior_weight means nothing", model.name)
-    files = {"lm": lm or model.lm, "lexicon": lexicon or model.lexicon, "hotwords": hotwords}
+        path = lm or (head.lm if options.lm_unit == "token" else None)  # the folder's may be of words
+        search = AttentionSearch(model, options, path)
+        files = {"lm": Path(path).name, "lm_weight": options.lm_weight} if path else {}
+    else:
+        search = beam_decoder(model, lm=lm, lexicon=lexicon, hotwords=hotwords, options=options, threads=threads)
+        files = _files(model, lm, lexicon, hotwords)
+        if options.prior_weight and head.log_prior is None:
+            log.warning("%s: the model has no prior of its tokens: prior_weight means nothing", model.name)
+        if kind == "two-pass":
+            search = TwoPassSearch(model, search)
+    first: Search = search
+    own: dict[str, Any] = {}
+    if neural is not None:
+        if phones and kind == "attention":
+            raise InputError("phones are no words to choose among", where=neural, remedy="leave --greedy out")
+        rescoring = Rescoring(model, neural, search, options)
+        search, first = rescoring, rescoring.search
+        own = {"rescore": Path(neural).name, **{name: getattr(options, name) for name in ("nbest", *_BY_RESCORING)}}
+    facts = {"search": "beam" if kind == "ctc" else kind, **_facts(first.options, kind), **files, **own}
+    return Decoder(search, facts, units=phones and kind == "attention", warps=options.warps)
+
+
+def _files(
+    model: Model, lm: str | Path | None, lexicon: str | Path | None, hotwords: HotWords | None
+) -> dict[str, str]:
+    """The names of what a search with CTC is given, for a result."""
+    files = {"lm": lm or model.head.lm, "lexicon": lexicon or model.head.lexicon, "hotwords": hotwords}
     if hotwords is not None and not isinstance(hotwords, str | Path):
         files["hotwords"] = f"{len(hot_phrases(hotwords))} phrases"
     named = {name: Path(path).name for name, path in files.items() if isinstance(path, str | Path)}
-    if phones:
+    if model.tokenizer.kind == "phones":
         named.setdefault("lexicon", "pronunciations.txt")
-    own = [
-        name for name in to_dict(options) if name not in ("search", "attention_beam", *_BY_ATTENTION, *_BY_RESCORING)
-    ]
-    if found == "two-pass":
-        own += ["attention_beam", "ctc_weight", "length_reward"]
-        two_pass = TwoPassSearch(model, decoder)
-        facts = {"search": "two-pass", **_facts(options, own), **named}
-        return Decoder(two_pass, facts, warps=options.warps, attends=True, decoder=decoder)
-    facts = {"search": "beam", **_facts(options, own), **named}
-    return Decoder(decoder.decode, facts, warps=options.warps, decoder=decoder)
-
-
-def _rescored(model: Model, rescore: str | Path, options: DecodingOptions, **given: Any) -> Decoder:
-    """The search without it, of more texts, and the choice among them."""
-    count = max(options.nbest, options.rescore_beam)
-    more = {**to_dict(options), "nbest": count, "beam_size": max(options.beam_size, count), "rescore_weight": 0.0}
-    found = build_search(model, **given, **more)
-    if found.units:
-        raise InputError("phones are no words to choose among", where=rescore, remedy="leave --greedy out")
-    if isinstance(found.search, AttentionSearch):
-        found.search.times = False  # the text that is chosen will have them
-    how, decoder = found.facts["search"], found.decoder
-    rescoring = Rescoring(model, rescore, found.search, options, how=how, decoder=decoder)
-    own = {name: getattr(options, name) for name in ("nbest", "rescore_weight", "rescore_beam")}
-    return replace(found, search=rescoring, facts={**found.facts, **own, "rescore": Path(rescore).name})
+    return named
 
 
 def _search_kind(model: Model, options: DecodingOptions, attentive: bool, *, words: bool) -> str:
@@ -341,7 +368,11 @@ def _search_kind(model: Model, options: DecodingOptions, attentive: bool, *, wor
     return found
 
 
-def _facts(options: DecodingOptions, names: Sequence[str]) -> dict[str, Any]:
-    """For JSON, which has no infinity."""
-    values = to_dict(options)
-    return {name: None if values[name] == math.inf else values[name] for name in names}
+def _facts(options: DecodingOptions, kind: str) -> dict[str, Any]:
+    """The options that mean something to a kind of search, for JSON, which has no infinity."""
+    values = {name: None if value == math.inf else value for name, value in to_dict(options).items()}
+    if kind == "attention":
+        return {name: values[name] for name in ("attention_beam", "nbest", *_BY_ATTENTION)}
+    others = {"search", "attention_beam", *_BY_ATTENTION, *_BY_RESCORING}
+    others -= {"attention_beam", "ctc_weight", "length_reward"} if kind == "two-pass" else set()
+    return {name: value for name, value in values.items() if name not in others}

@@ -19,7 +19,7 @@ from asr.data.cuts import Utterance, read_cuts
 from asr.data.transcript import Hypothesis
 from asr.decode.search import Decoder, build_search, greedy_decoding
 from asr.evaluate.significance import confidence_interval, interval_facts
-from asr.evaluate.wer import ErrorCounts, Scores, Unit, score
+from asr.evaluate.wer import SCORES_FORMAT, ErrorCounts, Scores, Unit, score
 from asr.models.model import Model, utterance_keys
 from asr.models.objective import Objective
 from asr.text.lexicon import read_lexicon
@@ -30,7 +30,6 @@ from asr.utils.provenance import provenance
 
 log = logging.getLogger(__name__)
 
-SCORES_FORMAT = 1  # of scores.json and hypotheses.jsonl
 _NEVER = "%s: characters the model has never seen, each an error (%d in all): %s"
 _UNKNOWN = {
     "characters": _NEVER,
@@ -128,7 +127,7 @@ def evaluate(
     """
     search = build_search(model, **decoding)
     utterances = read_cuts(cuts)
-    lexicon = decoding.get("lexicon") or model.lexicon
+    lexicon = decoding.get("lexicon") or model.head.lexicon
     if isinstance(model.tokenizer, PhoneTokenizer) and lexicon:
         model.tokenizer.also_knows(read_lexicon(lexicon))
     unknown = unknown_units(model, utterances)
@@ -138,50 +137,52 @@ def evaluate(
     if out_dir is not None:
         out_dir = make_folder(out_dir)
     started = time.perf_counter()
-    fit_speakers(model, utterances, batch_seconds=batch_seconds, num_workers=num_workers)
-    results = {
-        r.utterance.id: r
-        for r in recognize(model, utterances, decoding=search, batch_seconds=batch_seconds, num_workers=num_workers)
-    }
+    loading: dict[str, Any] = {"batch_seconds": batch_seconds, "num_workers": num_workers}
+    fit_speakers(model, utterances, **loading)
+    recognized = {r.utterance.id: r for r in recognize(model, utterances, decoding=search, **loading)}
     elapsed = time.perf_counter() - started
-    ordered = [results[utterance.id] for utterance in utterances]
-    unit = score_unit(model, search)
-    comparable = [r for r in ordered if r.comparable]
+    results = [recognized[utterance.id] for utterance in utterances]
+    comparable, scores = _scored(results, cuts, score_unit(model, search), translation=translation)
+    if out_dir is not None:
+        seconds = sum(utterance.duration for utterance in utterances)
+        facts = {
+            "format": SCORES_FORMAT,
+            **scores.as_dict(),
+            **_intervals(comparable, scores),
+            "audio_seconds": round(seconds, 3),
+            "wall_seconds": round(elapsed, 3),
+            "real_time_factor": round(elapsed / seconds, 5),
+            "model": model.name,
+            "head": model.tokenizer.kind,
+            "data": str(cuts),
+            "decoding": search.facts,
+            f"unknown_{model.tokenizer.unit}": dict(unknown),
+            **provenance(),
+        }
+        seen = _training_words(model, cuts) if scores.unit == "words" else None
+        rows = [_row(r, search.several, seen) for r in results]
+        write_jsonl(out_dir / "hypotheses.jsonl", rows)
+        write_json(out_dir / "scores.json", facts)
+    return scores
+
+
+def _scored(
+    results: Sequence[Recognized], cuts: str | Path, unit: Unit, *, translation: bool
+) -> tuple[list[Recognized], Scores]:
+    """The results that count, and their scores."""
+    comparable = [r for r in results if r.comparable]
     if not comparable:
         raise InputError(
             "no utterance has a pronunciation of every word, which a phone error rate needs",
             where=cuts,
             remedy="decode words: leave --greedy out",
         )
-    if len(comparable) < len(ordered):
-        apart = len(ordered) - len(comparable)
+    if apart := len(results) - len(comparable):
         log.warning(
             "%s: %d utterances with words without pronunciation are left out of the phone error rate", cuts, apart
         )
     texts = [r.reference for r in comparable], [r.hypothesis.text for r in comparable]
-    result = score(*texts, unit=unit, translation=translation)
-    if out_dir is not None:
-        seconds = sum(utterance.duration for utterance in utterances)
-        seen = _training_words(model, cuts) if unit == "words" else None
-        write_jsonl(out_dir / "hypotheses.jsonl", [_row(r, search.several, seen) for r in ordered])
-        write_json(
-            out_dir / "scores.json",
-            {
-                "format": SCORES_FORMAT,
-                **result.as_dict(),
-                **_intervals(comparable, result),
-                "audio_seconds": round(seconds, 3),
-                "wall_seconds": round(elapsed, 3),
-                "real_time_factor": round(elapsed / seconds, 5),
-                "model": model.name,
-                "head": model.tokenizer.kind,
-                "data": str(cuts),
-                "decoding": search.facts,
-                f"unknown_{model.tokenizer.unit}": dict(unknown),
-                **provenance(),
-            },
-        )
-    return result
+    return comparable, score(*texts, unit=unit, translation=translation)
 
 
 def fit_speakers(model: Model, utterances: Sequence[Utterance], **loading: Any) -> None:

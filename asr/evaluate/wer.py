@@ -23,7 +23,8 @@ Pair = tuple[str | None, str | None]  # units of reference and hypothesis; None:
 _APOSTROPHES = regex.compile(r"['\u2019\u02bc\u05f3\u05f4]")
 _HYPHENS = regex.compile(r"[-\u2010\u2011]")
 _OTHER_PUNCTUATION = regex.compile(r"[\p{P}\p{S}--['\u2019\u02bc\u05f3\u05f4\-\u2010\u2011]]", regex.V1)
-_RATES = {"words": "WER", "characters": "CER", "phones": "PER"}
+SCORES_FORMAT = 1  # of scores.json and hypotheses.jsonl
+RATES = {"words": "WER", "characters": "CER", "phones": "PER"}
 
 
 @dataclass(frozen=True)
@@ -60,20 +61,41 @@ class ErrorCounts:
 
 @dataclass(frozen=True)
 class Scores:
-    """WER and CER over a set of utterances. CER counts perceived characters, spaces included."""
+    """WER and CER over a set of utterances, each counted when it is read.
 
-    words: ErrorCounts
-    characters: ErrorCounts
-    wrong_utterances: int
+    CER counts perceived characters, spaces included.
+    """
+
+    references: tuple[str, ...] = field(repr=False)
+    hypotheses: tuple[str, ...] = field(repr=False)
     # what the rate that counts is of; characters: words that nothing separates cannot be counted; phones stand in
     # the place of words
     unit: Unit
-    alignments: tuple[tuple[Pair, ...], ...] = field(repr=False, compare=False)  # of each utterance, in that unit
     translation: TranslationScores | None = None  # where it was asked for
 
     @property
     def utterances(self) -> int:
-        return len(self.alignments)
+        return len(self.references)
+
+    @property
+    def wrong_utterances(self) -> int:
+        return sum(r != h for r, h in zip(self.references, self.hypotheses, strict=True))
+
+    @cached_property
+    def words(self) -> ErrorCounts:
+        return _total(self.alignments if self.unit != "characters" else self._aligned(str.split))
+
+    @cached_property
+    def characters(self) -> ErrorCounts:
+        return _total(self.alignments if self.unit == "characters" else self._aligned(graphemes))
+
+    @cached_property
+    def alignments(self) -> tuple[tuple[Pair, ...], ...]:
+        """Of each utterance, in the unit that counts."""
+        return self._aligned(graphemes if self.unit == "characters" else str.split)
+
+    def _aligned(self, cut: Callable[[str], list[str]]) -> tuple[tuple[Pair, ...], ...]:
+        return tuple(_align(*([cut(text) for text in side] for side in (self.references, self.hypotheses))))
 
     @cached_property
     def each(self) -> tuple[ErrorCounts, ...]:
@@ -87,13 +109,13 @@ class Scores:
 
     def headline(self) -> str:
         """The rate that counts: "WER 1.20 %"."""
-        return f"{_RATES[self.unit]} {_percent(self.error)}"
+        return f"{RATES[self.unit]} {_percent(self.error)}"
 
     def summary(self) -> str:
         """One line: WER and CER, where both can be counted."""
         counts = {self.unit: self.error, **({"characters": self.characters} if self.unit == "words" else {})}
         parts = [
-            f"{_RATES[unit]} {_percent(n)} ({n.errors} of {n.length} {unit}: {n.substitutions} substituted,"
+            f"{RATES[unit]} {_percent(n)} ({n.errors} of {n.length} {unit}: {n.substitutions} substituted,"
             f" {n.deletions} deleted, {n.insertions} inserted)"
             for unit, n in counts.items()
         ]
@@ -105,7 +127,7 @@ class Scores:
 
     def as_dict(self) -> dict[str, Any]:
         return {
-            "headline": _RATES[self.unit].lower(),
+            "headline": RATES[self.unit].lower(),
             "per" if self.unit == "phones" else "wer": self.words.as_dict(),
             **({} if self.unit == "phones" else {"cer": self.characters.as_dict()}),
             "utterances": self.utterances,
@@ -135,12 +157,8 @@ def score(
         raise InputError("there is nothing to score")
     references = [" ".join(text.split()) for text in references]
     hypotheses = [" ".join(text.split()) for text in hypotheses]
-    wrong = sum(r != h for r, h in zip(references, hypotheses, strict=True))
-    words = _align([text.split() for text in references], [text.split() for text in hypotheses])
-    characters = _align([graphemes(text) for text in references], [graphemes(text) for text in hypotheses])
-    kept = characters if unit == "characters" else words
     translated = score_translations(references, hypotheses) if translation else None
-    return Scores(_total(words), _total(characters), wrong, unit, tuple(kept), translated)
+    return Scores(tuple(references), tuple(hypotheses), unit, translated)
 
 
 def correct_words(references: Sequence[str], hypotheses: Sequence[Sequence[str]]) -> list[list[bool]]:

@@ -26,7 +26,7 @@ from asr.audio.segmentation import smoothed_levels
 from asr.audio.sources import audio_source
 from asr.data.transcript import Segment, Word
 from asr.decode.align import align_tokens
-from asr.decode.search import greedy_decoding
+from asr.decode.search import EncoderOutput, greedy_decoding
 from asr.inference.anchors import find_anchors
 from asr.inference.word_edges import LEVEL, Floats, edges_by_energy
 from asr.models.model import Model
@@ -256,8 +256,8 @@ def _heard(model: Model, log_probs: Floats) -> list[tuple[int, int]]:
     seconds, found = model.recognizer.frame_seconds, []
     size = round(60 / seconds)
     for at in range(0, len(log_probs), size):
-        part = torch.from_numpy(log_probs[at : at + size])[None]
-        ((best, *_),) = search(part, torch.tensor([part.shape[1]]), confidences=False)
+        part = log_probs[None, at : at + size]
+        ((best, *_),) = search.nbest(EncoderOutput(part, np.array([part.shape[1]]), part[:, :, :0]))
         found += [(number[token.text], at + round(token.start / seconds)) for token in best.tokens]
     return found
 

@@ -174,12 +174,10 @@ def load_model(model: str | Path, *, head: str | None = None) -> Model:
         models = [*(folder / head_file(config, kind, name) for name in _LM), *(folder / name for name in _LM)]
         if not tokens.is_file():
             raise InputError(f"has no {tokens.name}", where=folder, remedy="copy the whole folder")
-        tokenizer, crf = load_tokenizer(kind, tokens), config.criterion.uses_token_lm
+        tokenizer, token_lm = load_tokenizer(kind, tokens), folder / head_file(config, kind, "token-lm.safetensors")
         heads[kind] = Head(
             tokenizer,
-            token_lm=_read_token_lm(folder / head_file(config, kind, "token-lm.safetensors"), tokenizer)
-            if crf
-            else None,
+            token_lm=_read_token_lm(token_lm, tokenizer) if config.criterion.uses_token_lm else None,
             decoding=decoding.get(kind),
             lm=next((path for path in models if path.is_file()), None),
             lexicon=lexicon if lexicon.is_file() else None,
@@ -193,10 +191,7 @@ def load_model(model: str | Path, *, head: str | None = None) -> Model:
     trained_on = weights.pop("trained_on", None)
     recognizer.load_state_dict(weights, assign=True)
     recognizer.eval().requires_grad_(False)
-    main = heads.pop(config.kinds[0])
-    loaded = Model(
-        recognizer, config=config, name=model_name(folder), trained_on=trained_on, others=heads, **vars(main)
-    )
+    loaded = Model(recognizer, config, heads, name=model_name(folder), trained_on=trained_on)
     if head is not None:
         loaded.use_head(head)
     return loaded

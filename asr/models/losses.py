@@ -8,6 +8,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from asr.utils.masks import padded
+
 
 @dataclass
 class Loss:
@@ -77,7 +79,7 @@ def choose_pronunciations(
     if tried:
         owners = sorted({b for b, _, _ in tried})
         variants = [(b, -1, 0) for b in owners] + tried
-        tokens, token_lens = _padded(
+        tokens, token_lens = padded(
             [
                 [unit for w, several in enumerate(choices[b]) for unit in several[k if w == word else 0]]
                 for b, word, k in variants
@@ -90,10 +92,10 @@ def choose_pronunciations(
         for (b, w, k), loss in zip(tried, losses[len(owners) :], strict=True):
             if loss < best[b, w]:
                 best[b, w], of_words[b][w] = loss, k
-    tokens, token_lens = _padded(_said(choices, of_words))
+    tokens, token_lens = padded(_said(choices, of_words))
     for b in (frames_needed(tokens, token_lens) > lens.cpu()).nonzero()[:, 0].tolist():
         of_words[b] = [0] * len(of_words[b])  # longer ones that fit alone may not fit together
-    tokens, token_lens = _padded(_said(choices, of_words))
+    tokens, token_lens = padded(_said(choices, of_words))
     return tokens.to(log_probs.device), token_lens.to(log_probs.device)
 
 
@@ -103,11 +105,6 @@ def _said(choices: Sequence[Sequence[Sequence[Sequence[int]]]], of_words: Sequen
         [unit for several, k in zip(words, ks, strict=True) for unit in several[k]]
         for words, ks in zip(choices, of_words, strict=True)
     ]
-
-
-def _padded(sequences: Sequence[Sequence[int]]) -> tuple[Tensor, Tensor]:
-    tensors = [torch.tensor(sequence, dtype=torch.long) for sequence in sequences]
-    return torch.nn.utils.rnn.pad_sequence(tensors, batch_first=True), torch.tensor([len(t) for t in tensors])
 
 
 def label_smoothed_cross_entropy(

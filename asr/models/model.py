@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -33,20 +33,41 @@ class Head:
 
 @dataclass
 class Model:
-    """A recogniser with all it needs to be used; what a Head has, too, is the main head's."""
+    """A recogniser with all it needs to be used."""
 
     recognizer: Recognizer
-    tokenizer: Tokenizer
     config: ModelConfig
+    heads: dict[str, Head]  # by the kinds of their tokens, the configuration's first one first
     name: str = ""
-    token_lm: NgramModel | None = None
-    log_prior: torch.Tensor | None = None
     trained_on: torch.Tensor | None = None  # int64, sorted: utterance_keys of what it was trained on
-    decoding: DecodingOptions | None = None
-    lm: Path | None = None  # the folder's own language model
-    lexicon: Path | None = None
-    neural_lm: Path | None = None
-    others: dict[str, Head] = field(default_factory=dict)  # the heads that are not used, by the kinds of their tokens
+
+    @property
+    def main(self) -> str:
+        """The kind of the head that is used."""
+        return self.recognizer.main
+
+    @property
+    def head(self) -> Head:
+        """The head that is used."""
+        return self.heads[self.main]
+
+    @property
+    def tokenizer(self) -> Tokenizer:
+        """That of the head that is used."""
+        return self.head.tokenizer
+
+    @property
+    def tokenizers(self) -> dict[str, Tokenizer]:
+        """The tokenizer of each head."""
+        return {kind: head.tokenizer for kind, head in self.heads.items()}
+
+    def use_head(self, kind: str) -> None:
+        """Makes another head the main one."""
+        if kind not in self.heads:
+            raise InputError(
+                f"{self.name or 'the model'} has no head {kind!r}", remedy=f"it has {', '.join(self.heads)}"
+            )
+        self.recognizer.main = kind
 
     def normalizer(self) -> TextNormalizer:
         """A new normaliser of texts, as the model was trained with."""
@@ -56,29 +77,6 @@ class Model:
     def has_words(self) -> bool:
         """Whether its texts have spaces between words."""
         return self.config.text.words != "none"
-
-    @property
-    def heads(self) -> dict[str, Head]:
-        """All heads, the configuration's first one first."""
-        main = Head(self.tokenizer, self.token_lm, self.log_prior, self.decoding, self.lm, self.lexicon)
-        main.neural_lm = self.neural_lm
-        found = {self.recognizer.main: main, **self.others}
-        return {kind: found[kind] for kind in self.config.kinds}
-
-    @property
-    def tokenizers(self) -> dict[str, Tokenizer]:
-        """The tokenizer of each head."""
-        return {kind: head.tokenizer for kind, head in self.heads.items()}
-
-    def use_head(self, kind: str) -> None:
-        """Makes another head the main one."""
-        heads = self.heads
-        if kind not in heads:
-            raise InputError(f"{self.name or 'the model'} has no head {kind!r}", remedy=f"it has {', '.join(heads)}")
-        head = heads.pop(kind)
-        for name, value in vars(head).items():
-            setattr(self, name, value)
-        self.recognizer.main, self.others = kind, heads
 
 
 def utterance_keys(utterances: Iterable[tuple[str, float]]) -> torch.Tensor:

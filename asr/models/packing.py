@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import tempfile
-from dataclasses import replace
 from pathlib import Path
 
 from asr.lm.compact import compact_bytes, write_compact
@@ -40,17 +39,15 @@ def pack(
     if Path(out).resolve() == source.resolve():
         raise InputError("is the model itself", where=out, remedy="name another folder")
     loaded = load_model(source)
-    if lm_size is not None and loaded.lm is None:
+    shared = loaded.head.lm
+    if lm_size is not None and shared is None:
         raise InputError("has no language model to prune", where=source, remedy="leave lm_size out")
     text = read_text(card if card is not None else source / "README.md")
     with tempfile.TemporaryDirectory() as folder:
-        if lm_size is not None and loaded.lm is not None:
+        if lm_size is not None and shared is not None:
             small = Path(folder) / "lm.lmz"
-            write_compact(shrink(read_ngram(loaded.lm), lm_size, lambda tried: len(compact_bytes(tried))), small)
-            shared = loaded.lm
-            loaded.lm = small
-            loaded.others = {
-                kind: replace(head, lm=small if head.lm == shared else head.lm) for kind, head in loaded.others.items()
-            }
+            write_compact(shrink(read_ngram(shared), lm_size, lambda tried: len(compact_bytes(tried))), small)
+            for head in loaded.heads.values():
+                head.lm = small if head.lm == shared else head.lm
         save_model(out, loaded, text, precision=precision)
     return Path(out)

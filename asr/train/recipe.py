@@ -202,14 +202,14 @@ def add_language_model(out: Path, data: Path, settings: TextModel, steps: _Steps
 
     steps = steps or _Steps(out)
     model = load_model(out / "model")
-    if model.lm is not None or (out / _TUNED).is_file():
+    if model.head.lm is not None or (out / _TUNED).is_file():
         return
     if model.config.decoder.kind != "none" and not model.config.decoder.ctc_weight:
         _tune(out, data, steps, unit=settings.unit)  # which has no use for a language model of words
         return
     if settings.like is not None:
-        other = load_model(settings.like)
-        model.lm, model.lexicon, model.decoding = other.lm, other.lexicon, other.decoding
+        other, head = load_model(settings.like).head, model.head
+        head.lm, head.lexicon, head.decoding = other.lm, other.lexicon, other.decoding
         save_model(out / "model", model, read_text(out / "model" / "README.md"))
         return
     path, lexicon = out / "lm.safetensors", None
@@ -230,7 +230,8 @@ def add_language_model(out: Path, data: Path, settings: TextModel, steps: _Steps
         lexicon = out / "lexicon.txt"
         write_lexicon(Lexicon.spelled(word for word in read_ngram(path).words if not word.startswith("<")), lexicon)
     if settings.options is not None:
-        model.lm, model.lexicon, model.decoding = path, lexicon, settings.options
+        head = model.head
+        head.lm, head.lexicon, head.decoding = path, lexicon, settings.options
         save_model(out / "model", model, read_text(out / "model" / "README.md"))
         return
     options: dict[str, Any] = {"lm": path, "lexicon": lexicon, "unit": settings.unit, "warps": settings.warps}
@@ -247,9 +248,9 @@ def _tune(out: Path, data: Path, steps: _Steps, **options: Any) -> None:
 
     with steps("tune"):
         tuned = tune(out / "model", data / "cuts_dev.jsonl.gz", progress=_told(), **options)
-    found = {search: to_dict(options) for search, (options, _) in tuned.ways.items()}
+    found = {search: to_dict(options) for search, (options, _) in tuned.searches.items()}
     write_text(out / _TUNED, yaml.safe_dump(found, sort_keys=False))
-    for search, (_, score) in tuned.ways.items():
+    for search, (_, score) in tuned.searches.items():
         log.info("dev, tuned, %s: %s", search, score)
 
 

@@ -135,7 +135,7 @@ def _train_recognizer(
 def _keep_prior(config: TrainConfig, folder: Path, training: Sequence[Utterance], fitted: Model) -> None:
     """Gives a trained model the priors of its tokens: mean posteriors over up to ten minutes of training speech."""
     model = load_model(folder)
-    if model.log_prior is not None:
+    if model.head.log_prior is not None:
         return
     model.recognizer.frontend.normalizer.speakers = fitted.recognizer.frontend.normalizer.speakers
     chosen: list[Utterance] = []
@@ -154,7 +154,7 @@ def _keep_prior(config: TrainConfig, folder: Path, training: Sequence[Utterance]
                 for i, n in enumerate(lens.tolist()):
                     total += log_probs[i, :n].double().exp().sum(dim=0)
         # A token that is never heard there keeps a prior: one frame in a million.
-        model.log_prior = (total / total.sum().clamp(min=1e-12)).clamp(min=1e-6).log().float()
+        model.head.log_prior = (total / total.sum().clamp(min=1e-12)).clamp(min=1e-6).log().float()
     model.use_head(main)
     update_model(folder, model)
 
@@ -210,10 +210,9 @@ def new_model(config: TrainConfig, training: Sequence[Utterance], *, name: str, 
     tokenizers = _tokenizers(config, training, monitor)
     torch.manual_seed(config.seed)
     recognizer = build_recognizer(config.model, {kind: len(tokenizer) for kind, tokenizer in tokenizers.items()})
-    main, *others = tokenizers
     models = _token_models(config.model, tokenizers, training)
-    heads = {kind: Head(tokenizers[kind], models.get(kind)) for kind in others}
-    model = Model(recognizer, tokenizers[main], config.model, name=name, token_lm=models.get(main), others=heads)
+    heads = {kind: Head(tokenizer, models.get(kind)) for kind, tokenizer in tokenizers.items()}
+    model = Model(recognizer, config.model, heads, name=name)
     if config.init_from:
         monitor.note(take_weights(model, config.init_from))
     return model

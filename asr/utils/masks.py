@@ -1,6 +1,8 @@
-"""Padding masks and lengths. B batch, T frames; True = real."""
+"""Padding, its masks, and lengths. B batch, T frames; True = real."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
@@ -9,6 +11,12 @@ from torch import Tensor
 def length_mask(lens: Tensor, max_len: int) -> Tensor:
     """(B,) lengths -> (B, max_len) mask, True where a position is real."""
     return torch.arange(max_len, device=lens.device) < lens[:, None]
+
+
+def padded(sequences: Sequence[Sequence[int]]) -> tuple[Tensor, Tensor]:
+    """Several lists of numbers -> (B, U), padded with zeros; their lengths (B,)."""
+    tensors = [torch.tensor(sequence, dtype=torch.long) for sequence in sequences]
+    return torch.nn.utils.rnn.pad_sequence(tensors, batch_first=True), torch.tensor([len(t) for t in tensors])
 
 
 def zero_padding(x: Tensor, lens: Tensor) -> Tensor:

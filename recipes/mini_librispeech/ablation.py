@@ -121,7 +121,7 @@ def untuned(trained: Path, out: Path, kind: str) -> None:
     """Makes a run of a finished one: with one head and no language model."""
     from asr.models.config import IntermediateConfig
     from asr.models.folder import load_model, save_model
-    from asr.models.model import Model
+    from asr.models.model import Head, Model
     from asr.models.recognizer import build_recognizer
 
     model = load_model(trained, head=kind)
@@ -129,8 +129,8 @@ def untuned(trained: Path, out: Path, kind: str) -> None:
     recognizer = build_recognizer(config, {kind: len(model.tokenizer)})
     state = model.recognizer.state_dict()
     recognizer.load_state_dict({name: state[name] for name in recognizer.state_dict()})
-    kept = Model(recognizer, model.tokenizer, config, token_lm=model.token_lm, trained_on=model.trained_on)
-    kept.log_prior = model.log_prior
+    head = Head(model.tokenizer, token_lm=model.head.token_lm, log_prior=model.head.log_prior)
+    kept = Model(recognizer, config, {kind: head}, trained_on=model.trained_on)
     for name in ("config.yaml", "log.jsonl"):
         out.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(trained / name, out / name)

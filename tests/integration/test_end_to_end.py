@@ -80,9 +80,9 @@ def test_a_trained_model_is_tuned_on_what_it_never_saw(run: Path, model: Path, t
     seen = [(u.id, u.duration) for u in read_cuts(run / "data" / "cuts_train.jsonl.gz")]
     assert trained.trained_on is not None
     assert torch.equal(trained.trained_on, utterance_keys(seen))
-    assert trained.log_prior is not None  # of what it says of its training speech: mostly nothing
-    assert float(trained.log_prior.exp().sum()) == pytest.approx(1.0, abs=1e-3)
-    assert int(trained.log_prior.argmax()) == 0
+    assert trained.head.log_prior is not None  # of what it says of its training speech: mostly nothing
+    assert float(trained.head.log_prior.exp().sum()) == pytest.approx(1.0, abs=1e-3)
+    assert int(trained.head.log_prior.argmax()) == 0
     tuned = tmp_path / "tuned"
     shutil.copytree(model, tuned)
     (tmp_path / "words.txt").write_text("low\nhigh\n")

@@ -90,8 +90,8 @@ def test_from_the_corpus_to_its_figures(home: Path, tmp_path: Path) -> None:
     assert "tune" not in found["seconds"]
     assert found["settings"]["init_from"] == str(tmp_path / "exp")
     ours, theirs = load_model(tmp_path / "more"), load_model(tmp_path / "exp")
-    assert ours.decoding == theirs.decoding
-    assert ours.decoding is not None
+    assert ours.head.decoding == theirs.head.decoding
+    assert ours.head.decoding is not None
     for name in ("lm.safetensors", "tokens.txt"):
         assert (tmp_path / "more" / "model" / name).read_bytes() == (tmp_path / "exp" / "model" / name).read_bytes()
 
@@ -113,7 +113,7 @@ def test_with_an_attention_decoder(home: Path, tmp_path: Path) -> None:
         found = json.loads((tmp_path / "exp" / "results" / f"test-{way}" / "scores.json").read_text())["decoding"]
         assert found["lm_weight"] == tuned[search]["lm_weight"]
         assert search == "ctc" or found["ctc_weight"] == tuned[search]["ctc_weight"]
-    assert load_model(tmp_path / "exp").decoding.search in tuned
+    assert load_model(tmp_path / "exp").head.decoding.search in tuned
     alone = CONFIG.replace("  encoder", DECODER.replace("}", ", ctc_weight: 0}") + "  encoder")
     (tmp_path / "alone.yaml").write_text(alone.replace("epochs: 6", "epochs: 1"))
     done = run("mboshi", home, tmp_path / "alone.yaml", "--data", tmp_path / "data", "--out", tmp_path / "alone")
@@ -298,10 +298,10 @@ def test_mini_librispeech_its_ablation_and_english_small(tmp_path: Path) -> None
     for name in changes:
         ran = mini / "exp" / "ablation" / "".join(c if c.isalnum() else "-" for c in name)
         found = load_model(ran)
-        assert found.decoding is not None
+        assert found.head.decoding is not None
         if "characters" not in name:
-            best = load_model(mini / "exp" / "ablation" / "as-it-is").decoding
-            assert found.decoding == (replace(best, prior_weight=0.0) if name == "no prior" else best)
+            best = load_model(mini / "exp" / "ablation" / "as-it-is").head.decoding
+            assert found.head.decoding == (replace(best, prior_weight=0.0) if name == "no prior" else best)
         assert found.tokenizer.kind == ("characters" if "characters" in name else "phones")
         assert ("tune" in kept[name]["seconds"]) == (name == "as it is" or "characters" in name)
         wer = kept[name]["scores"]["dev-4-gram"]["wer"]["rate"]
@@ -312,8 +312,8 @@ def test_mini_librispeech_its_ablation_and_english_small(tmp_path: Path) -> None
 
     call("recipes/english_small/run.py")
     english, first = load_model(recipes / "english_small" / "exp" / "blstm"), load_model(mini / "exp" / "blstm")
-    assert english.decoding == first.decoding
-    assert english.lexicon is not None
+    assert english.head.decoding == first.head.decoding
+    assert english.head.lexicon is not None
     assert english.trained_on is not None
     assert first.trained_on is not None
     assert set(english.trained_on.tolist()) > set(first.trained_on.tolist())

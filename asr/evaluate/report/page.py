@@ -18,12 +18,11 @@ from asr.evaluate.report import charts
 from asr.evaluate.report.analysis import Group, by_utterance, by_word, calibration, confusions, found_by_checking
 from asr.evaluate.report.results import Results, Row, number, read_results, writable
 from asr.evaluate.significance import compare, confidence_interval
-from asr.evaluate.wer import ErrorCounts, Pair, score, spelling_errors
+from asr.evaluate.wer import RATES, ErrorCounts, Pair, score, spelling_errors
 from asr.utils.errors import InputError
 from asr.utils.files import write_text
 
 _WORST = 100  # utterances that are there without JavaScript
-_RATES = {"words": "WER", "characters": "CER", "phones": "PER"}
 _CHECKED = (5, 10, 20, 30, 50)  # % of the words
 _INVISIBLE = {n: f"\\x{n:02x}" for n in [*range(32), *range(127, 160)]}
 # A path from the root, in a word or behind = : , and the like.
@@ -86,7 +85,7 @@ def report_page(systems: Sequence[Results], *, title: str = "", sound: int = 0) 
         script=Markup(script),
         script_hash="sha256-" + base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
         sections=[(key, name) for key, name in sections.items() if name],
-        rate=_RATES[first.unit],
+        rate=RATES[first.unit],
         unit=first.unit,
         language=_language(first),
         direction=_direction(first),
@@ -323,7 +322,7 @@ def _data(systems: Sequence[Results], heard: Mapping[int, Any]) -> str:
 def _groups(system: Results) -> list[tuple[str, list[Group], Any, str, str]]:
     from markupsafe import Markup
 
-    rate = _RATES[system.unit]
+    rate = RATES[system.unit]
     found = []
     for title, groups in by_utterance(system).items():
         whole = system.scores.error.rate

@@ -11,13 +11,12 @@ from pathlib import Path
 from typing import Any
 
 from asr.evaluate.texts import pair, read_texts
-from asr.evaluate.wer import Scores, Unit, score
+from asr.evaluate.wer import SCORES_FORMAT, Scores, Unit, score
 from asr.text.normalize import has_word_spaces
 from asr.utils.errors import InputError
 from asr.utils.files import read_text
 from asr.utils.provenance import command, now
 
-SCORES_FORMAT = 1  # of scores.json and hypotheses.jsonl
 _MOST = 1e12  # no duration, level or loss is larger
 _UNITS: dict[str, Unit] = {"wer": "words", "cer": "characters", "per": "phones"}
 

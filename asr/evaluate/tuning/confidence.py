@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from asr.data.transcript import Hypothesis
 from asr.decode.confidence import calibrated, fit_calibration
-from asr.evaluate.tuning.cache import KeptDecodings
+from asr.evaluate.tuning.coordinates import KeptNumbers
 from asr.evaluate.wer import correct_words
 from asr.models.decoding_options import DecodingOptions
 
@@ -22,7 +22,7 @@ def true_confidences(
     decode: Callable[[DecodingOptions], list[Hypothesis]],
     options: DecodingOptions,
     references: Sequence[str],
-    kept: KeptDecodings,
+    kept: KeptNumbers,
 ) -> tuple[DecodingOptions, tuple[float, float]]:
     """Temperature and calibration with which confidences tell best which words are right.
 
@@ -40,7 +40,7 @@ def true_confidences(
 
     for temperature in TEMPERATURES:
         tried = replace(plain, temperature=temperature)
-        scale, shift, least = kept(tried, partial(calibrate, tried), "calibration")
+        scale, shift, least = kept.get("calibration", tried, partial(calibrate, tried))
         entropy[replace(tried, calibration=(scale, shift))] = least
     best = min(entropy, key=lambda o: entropy[o])
     return best, (entropy[plain], entropy[best])

@@ -1,9 +1,3 @@
-"""Decoding options found on a dev set: language model weight, word score, prior weight, beam, true confidences.
-
-The network runs once; then its log-probabilities are decoded some hundred times. What each decoding gave is kept in the
-model's folder until all is done, so that a tuning that was stopped goes on where it was.
-"""
-
 from __future__ import annotations
 
 import itertools
@@ -11,38 +5,26 @@ import logging
 import math
 import shutil
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
 import torch
 
 from asr.data.batches import load_batches
 from asr.data.cuts import read_cuts
 from asr.data.transcript import Hypothesis
-from asr.decode.attention_search import AttentionSearch, TwoPassSearch
+from asr.decode.attention_search import AttentionSearch
 from asr.decode.ctc_beam import CtcBeamDecoder
 from asr.decode.rescoring import Rescoring
-from asr.decode.search import beam_decoder
+from asr.decode.search import EncoderOutput, Search, beam_decoder, best_of_warps, encoder_output
+from asr.decode.second_pass import SecondPass, TwoPassSearch
 from asr.evaluate.evaluation import fit_speakers
-from asr.evaluate.tuning.attention import (
-    Found,
-    LogProbs,
-    States,
-    best_attention,
-    best_two_pass,
-    decodings,
-    heard_by_attention,
-    timed_by_attention,
-)
-from asr.evaluate.tuning.cache import KeptDecodings
 from asr.evaluate.tuning.confidence import cross_entropy, true_confidences
-from asr.evaluate.tuning.rescoring import best_rescoring
+from asr.evaluate.tuning.coordinates import WORTH, KeptNumbers, Table, Trial, coordinate_search
 from asr.evaluate.wer import Scores, Unit, score
 from asr.lm.binary import write_binary
 from asr.models.decoding_options import DecodingOptions, LmUnit
@@ -55,26 +37,31 @@ from asr.utils.files import atomic_path, file_sha256
 
 log = logging.getLogger(__name__)
 
-# What is tried first, all with all; then the neighbourhood of the best, in steps that are halved twice.
+# Of CTC's search: what is tried first, all with all; then the neighbourhood of the best.
 GRID: dict[str, tuple[float, ...]] = {
     "lm_weight": (0.4, 0.8, 1.2, 1.6, 2.0),
     "word_score": (-1.0, 0.5, 2.0, 3.5),
     "prior_weight": (0.0, 0.3, 0.6, 0.9),
 }
-STEPS = {"lm_weight": 0.2, "word_score": 0.75, "prior_weight": 0.15, "unk_score": 2.5, "unk_letter_score": 0.5}
+STEPS = {"lm_weight": 0.2, "word_score": 0.75, "unk_score": 2.5, "unk_letter_score": 0.5, "prior_weight": 0.15}
 LIMITS = {"lm_weight": (0.0, math.inf), "prior_weight": (0.0, math.inf), "unk_letter_score": (-math.inf, 0.0)}
 SEARCH_BEAM = 200  # while weights are searched; of phones and 60,000 words, 50 hypotheses are far too few
 BEAMS = (10, 25, 50, 100, 200, 400, 800, 1600)
-WORTH = 0.01  # of the error rate: what a larger beam has to bring
+# Of attention's search, one after another, the others as they were found: with CTC, and alone.
+JOINED: dict[str, tuple[float, ...]] = {
+    "ctc_weight": (0.3, 0.1, 0.2, 0.5, 0.7),
+    "lm_weight": (0.0, 0.2, 0.4, 0.8),
+    "length_reward": (0.0, -0.5, 0.5, 1.0),
+}
+ALONE: dict[str, tuple[float, ...]] = {
+    "length_norm": (0.0, 0.5, 1.0),
+    "lm_weight": (0.0, 0.2, 0.4, 0.8),
+    "length_reward": (0.0, -0.5, 0.5, 1.0),
+    "end_factor": (math.inf, 1.5, 1.2),
+}
+CTC_WEIGHTS = tuple(n / 10 for n in range(9, -1, -1))  # of two passes
+RESCORE_WEIGHTS = tuple(n / 10 for n in range(11))
 KEPT = "tuning.jsonl"  # in a model's folder
-
-
-@dataclass(frozen=True)
-class Trial:
-    """Options and what they gave."""
-
-    options: DecodingOptions
-    error: float  # WER or CER
 
 
 @dataclass(frozen=True)
@@ -87,8 +74,8 @@ class Tuning:
     decodings: int  # of the dev set, by all searches
     cross_entropy: tuple[float, float]  # nats a word: of confidences as they come, and as they were made
     seconds: float
-    # of each search the best: ctc, and with an attention decoder two-pass, attention
-    ways: dict[str, tuple[DecodingOptions, Scores]] = field(default_factory=dict)
+    # the best of each: ctc, and with an attention decoder two-pass, attention
+    searches: dict[str, tuple[DecodingOptions, Scores]] = field(default_factory=dict)
     rescored: bool = False  # by a neural language model
 
     def surface(self) -> list[list[str]]:
@@ -144,222 +131,200 @@ def tune(
     """
     started = time.perf_counter()
     loaded, folder = load_model(model, head=head), find_model(model)
+    own = loaded.head
+    start = own.decoding or DecodingOptions()
+    warps = start.warps if warps is None else tuple(warps)
+    attentive = loaded.recognizer.decoder is not None and head in (None, loaded.config.kinds[0])
+    alone = attentive and not loaded.config.decoder.ctc_weight
+    known = bool(lexicon or own.lexicon or loaded.tokenizer.kind == "phones")
+    # What does not fit is told at once.
+    unit = unit or ("words" if loaded.has_words else "characters")
+    _check(loaded, model, folder, unit, lm, alone=alone, known=known)
+    start = replace(start, warps=(), lm_unit="token" if alone else lm_unit or start.lm_unit)
+    decoder = beam_decoder(loaded, lm=lm, lexicon=lexicon, options=replace(start, warps=warps))
+    chooser = rescore or own.neural_lm
+    neural = None if chooser is None else Rescoring(loaded, chooser, decoder, start)
+    attention = None
+    if attentive and not known:
+        attention = AttentionSearch(loaded, start, (lm or own.lm) if start.lm_unit == "token" else None)
+    if own.log_prior is None and not alone:
+        log.warning("%s has no prior of its tokens (training keeps one): prior_weight is left alone", folder)
+    loading: dict[str, Any] = {"batch_seconds": batch_seconds, "num_workers": num_workers}
+    dev = _encode(loaded, cuts, unit, {1.0, *warps}, states=attentive, **loading)
+    parts = [folder / "model.safetensors", lm or own.lm, lexicon or own.lexicon]
+    kept = KeptNumbers(folder / KEPT, [*(file_sha256(part).encode() for part in parts if part), *dev.facts()])
+
+    tuner = _Tuner(loaded, dev, kept, progress, 0 if attention is None else _of_attention(attention).most)
+    if not alone:
+        start = tuner.tune_ctc(decoder, start, warps, attentive=attentive)
+    if attention is not None:
+        tuner.tune_attention(attention, start)
+    if neural is not None:
+        for name, (search, _) in tuner.searches.items():
+            tuner.tune_pass(name, neural.after(search, search.options), "rescore_weight", RESCORE_WEIGHTS)
+    result = tuner.result(rescored=neural is not None, alone=alone)
+
+    own.decoding = result.best
+    _keep(folder, loaded, decoder if lm is not None else None, lexicon, rescore)
+    kept.path.unlink(missing_ok=True)
+    return replace(result, seconds=time.perf_counter() - started)
+
+
+def _check(
+    loaded: Model, model: str | Path, folder: Path, unit: str, lm: str | Path | None, *, alone: bool, known: bool
+) -> None:
+    """Refuses what cannot be tuned."""
     if folder.resolve().parent == SHIPPED.resolve():
         raise InputError(
             "comes with the package and stays as it is", where=model, remedy=f"copy {folder} and tune that"
         )
-    unit = unit or ("words" if loaded.has_words else "characters")
     if unit not in ("words", "characters") or (unit == "words" and not loaded.has_words):
         raise InputError(f"errors cannot be counted in {unit}", where=model, remedy="count them in characters")
-    start = loaded.decoding or DecodingOptions()
-    warps = start.warps if warps is None else tuple(warps)
-    start = replace(start, warps=(), lm_unit=lm_unit or start.lm_unit)
-    # What does not fit is told at once.
-    attentive = loaded.recognizer.decoder is not None and head in (None, loaded.config.kinds[0])
-    alone = attentive and not loaded.config.decoder.ctc_weight
-    known = lexicon or loaded.lexicon or loaded.tokenizer.kind == "phones"
     if alone and known:
         raise InputError("was trained with attention alone, which knows of no lexicon", where=model)
-    start = replace(start, lm_unit="token") if alone else start
     if lm is not None and is_neural_lm(lm):
         raise InputError(
             "is a neural model, of which only the weight in choosing among texts is tuned",
             where=lm,
             remedy="--rescore; of tokens, try weights: asr evaluate --search attention --lm LM --lm-weight X",
         )
-    decoder = beam_decoder(loaded, lm=lm, lexicon=lexicon, options=replace(start, warps=warps))
-    chooser = rescore or loaded.neural_lm
-    neural = None if chooser is None else Rescoring(loaded, chooser, lambda: [], start, decoder=decoder)
-    attention = None
-    if attentive and not known:
-        attention = AttentionSearch(loaded, start, (lm or loaded.lm) if start.lm_unit == "token" else None)
-    logits, states, references = _heard(
-        loaded, cuts, {1.0, *warps}, attentive, batch_seconds=batch_seconds, num_workers=num_workers
-    )
-    parts = [folder / "model.safetensors", lm or loaded.lm, lexicon or loaded.lexicon]
-    kept = KeptDecodings(folder / KEPT, [unit, *references, *(file_sha256(part) for part in parts if part)], logits)
-    more = 0 if attention is None else decodings(attention)
-    ways: dict[str, Found] = {}
-    trials: tuple[Trial, ...] = ()
-    if not alone:
-        if loaded.log_prior is None:
-            log.warning("%s has no prior of its tokens (training keeps one): prior_weight is left alone", folder)
-        tried = _Trials(decoder, logits, references, unit, replace(start, nbest=1), progress, kept, more)
-        best, entropy = _best_of_ctc(
-            tried, [name for name, usable in _weights(decoder, loaded).items() if usable], warps
-        )
-        trials, start = tuple(tried.trials.values()), replace(best, nbest=start.nbest)
-        heard = tried.decode(best)
-        ways["ctc"] = start, heard, score(references, [each.text for each in heard], unit=unit)
-    if attentive and not alone:
-        ways["ctc"] = (replace(start, search="ctc"), *ways["ctc"][1:])
-        two_pass = TwoPassSearch(loaded, decoder.with_options(**vars(start)))
-        warped = [(logits[warp], states[warp]) for warp in start.warps or (1.0,)]
-        ways["two-pass"] = best_two_pass(two_pass, warped, references, unit)
-    if attention is not None:
-        done = itertools.count(len(trials) + 1)
-        attention.options = replace(start, nbest=1, ctc_weight=attention.options.ctc_weight)
-        given = logits[1.0], states[1.0], references, unit
-        tick = lambda: progress(next(done), len(trials) + more)  # noqa: E731
-        made, heard, found = best_attention(attention, *given, tick, partial(kept, what="attention"))
-        ways["attention"] = replace(made, nbest=start.nbest), heard, found
-    if neural is not None:
-        several = _Several(loaded, decoder, attention, logits, states)
-        for name, (own, _, _) in ways.items():
-            neural.options, neural.how = own, name
-            weight, heard, found = best_rescoring(neural, several(name, own), references, unit)
-            ways[name] = replace(own, rescore_weight=weight), heard, found
-    options, heard, result = min(ways.values(), key=lambda way: way[2].error.errors)  # of equals the fastest
-    if attention is not None and alone:
-        sure = timed_by_attention(attention, heard, logits[1.0], states[1.0])  # a text that was chosen has none
-        entropy = (cross_entropy(sure, references),) * 2
-    progress(len(trials) + more, len(trials) + more)
-
-    loaded.decoding = options
-    _keep(folder, loaded, decoder if lm is not None else None, lexicon, rescore)
-    kept.path.unlink(missing_ok=True)
-    scores = {name: (way[0], way[2]) for name, way in ways.items()}
-    return Tuning(
-        options, result, trials, len(trials) + more, entropy, time.perf_counter() - started, scores, neural is not None
-    )
 
 
 @dataclass
-class _Several:
-    """Callable: a search, its options -> texts of each utterance for a neural model to choose among, with each warp."""
+class _Tuner:
+    """The searches that were tuned so far, and their scores."""
 
     model: Model
-    decoder: CtcBeamDecoder
-    attention: AttentionSearch | None
-    log_probs: dict[float, LogProbs]
-    states: dict[float, States]
+    dev: _DevSet
+    kept: KeptNumbers
+    progress: Callable[[int, int | None], None]
+    of_attention: int  # decodings
+    trials: tuple[Trial, ...] = ()
+    entropy: tuple[float, float] = (0.0, 0.0)
+    searches: dict[str, tuple[Search, Scores]] = field(default_factory=dict)
 
-    def __call__(self, search: str, options: DecodingOptions) -> list[list[list[Hypothesis]]]:
-        count = options.rescore_beam
-        wide = replace(options, nbest=count, beam_size=max(options.beam_size, count))
-        if search == "attention":
-            assert self.attention is not None
-            self.attention.options = wide
-            return [heard_by_attention(self.attention, self.log_probs[1.0], self.states[1.0])]
-        decoder = self.decoder.with_options(**vars(wide))
-        warped = [(self.log_probs[warp], self.states[warp]) for warp in options.warps or (1.0,)]
-        if search == "ctc":
-            return [decoder.decode_each(log_probs, confidences=False) for log_probs, _ in warped]
-        two_pass, found = TwoPassSearch(self.model, decoder), []
-        for log_probs, states in warped:
-            texts = two_pass.search.decode_each(log_probs, confidences=False)
-            sure = [two_pass.attention(state, each) for state, each in zip(states, texts, strict=True)]
-            found.append([two_pass.chosen(*each) for each in zip(texts, sure, strict=True)])
-        return found
+    def tune_ctc(
+        self, decoder: CtcBeamDecoder, start: DecodingOptions, warps: tuple[float, ...], *, attentive: bool
+    ) -> DecodingOptions:
+        """CTC's search, with these warps of the mel axis where they are worth it, and where there is an attention
+        decoder two-pass search; the options of the first."""
+        table = _of_ctc(decoder, self.model)
+        most = table.most + bool(warps) + self.of_attention
+        error = self._error("error", decoder, lambda n: self.progress(n, max(most, n + 1)))
+        best, trials = coordinate_search(error, replace(start, nbest=1, beam_size=SEARCH_BEAM), table)
+        made, warped = best.options, replace(best.options, warps=warps)
+        if warps:
+            trials.append(Trial(warped, error(warped)))
+            made = warped if trials[-1].error <= best.error * (1 - WORTH) else made
+        self.trials = tuple(trials)
+        outs = [out for out, _ in self.dev.found(decoder.with_options(**vars(made)))]
+        made, self.entropy = true_confidences(partial(_confident, outs, decoder), made, self.dev.references, self.kept)
+        decoder = decoder.with_options(
+            **vars(replace(made, nbest=start.nbest, search="ctc" if attentive else start.search))
+        )
+        self.searches["ctc"] = decoder, self.dev.score(decoder)
+        if attentive:
+            two_pass = TwoPassSearch(self.model, decoder.with_options(search="two-pass"))
+            self.tune_pass("two-pass", two_pass, "ctc_weight", CTC_WEIGHTS)
+        return decoder.options
+
+    def tune_attention(self, search: AttentionSearch, start: DecodingOptions) -> None:
+        """Attention's search."""
+        done, most = len(self.trials), len(self.trials) + self.of_attention
+        error = self._error("attention", search, lambda n: self.progress(done + n, most))
+        begun = replace(start, search="attention", nbest=1, warps=(), ctc_weight=search.options.ctc_weight)
+        best, _ = coordinate_search(error, begun, _of_attention(search))
+        search = search.with_options(**vars(replace(best.options, nbest=start.nbest)))
+        self.searches["attention"] = search, self.dev.score(search)
+
+    def tune_pass(self, name: str, search: SecondPass, weight: str, values: tuple[float, ...]) -> None:
+        """A second pass' weight."""
+        knowing = search.knowing(self.dev.of(search.options))
+        best, _ = coordinate_search(partial(self.dev.error, knowing), search.options, Table(values={weight: values}))
+        options = vars(best.options)
+        self.searches[name] = search.with_options(**options), self.dev.score(knowing.with_options(**options))
+
+    def _error(self, what: str, search: Search, told: Callable[[int], None]) -> Callable[[DecodingOptions], float]:
+        """The error rate by options, kept as `what`; the number of calls is told."""
+        calls = itertools.count(1)
+
+        def error(options: DecodingOptions) -> float:
+            (rate,) = self.kept.get(what, options, lambda: [self.dev.error(search, options)])
+            told(next(calls))
+            return rate
+
+        return error
+
+    def result(self, *, rescored: bool, alone: bool) -> Tuning:
+        """The best of all."""
+        best, scores = min(self.searches.values(), key=lambda each: each[1].error.errors)  # of equals the fastest
+        if alone:
+            sure = _confident(self.dev.outputs[1.0], best, best.options)
+            self.entropy = (cross_entropy(sure, self.dev.references),) * 2
+        decodings = len(self.trials) + self.of_attention
+        self.progress(decodings, decodings)
+        by_search = {name: (search.options, scores) for name, (search, scores) in self.searches.items()}
+        return Tuning(best.options, scores, self.trials, decodings, self.entropy, 0.0, by_search, rescored)
 
 
-def _best_of_ctc(
-    tried: _Trials, weights: Sequence[str], warps: tuple[float, ...]
-) -> tuple[DecodingOptions, tuple[float, float]]:
-    """The best options of CTC's search, and the cross-entropy of confidences, as they come and with these options."""
-    sizes = [len(GRID[name]) for name in weights if name in GRID]
-    tried.most += math.prod(sizes) + 12 * len(weights) + len(BEAMS) + bool(warps)
-    best = _least_beam(tried, _climb(tried, weights, _best_of_grid(tried, weights)))
-    if warps:
-        warped = tried(replace(best.options, warps=warps))
-        best = warped if warped.error <= best.error * (1 - WORTH) else best
-    return true_confidences(tried.decode, best.options, tried.references, tried.kept)
-
-
-def _weights(decoder: CtcBeamDecoder, model: Model) -> dict[str, bool]:
-    """The options that are weights, and whether they mean anything to this decoder."""
-    return {
+def _of_ctc(decoder: CtcBeamDecoder, model: Model) -> Table:
+    """What is tried of the options that mean anything to a decoder."""
+    usable = {
         "lm_weight": decoder.lm is not None,
-        "word_score": True,
         "unk_score": decoder.lm is not None and decoder.has_unknown_words,
         "unk_letter_score": decoder.lm is not None and decoder.spells_words,
-        "prior_weight": model.log_prior is not None,
+        "prior_weight": model.head.log_prior is not None,
     }
+    steps = {name: step for name, step in STEPS.items() if usable.get(name, True)}
+    grid = {name: values for name, values in GRID.items() if name in steps}
+    return Table(grid=grid, steps=steps, limits=LIMITS, costs={"beam_size": BEAMS})
 
 
-@dataclass
-class _Trials:
-    """Decodes the dev set with options, once with each. Callable: options -> Trial."""
+def _of_attention(search: AttentionSearch) -> Table:
+    """What is tried of attention's search."""
+    values = JOINED if search.options.ctc_weight else ALONE
+    return Table(values={name: each for name, each in values.items() if name != "lm_weight" or search.lm is not None})
 
-    decoder: CtcBeamDecoder
-    log_probs: dict[float, LogProbs]  # of each warp
+
+@dataclass(frozen=True)
+class _DevSet:
+    """What the network says of a dev set, and what it should say."""
+
+    outputs: dict[float, list[EncoderOutput]]  # of each batch, by the warp of the mel axis
     references: list[str]
     unit: Unit
-    start: DecodingOptions
-    progress: Callable[[int, int | None], None]
-    kept: KeptDecodings
-    most: int
-    trials: dict[DecodingOptions, Trial] = field(default_factory=dict)
-    warps: dict[DecodingOptions, list[int]] = field(
-        default_factory=dict
-    )  # the best of each utterance, with some options
 
-    def __call__(self, options: DecodingOptions) -> Trial:
-        if options not in self.trials:
+    def of(self, options: DecodingOptions) -> Iterator[EncoderOutput]:
+        """What a search with such options reads."""
+        for warp in options.warps or (1.0,):
+            yield from self.outputs[warp]
 
-            def errors() -> list[float]:
-                texts = [hypothesis.text for hypothesis in self.decode(options, confidences=False)]
-                return [score(self.references, texts, unit=self.unit).error.rate]
+    def found(self, search: Search) -> list[tuple[EncoderOutput, list[list[Hypothesis]]]]:
+        """The hypotheses of each batch, and what the network says with the warps that they come from."""
+        warped = [self.outputs[warp] for warp in search.options.warps or (1.0,)]
+        return [best_of_warps(search, outs) for outs in zip(*warped, strict=True)]
 
-            self.trials[options] = Trial(options, *self.kept(options, errors))
-            self.progress(len(self.trials), max(self.most, len(self.trials) + 1))
-        return self.trials[options]
+    def score(self, search: Search) -> Scores:
+        """Of the best hypotheses."""
+        texts = [several[0].text for _, nbest in self.found(search) for several in nbest]
+        return score(self.references, texts, unit=self.unit)
 
-    def decode(self, options: DecodingOptions, confidences: bool = True) -> list[Hypothesis]:
-        """The best hypothesis of each utterance; of several warps, the one of the best score."""
-        decoder = self.decoder.with_options(**vars(options))
+    def error(self, search: Search, options: DecodingOptions) -> float:
+        """The rate that counts."""
+        return self.score(search.with_options(**vars(options))).error.rate
 
-        def best(log_probs: LogProbs, sure: bool) -> list[Hypothesis]:
-            return [nbest[0] for nbest in decoder.decode_each(log_probs, confidences=sure)]
-
-        warps = options.warps or (1.0,)
-        if len(warps) == 1:
-            return best(self.log_probs[warps[0]], confidences)
-        plain = replace(options, temperature=1.0, calibration=(1.0, 0.0))  # which change no score
-        if confidences and plain in self.warps:
-            chosen = self.warps[plain]
-        else:
-            ways = [best(self.log_probs[warp], False) for warp in warps]
-            chosen = [max(range(len(warps)), key=lambda n: several[n].score) for several in zip(*ways, strict=True)]
-            self.warps[plain] = chosen
-            if not confidences:
-                return [ways[n][i] for i, n in enumerate(chosen)]
-        return best([self.log_probs[warps[n]][i] for i, n in enumerate(chosen)], True)
+    def facts(self) -> Iterator[bytes]:
+        """All that there is, for a digest."""
+        yield "\n".join([self.unit, *self.references]).encode()
+        for warp, outs in sorted(self.outputs.items()):
+            yield f"{warp}".encode()
+            yield from (x[:n].tobytes() for out in outs for x, n in zip(out.log_probs, out.lens, strict=True))
 
 
-def _best_of_grid(tried: _Trials, weights: Sequence[str]) -> Trial:
-    """The best of all of GRID with all, and of where one starts."""
-    names = [name for name in weights if name in GRID]
-    start = replace(tried.start, beam_size=SEARCH_BEAM)
-    best = tried(start)
-    for values in itertools.product(*(GRID[name] for name in names)):
-        point: dict[str, Any] = dict(zip(names, values, strict=True))
-        best = _better(best, tried(replace(start, **point)))
-    return best
-
-
-def _climb(tried: _Trials, weights: Sequence[str], best: Trial) -> Trial:
-    """The best of the neighbourhood, weight by weight, for as long as one is better; then in steps of half the size."""
-    for scale in (1.0, 0.5):
-        improved = True
-        while improved:
-            improved = False
-            for name, sign in itertools.product(weights, (-1, 1)):
-                value = round(getattr(best.options, name) + sign * scale * STEPS[name], 4)
-                low, high = LIMITS.get(name, (-math.inf, math.inf))
-                if low <= value <= high:
-                    step: dict[str, Any] = {name: value}
-                    found = tried(replace(best.options, **step))
-                    improved |= found.error < best.error
-                    best = _better(best, found)
-    return best
-
-
-def _least_beam(tried: _Trials, best: Trial) -> Trial:
-    """The smallest beam that is about as good as any."""
-    by_beam = [tried(replace(best.options, beam_size=beam)) for beam in BEAMS]
-    least = min(trial.error for trial in by_beam)
-    return next(trial for trial in by_beam if trial.error <= least * (1 + WORTH))
+def _confident(outs: Sequence[EncoderOutput], search: Search, options: DecodingOptions) -> list[Hypothesis]:
+    """The best hypothesis of each utterance, with times and confidences."""
+    search = search.with_options(**vars(options))
+    return [several[0] for out in outs for several in search.add_times(out, search.nbest(out))]
 
 
 def _keep(
@@ -378,27 +343,29 @@ def _keep(
         if decoder is not None and decoder.lm is not None:
             stack.callback(own("lm.lmz").unlink, missing_ok=True)
             write_binary(decoder.lm, stack.enter_context(atomic_path(own("lm.safetensors"))))
-            model.lm = own("lm.safetensors")
+            model.head.lm = own("lm.safetensors")
         if lexicon is not None:
             shutil.copyfile(lexicon, stack.enter_context(atomic_path(own("lexicon.txt"))))
-            model.lexicon = own("lexicon.txt")
+            model.head.lexicon = own("lexicon.txt")
         if rescore is not None:
             shutil.copyfile(rescore, stack.enter_context(atomic_path(own("neural-lm.safetensors"))))
-            model.neural_lm = own("neural-lm.safetensors")
+            model.head.neural_lm = own("neural-lm.safetensors")
         update_model(folder, model)
 
 
-def _better(a: Trial, b: Trial) -> Trial:
-    return b if b.error < a.error else a
-
-
-def _heard(
-    model: Model, cuts: str | Path, warps: Collection[float], attentive: bool, **loading: Any
-) -> tuple[dict[float, LogProbs], dict[float, States], list[str]]:
-    """What the network says of each utterance, with each warp, and what it should say.
+def _encode(
+    model: Model,
+    cuts: str | Path,
+    unit: Unit,
+    warps: Collection[float],
+    *,
+    states: bool,
+    **loading: Any,
+) -> _DevSet:
+    """The dev set, the longest utterances first.
 
     Args:
-        attentive: Whether the encoder's states are wanted; else there are none.
+        states: Whether the encoder's states are wanted.
     """
     utterances = read_cuts(cuts)
     if model.trained_on is not None:
@@ -415,23 +382,14 @@ def _heard(
         raise InputError("has no text to tune on", where=cuts)
     fit_speakers(model, utterances, **loading)
     recognizer = model.recognizer.eval()
-    logits: dict[float, dict[str, npt.NDArray[np.float32]]] = {warp: {} for warp in warps}
-    states: dict[float, dict[str, torch.Tensor]] = {warp: {} for warp in warps}
-    texts: dict[str, str] = {}
-    batches = load_batches(utterances, model.tokenizer, normalizer, sample_rate=recognizer.sample_rate, **loading)
-    for batch in batches:
+    dev = _DevSet({warp: [] for warp in warps}, [], unit)
+    given = utterances, model.tokenizer, normalizer
+    for batch in load_batches(*given, sample_rate=recognizer.sample_rate, **loading):
+        dev.references.extend(batch.texts)
         with torch.inference_mode():
             features = recognizer.features(batch.samples, batch.sample_lens, batch.speakers)
-        for warp in warps:
-            with torch.inference_mode():
+            for warp, outputs in dev.outputs.items():
                 encoder_out, lens = recognizer.encode(*features, warp=warp)
                 log_probs = recognizer.ctc(encoder_out)
-            for i, key in enumerate(batch.ids):
-                if attentive:
-                    states[warp][key] = encoder_out[i : i + 1, : lens[i]].clone()
-                logits[warp][key] = log_probs[i, : lens[i]].numpy().copy()
-        texts |= zip(batch.ids, batch.texts, strict=True)
-    names = [u.id for u in sorted(utterances, key=lambda u: -u.duration)]
-    ordered: dict[float, LogProbs] = {warp: [of[key] for key in names] for warp, of in logits.items()}
-    kept: dict[float, States] = {warp: [of[key] for key in names if attentive] for warp, of in states.items()}
-    return ordered, kept, [texts[key] for key in names]
+                outputs.append(encoder_output(log_probs, lens, encoder_out if states else None))
+    return dev

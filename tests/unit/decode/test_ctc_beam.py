@@ -496,7 +496,7 @@ def test_arrays_of_any_kind() -> None:
     expected = decoder.decode(heard, [heard.shape[1]])[0][0].text
     fixed = heard[0].numpy().copy()
     fixed.setflags(write=False)
-    assert decoder.decode_each([fixed])[0][0].text == expected
+    assert decoder.decode(fixed[None], [len(fixed)])[0][0].text == expected
     for array in (
         heard.double(),
         heard.half(),
@@ -757,8 +757,8 @@ def test_a_fixed_set_of_signatures(tmp_path: Path) -> None:
         assert len(function.signatures) == 1, function.__name__
 
 
-def test_nothing_compiles_while_modules_are_imported() -> None:
-    code = "import sys, asr, asr.decode.ctc_beam; sys.exit(any(m in sys.modules for m in ('numba', 'torch')))"
+def test_the_search_needs_no_torch() -> None:
+    code = "import sys, asr, asr.decode.ctc_beam; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
 
 

@@ -8,6 +8,7 @@ import re
 import shutil
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -40,6 +41,26 @@ def hypothesis(text: str, acoustic: float, lm: float) -> Hypothesis:
     return Hypothesis(text, (), acoustic + lm, acoustic, lm, tokens=tokens)
 
 
+class Found:
+    """A Search that finds the same texts, whatever is heard."""
+
+    needs_states, has_times, lm_share = False, True, 1.0
+
+    def __init__(self, *texts: Hypothesis, ctc: CtcBeamDecoder | None = None, length_norm: float = 0.0) -> None:
+        self.texts, self.ctc, self.length_norm = list(texts), ctc, length_norm
+
+    def nbest(self, out: object, names: object = None) -> list[list[Hypothesis]]:
+        return [self.texts]
+
+    def with_options(self, **changes: Any) -> Found:
+        return self
+
+
+def rescored(lm: NeuralLm, options: DecodingOptions, *texts: Hypothesis, **search: Any) -> list[Hypothesis]:
+    """Texts as they are ordered then."""
+    return Rescoring(speller(), lm, Found(*texts, **search), options).nbest(None)[0]
+
+
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A model m, dev/ with cuts, an n-gram model, and a text of the words."""
@@ -57,7 +78,7 @@ def test_scores_are_those_of_the_formula() -> None:
     sure = lm.log_probs(["cat act", "oak", "cat zebra"])
     for weight in (0.0, 0.3, 1.0):
         options = DecodingOptions(rescore_weight=weight, lm_weight=0.7, unk_score=-4.0, unk_letter_score=-0.5, nbest=3)
-        found = Rescoring(speller(), lm, lambda: [texts], options)()[0]
+        found = rescored(lm, options, *texts)
         expected = {
             each.text: each.acoustic_score
             + (1 - weight) * each.lm_score
@@ -67,7 +88,7 @@ def test_scores_are_those_of_the_formula() -> None:
         assert {each.text: pytest.approx(each.score, abs=1e-6) for each in found} == expected
         assert [each.text for each in found] == sorted(expected, key=lambda text: -expected[text])
         assert all(each.score == pytest.approx(each.acoustic_score + each.lm_score) for each in found)
-    assert len(Rescoring(speller(), lm, lambda: [texts], DecodingOptions())()[0]) == 1
+    assert len(rescored(lm, DecodingOptions(), *texts)) == 1
 
 
 def test_two_passes_give_the_neural_model_the_share_of_ctc(folder: Path) -> None:
@@ -117,7 +138,7 @@ def test_scores_that_count_a_token_stay_so() -> None:
             weight.zero_()
     texts = [hypothesis("cat", -1.0, 0.0), hypothesis("catcatcat", -1.0, 0.0)]
     options = DecodingOptions(length_norm=1.0, nbest=2)
-    first, second = Rescoring(model, lm, lambda: [texts], options, how="attention")()[0]
+    first, second = rescored(lm, options, *texts, length_norm=1.0)
     assert first.score == pytest.approx(second.score)
     assert first.score < -1.1
 
@@ -125,10 +146,10 @@ def test_scores_that_count_a_token_stay_so() -> None:
 def test_what_ctc_hears_of_spaces_is_not_text() -> None:
     model = speller()
     lm = neural(model.tokenizer.tokens[1:])
-    rescoring = Rescoring(model, lm, lambda: [], DecodingOptions())
+    rescoring = Rescoring(model, lm, Found(), DecodingOptions())
     tidy, untidy = hypothesis("cat oak", 0.0, 0.0), hypothesis(" cat  oak ", 0.0, 0.0)
-    assert rescoring.log_probs([untidy]) == rescoring.log_probs([tidy])
-    assert rescoring.log_probs([hypothesis(" ", 0.0, 0.0)]) == lm.log_probs([[]])
+    assert rescoring.of_texts([untidy]) == rescoring.of_texts([tidy])
+    assert rescoring.of_texts([hypothesis(" ", 0.0, 0.0)]) == lm.log_probs([[]])
 
 
 def lm_scores(texts: list[str], beside: NeuralLm, lm_unit: str = "auto", **given: object) -> list[float]:
@@ -138,8 +159,7 @@ def lm_scores(texts: list[str], beside: NeuralLm, lm_unit: str = "auto", **given
         rescore_weight=1.0, lm_weight=0.7, unk_score=-2.0, unk_letter_score=-1.0, nbest=len(texts)
     )
     decoder = CtcBeamDecoder(model.tokenizer.tokens, options=replace(options, lm_unit=lm_unit), **given)
-    made = [[hypothesis(text, 0.0, 0.0) for text in texts]]
-    found = Rescoring(model, beside, lambda: made, options, decoder=decoder)()[0]
+    found = rescored(beside, options, *(hypothesis(text, 0.0, 0.0) for text in texts), ctc=decoder)
     scores = {each.text: each.lm_score for each in found}
     return [scores[text] for text in texts]
 
@@ -170,7 +190,7 @@ def test_no_language_model_and_nothing_found() -> None:
     lm = neural([UNK, "cat"])
     text, nothing = hypothesis("cat", -1.0, 0.0), Hypothesis("", score=-math.inf, lm_score=-math.inf)
     options = DecodingOptions(lm_weight=0.0, rescore_weight=0.5, nbest=2)
-    found = Rescoring(speller(), lm, lambda: [[nothing, text]], options)()[0]
+    found = rescored(lm, options, nothing, text)
     assert found[0].score == pytest.approx(-1.0 + 0.5 * DecodingOptions().lm_weight * lm.log_probs(["cat"])[0])
     assert found[1] == nothing
 
@@ -179,7 +199,7 @@ def test_a_model_that_is_named_is_asked(folder: Path, tmp_path: Path) -> None:
     """Where another one was of no use, too; weight 0 says no."""
     shutil.copytree(folder / "m", tmp_path / "m")
     model = load_model(tmp_path / "m")
-    model.decoding = DecodingOptions(rescore_weight=0.0)
+    model.head.decoding = DecodingOptions(rescore_weight=0.0)
     save_neural_lm(neural([UNK, *WORDS]), tmp_path / "lm.safetensors")
     asked = build_search(model, rescore=tmp_path / "lm.safetensors")
     assert asked.facts["rescore_weight"] == DecodingOptions().rescore_weight
@@ -196,22 +216,22 @@ def test_a_text_is_scored_once(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(lm, "log_probs", log_probs)
     texts = [hypothesis(text, -1.0, 0.0) for text in ("cat act", "cat", "act", "cat")]
-    rescoring = Rescoring(speller(), lm, lambda: [texts], DecodingOptions())
-    found = rescoring.log_probs(texts)
-    assert rescoring.log_probs(texts[::-1]) == found[::-1]
+    rescoring = Rescoring(speller(), lm, Found(), DecodingOptions())
+    found = rescoring.of_texts(texts)
+    assert rescoring.of_texts(texts[::-1]) == found[::-1]
     assert sorted(asked) == [("act",), ("cat",), ("cat", "act")]
     monkeypatch.setattr("asr.decode.rescoring._MOST_KNOWN", 3)
-    assert rescoring.log_probs([hypothesis("act cat", -1.0, 0.0), texts[0]])[1] == found[0]
+    assert rescoring.of_texts([hypothesis("act cat", -1.0, 0.0), texts[0]])[1] == found[0]
     assert len(asked) == 5
 
 
 def test_units() -> None:
     model = speller()
     of_tokens = neural(model.tokenizer.tokens[1:])
-    (texts,) = Rescoring(model, of_tokens, lambda: [[hypothesis("cat", -1.0, 0.0)]], DecodingOptions(lm_weight=1.0))()
+    texts = rescored(of_tokens, DecodingOptions(lm_weight=1.0), hypothesis("cat", -1.0, 0.0))
     assert texts[0].lm_score == pytest.approx(0.5 * of_tokens.log_probs([["c", "a", "t"]])[0])
     with pytest.raises(InputError, match=wording("neither-of-words-nor-of")):
-        Rescoring(model, neural(["x", "y"]), lambda: [], DecodingOptions())
+        Rescoring(model, neural(["x", "y"]), Found(), DecodingOptions())
 
 
 @pytest.mark.slow
@@ -296,8 +316,8 @@ def test_the_weight_is_found_on_dev_and_kept(folder: Path, tmp_path: Path) -> No
     assert errors[1] < errors[0]
     assert weight > 0
     kept = load_model(model)
-    assert kept.neural_lm == model / "neural-lm.safetensors"
-    assert kept.decoding.rescore_weight == weight
+    assert kept.head.neural_lm == model / "neural-lm.safetensors"
+    assert kept.head.decoding.rescore_weight == weight
     assert "neural-lm.safetensors" in (model / "config.yaml").read_text()
     again = run("evaluate", model, cuts, "--out", tmp_path / "out")
     assert again.exit_code == 0, again.output

@@ -8,15 +8,15 @@ from typing import Any
 
 import pytest
 import torch
-from helpers import WORDS, speller, unigram_arpa
+from helpers import WORDS, speller, unigram_arpa, with_head
 from wording import wording
 
-from asr.decode.search import build_search
+from asr.decode.search import EncoderOutput, build_search, encoder_output
 from asr.lm.files import read_ngram, save_ngram
 from asr.models.config import ModelConfig
 from asr.models.decoding_options import DecodingOptions
 from asr.models.folder import load_model, save_model
-from asr.models.model import Model
+from asr.models.model import Head, Model
 from asr.models.recognizer import build_recognizer
 from asr.text.lexicon import read_lexicon
 from asr.text.tokenizer import PhoneTokenizer, TokenizerConfig
@@ -43,27 +43,29 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path / "m"
 
 
-def sure(model: Model, path: list[str | None], other: str = "") -> tuple[torch.Tensor, torch.Tensor]:
-    """(log_probs, lens) of a path of tokens (None: blank), each 0.6 sure; `other` and the rest share what is left."""
+def sure(model: Model, path: list[str | None], other: str = "") -> EncoderOutput:
+    """What the network says of a path (None: blank), each token 0.6 sure; `other` and the rest share what is left."""
     names = model.tokenizer.tokens
     probs = torch.full((1, len(path), len(names)), 0.01)
     for frame, token in enumerate(path):
         if token == "a" and other:
             probs[0, frame, names.index(other)] = 0.3
         probs[0, frame, names.index(token) if token else 0] = 0.6
-    return (probs / probs.sum(2, keepdim=True)).log(), torch.tensor([len(path)])
+    return encoder_output((probs / probs.sum(2, keepdim=True)).log(), torch.tensor([len(path)]), None)
 
 
 def texts(model: Model, **options: Any) -> list[str]:
     """What is heard where the network says "cat", and "cot" at half its probability."""
-    return [each.text for each in build_search(model, **options).search(*sure(model, ["c", "a", "t"], other="o"))[0]]
+    return [
+        each.text for each in build_search(model, **options).search.nbest(sure(model, ["c", "a", "t"], other="o"))[0]
+    ]
 
 
 def test_greedy_unless_something_else_is_there(folder: Path) -> None:
     model = load_model(folder)
     decoding = build_search(model)
     assert decoding.facts == {"search": "greedy"}
-    found = decoding.search(*sure(model, ["c", None, "c", "<space>", "a", "t"]))
+    found = decoding.search.nbest(sure(model, ["c", None, "c", "<space>", "a", "t"]))
     assert [[each.text for each in nbest] for nbest in found] == [["cc at"]]
 
 
@@ -76,7 +78,7 @@ def test_what_the_folder_holds_is_used(folder: Path, tmp_path: Path, name: str) 
         (folder / name).write_text("cot\n")
         facts, expected = {"lexicon": name}, ["cot"]
     else:
-        save_model(folder, replace(speller(), decoding=DecodingOptions(nbest=2)), "# card\n")
+        save_model(folder, with_head(speller(), decoding=DecodingOptions(nbest=2)), "# card\n")
         facts, expected = {"nbest": 2}, ["cat", "cot"]
     model = load_model(folder)
     assert texts(model) == expected
@@ -87,7 +89,7 @@ def test_what_the_folder_holds_is_used(folder: Path, tmp_path: Path, name: str) 
 
 def test_what_is_given_is_used_instead_of_the_folders(folder: Path, tmp_path: Path) -> None:
     tuned = DecodingOptions(nbest=2, beam_size=7, lm_weight=0.0, word_score=1.5)
-    save_model(folder, replace(speller(), decoding=tuned), "# card\n")
+    save_model(folder, with_head(speller(), decoding=tuned), "# card\n")
     save_ngram(read_ngram(unigram_arpa(tmp_path / "x.arpa", {"cot": 0.9, "cat": 0.01})), folder / "lm.safetensors")
     (folder / "lexicon.txt").write_text("cot\ncat\n")
     model = load_model(folder)
@@ -142,7 +144,7 @@ def test_the_prior_is_the_models(folder: Path) -> None:
     model = load_model(folder)
     prior = torch.full((len(model.tokenizer),), 0.01)
     prior[model.tokenizer.tokens.index("a")] = 0.9
-    save_model(folder, replace(model, log_prior=prior.log()), "# card\n")
+    save_model(folder, with_head(model, log_prior=prior.log()), "# card\n")
     model = load_model(folder)
     assert texts(model, prior_weight=0.0) == ["cat"]
     assert texts(model, prior_weight=1.0) == ["cot"]
@@ -151,7 +153,7 @@ def test_the_prior_is_the_models(folder: Path) -> None:
 @pytest.mark.parametrize("tuned", [False, True])
 def test_a_prior_weight_without_a_prior_is_told(folder: Path, caplog: pytest.LogCaptureFixture, tuned: bool) -> None:
     options = DecodingOptions(prior_weight=0.3) if tuned else None
-    save_model(folder, replace(speller(), log_prior=None, decoding=options), "# card\n")
+    save_model(folder, with_head(speller(), log_prior=None, decoding=options), "# card\n")
     model = load_model(folder)
     with caplog.at_level(logging.WARNING, "asr"):
         build_search(model, prior_weight=0.0)
@@ -181,7 +183,7 @@ def phones(lexicon: str, folder: Path) -> Model:
     tokens = ["<blank>", *"KATOS"]
     tokenizer = PhoneTokenizer(tokens, read_lexicon(folder / "lexicon.txt"))
     recognizer = build_recognizer(ModelConfig(tokenizer=TokenizerConfig(kind="phones")), {"phones": len(tokens)})
-    return Model(recognizer, tokenizer, ModelConfig(tokenizer=TokenizerConfig(kind="phones")))
+    return Model(recognizer, ModelConfig(tokenizer=TokenizerConfig(kind="phones")), {"phones": Head(tokenizer)})
 
 
 def test_hot_words_that_a_lexicon_of_phones_lacks_are_guessed(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -189,7 +191,7 @@ def test_hot_words_that_a_lexicon_of_phones_lacks_are_guessed(tmp_path: Path, ca
     model = phones("".join(f"{w}\t{' '.join(w.upper().replace('C', 'K'))}\n" for w in said), tmp_path)
 
     def heard(*path: str | None, **options: Any) -> str:
-        return build_search(model, **options).search(*sure(model, list(path)))[0][0].text
+        return build_search(model, **options).search.nbest(sure(model, list(path)))[0][0].text
 
     assert heard("K", "O", "T") != "cot"
     with caplog.at_level(logging.WARNING, "asr"):

@@ -12,19 +12,19 @@ import numpy as np
 import pytest
 import torch
 import yaml
-from helpers import WORDS, spelled_cuts, spelled_texts, speller, unigram_arpa, with_decoder
+from helpers import WORDS, spelled_cuts, spelled_texts, speller, unigram_arpa, with_decoder, with_head
 from typer.testing import CliRunner, Result
 from wording import wording
 
 from asr.cli import app
 from asr.data.cuts import read_cuts
+from asr.decode.attention_search import AttentionSearch
 from asr.decode.ctc_beam import CtcBeamDecoder
 from asr.decode.search import build_search
 from asr.evaluate.evaluation import evaluate, recognize
-from asr.evaluate.tuning import attention as tune_attention
-from asr.evaluate.tuning.attention import JOINED
 from asr.evaluate.tuning.confidence import cross_entropy
-from asr.evaluate.tuning.tune import BEAMS, GRID, KEPT, SEARCH_BEAM, Trial, Tuning, tune
+from asr.evaluate.tuning.coordinates import Table, Trial, coordinate_search
+from asr.evaluate.tuning.tune import BEAMS, GRID, JOINED, KEPT, SEARCH_BEAM, Tuning, tune
 from asr.evaluate.wer import correct_words, score
 from asr.lm.files import read_ngram
 from asr.models.decoding_options import DecodingOptions
@@ -70,8 +70,8 @@ def asr_tune(*arguments: object) -> Result:
 def check(result: Tuning, folder: Path, cuts: Path) -> None:
     """What any tuning keeps: the folder has the best of what was tried, and decodes with it unasked."""
     loaded = load_model(folder)
-    assert loaded.decoding == result.best
-    assert evaluate(loaded, cuts) == result.score
+    assert loaded.head.decoding == result.best
+    assert evaluate(loaded, cuts).as_dict() == result.score.as_dict()
     errors = {trial.options: trial.error for trial in result.trials}
     assert len(errors) == len(result.trials)  # none was tried twice
     start = result.trials[0].options
@@ -136,7 +136,7 @@ def test_a_lexicon_is_fitted_and_kept(folder: Path, cuts: Path, lexicon: Path) -
 @pytest.mark.slow
 def test_letters_may_count_instead_of_words(folder: Path, cuts: Path, lm: Path) -> None:
     assert asr_tune(folder, cuts, "--lm", lm, "--unit", "characters").exit_code == 0
-    letters = load_model(folder).decoding
+    letters = load_model(folder).head.decoding
     result = tune(folder, cuts, unit="characters")
     assert result.score.unit == "characters"
     assert letters is not None
@@ -157,11 +157,11 @@ def test_a_model_of_letters_where_words_have_spaces(folder: Path, cuts: Path, tm
     greedy = evaluate(load_model(folder), cuts, greedy=True)
     assert asr_tune(folder, cuts, "--lm", lm, "--lm-unit", "token").exit_code == 0
     found = load_model(folder)
-    assert found.decoding is not None
-    assert found.decoding.lm_unit == "token"
+    assert found.head.decoding is not None
+    assert found.head.decoding.lm_unit == "token"
     assert evaluate(found, cuts).words.rate < greedy.words.rate / 2
     tune(folder, cuts)  # the folder's own, as it was
-    again = load_model(folder).decoding
+    again = load_model(folder).head.decoding
     assert again is not None
     assert again.lm_unit == "token"
     with pytest.raises(InputError, match=wording("lm-unit-letter-is-not")):
@@ -183,7 +183,7 @@ def test_what_is_not_tuned_stays(folder: Path, cuts: Path, lm: Path, lexicon: Pa
     start = DecodingOptions(
         nbest=3, hotword_boost=2.5, beam_threshold=math.inf, token_threshold=8.0, temperature=3.0, lm_unit="word"
     )
-    save_model(folder, replace(speller(), decoding=start), "# card\n")
+    save_model(folder, with_head(speller(), decoding=start), "# card\n")
     result = tune(folder, cuts, lm=lm, lexicon=lexicon)
     check(result, folder, cuts)
     names = ("nbest", "hotword_boost", "beam_threshold", "token_threshold", "lm_unit")
@@ -198,7 +198,7 @@ def test_what_is_not_tuned_stays(folder: Path, cuts: Path, lm: Path, lexicon: Pa
 def test_without_a_prior_its_weight_is_left_alone(
     folder: Path, cuts: Path, lm: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    save_model(folder, replace(speller(), log_prior=None), "# card\n")
+    save_model(folder, with_head(speller(), log_prior=None), "# card\n")
     result = tune(folder, cuts, lm=lm)
     check(result, folder, cuts)
     assert {trial.options.prior_weight for trial in result.trials} == {0.0}
@@ -280,13 +280,38 @@ def test_the_table_of_trials_made_by_hand() -> None:
     ]
 
 
+def test_coordinates_are_searched_in_the_order_of_the_table() -> None:
+    tried: list[DecodingOptions] = []
+
+    def error(o: DecodingOptions) -> float:
+        tried.append(o)
+        return abs(o.lm_weight - 1.3) + abs(o.word_score - 1.0) + abs(o.unk_score + 2.0) + 1 / (1 + o.beam_size**2)
+
+    table = Table(
+        grid={"lm_weight": (0.5, 1.0), "word_score": (0.0, 2.0)},
+        steps={"lm_weight": 0.4, "word_score": 0.5},
+        limits={"lm_weight": (0.0, 1.2)},
+        values={"unk_score": (0.0, -1.0, -3.0, -2.0)},
+        costs={"beam_size": (1, 10, 100)},
+    )
+    best, trials = coordinate_search(error, DecodingOptions(beam_size=50), table)
+    assert [trial.options for trial in trials] == tried
+    assert best == Trial(best.options, error(best.options))
+    found = [getattr(best.options, name) for name in ("lm_weight", "word_score", "unk_score", "beam_size")]
+    assert found == [1.2, 1.0, -2.0, 100]
+    assert [(o.lm_weight, o.word_score) for o in tried[1:5]] == [(0.5, 0.0), (0.5, 2.0), (1.0, 0.0), (1.0, 2.0)]
+    assert max(o.lm_weight for o in tried) == 1.2
+    assert {o.unk_score for o in tried[:5]} == {0.0}
+    assert [o.beam_size for o in tried[-4:]] == [1, 10, 100, 100]
+
+
 def test_the_command(folder: Path, cuts: Path, lm: Path, lexicon: Path) -> None:
     done = asr_tune(folder, cuts, "--lm", lm, "--lexicon", lexicon, "--batch-seconds", "20")
     assert done.exit_code == 0, done.output
     loaded = load_model(folder)
-    best = loaded.decoding
+    best = loaded.head.decoding
     assert best is not None
-    assert (loaded.lm, loaded.lexicon) == (folder / "lm.safetensors", folder / "lexicon.txt")
+    assert (loaded.head.lm, loaded.head.lexicon) == (folder / "lm.safetensors", folder / "lexicon.txt")
     (line,) = done.stdout.splitlines()
     assert line.startswith(
         f"lm_weight {best.lm_weight:g}, word_score {best.word_score:g}, unk_score {best.unk_score:g}"
@@ -438,20 +463,20 @@ def test_stopped_it_goes_on(tmp_path: Path, cuts: Path, lm: Path, kind: str, mon
     half = '{"error {'  # of a line, as kill -9 may leave it
     for name in ("stopped", "other"):
         (tmp_path / name / KEPT).write_text(kept + half)
-    beam, attention = CtcBeamDecoder.decode_each, tune_attention.heard_by_attention
+    beam, attention = CtcBeamDecoder.nbest, AttentionSearch.nbest
 
     def count_beam(self: CtcBeamDecoder, *given: Any, **more: Any) -> Any:
         nonlocal counted
         counted += 1
         return beam(self, *given, **more)
 
-    def count_attention(*given: Any) -> Any:
+    def count_attention(self: AttentionSearch, *given: Any, **more: Any) -> Any:
         nonlocal counted
         counted += 1
-        return attention(*given)
+        return attention(self, *given, **more)
 
-    monkeypatch.setattr(CtcBeamDecoder, "decode_each", count_beam)
-    monkeypatch.setattr(tune_attention, "heard_by_attention", count_attention)
+    monkeypatch.setattr(CtcBeamDecoder, "nbest", count_beam)
+    monkeypatch.setattr(AttentionSearch, "nbest", count_attention)
     for name in ("again", "fewer"):
         save_model(tmp_path / name, load_model(tmp_path / "other"), "# card\n")
     fewer = cuts.parent / "fewer.jsonl.gz"
@@ -497,10 +522,10 @@ def test_other_vocal_tracts_are_tried(folder: Path, lm: Path, tmp_path: Path) ->
     assert warped.words.rate < plain.words.rate - 0.2
     result = tune(folder, higher, lm=lm, warps=(1.0, 0.94, 0.88))
     assert result.best.warps == (1.0, 0.94, 0.88)
-    assert load_model(folder).decoding == result.best
-    assert evaluate(load_model(folder), higher) == result.score
+    assert load_model(folder).head.decoding == result.best
+    assert evaluate(load_model(folder), higher).as_dict() == result.score.as_dict()
     assert asr_tune(folder, higher, "--warps", "1,1").exit_code == 0  # as without, but takes twice as long
-    assert load_model(folder).decoding.warps == ()
+    assert load_model(folder).head.decoding.warps == ()
     assert asr_tune(folder, higher, "--warps", "1,x").exit_code == 2
     with pytest.raises(InputError, match="warps"):
         evaluate(load_model(folder), higher, warps=(0.1,))
@@ -515,17 +540,17 @@ def test_what_the_attention_decoder_is_worth(tmp_path: Path, cuts: Path, lm: Pat
     assert found.score.words.errors <= without.score.words.errors
     assert found.best.search == "ctc" or found.best.ctc_weight < 1
     loaded = load_model(tmp_path / "m")
-    assert loaded.decoding == found.best
-    assert evaluate(loaded, cuts) == found.score
-    assert list(found.ways) == ["ctc", "two-pass", "attention"]
+    assert loaded.head.decoding == found.best
+    assert evaluate(loaded, cuts).as_dict() == found.score.as_dict()
+    assert list(found.searches) == ["ctc", "two-pass", "attention"]
     assert (
         found.decodings
         == len(found.trials) + sum(len(JOINED[name]) - 1 for name in ("ctc_weight", "length_reward")) + 1
     )
-    for options, scores in found.ways.values():
-        assert evaluate(load_model(tmp_path / "m"), cuts, **vars(options)) == scores
-    assert found.score.words.errors == min(scores.words.errors for _, scores in found.ways.values())
-    options, scores = found.ways["attention"]
+    for options, scores in found.searches.values():
+        assert evaluate(load_model(tmp_path / "m"), cuts, **vars(options)).as_dict() == scores.as_dict()
+    assert found.score.words.errors == min(scores.words.errors for _, scores in found.searches.values())
+    options, scores = found.searches["attention"]
     for weight in JOINED["ctc_weight"]:
         other = replace(options, ctc_weight=weight, length_reward=0.0)
         assert scores.words.errors <= evaluate(load_model(tmp_path / "m"), cuts, **vars(other)).words.errors
@@ -536,9 +561,9 @@ def test_attention_alone(tmp_path: Path, cuts: Path, lm: Path, lexicon: Path) ->
     save_model(tmp_path / "m", with_decoder(ctc_weight=0.0), "# card\n")
     calls: list[tuple[int, int | None]] = []
     found = tune(tmp_path / "m", cuts, progress=lambda done, total: calls.append((done, total)))
-    assert list(found.ways) == ["attention"]
-    assert load_model(tmp_path / "m").decoding == found.best
-    assert evaluate(load_model(tmp_path / "m"), cuts) == found.score
+    assert list(found.searches) == ["attention"]
+    assert load_model(tmp_path / "m").head.decoding == found.best
+    assert evaluate(load_model(tmp_path / "m"), cuts).as_dict() == found.score.as_dict()
     assert [done for done, _ in calls] == [*range(1, len(calls)), len(calls) - 1]
     assert {total for _, total in calls} == {len(calls) - 1}
     assert found.decodings == len(calls) - 1
@@ -555,8 +580,8 @@ def test_attention_alone(tmp_path: Path, cuts: Path, lm: Path, lexicon: Path) ->
 def test_confidences_are_those_of_the_texts_that_are_chosen(
     tmp_path: Path, cuts: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("asr.evaluate.tuning.rescoring.WEIGHTS", (1.0,))
-    monkeypatch.setattr("asr.evaluate.tuning.attention.ALONE", {"length_reward": (4.0,)})  # else they are empty
+    monkeypatch.setattr("asr.evaluate.tuning.tune.RESCORE_WEIGHTS", (1.0,))
+    monkeypatch.setattr("asr.evaluate.tuning.tune.ALONE", {"length_reward": (4.0,)})  # else they are empty
     model = with_decoder(ctc_weight=0.0)
     save_model(tmp_path / "m", model, "# card\n")
     torch.manual_seed(0)
@@ -580,11 +605,11 @@ def test_tuned_again_from_a_search_by_attention(tmp_path: Path, cuts: Path) -> N
     save_model(tmp_path / "m", with_decoder(), "# card\n")
     first = tune(tmp_path / "m", cuts)
     model = load_model(tmp_path / "m")
-    start = replace(first.ways["attention"][0], ctc_weight=JOINED["ctc_weight"][0], length_reward=0.0)
-    model.decoding = start
+    start = replace(first.searches["attention"][0], ctc_weight=JOINED["ctc_weight"][0], length_reward=0.0)
+    model.head.decoding = start
     save_model(tmp_path / "m", model, "# card\n")
     again = tune(tmp_path / "m", cuts)
-    options, scores = again.ways["attention"]
+    options, scores = again.searches["attention"]
     for weight in JOINED["ctc_weight"]:
         other = replace(options, ctc_weight=weight, length_reward=0.0)
         assert scores.words.errors <= evaluate(load_model(tmp_path / "m"), cuts, **vars(other)).words.errors
@@ -602,14 +627,14 @@ def test_a_neural_model_is_no_first_one(folder: Path, cuts: Path, tmp_path: Path
 def test_a_decoder_that_helps_is_asked_from_then_on(
     tmp_path: Path, cuts: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def knows_words(self: object, encoder_out: object, several: list[Any]) -> list[float]:
-        return [0.0 if set(each.text.split()) <= WORDS.keys() else -100.0 for each in several]
+    def knows_words(self: object, out: object, nbest: list[list[Any]]) -> list[list[float]]:
+        return [[0.0 if set(h.text.split()) <= WORDS.keys() else -100.0 for h in several] for several in nbest]
 
     save_model(tmp_path / "ctc", speller(), "# card\n")
     without = tune(tmp_path / "ctc", cuts)
-    monkeypatch.setattr("asr.decode.attention_search.TwoPassSearch.attention", knows_words)
+    monkeypatch.setattr("asr.decode.second_pass.TwoPassSearch.log_probs", knows_words)
     save_model(tmp_path / "m", with_decoder(), "# card\n")
     found = tune(tmp_path / "m", cuts)  # neither lexicon nor language model: unasked, attention would search
     assert found.score.words.errors < without.score.words.errors
     assert found.best.search == "two-pass"
-    assert evaluate(load_model(tmp_path / "m"), cuts) == found.score
+    assert evaluate(load_model(tmp_path / "m"), cuts).as_dict() == found.score.as_dict()

@@ -62,8 +62,8 @@ def test_both_heads_decode_with_their_token_models(run: Path, data: Path) -> Non
     folder = run / "model"
     for head, text in (("phones", "HH AY L OW HH AY"), ("characters", "high low high")):
         model = load_model(folder, head=head)
-        assert model.token_lm is not None
-        assert set(model.token_lm.words) >= set(model.tokenizer.tokens[1:])
+        assert model.head.token_lm is not None
+        assert set(model.head.token_lm.words) >= set(model.tokenizer.tokens[1:])
         assert greedy_decoding(model).facts == {"search": "greedy with token model"}
         assert Transcriber(model, vad=False, greedy=True).transcribe(SPEECH, 8000).text == text
         assert evaluate(model, data / "cuts_test.jsonl.gz", greedy=True).words.rate < 0.1

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
-from helpers import WORDS, speechlike, unigram_arpa
+from helpers import WORDS, speechlike, unigram_arpa, with_head
 from wording import wording
 
 from asr.audio.features import FeatureConfig
@@ -20,7 +20,7 @@ from asr.models.config import ModelConfig
 from asr.models.decoding_options import DecodingOptions
 from asr.models.folder import load_model, save_model, update_model
 from asr.models.hub import available_models
-from asr.models.model import Model, utterance_keys
+from asr.models.model import Head, Model, utterance_keys
 from asr.models.recognizer import build_recognizer
 from asr.models.rnn import RnnConfig
 from asr.text.tokenizer import CharTokenizer
@@ -38,7 +38,7 @@ def folder(tmp_path: Path) -> Path:
     tokenizer = CharTokenizer.train(["hello world"])
     recognizer = build_recognizer(CONFIG, {tokenizer.kind: len(tokenizer)}).eval()
     recognizer.frontend.normalizer.mean.fill_(-8.0)
-    save_model(tmp_path / "m", Model(recognizer, tokenizer, CONFIG), "# card\n")
+    save_model(tmp_path / "m", Model(recognizer, CONFIG, {"characters": Head(tokenizer)}), "# card\n")
     return tmp_path / "m"
 
 
@@ -204,26 +204,31 @@ def files(folder: Path) -> dict[str, bytes]:
 
 def test_a_folder_without_them_has_none_of_them(folder: Path) -> None:
     model = load_model(folder)
-    assert (model.decoding, model.log_prior, model.trained_on, model.lm, model.lexicon) == (None,) * 5
+    assert (model.head.decoding, model.head.log_prior, model.trained_on, model.head.lm, model.head.lexicon) == (
+        None,
+    ) * 5
     update_model(folder, model)
-    assert load_model(folder).decoding is None
+    assert load_model(folder).head.decoding is None
 
 
 def test_options_prior_keys_lm_and_lexicon_come_back(folder: Path, tmp_path: Path) -> None:
     save_ngram(read_ngram(unigram_arpa(tmp_path / "lm.arpa", WORDS)), folder / "lm.safetensors")
     (folder / "lexicon.txt").write_text("hello\nworld\tw o r l d\n")
     keys = utterance_keys([("u1", 1.5), ("u2", 2.25), ("u3", 3.0)])
-    model = replace(load_model(folder), decoding=OPTIONS, log_prior=PRIOR, trained_on=keys)
-    assert (model.lm, model.lexicon) == (folder / "lm.safetensors", folder / "lexicon.txt")
+    model = replace(with_head(load_model(folder), decoding=OPTIONS, log_prior=PRIOR), trained_on=keys)
+    assert (model.head.lm, model.head.lexicon) == (folder / "lm.safetensors", folder / "lexicon.txt")
     save_model(tmp_path / "copy", model, "# card\n")
     loaded = load_model(tmp_path / "copy")
-    assert loaded.decoding == OPTIONS
-    assert torch.equal(loaded.log_prior, PRIOR)
+    assert loaded.head.decoding == OPTIONS
+    assert torch.equal(loaded.head.log_prior, PRIOR)
     assert torch.equal(loaded.trained_on, keys)
     assert loaded.trained_on.dtype == torch.int64
     for name in ("lm.safetensors", "lexicon.txt"):
         assert files(tmp_path / "copy")[name] == files(folder)[name]
-    assert (loaded.lm, loaded.lexicon) == (tmp_path / "copy" / "lm.safetensors", tmp_path / "copy" / "lexicon.txt")
+    assert (loaded.head.lm, loaded.head.lexicon) == (
+        tmp_path / "copy" / "lm.safetensors",
+        tmp_path / "copy" / "lexicon.txt",
+    )
     for name in ("lm.safetensors", "lexicon.txt"):
         content = (tmp_path / "copy" / name).read_bytes()
         (tmp_path / "copy" / name).unlink()
@@ -231,26 +236,27 @@ def test_options_prior_keys_lm_and_lexicon_come_back(folder: Path, tmp_path: Pat
             load_model(tmp_path / "copy")
         (tmp_path / "copy" / name).write_bytes(content)
     save_model(tmp_path / "copy", loaded, "# again\n")  # at its own place
-    assert load_model(tmp_path / "copy").lm == loaded.lm
+    assert load_model(tmp_path / "copy").head.lm == loaded.head.lm
     for name, value in load_model(folder).recognizer.state_dict().items():
         assert torch.equal(loaded.recognizer.state_dict()[name], value)
 
 
 def test_an_update_writes_options_and_a_new_prior_and_nothing_else(folder: Path) -> None:
     before = files(folder)
-    update_model(folder, replace(load_model(folder), decoding=OPTIONS))
+    update_model(folder, with_head(load_model(folder), decoding=OPTIONS))
     assert {name for name, data in files(folder).items() if data != before.get(name)} == {"config.yaml"}
-    update_model(folder, replace(load_model(folder), log_prior=PRIOR, trained_on=utterance_keys([("u", 1.0)])))
+    keys = utterance_keys([("u", 1.0)])
+    update_model(folder, replace(with_head(load_model(folder), log_prior=PRIOR), trained_on=keys))
     loaded = load_model(folder)
-    assert torch.equal(loaded.log_prior, PRIOR)
+    assert torch.equal(loaded.head.log_prior, PRIOR)
     assert loaded.trained_on is not None
-    assert loaded.decoding == OPTIONS
+    assert loaded.head.decoding == OPTIONS
     assert loaded.config == CONFIG
     assert files(folder).keys() == before.keys()
     changed = files(folder)
-    update_model(folder, replace(loaded, decoding=DecodingOptions()))
+    update_model(folder, with_head(loaded, decoding=DecodingOptions()))
     assert files(folder)["model.safetensors"] == changed["model.safetensors"]
-    assert load_model(folder).decoding == DecodingOptions()
+    assert load_model(folder).head.decoding == DecodingOptions()
 
 
 def test_keys_are_of_an_id_and_a_duration() -> None:
@@ -304,7 +310,7 @@ def test_decoding_options_that_cannot_be(folder: Path, decoding, message: str) -
 @pytest.mark.parametrize(("decoding", "expected"), [(None, None), ({}, DecodingOptions())])
 def test_decoding_options_that_say_nothing(folder: Path, decoding, expected: DecodingOptions | None) -> None:
     edit(folder, lambda c: c.update(decoding=decoding))
-    assert load_model(folder).decoding == expected
+    assert load_model(folder).head.decoding == expected
 
 
 @pytest.mark.parametrize(

@@ -47,7 +47,7 @@ def asr_pack(*arguments: object) -> Result:
 def test_weights_of_fewer_bits(precision: str, bytes_each: int, folder: Path, cuts: Path, tmp_path: Path) -> None:
     out = pack(folder, tmp_path / "small", precision=precision)
     whole, small = load_model(folder), load_model(out)
-    assert small.decoding == whole.decoding
+    assert small.head.decoding == whole.head.decoding
     assert (out / "README.md").read_text() == "# card\n"
     assert (out / "lm.safetensors").read_bytes() == (folder / "lm.safetensors").read_bytes()
     matrices = 0
@@ -72,17 +72,17 @@ def test_a_language_model_of_a_size(folder: Path, cuts: Path, tmp_path: Path) ->
     assert names == {"README.md", "config.yaml", "lexicon.txt", "lm.lmz", "model.safetensors", "tokens.txt"}
     assert (tmp_path / "small" / "lm.lmz").stat().st_size <= 1200
     small = load_model(tmp_path / "small")
-    assert small.lm is not None
-    found = read_ngram(small.lm)
+    assert small.head.lm is not None
+    found = read_ngram(small.head.lm)
     assert found.words == whole.words
     assert found.word.size < whole.word.size
     assert evaluate(small, cuts).words.rate < evaluate(small, cuts, greedy=True).words.rate
     # Tuned anew with another model, it has that one alone; saved, its file keeps its name.
     save_model(tmp_path / "again", small, "# card\n")
-    assert (tmp_path / "again" / "lm.lmz").read_bytes() == small.lm.read_bytes()
+    assert (tmp_path / "again" / "lm.lmz").read_bytes() == small.head.lm.read_bytes()
     tune(tmp_path / "small", cuts, lm=unigram_arpa(tmp_path / "words.arpa", WORDS))
     assert not (tmp_path / "small" / "lm.lmz").exists()
-    assert load_model(tmp_path / "small").lm == tmp_path / "small" / "lm.safetensors"
+    assert load_model(tmp_path / "small").head.lm == tmp_path / "small" / "lm.safetensors"
 
 
 def test_a_card_of_its_own(folder: Path, tmp_path: Path) -> None:

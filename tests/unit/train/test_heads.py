@@ -74,8 +74,8 @@ def test_both_heads_are_usable(two_heads: Path, data: Path) -> None:
         model = load_model(folder, head=head)
         assert token in model.tokenizer.tokens
         assert model.recognizer.head.out_features == len(model.tokenizer)
-        assert model.log_prior is not None
-        assert len(model.log_prior) == len(model.tokenizer)
+        assert model.head.log_prior is not None
+        assert len(model.head.log_prior) == len(model.tokenizer)
         assert Transcriber(model, vad=False).transcribe(SPEECH, 8000).text == "high low high"
         assert evaluate(model, data / "cuts_test.jsonl.gz").words.rate < 0.1
     assert load_model(folder).tokenizer.kind == "phones"
@@ -164,7 +164,7 @@ def test_a_lexicon_for_one_head_leaves_the_other_alone(two_heads: Path, data: Pa
     greedy = evaluate(load_model(folder), cuts, greedy=True)
     (tmp_path / "spelled.txt").write_text("low\nhigh\nhalo\n")
     tune(folder, data / "cuts_dev.jsonl.gz", head="characters", lexicon=tmp_path / "spelled.txt")
-    assert load_model(folder, head="characters").lexicon == folder / "lexicon-characters.txt"
+    assert load_model(folder, head="characters").head.lexicon == folder / "lexicon-characters.txt"
     assert evaluate(load_model(folder, head="characters"), cuts).words.rate < 0.1
     assert evaluate(load_model(folder), cuts) == phones
     # More words to hear change nothing of what was learnt: the phone error rate is what it was.
@@ -184,11 +184,11 @@ def test_each_head_is_tuned_by_itself(two_heads: Path, data: Path, tmp_path: Pat
     folder = tmp_path / "model"
     save_model(folder, load_model(two_heads / "model"), "# card\n")
     tuned = tune(folder, data / "cuts_dev.jsonl.gz", head="characters")
-    assert load_model(folder).decoding is None
-    assert load_model(folder, head="characters").decoding == tuned.best
+    assert load_model(folder).head.decoding is None
+    assert load_model(folder, head="characters").head.decoding == tuned.best
     both = tune(folder, data / "cuts_dev.jsonl.gz")
-    assert load_model(folder).decoding == both.best
-    assert load_model(folder, head="characters").decoding == tuned.best
+    assert load_model(folder).head.decoding == both.best
+    assert load_model(folder, head="characters").head.decoding == tuned.best
     copy = tmp_path / "copy"  # saved with the other head in use: the same folder
     save_model(copy, load_model(folder, head="characters"), "# card\n")
     for path in folder.iterdir():
@@ -196,7 +196,7 @@ def test_each_head_is_tuned_by_itself(two_heads: Path, data: Path, tmp_path: Pat
     one, other = load_model(folder), load_model(copy)
     assert one.recognizer.state_dict().keys() == other.recognizer.state_dict().keys()
     assert all(torch.equal(value, other.recognizer.state_dict()[k]) for k, value in one.recognizer.state_dict().items())
-    assert torch.equal(one.log_prior, other.log_prior)
+    assert torch.equal(one.head.log_prior, other.head.log_prior)
 
 
 def test_from_the_command_line(two_heads: Path, data: Path) -> None:
