@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from asr.utils.errors import InputError
+from asr.utils.files import is_there
 from asr.utils.unicode import on_one_line
 
 if TYPE_CHECKING:
@@ -220,14 +221,6 @@ def check_outputs(files: list[Path], inputs: list[str], *, keep: bool, overwrite
         others = f", as are {len(there) - 1:,} others" if len(there) > 1 else ""
         remedy = "--skip-existing leaves them, --overwrite replaces them"
         raise InputError(f"is there already{others}", where=there[0], remedy=remedy)
-
-
-def is_there(path: Path) -> bool:
-    """Whether a file or folder has that name; a name that is too long, none has."""
-    try:
-        return path.exists()
-    except OSError:
-        return False
 
 
 def check_folder(folder: Path) -> None:

@@ -9,8 +9,9 @@ import typer
 
 
 def pack(
-    model: Annotated[Path, typer.Argument(metavar="MODEL", help="A model folder.")],
-    out: Annotated[Path, typer.Argument(metavar="OUT", help="The folder to make.")],
+    *,
+    model: Annotated[Path, typer.Option("--model", help="A model folder.")],
+    out: Annotated[Path, typer.Option("--out", help="The folder to make.")],
     precision: Annotated[
         str | None, typer.Option(help="Of the weights: float32, float16 or int8. Default: float16.")
     ] = None,

@@ -137,7 +137,7 @@ print(sorted({{"torch", "numba", "lhotse", "librosa", "scipy"}} & set(sys.module
 
 
 def test_modules_of_data_prep_that_are_shared_are_no_corpora() -> None:
-    from asr.cli.common import corpora
+    from asr.cli.prepare import corpora
 
     assert {"fsdd", "table"} <= set(corpora())
     assert not any(name.startswith("_") for name in corpora())

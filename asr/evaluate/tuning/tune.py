@@ -50,6 +50,7 @@ from asr.models.folder import head_file, load_model, update_model
 from asr.models.hub import SHIPPED, find_model
 from asr.models.model import Model, utterance_keys
 from asr.models.neural_lm import is_neural_lm
+from asr.utils.device import Device, find_device
 from asr.utils.errors import InputError
 from asr.utils.files import atomic_path, file_sha256
 
@@ -120,6 +121,7 @@ def tune(
     lm_unit: LmUnit | None = None,
     batch_seconds: float = 120.0,
     num_workers: int = 0,
+    device: Device = "auto",
     progress: Callable[[int, int | None], None] = lambda done, total: None,
 ) -> Tuning:
     """Finds decoding options on a dev set and writes them into the model folder, with the LM and lexicon given.
@@ -137,6 +139,7 @@ def tune(
             times as long. Those of the folder where None.
         lm_unit: Whether the language model is over words or over tokens, where these have spaces too; as the folder has
             it where None.
+        device: What the network runs on; auto: a GPU where torch can use one.
         progress: Is told the decodings that are done, and the most that there can be.
 
     Raises:
@@ -144,6 +147,7 @@ def tune(
     """
     started = time.perf_counter()
     loaded, folder = load_model(model, head=head), find_model(model)
+    loaded.recognizer.to(find_device(device))
     if folder.resolve().parent == SHIPPED.resolve():
         raise InputError(
             "comes with the package and stays as it is", where=model, remedy=f"copy {folder} and tune that"
@@ -415,11 +419,13 @@ def _heard(
         raise InputError("has no text to tune on", where=cuts)
     fit_speakers(model, utterances, **loading)
     recognizer = model.recognizer.eval()
+    device = next(recognizer.parameters()).device
     logits: dict[float, dict[str, npt.NDArray[np.float32]]] = {warp: {} for warp in warps}
     states: dict[float, dict[str, torch.Tensor]] = {warp: {} for warp in warps}
     texts: dict[str, str] = {}
     batches = load_batches(utterances, model.tokenizer, normalizer, sample_rate=recognizer.sample_rate, **loading)
     for batch in batches:
+        batch = batch.to(device)
         with torch.inference_mode():
             features = recognizer.features(batch.samples, batch.sample_lens, batch.speakers)
         for warp in warps:
@@ -429,7 +435,7 @@ def _heard(
             for i, key in enumerate(batch.ids):
                 if attentive:
                     states[warp][key] = encoder_out[i : i + 1, : lens[i]].clone()
-                logits[warp][key] = log_probs[i, : lens[i]].numpy().copy()
+                logits[warp][key] = log_probs[i, : lens[i]].cpu().numpy().copy()
         texts |= zip(batch.ids, batch.texts, strict=True)
     names = [u.id for u in sorted(utterances, key=lambda u: -u.duration)]
     ordered: dict[float, LogProbs] = {warp: [of[key] for key in names] for warp, of in logits.items()}
