@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from asr.cli.common import Preset, Settings, counter, given, training_config
+from asr.cli.common import counter, given
+from asr.cli.training import Preset, Settings, training_config
 from asr.utils.device import configure_torch
 from asr.utils.errors import InputError
 

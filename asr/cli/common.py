@@ -9,7 +9,7 @@ import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args, get_origin
+from typing import Annotated, Any, Literal, get_args, get_origin
 
 import typer
 
@@ -17,25 +17,11 @@ from asr.models.decoding_options import DecodingOptions
 from asr.utils.config import Setting, settings
 from asr.utils.errors import InputError
 
-if TYPE_CHECKING:
-    from asr.train.config import TrainConfig
-
 _UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "ki": 2**10, "mi": 2**20, "gi": 2**30}
 
 ModelName = Annotated[str, typer.Option("--model", help="A model folder, or the name of a shipped model.")]
 Device = Annotated[
     str | None, typer.Option("--device", help="auto, cpu or gpu. Default: auto, a GPU where torch can use one.")
-]
-Data = Annotated[Path, typer.Option("--data", help="A folder made by `asr prepare`.")]
-Settings = Annotated[
-    list[str] | None,
-    typer.Argument(
-        metavar="[CONFIG] [KEY=VALUE ...]",
-        help="A YAML file of settings, and settings that win over it or over --preset. All have defaults.",
-    ),
-]
-Preset = Annotated[
-    str | None, typer.Option("--preset", help="Settings that come with the package: `asr train --list` shows them.")
 ]
 Translation = Annotated[bool, typer.Option("--translation", help="The texts are translations: BLEU and chrF, too.")]
 Tier = Annotated[str | None, typer.Option("--tier", help="eaf: the name of the tier. Default: transcript.")]
@@ -170,25 +156,3 @@ def bytes_of(size: str | None, option: str) -> int | None:
     if not match or match[2] not in _UNITS or not float(match[1]):
         raise InputError(f"{size!r} is not a size", where=option, remedy="write it as 20MB, 500kB or 1.5GB")
     return int(float(match[1]) * _UNITS[match[2]])
-
-
-def training_config(words: list[str] | None, preset: str | None) -> TrainConfig:
-    """The settings of a training, from [CONFIG] [KEY=VALUE ...] or --preset. CONFIG may be a run's own config.yaml."""
-    from asr.train.config import TrainConfig
-    from asr.train.presets import preset_path
-    from asr.utils.config import read_config
-
-    config, overrides = config_and_settings(words)
-    if preset is not None:
-        if config is not None:
-            raise InputError(f"cannot go with --preset {preset}", where=config, remedy="leave one of them out")
-        config = preset_path(preset)
-    return read_config(TrainConfig, config, overrides, ignore=["run"])
-
-
-def config_and_settings(words: list[str] | None) -> tuple[Path | None, list[str]]:
-    """The file of settings, if there is one, and the settings that win over it, from [CONFIG] [KEY=VALUE ...]."""
-    config, overrides = None, list(words or [])
-    if overrides and "=" not in overrides[0]:
-        config = Path(overrides.pop(0))
-    return config, overrides

@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from asr.cli.common import Data, Preset, Settings, given, numbers_of, say, training_config
+from asr.cli.common import given, numbers_of, say
+from asr.cli.training import Data, Preset, Settings, training_config
 from asr.utils.device import configure_torch
 
 app = typer.Typer(help="What would help: more speech? Where does it look?", no_args_is_help=True)

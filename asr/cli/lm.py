@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from asr.cli.common import bytes_of, config_and_settings, given, say
+from asr.cli.common import bytes_of, given, say
 from asr.cli.lm_text import ReadingProgress, recogniser_of, sentences_of, tell_unwritten
+from asr.cli.training import config_and_settings
 from asr.utils.device import configure_torch
 from asr.utils.errors import InputError
 

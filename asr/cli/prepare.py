@@ -63,7 +63,7 @@ def _about(name: str) -> str:
 
 
 def _app_of(name: str) -> typer.Typer:
-    """The command of a corpus: its options are the parameters of its module's `prepare`, which the docstring explains."""
+    """The command of a corpus: its options are the parameters of its `prepare`, which the docstring explains."""
     module = importlib.import_module(f"data_prep.{name}")
     run = module.prepare
     first, _, *others = inspect.signature(run, eval_str=True).parameters.values()

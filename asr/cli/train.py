@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from asr.cli.common import Data, Preset, Settings, say, training_config
+from asr.cli.common import say
+from asr.cli.training import Data, Preset, Settings, training_config
 
 
 def _list_presets(asked: bool) -> None:
