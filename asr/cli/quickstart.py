@@ -60,7 +60,7 @@ def quickstart(
     print(
         f"""next:
   {asr} transcribe YOUR.wav --model {run}/model
-  {asr} evaluate {run}/model {data}/cuts_test.jsonl.gz
+  {asr} evaluate {data}/cuts_test.jsonl.gz --model {run}/model
   {asr} prepare table YOUR.csv --out data/mine    # columns: path, text
   {asr} train --preset speech --data data/mine --out exp/mine     # others: {asr} train --list"""
     )

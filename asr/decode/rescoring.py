@@ -70,7 +70,7 @@ class Rescoring:
             raise InputError(
                 f"is neither of words nor of the tokens of {model.name or 'the model'}",
                 where=lm if isinstance(lm, str | Path) else "language model",
-                remedy="asr lm train --kind lstm --model MODEL makes one that is",
+                remedy="asr lm train-neural --model MODEL makes one that is",
             )
 
     def __call__(self, *given: Any, **more: Any) -> list[list[Hypothesis]]:

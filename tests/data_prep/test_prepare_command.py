@@ -47,14 +47,14 @@ def test_several_parts_of_train(corpus: Path, tmp_path: Path) -> None:
     words = ["prepare", "timit", str(corpus), "--out", str(tmp_path / "out"), "--train-part", "a"]
     result = CliRunner().invoke(app, words)
     assert result.exit_code == 2
-    assert wording("train-part-means-nothing-for") in result.stderr
+    assert "--train-part" in result.stderr
 
 
 def test_parts_mean_nothing_elsewhere(corpus: Path, tmp_path: Path) -> None:
     words = ["prepare", "ljspeech", str(corpus), "--out", str(tmp_path / "out"), "--dev-part", "b"]
     result = CliRunner().invoke(app, words)
     assert result.exit_code == 2
-    assert wording("dev-part-means-nothing-for") in result.stderr
+    assert "--dev-part" in result.stderr
 
 
 def test_training_is_proposed_only_where_there_is_something_to_train_on(corpus: Path, tmp_path: Path) -> None:
@@ -66,7 +66,7 @@ def test_training_is_proposed_only_where_there_is_something_to_train_on(corpus: 
     assert proposed(corpus, "a") == f"asr: next: asr train CONFIG --data {tmp_path}/a --out exp/a"
     (corpus / "b").rename(tmp_path / "test-b")
     line = proposed(tmp_path / "test-b", "b")
-    assert line.endswith(f"nothing to train on: asr evaluate MODEL {tmp_path}/b/cuts_test.jsonl.gz")
+    assert line.endswith(f"nothing to train on: asr evaluate {tmp_path}/b/cuts_test.jsonl.gz --model MODEL")
 
 
 def test_names_that_are_not_utf_8_are_left_out(corpus: Path, tmp_path: Path) -> None:
