@@ -109,14 +109,15 @@ class _Option:
             explained += f" {', '.join(get_args(kind))}."
         if parameter.default not in (None, (), False, parameter.empty):
             explained += f" Default: {shown(parameter.default)}."
-        self.annotation = Annotated[simple | None, typer.Option(f"--{flag}", metavar=metavar, help=explained)]
+        self.flag = f"--{flag}"
+        self.annotation = Annotated[simple | None, typer.Option(self.flag, metavar=metavar, help=explained)]
 
     def value(self, value: Any) -> Any:
         """As `prepare` takes it; None where it was not given."""
         if not value:
             return None if isinstance(value, list) else value
         if self.origin is Mapping:
-            return dict(map(_named, value))
+            return dict(_named(each, self.flag) for each in value)
         if self.origin is tuple:
             return tuple(int(each) for each in numbers_of(value, self.name) or ())
         return value
@@ -153,9 +154,9 @@ def _tell(left_out: Sequence[str], where: str = "") -> None:
         print(f"asr: left out: {len(left_out):,} in all{where}", file=sys.stderr)
 
 
-def _named(pair: str) -> tuple[str, str]:
+def _named(pair: str, flag: str) -> tuple[str, str]:
     """text=Transcript -> text, Transcript."""
     name, equals, value = pair.partition("=")
     if not equals or not value:
-        raise InputError(f"{pair!r} is not NAME=HEADER, such as text=Transcript", where="--column")
+        raise InputError(f"{pair!r} is not NAME=VALUE, such as text=Transcript", where=flag)
     return name.strip(), value

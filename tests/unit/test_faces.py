@@ -9,7 +9,6 @@ import pkgutil
 import re
 import subprocess
 import sys
-from dataclasses import fields
 from pathlib import Path
 from typing import get_type_hints
 
@@ -23,6 +22,7 @@ from asr.decode import build_search
 from asr.inference import Transcriber
 from asr.inference.transcriber import TranscriberOptions
 from asr.models.decoding_options import DecodingChanges, DecodingOptions
+from asr.utils.config import settings
 
 ROOMS = ["audio", "data", "decode", "evaluate", "inference", "lm", "models", "text", "train", "utils"]
 PACKAGES = [f"asr.{room}" for room in ROOMS] + ["data_prep"]
@@ -84,8 +84,8 @@ def test_errors_are_there_before_anything_is_loaded() -> None:
 
 
 def test_options_of_decoding_are_the_same_everywhere() -> None:
-    known = {field.name: field.type for field in fields(DecodingOptions)}
-    assert get_type_hints(DecodingChanges) == get_type_hints(DecodingOptions)
+    known = {each.name: each.type for each in settings(DecodingOptions)}
+    assert get_type_hints(DecodingChanges) == known
     load = set(inspect.signature(asr.load).parameters) - {"model", "decoding"}
     assert get_type_hints(TranscriberOptions).keys() == load | known.keys()
     assert set(inspect.signature(Transcriber).parameters) - {"model", "decoding"} == load - {"head"}
@@ -94,7 +94,7 @@ def test_options_of_decoding_are_the_same_everywhere() -> None:
 
 
 def test_a_transcriber_says_what_it_is() -> None:
-    shown = repr(Transcriber(speller(), vad=False, beam_size=7))
+    shown = repr(Transcriber(speller(), vad=False, beam_size=7, device="cpu"))
     assert shown.startswith("<Transcriber ")
     for part in ("rnn of ", "characters of audio at 8,000 Hz", "search beam", "on the CPU"):
         assert part in shown, shown
