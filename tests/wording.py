@@ -108,7 +108,7 @@ _WORDING = {
     "compiling-without-it": "compiling without it",
     "config-yaml-is-gone": "config.yaml: is gone",
     "counted-in-phones": "counted in phones",
-    "cpu-and-gpu": "cpu and gpu",
+    "cpu-and-gpu": "auto, cpu, gpu",
     "ctc-was-trained-with-ctc": "ctc: was trained with CTC alone",
     "ctc-weight-1-5": "ctc_weight 1.5",
     "cut-short": "cut short",
