@@ -131,11 +131,10 @@ def _sources(
     for path, annotated in files.items():
         problems += [left_out_line(problem, path) for problem in annotated.problems]
         try:
-            of_file = _File(path, root, annotated, recordings, selection)
+            found = _utterances(path, root, annotated, recordings, selection, problems)
         except InputError as e:
             problems.append(left_out_line(str(e), path))
             continue
-        found = of_file.utterances(problems)
         sources += found if keep_overlaps else _alone(found, problems)
     return sources
 
@@ -174,14 +173,7 @@ def _speaker(tier: Tier) -> str:
 
 
 class _Selection:
-    """Which tiers are wanted, and whose they are.
-
-    Args:
-        files: All of them.
-        names: Of tiers, `*` for anything.
-        kind: A linguistic type whose tiers are wanted, too.
-        translation: Tiers, or a type, whose texts are translations.
-        where: They are from, for errors.
+    """Which tiers are wanted: those of some names (`*` for anything) or of a linguistic type; and whose they are.
 
     Raises:
         InputError: There is no such tier, or none is named and it is not clear which is meant.
@@ -356,66 +348,56 @@ def _key(name: str) -> str:
     return unicodedata.normalize("NFC", name).lower()
 
 
-class _File:
-    """A file's wanted tiers, with its recording.
+def _utterances(
+    path: Path,
+    root: Path,
+    annotated: AnnotationFile,
+    recordings: dict[str, list[Path]],
+    selection: _Selection,
+    problems: list[str],
+) -> list[Source]:
+    """The annotations of a file that have a text and a time; those of a parent on one tier are one text.
 
     Raises:
         InputError: It has none of the tiers, or no recording that can be read.
     """
+    tiers = selection.chosen(annotated.tiers)
+    if not tiers:
+        raise InputError(f"has none of the tiers, only {_names(annotated.tiers)}")
+    audio, offset = _recording(path, root, annotated, recordings)
+    length, translations = audio_info(audio).duration, selection.translations(annotated.tiers)
+    prefix = path.relative_to(root).with_suffix("").as_posix().replace("/", "-")
+    sources = []
+    for tier in tiers:
+        name = f"{prefix}-{tier.name}" if len(tiers) > 1 else prefix
+        for annotation in _joined(tier):
+            source = Source(
+                id="_".join(f"{name}-{annotation.number}".split()),
+                audio=audio,
+                text=annotation.text,
+                speaker=selection.speaker(tier),
+                start=annotation.start + offset,
+                duration=annotation.end - annotation.start,
+                origin=f"{path}, tier {tier.name!r}, annotation {annotation.number}",
+                translation=translations.get(annotation.id, translations.get(annotation.parent, "")),
+            )
+            try:
+                _check(source, annotation, length)
+                sources.append(source)
+            except InputError as e:
+                problems.append(left_out_line(str(e), source.origin))
+    return sources
 
-    def __init__(
-        self,
-        path: Path,
-        root: Path,
-        annotated: AnnotationFile,
-        recordings: dict[str, list[Path]],
-        selection: _Selection,
-    ) -> None:
-        self.path, self.selection = path, selection
-        self.prefix = path.relative_to(root).with_suffix("").as_posix().replace("/", "-")
-        self.tiers = selection.chosen(annotated.tiers)
-        if not self.tiers:
-            raise InputError(f"has none of the tiers, only {_names(annotated.tiers)}")
-        self.audio, self.offset = _recording(path, root, annotated, recordings)
-        self.length = audio_info(self.audio).duration
-        self.translations = selection.translations(annotated.tiers)
 
-    def utterances(self, problems: list[str]) -> list[Source]:
-        """The annotations that have a text and a time; those of a parent on one tier are one text."""
-        sources = []
-        for tier in self.tiers:
-            for annotation in _joined(tier):
-                source = self._source(tier, annotation)
-                try:
-                    self._check(source, annotation)
-                    sources.append(source)
-                except InputError as e:
-                    problems.append(left_out_line(str(e), source.origin))
-        return sources
-
-    def _source(self, tier: Tier, annotation: Annotation) -> Source:
-        name = f"{self.prefix}-{tier.name}" if len(self.tiers) > 1 else self.prefix
-        return Source(
-            id="_".join(f"{name}-{annotation.number}".split()),
-            audio=self.audio,
-            text=annotation.text,
-            speaker=self.selection.speaker(tier),
-            start=annotation.start + self.offset,
-            duration=annotation.end - annotation.start,
-            origin=f"{self.path}, tier {tier.name!r}, annotation {annotation.number}",
-            translation=self.translations.get(annotation.id, self.translations.get(annotation.parent, "")),
-        )
-
-    def _check(self, source: Source, annotation: Annotation) -> None:
-        end = source.start + annotation.end - annotation.start
-        if not annotation.text:
-            raise InputError("has no text")
-        if annotation.end <= annotation.start:
-            raise InputError(f"has no duration: {annotation.start:.3f} to {annotation.end:.3f} s")
-        if not 0 <= source.start < end <= self.length + 0.02:
-            where = f"{source.start:.3f} to {end:.3f} s"
-            raise InputError(f"is at {where}, the recording is {self.length:.3f} s long")
-        check_source(source)
+def _check(source: Source, annotation: Annotation, length: float) -> None:
+    end = source.start + annotation.end - annotation.start
+    if not annotation.text:
+        raise InputError("has no text")
+    if annotation.end <= annotation.start:
+        raise InputError(f"has no duration: {annotation.start:.3f} to {annotation.end:.3f} s")
+    if not 0 <= source.start < end <= length + 0.02:
+        raise InputError(f"is at {source.start:.3f} to {end:.3f} s, the recording is {length:.3f} s long")
+    check_source(source)
 
 
 def _joined(tier: Tier) -> Iterator[Annotation]:

@@ -9,6 +9,7 @@ import io
 import itertools
 import logging
 import os
+import re
 import sys
 import traceback
 from typing import Annotated, Any
@@ -95,10 +96,8 @@ def _hint(e: Any, words: list[str]) -> str:
     option = getattr(e, "option_name", "")
     metavars = [each.metavar or "" for each in e.ctx.command.params] if e.ctx else []
     if type(e).__name__ == "NoSuchOption" and any("KEY=VALUE" in each for each in metavars):
-        given = next((word for word in words if word.partition("=")[0] == option), option)
-        after = words[words.index(given) + 1 :] if given in words else []
-        value = given.partition("=")[2] or next(iter(after), "VALUE")
-        return f"settings are words: {option.lstrip('-').replace('-', '_')}={value}"
+        value = re.search(rf"{option}[ =](\S+)", " ".join(words))
+        return f"settings are words: {option.lstrip('-').replace('-', '_')}={value[1] if value else 'VALUE'}"
     wrong = next(filter(None, map(as_option, words)), "")
     return f"options are written so: {wrong}" if wrong else ""
 

@@ -20,8 +20,7 @@ _SHOWN = 20  # doubtful segments
 _CHECK_BELOW = 0.01  # how well a word fits, under which it is marked: where something else is heard it is 0
 
 _Cut = Annotated[
-    float | None,
-    typer.Option(min=1.0, help="Segments of so many seconds at most, parted at pauses, instead of lines."),
+    float | None, typer.Option(min=1.0, help="Segments of so many seconds at most, parted at pauses, instead of lines.")
 ]
 _Least = Annotated[
     float,

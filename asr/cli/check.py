@@ -32,8 +32,7 @@ def check(
         Path | None, typer.Option("--html", help="Write the report as a page, with examples of augmentation.")
     ] = None,
     trial: Annotated[
-        float | None,
-        typer.Option("--trial", help="Seconds of training tried, to tell how long it takes; 0: none."),
+        float | None, typer.Option("--trial", help="Seconds of training tried, to tell how long it takes; 0: none.")
     ] = None,
     show_all: Annotated[bool, typer.Option("--all", help="Show all cases of each finding, not a few.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object, with all cases.")] = False,

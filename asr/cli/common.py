@@ -110,10 +110,10 @@ def as_option(word: str) -> str:
     return f"--{name.replace('_', '-')} {value}" if known else ""
 
 
-def numbers_of(text: str | None, where: str) -> tuple[float, ...] | None:
+def numbers_of(text: str | None, where: str, kind: Callable[[str], Any] = float) -> tuple[Any, ...] | None:
     """1,1.5 -> (1.0, 1.5)"""
     try:
-        return None if text is None else tuple(map(float, text.split(",")))
+        return None if text is None else tuple(map(kind, text.split(",")))
     except ValueError:
         raise InputError(f"{text!r} are not numbers with commas between them", where=where) from None
 

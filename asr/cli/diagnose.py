@@ -61,8 +61,7 @@ def gradients(
     out: Annotated[Path, typer.Option("--out", help="A folder for pictures and numbers.")],
     preset: Preset = None,
     cells: Annotated[
-        str | None,
-        typer.Option(metavar="X,X,...", help="Kinds of cells. Default: rnn,rnn-relu,rnn-sigmoid,lstm,gru."),
+        str | None, typer.Option(metavar="X,X,...", help="Kinds of cells. Default: rnn,rnn-relu,rnn-sigmoid,lstm,gru.")
     ] = None,
     lags: Annotated[int | None, typer.Option(help="Frames to look back. Default: 60.")] = None,
     steps: Annotated[int | None, typer.Option(help="Of training, for each cell. Default: 300.")] = None,

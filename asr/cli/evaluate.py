@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -10,6 +11,7 @@ import typer
 from asr.cli.common import BatchSeconds, Device, ModelName, NumWorkers, Translation, given, say, takes_decoding
 from asr.utils.device import configure_torch, find_device
 from asr.utils.errors import InputError
+from asr.utils.files import read_text
 
 
 @takes_decoding()
@@ -49,10 +51,6 @@ def evaluate(
 
 def _check_own(out: Path, model: str, cuts: Path) -> None:
     """An InputError where results are of another model or set."""
-    import json
-
-    from asr.utils.files import read_text
-
     if not (out / "scores.json").is_file():
         return
     try:

@@ -33,8 +33,7 @@ _LeftOut = Annotated[
     Path | None, typer.Option("--left-out", help="A file for the words that are left out: word<TAB>why.")
 ]
 _Languages = Annotated[
-    bool | None,
-    typer.Option("--languages", callback=_print_languages, is_eager=True, help="List eSpeak NG's codes."),
+    bool | None, typer.Option("--languages", callback=_print_languages, is_eager=True, help="List eSpeak NG's codes.")
 ]
 
 

@@ -7,13 +7,13 @@ import re
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from asr.cli.common import bytes_of, given, say
+from asr.cli.common import bytes_of, given, numbers_of, say
 from asr.cli.lm_text import ReadingProgress, recogniser_of, sentences_of, tell_unwritten
 from asr.cli.training import config_and_settings
 from asr.utils.device import configure_torch
@@ -93,7 +93,7 @@ def train(
     _check_out(out, *text)
     _check_threshold(prune)
     limit = bytes_of(max_size, "max-size")
-    options = EstimateOptions(**given(order=order, cutoffs=_numbers(cutoff, "cutoff", int)))
+    options = EstimateOptions(**given(order=order, cutoffs=numbers_of(cutoff, "cutoff", int)))
     texts = _Texts(model, unit, vocabulary)
     try:
         corpus = texts.corpus(text)
@@ -271,7 +271,7 @@ def interpolate(
     from asr.lm.interpolation import interpolate as run
 
     _check_out(out, *models)
-    given_weights = _numbers(weights, "weights", float)
+    given_weights = numbers_of(weights, "weights")
     if text is None and given_weights is None:
         raise InputError(
             "what the weights are to fit is not said", where="interpolate", remedy="give --text or --weights"
@@ -368,19 +368,6 @@ def _check_threshold(threshold: float | None) -> None:
 
     if threshold is not None and not threshold > 0:
         raise InputError(f"{threshold:g} is not above 0", where="prune", remedy="2e-8 takes half of a large model")
-
-
-def _numbers(text: str | None, where: str, kind: Callable[[str], float]) -> list[float] | None:
-
-    if text is None:
-        return None
-    try:
-        numbers = [kind(part) for part in text.split(",")]
-    except ValueError:
-        numbers = [-1]
-    if min(numbers) < 0:
-        raise InputError(f"{text!r} are not numbers from 0 up, with commas between them", where=where)
-    return numbers
 
 
 def _vocabulary(value: str | None) -> int | list[str] | None:

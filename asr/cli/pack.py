@@ -16,8 +16,7 @@ def pack(
         str | None, typer.Option(help="Of the weights: float32, float16 or int8. Default: float16.")
     ] = None,
     lm_size: Annotated[
-        str | None,
-        typer.Option("--lm-size", metavar="SIZE", help="Prune the language model to this, such as 8MB."),
+        str | None, typer.Option("--lm-size", metavar="SIZE", help="Prune the language model to this, such as 8MB.")
     ] = None,
     card: Annotated[Path | None, typer.Option("--card", help="A file that becomes its README.md.")] = None,
 ) -> None:

@@ -119,7 +119,7 @@ class _Option:
         if self.origin is Mapping:
             return dict(_named(each, self.flag) for each in value)
         if self.origin is tuple:
-            return tuple(int(each) for each in numbers_of(value, self.name) or ())
+            return numbers_of(value, self.name, int)
         return value
 
 

@@ -12,8 +12,6 @@ import typer
 from asr.cli.common import Translation
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from asr.evaluate.wer import Unit
 
 
@@ -50,10 +48,6 @@ def score(
     read = read_lines if lines else read_texts
     references = read(reference)
     counted = unit or ("words" if has_word_spaces(references.values()) else "characters")
-    systems = [
-        _System(name, path, references, read(path, empty=True), counted, translation)
-        for path, name in zip(hypotheses, _names(hypotheses), strict=True)
-    ]
     of_speaker = read_speakers(speakers) if speakers else {}
     if not speakers and not lines:
         for path in [reference, *hypotheses]:
@@ -61,13 +55,17 @@ def score(
     if speakers and (unknown := [key for key in references if key not in of_speaker]):
         print(f"asr: {speakers}: {len(unknown)} references have no speaker (first: {unknown[0]})", file=sys.stderr)
     voices = [of_speaker.get(key, "") for key in references]
+    systems = [
+        _System(name, path, references, read(path, empty=True), voices, counted, translation)
+        for path, name in zip(hypotheses, _names(hypotheses), strict=True)
+    ]
     if not as_json:
         for system in systems:
-            system.tell(voices, named=len(systems) > 1)
+            system.tell(named=len(systems) > 1)
     scores = {system.name: system.scores for system in systems}
     found = compare(scores, voices) if len(systems) > 1 and systems[0].scores.error.length else []
     if as_json:
-        facts = [system.facts(voices) for system in systems]
+        facts = [system.facts() for system in systems]
         several = {
             "systems": [{"name": system.name, **each} for system, each in zip(systems, facts, strict=True)],
             "comparisons": [each.as_dict() for each in found],
@@ -81,42 +79,47 @@ class _System:
     """Texts to score, and how they compare with the references."""
 
     def __init__(
-        self, name: str, path: Path, references: dict[str, str], texts: dict[str, str], unit: str, translation: bool
+        self,
+        name: str,
+        path: Path,
+        references: dict[str, str],
+        texts: dict[str, str],
+        voices: list[str],
+        unit: str,
+        translation: bool,
     ) -> None:
+        from asr.evaluate.significance import confidence_interval
         from asr.evaluate.texts import pair
-        from asr.evaluate.wer import score as score_texts
+        from asr.evaluate.wer import score as score_texts, spelling_errors
 
         said, heard, notes = pair(references, texts)
         for note in notes:
             print(f"asr: {path}: {note}", file=sys.stderr)
         in_unit: Unit = "characters" if unit == "characters" else "words"
         self.name, self.scores = name, score_texts(said, heard, unit=in_unit, translation=translation)
+        self.interval = confidence_interval(self.scores.each, voices)
+        self.spelling = spelling_errors(self.scores)
         self.unpaired = {
             "missing": [key for key in references if key not in texts],
             "extra": [key for key in texts if key not in references],
         }
 
-    def tell(self, voices: Sequence[str], *, named: bool) -> None:
+    def tell(self, *, named: bool) -> None:
         """The scores in words, with the interval and what is spelling alone."""
-        from asr.evaluate.significance import confidence_interval
-        from asr.evaluate.wer import spelling_errors
-
         print(f"{self.name}: {self.scores}" if named else self.scores)
-        if interval := confidence_interval(self.scores.each, voices):
+        if interval := self.interval:
             why = f" ({interval.why})" if interval.why else ""
             print(f"  95 % interval {100 * interval.low:.2f} to {100 * interval.high:.2f} %, over {interval.over}{why}")
-        spelling = spelling_errors(self.scores)
-        if kinds := ", ".join(f"{kind} {n}" for kind, n in spelling.items() if n):
+        if kinds := ", ".join(f"{kind} {n}" for kind, n in self.spelling.items() if n):
             errors = self.scores.error.errors
-            print(f"  {sum(spelling.values())} of {errors} errors are spelling alone: {kinds}")
+            print(f"  {sum(self.spelling.values())} of {errors} errors are spelling alone: {kinds}")
 
-    def facts(self, voices: Sequence[str]) -> dict[str, Any]:
+    def facts(self) -> dict[str, Any]:
         """The same for JSON."""
-        from asr.evaluate.significance import confidence_interval, interval_facts
-        from asr.evaluate.wer import spelling_errors
+        from asr.evaluate.significance import interval_facts
 
-        interval = interval_facts(confidence_interval(self.scores.each, voices))
-        return {**self.scores.as_dict(), **interval, "spelling": spelling_errors(self.scores), **self.unpaired}
+        interval = interval_facts(self.interval)
+        return {**self.scores.as_dict(), **interval, "spelling": self.spelling, **self.unpaired}
 
 
 def _names(paths: list[Path]) -> list[str]:

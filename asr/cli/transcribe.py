@@ -17,15 +17,7 @@ from typing import TYPE_CHECKING, Annotated, Any, BinaryIO
 import typer
 
 from asr.cli.common import Device, ModelName, Tier, as_option, given, say, takes_decoding
-from asr.cli.outputs import (
-    Delivery,
-    check_folder,
-    check_outputs,
-    elan_file_of,
-    formats_of,
-    outputs_of,
-    with_suffix,
-)
+from asr.cli.outputs import Delivery, check_folder, check_outputs, elan_file_of, formats_of, outputs_of, with_suffix
 from asr.models.hub import find_model
 from asr.utils.device import configure_torch
 from asr.utils.errors import InputError
@@ -40,8 +32,7 @@ log = logging.getLogger(__name__)
 _JOINED = ("txt", "json", "ctm")  # formats that tell on standard output what is of which input
 
 _Audio = Annotated[
-    list[str],
-    typer.Argument(metavar="AUDIO ...", help="Files, folders (searched for audio), or - for standard input."),
+    list[str], typer.Argument(metavar="AUDIO ...", help="Files, folders (searched for audio), or - for standard input.")
 ]
 _Formats = Annotated[
     list[str] | None,
@@ -112,7 +103,7 @@ def transcribe(
     object a line.
     A file that cannot be read is named on standard error, the others are done, and the exit code is 1.
     """
-    wanted = _Wanted(
+    wanted = Wanted(
         formats=formats_of(format or ["txt"], output_dir is not None),
         word_times=word_times,
         tier=tier,
@@ -137,14 +128,12 @@ def transcribe(
 
     machine = given(threads=_limited(threads), device=device, precision=precision)
     transcriber = load(model, vad=vad, confidences=wanted.confidences, **machine, **decoding)
-    _check_words(transcriber, model)
-    if language is not None:
-        _check_language(language, transcriber.model.config.text.language, model)
+    _check_model(transcriber, model, language)
     plan.run(transcriber, **given(batch_seconds=batch_seconds))
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Wanted:
+class Wanted:
     """What is to be written, and where."""
 
     formats: list[str]
@@ -177,13 +166,7 @@ class _Wanted:
         marked = ({"eaf"} if self.check_below != 0 else set()) | ({"TextGrid"} if self.check_below else set())
         return not ({"json", "ctm"} | marked).isdisjoint(self.formats)
 
-    @property
-    def of_formats(self) -> dict[str, dict[str, Any]]:
-        """The options of each format."""
-        marked = given(check_below=self.check_below)
-        return {"eaf": {**given(tier=self.tier), **marked}, "TextGrid": marked}
-
-    def plan(self, audio: list[str]) -> _Plan:
+    def plan(self, audio: list[str]) -> Plan:
         """What is to be done, and where it goes; what cannot be done is told.
 
         Raises:
@@ -193,7 +176,7 @@ class _Wanted:
         if self.output_dir is None and len(inputs) > 1 and self.formats[0] not in _JOINED:
             remedy = "name a folder for the files"
             raise InputError(f"{self.formats[0]} of several inputs needs --output-dir", where="--format", remedy=remedy)
-        plan = _Plan(self, inputs, problems)
+        plan = Plan(self, inputs, problems)
         if self.output_dir is not None:
             plan.outputs = outputs_of(inputs, self.output_dir)
             check_folder(self.output_dir)
@@ -210,10 +193,10 @@ class _Wanted:
 
 
 @dataclass
-class _Plan:
+class Plan:
     """Inputs, each with the folder that its output's path is relative to."""
 
-    wanted: _Wanted
+    wanted: Wanted
     inputs: list[tuple[str, Path]]
     problems: list[str]  # with the others
     outputs: dict[str, Path] = field(default_factory=dict)  # without the formats' suffixes
@@ -260,12 +243,7 @@ class _Plan:
             typer.Exit: Some inputs failed.
             KeyboardInterrupt: It was stopped.
         """
-        delivery = Delivery(
-            *(transcriber, self.inputs, self.outputs, self.wanted.formats, self.wanted.word_times),
-            options=self.wanted.of_formats,
-            alone=len(self.inputs) + len(self.problems) == 1,
-            keep=self.wanted.skip_existing,
-        )
+        delivery = Delivery(transcriber, self)
         sources = ((_source(path), "standard input" if path == "-" else path) for path, _ in self.inputs)
         try:
             with _stopping(transcriber):
@@ -297,7 +275,11 @@ def _limited(threads: int | None) -> int | None:
     return threads
 
 
-def _check_words(transcriber: Transcriber, model: str) -> None:
+def _check_model(transcriber: Transcriber, model: str, language: str | None) -> None:
+    """Refuses a model of another language, and warns where it writes phones."""
+    known = transcriber.model.config.text.language
+    if language and known and language.lower().split("-")[0] != known.lower().split("-")[0]:
+        raise InputError(f"is of the language {known}, not {language}", where=model, remedy="`asr models` lists others")
     if transcriber.decoding.units:
         others = [kind for kind in transcriber.model.others if kind != "phones"]
         instead = f"; --head {others[0]} gives {others[0]}" if others else ""
@@ -330,11 +312,6 @@ def _stopping(transcriber: Transcriber) -> Iterator[None]:
     finally:
         for number in taken:
             signal.signal(number, before[number])
-
-
-def _check_language(asked: str, known: str, model: str) -> None:
-    if known and asked.lower().split("-")[0] != known.lower().split("-")[0]:
-        raise InputError(f"is of the language {known}, not {asked}", where=model, remedy="`asr models` lists others")
 
 
 def _source(path: str) -> BinaryIO | str:

@@ -13,10 +13,7 @@ from asr.utils.device import configure_torch
 if TYPE_CHECKING:
     from asr.models.decoding_options import DecodingOptions
 
-_OF_CTC = (
-    *("lm_weight", "word_score", "unk_score", "unk_letter_score"),
-    *("prior_weight", "beam_size", "temperature"),
-)
+_OF_CTC = (*("lm_weight", "word_score", "unk_score", "unk_letter_score"), *("prior_weight", "beam_size", "temperature"))
 SHOWN = {
     "ctc": _OF_CTC,
     "two-pass": (*_OF_CTC, "ctc_weight"),

@@ -115,21 +115,14 @@ def doubt(segment: Segment) -> str:
     return f"it fits badly ({segment.confidence:.2f})" if segment.confidence < DOUBTFUL else ""
 
 
-def doubtful_segments(
-    segments: Sequence[Segment], least: float, line_numbers: Sequence[int] | None = None
-) -> dict[int, str]:
-    """Segments whose text may be another than what is said, by their places: where and why, for the person who looks.
-
-    Args:
-        segments: As by_lines or by_pauses has them.
-        least: How well one has to fit, 0-1, not to be left out; 0: none is.
-        line_numbers: Of the text's lines, where segments are lines.
-    """
+def doubtful_segments(segments: Sequence[Segment], least: float, numbers: Sequence[int] | None) -> dict[int, str]:
+    """What is to be told of segments whose text may be another than what is said, or that fit less well than `least`
+    (0: none is left out); by their places. Where segments are lines of a text, `numbers` are those of the lines."""
     found = {}
     for n, segment in enumerate(segments):
         why = doubt(segment) or (f"it fits badly ({segment.confidence:.2f})" if segment.confidence < least else "")
         if why:
-            line = f", line {line_numbers[n]}" if line_numbers else ""
+            line = f", line {numbers[n]}" if numbers else ""
             text = segment.text if len(segment.text) <= 80 else f"{segment.text[:77]}..."
             said = "left out" if least else "doubtful"
             found[n] = f"{said}: {clock(round(1000 * segment.start))}{line}: {why}: {text}"

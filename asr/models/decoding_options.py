@@ -23,38 +23,20 @@ class DecodingOptions(Config):
     The command lines of transcribe and evaluate, the table of docs/decoding.md and the checks are made of these fields.
     """
 
-    beam_size: int = setting(
-        100, "[0, 1073741824]", "Hypotheses that are kept; 0: all. Up: fewer search errors, slower."
-    )
+    beam_size: int = setting(100, "[0, 1073741824]", "Hypotheses that are kept; 0: all. Up: slower, fewer slips.")
     nbest: int = setting(1, _COUNT, "Hypotheses that are returned (json).")
-    lm_weight: float = setting(
-        0.8, "[0, 20]", "Weight of the language model's log-probability. Up: it is trusted more."
-    )
-    word_score: float = setting(
-        0.0, _SCORE, "Added for each word. Up where words are missing, down where short ones are made up."
-    )
-    unk_score: float = setting(
-        -5.0, _SCORE, "Added for each word that the language model lacks. Up: more new words, more slips."
-    )
-    unk_letter_score: float = setting(
-        -1.5, "[-300, 0]", "Added for each letter of unknown words that no list has (lexicon, hot words)."
-    )
-    prior_weight: float = setting(
-        0.0, "[0, 20]", "Weight of the tokens' log prior, which is subtracted. Up: rare tokens, and any against blank."
-    )
+    lm_weight: float = setting(0.8, "[0, 20]", "Weight of the language model's log-probability.")
+    word_score: float = setting(0.0, _SCORE, "Added for each word. Up where words are missing.")
+    unk_score: float = setting(-5.0, _SCORE, "Added for each word that the language model lacks. Up: more new words.")
+    unk_letter_score: float = setting(-1.5, "[-300, 0]", "Added for each letter of unknown words that are in no list.")
+    prior_weight: float = setting(0.0, "[0, 20]", "Weight of the tokens' log prior, subtracted. Up: more rare tokens.")
     hotword_boost: float = setting(5.0, _SCORE, "Score of hot words that come without one.")
-    temperature: float = setting(
-        1.0,
-        "[0.001, 1000000]",
-        "Divides scores before confidences are taken from them: up, these are nearer to each other.",
-    )
+    temperature: float = setting(1.0, "[0.001, 1000000]", "Divides scores before confidences are taken from them.")
     calibration: tuple[float, float] = setting(
         (1.0, 0.0), "[-1000, 1000]", "Slope and offset of the confidences' log odds; `asr tune` finds them."
     )
-    beam_threshold: float = setting(15.0, "[0, inf]", "Hypotheses worse than the best by more are dropped; inf: none.")
-    token_threshold: float = setting(
-        8.0, "[0, inf]", "Tokens worse than a frame's best by more are passed over; inf: none."
-    )
+    beam_threshold: float = setting(15.0, "[0, inf]", "Hypotheses worse than the best by more are dropped.")
+    token_threshold: float = setting(8.0, "[0, inf]", "Tokens worse than a frame's best by more are passed over.")
     warps: tuple[float, ...] = setting(
         (),
         "[0.5, 2]",
