@@ -54,7 +54,7 @@ def prepare(
     Args:
         table: The CSV, TSV or JSONL file.
         out_dir: The folder to make.
-        columns: Our names of columns -> those of the table, where they are others: {"text": "Transcript"}.
+        columns: Our names of columns -> those of the table, where they are others (text: Transcript).
         split_by: auto, column, speaker or random, as splits.split_sources has it.
         dev: Share of the utterances for dev, where the split is made here.
         test: The same for test.

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from asr.cli.common import Device, Head, ModelName, Tier, counter, given, say
+from asr.cli.common import Device, ModelName, Tier, counter, given, say, takes_decoding
 from asr.utils.device import configure_torch, find_device
 from asr.utils.errors import InputError
 
@@ -39,6 +39,7 @@ _WordTimes = Annotated[
 ]
 
 
+@takes_decoding("head")
 def align(
     audio: Annotated[Path, typer.Argument(metavar="AUDIO", help="A recording, of any length.")],
     text: Annotated[Path, typer.Argument(metavar="TEXT", help="What is said in it, UTF-8; a line is a segment.")],
@@ -56,7 +57,7 @@ def align(
     check_below: _CheckBelow = None,
     word_times: _WordTimes = False,
     device: Device = None,
-    head: Head = None,
+    decoding: dict[str, Any],
 ) -> None:
     """Find when each word of a known text is said.
 
@@ -74,7 +75,7 @@ def align(
     from asr.inference.aligner import align as run, by_lines, by_pauses, doubtful_segments
     from asr.models.folder import load_model
 
-    loaded = load_model(model, head=head)
+    loaded = load_model(model, **decoding)
     loaded.recognizer.to(find_device(device))
     spaces, heard = loaded.has_words, _Heard(audio, loaded.recognizer.sample_rate)
     words = run(loaded, heard, "\n".join(lines.values()), where=text)

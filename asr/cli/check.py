@@ -57,7 +57,7 @@ def check(
         progress=counter("audio read"),
     )
     tried = _Tried()
-    if not report.fatal:
+    if not report.fatal and splits.get("train"):
         tried.attempt(wanted, splits, trial, examples=html is not None)
     if as_json:
         training = tried.estimate and asdict(tried.estimate)
@@ -88,9 +88,7 @@ class _Tried:
         from asr.data.check import augmented_examples
         from asr.train.time_estimate import estimate_time
 
-        training, dev = splits.get("train", []), splits.get("dev", [])
-        if not training:
-            return
+        training, dev = splits["train"], splits.get("dev", [])
         try:
             if dev and seconds != 0:
                 self.estimate = estimate_time(config, training, dev, **given(seconds=seconds))

@@ -7,9 +7,10 @@ import inspect
 import logging
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args, get_origin
+from types import UnionType
+from typing import Annotated, Any, Union, get_args, get_origin
 
 import typer
 
@@ -25,9 +26,6 @@ Device = Annotated[
 ]
 Translation = Annotated[bool, typer.Option("--translation", help="The texts are translations: BLEU and chrF, too.")]
 Tier = Annotated[str | None, typer.Option("--tier", help="eaf: the name of the tier. Default: transcript.")]
-Head = Annotated[
-    str | None, typer.Option("--head", help="Of a model with several: phones, characters, ... Default: its first.")
-]
 BatchSeconds = Annotated[
     float | None, typer.Option(help="Seconds of audio in a batch, padding included. Default: 120.")
 ]
@@ -35,60 +33,72 @@ NumWorkers = Annotated[int | None, typer.Option(help="Processes that read audio.
 
 # What decoding is given beside the fields of DecodingOptions.
 _DECODING = {
-    "head": Head,
-    "greedy": Annotated[
-        bool | None, typer.Option("--greedy", help="The best token of each frame, whatever the model folder holds.")
-    ],
-    "lm": Annotated[
-        Path | None, typer.Option("--lm", help="An n-gram model (ARPA or ours). Default: the model folder's, if any.")
-    ],
-    "lexicon": Annotated[
-        Path | None, typer.Option("--lexicon", help="The only words there are: word<TAB>units, or a word, a line.")
-    ],
-    "hotwords": Annotated[
-        Path | None, typer.Option("--hotwords", help="Words and phrases to expect, a line each: phrase[<TAB>boost].")
-    ],
-    "rescore": Annotated[
-        Path | None, typer.Option("--rescore", help="A neural LM that chooses among the texts that are found.")
-    ],
+    "head": (str, "Of a model with several: phones, characters, ... Default: its first."),
+    "greedy": (bool, "The best token of each frame, whatever the model folder holds."),
+    "lm": (Path, "An n-gram model (ARPA or ours). Default: the model folder's, if any."),
+    "lexicon": (Path, "The only words there are: word<TAB>units, or a word, a line."),
+    "hotwords": (Path, "Words and phrases to expect, a line each: phrase[<TAB>boost]."),
+    "rescore": (Path, "A neural LM that chooses among the texts that are found."),
 }
+
+
+class Choice:
+    """An option made of a setting, or of a function's parameter, that is None where it is not given.
+
+    Lists are given one by one, mappings as NAME=VALUE, tuples as X,X.
+    """
+
+    def __init__(self, name: str, kind: Any, text: str, default: Any = None, allowed: str = "") -> None:
+        if get_origin(kind) in (Union, UnionType):
+            kind = next(each for each in get_args(kind) if each is not type(None))
+        self.name, self.kind, self.origin = name, kind, get_origin(kind)
+        several = self.origin in (Sequence, Mapping)
+        simple: Any = list[str] if several else kind if kind in (int, float, bool, Path) else str
+        self.flag = f"--{name.removesuffix('s') if self.origin is Mapping else name}".replace("_", "-")
+        metavar = {Mapping: "NAME=VALUE", tuple: "X,X,..."}.get(self.origin)
+        of = f"of {allowed}" if allowed else ""
+        known = f"Default: {shown(default)}" if default not in (None, (), False, inspect.Parameter.empty) else ""
+        facts = ", ".join(filter(None, [known, of]))
+        words = f"{text} {facts[:1].upper()}{facts[1:]}{'.' if facts else ''}".strip()
+        annotation = Annotated[simple | None, typer.Option(self.flag, help=words, metavar=metavar)]
+        self.parameter = inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation)
+
+    def value(self, value: Any) -> Any:
+        """As the function takes it; None where it was not given."""
+        if self.origin is tuple:
+            return numbers_of(value, self.name, get_args(self.kind)[0])
+        if self.origin is Mapping and value:
+            return dict(self._pair(each) for each in value)
+        return None if value == [] else value
+
+    def _pair(self, text: str) -> tuple[str, str]:
+        """text=Transcript -> text, Transcript."""
+        name, equals, value = text.partition("=")
+        if not equals or not value:
+            raise InputError(f"{text!r} is not NAME=VALUE, such as text=Transcript", where=self.flag)
+        return name.strip(), value
 
 
 def takes_decoding(*names: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """Gives a command the options of decoding, those named or all; those that were given are its `decoding`, a dict."""
-    fields = {each.name: each for each in settings(DecodingOptions)}
+    choices = [Choice(name, *each) for name, each in _DECODING.items()]
+    choices += [
+        Choice(each.name, each.type, each.help, each.default, allowed(each)) for each in settings(DecodingOptions)
+    ]
+    chosen = [each for each in choices if not names or each.name in names]
 
     def decorate(run: Callable[..., None]) -> Callable[..., None]:
-        signature = inspect.signature(run, eval_str=True)
-        own = [each for each in signature.parameters.values() if each.name != "decoding"]
-        chosen = names or (*_DECODING, *fields)
-        more = [optional(name, _DECODING[name] if name in _DECODING else _option(fields[name])) for name in chosen]
-
         @functools.wraps(run)
         def command(**options: Any) -> None:
-            decoding = given(**{name: options.pop(name) for name in chosen})
-            for name in decoding.keys() & fields.keys():
-                if get_origin(fields[name].type) is tuple:
-                    decoding[name] = numbers_of(decoding[name], name)
-            run(**options, decoding=decoding)
+            run(decoding=given(**{each.name: each.value(options.pop(each.name)) for each in chosen}), **options)
 
-        command.__signature__ = signature.replace(parameters=[*own, *more])  # type: ignore[attr-defined]
+        signature = inspect.signature(run, eval_str=True)
+        own = [each for each in signature.parameters.values() if each.name != "decoding"]
+        own += [each.parameter for each in chosen]
+        command.__signature__ = signature.replace(parameters=own)  # type: ignore[attr-defined]
         return command
 
     return decorate
-
-
-def optional(name: str, annotation: Any) -> inspect.Parameter:
-    """A parameter of a command, None where it is not given."""
-    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation)
-
-
-def _option(field: Setting) -> Any:
-    """A field of DecodingOptions as an option."""
-    several, chosen = get_origin(field.type) is tuple, get_origin(field.type) is Literal
-    text = f"{field.help} Default: {shown(field.default)}, of {allowed(field)}."
-    kind = str if several or chosen else field.type
-    return Annotated[kind | None, typer.Option(help=text, metavar="X,X,..." if several else None)]
 
 
 def allowed(field: Setting) -> str:

@@ -14,11 +14,6 @@ from asr.utils.device import configure_torch
 app = typer.Typer(help="What would help: more speech? Where does it look?", no_args_is_help=True)
 
 
-@app.callback()
-def _verbs() -> None:
-    """What would help: more speech? Where does it look?"""
-
-
 @app.command("learning-curve")
 def learning_curve(
     words: Settings = None,

@@ -9,15 +9,14 @@ import inspect
 import pkgutil
 import re
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from types import UnionType
-from typing import Annotated, Any, Literal, Union, get_args, get_origin
+from typing import Annotated, Any, Literal, get_args, get_origin
 
 import typer
 from typer.core import TyperGroup
 
-from asr.cli.common import counter, given, numbers_of, optional, say, shown
+from asr.cli.common import Choice, counter, given, say
 from asr.utils.errors import InputError
 
 _SHOWN = 20  # lines of what was left out
@@ -68,7 +67,7 @@ def _app_of(name: str) -> typer.Typer:
     run = module.prepare
     first, _, *others = inspect.signature(run, eval_str=True).parameters.values()
     explained = _arguments(inspect.getdoc(getattr(run, "func", run)) or "")
-    options = [_Option(each, explained.get(each.name, "")) for each in others if each.name != "progress"]
+    options = [_choice(each, explained.get(each.name, "")) for each in others if each.name != "progress"]
 
     def command(folder: Path | None, out: Path, **values: Any) -> None:
         _prepare(run, folder, out, given(**{each.name: each.value(values[each.name]) for each in options}))
@@ -78,7 +77,7 @@ def _app_of(name: str) -> typer.Typer:
     parameters = [
         inspect.Parameter("folder", inspect.Parameter.POSITIONAL_OR_KEYWORD, default=None, annotation=place),
         inspect.Parameter("out", inspect.Parameter.KEYWORD_ONLY, annotation=made),
-        *(optional(each.name, each.annotation) for each in options),
+        *(each.parameter for each in options),
     ]
     command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     found = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
@@ -86,41 +85,10 @@ def _app_of(name: str) -> typer.Typer:
     return found
 
 
-class _Option:
-    """A parameter of `prepare` as an option: lists are given one by one, mappings as NAME=VALUE, pairs as X,X."""
-
-    def __init__(self, parameter: inspect.Parameter, explained: str) -> None:
-        self.name = parameter.name
-        kind: Any = parameter.annotation
-        if kind is parameter.empty:
-            kind = type(parameter.default)
-        if get_origin(kind) in (Union, UnionType):
-            kind = next(each for each in get_args(kind) if each is not type(None))
-        self.origin = get_origin(kind)
-        simple = kind if kind in (int, float, bool, Path) else str
-        flag, metavar = self.name.replace("_", "-"), None
-        if self.origin is Sequence:
-            simple = list[str]
-        elif self.origin is Mapping:
-            simple, flag, metavar = list[str], flag.removesuffix("s"), "NAME=VALUE"
-        elif self.origin is tuple:
-            metavar = "X,X,..."
-        elif self.origin is Literal:
-            explained += f" {', '.join(get_args(kind))}."
-        if parameter.default not in (None, (), False, parameter.empty):
-            explained += f" Default: {shown(parameter.default)}."
-        self.flag = f"--{flag}"
-        self.annotation = Annotated[simple | None, typer.Option(self.flag, metavar=metavar, help=explained)]
-
-    def value(self, value: Any) -> Any:
-        """As `prepare` takes it; None where it was not given."""
-        if not value:
-            return None if isinstance(value, list) else value
-        if self.origin is Mapping:
-            return dict(_named(each, self.flag) for each in value)
-        if self.origin is tuple:
-            return numbers_of(value, self.name, int)
-        return value
+def _choice(each: inspect.Parameter, explained: str) -> Choice:
+    kind = type(each.default) if each.annotation is each.empty else each.annotation
+    choices = ", ".join(get_args(kind)) if get_origin(kind) is Literal else ""
+    return Choice(each.name, kind, explained, each.default, choices)
 
 
 def _arguments(docstring: str) -> dict[str, str]:
@@ -152,11 +120,3 @@ def _tell(left_out: Sequence[str], where: str = "") -> None:
         print(f"asr: left out: {line}", file=sys.stderr)
     if len(left_out) > _SHOWN:
         print(f"asr: left out: {len(left_out):,} in all{where}", file=sys.stderr)
-
-
-def _named(pair: str, flag: str) -> tuple[str, str]:
-    """text=Transcript -> text, Transcript."""
-    name, equals, value = pair.partition("=")
-    if not equals or not value:
-        raise InputError(f"{pair!r} is not NAME=VALUE, such as text=Transcript", where=flag)
-    return name.strip(), value

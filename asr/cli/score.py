@@ -5,14 +5,11 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
 from asr.cli.common import Translation
-
-if TYPE_CHECKING:
-    from asr.evaluate.wer import Unit
 
 
 def score(
@@ -56,7 +53,7 @@ def score(
         print(f"asr: {speakers}: {len(unknown)} references have no speaker (first: {unknown[0]})", file=sys.stderr)
     voices = [of_speaker.get(key, "") for key in references]
     systems = [
-        _System(name, path, references, read(path, empty=True), voices, counted, translation)
+        _System(name, path, references, read(path, empty=True), voices, unit=counted, translation=translation)
         for path, name in zip(hypotheses, _names(hypotheses), strict=True)
     ]
     if not as_json:
@@ -79,14 +76,7 @@ class _System:
     """Texts to score, and how they compare with the references."""
 
     def __init__(
-        self,
-        name: str,
-        path: Path,
-        references: dict[str, str],
-        texts: dict[str, str],
-        voices: list[str],
-        unit: str,
-        translation: bool,
+        self, name: str, path: Path, references: dict[str, str], texts: dict[str, str], voices: list[str], **how: Any
     ) -> None:
         from asr.evaluate.significance import confidence_interval
         from asr.evaluate.texts import pair
@@ -95,8 +85,7 @@ class _System:
         said, heard, notes = pair(references, texts)
         for note in notes:
             print(f"asr: {path}: {note}", file=sys.stderr)
-        in_unit: Unit = "characters" if unit == "characters" else "words"
-        self.name, self.scores = name, score_texts(said, heard, unit=in_unit, translation=translation)
+        self.name, self.scores = name, score_texts(said, heard, **how)
         self.interval = confidence_interval(self.scores.each, voices)
         self.spelling = spelling_errors(self.scores)
         self.unpaired = {

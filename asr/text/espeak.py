@@ -162,14 +162,10 @@ def _scripts_of(code: str) -> list[str]:
 
 
 def start_library(output: int, purpose: str) -> Any:
-    """libespeak-ng, made ready; it has one state for the whole process.
-
-    Args:
-        output: What it does with speech: 1 hands it to a callback, 2 as well, without threads of its own.
-        purpose: What needs it, for the message that it is not installed.
+    """libespeak-ng, made ready to hand over speech (1), or to do so without threads of its own (2).
 
     Raises:
-        InputError: espeakng-loader is not installed, or does not work.
+        InputError: espeakng-loader, which `purpose` needs, is not installed, or does not work.
     """
     try:
         import espeakng_loader

@@ -143,7 +143,7 @@ def test_a_module_has_its_options_by_itself(own: Path) -> None:
     assert done.stderr == "asr: error: None None () None (1, 5) said False 1\n"
     shown = " ".join(CliRunner().invoke(app, ["prepare", "own_corpus", "--help"]).output.split())
     assert "--hours <float> Train is no more than this, all of it where left out." in shown
-    assert "--text <str> said, read. Default: said." in shown
+    assert "--text <str> Default: said, of said, read." in shown
     done = CliRunner().invoke(app, ["prepare", "own_corpus", "--out", "O", "--name", "x"])
     assert done.exit_code == 2
     assert "--name" in done.stderr
