@@ -337,7 +337,7 @@ def test_interpolate(text: Path, tmp_path: Path) -> None:
         ([a, b, "--out", out], wording("give-text-or-weights")),
         ([a, "--out", out, "--text", held_out], wording("two-models-or-more")),
         ([a, b, "--out", tmp_path / "x", "--text", held_out], wording("the-name-does-not-say-2")),
-        ([a, b, "--out", out, "--weights", "1,-1"], wording("are-not-numbers")),
+        ([a, b, "--out", out, "--weights", "1,x"], wording("are-not-numbers")),
         ([a, b, "--out", out, "--text", tmp_path / "nowhere"], wording("nowhere-no-such-file")),
         ([a, b, "--out", a, "--weights", "1,1"], wording("a-arpa-is-read-and")),
         ([a, b, "--weights", "1,1"], "--out"),
