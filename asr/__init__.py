@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from asr.inference.transcriber import Transcriber, TranscriberOptions
     from asr.models.decoding_options import DecodingChanges
     from asr.utils import errors as errors
+    from asr.utils.device import Device
     from asr.utils.errors import InputError as InputError
 
 __version__ = "0.1.0"
@@ -40,7 +41,7 @@ def load(
     rescore: str | Path | None = None,
     confidences: bool = True,
     vad: bool = True,
-    device: Literal["cpu", "gpu"] = "cpu",
+    device: Device = "auto",
     precision: Literal["fp32", "bf16"] = "fp32",
     threads: int = 0,
     **decoding: Unpack[DecodingChanges],
@@ -57,7 +58,7 @@ def load(
         rescore: A neural language model's file that chooses among the texts that are found.
         confidences: Whether those of words are wanted; beam search takes about three times as long for them.
         vad: Whether a network that knows speech decides what is speech.
-        device: What the network runs on.
+        device: What the network runs on; auto: a GPU where torch can use one.
         precision: Of the network's products.
         threads: Of the beam search; 0: as many as there are processors.
         decoding: Fields of asr.models.DecodingOptions, instead of the folder's: beam_size, nbest, lm_weight, ...
@@ -90,7 +91,12 @@ def transcribe(audio: AudioSource, model: str | Path, **options: Unpack[Transcri
 
 
 def align(
-    audio: AudioSource | npt.ArrayLike, text: str, model: str | Path | Transcriber, sample_rate: int | None = None
+    audio: AudioSource | npt.ArrayLike,
+    text: str,
+    model: str | Path | Transcriber,
+    sample_rate: int | None = None,
+    *,
+    device: Device = "auto",
 ) -> list[Word]:
     """Finds when each word of a known text is said.
 
@@ -99,6 +105,7 @@ def align(
         text: What is said in it, in the model's language.
         model: A model folder, the name of a model that comes with the package, or what `load` gave.
         sample_rate: Of an array, Hz.
+        device: What the network runs on; what `load` gave stays where it is.
 
     Returns:
         The words with their times in seconds, and how well each fits, 0 to 1.
@@ -109,8 +116,12 @@ def align(
     from asr.inference.aligner import align_audio
     from asr.inference.transcriber import Transcriber
     from asr.models.folder import load_model
+    from asr.utils.device import find_device
 
-    loaded = model.model if isinstance(model, Transcriber) else load_model(model)
+    if isinstance(model, Transcriber):
+        return align_audio(model.model, audio, text, sample_rate)
+    loaded = load_model(model)
+    loaded.recognizer.to(find_device(device))
     return align_audio(loaded, audio, text, sample_rate)
 
 

@@ -76,7 +76,7 @@ def row(name: str, command: list[str | Path], out: Path, held_out: list[str]) ->
     arpa = out
     if out.suffix != ".arpa":
         arpa = out.with_name("kenlm.arpa")
-        measured([*OURS, "convert", out, arpa])
+        measured([*OURS, "convert", out, "--out", arpa])
     config = kenlm.Config()
     config.show_progress = False
     model = kenlm.Model(str(arpa), config)
@@ -109,10 +109,15 @@ def main() -> None:
         small, whole = written(folder / "part.txt", part), written(folder / "whole.txt", lines)
         ours, theirs = folder / "ours.arpa", folder / "theirs.arpa"
         table(f"{sum(len(line.split()) for line in part):,} words, order 3, ARPA")
-        row("**kikitori**", [*OURS, "train", small, ours], ours, held_out)
+        row("**kikitori**", [*OURS, "train", small, "--out", ours], ours, held_out)
         row("kaldingram", [*THEIRS, "train", "--ngram-order", "3", "--text", small, "--lm", theirs], theirs, held_out)
         pruned = folder / "pruned.arpa"
-        row("**kikitori**, pruned by 1e-7", [*OURS, "prune", ours, pruned, "--threshold", "1e-7"], pruned, held_out)
+        row(
+            "**kikitori**, pruned by 1e-7",
+            [*OURS, "prune", ours, "--out", pruned, "--threshold", "1e-7"],
+            pruned,
+            held_out,
+        )
         prune = [*THEIRS, "prune", "--threshold", "1e-7", "--lm", ours, "--write-lm", folder / "theirs-pruned.arpa"]
         row("kaldingram, pruned by 1e-7", prune, folder / "theirs-pruned.arpa", held_out)
 
@@ -120,12 +125,12 @@ def main() -> None:
         perplexities = []
         for order in (3, 4):
             out = folder / f"order{order}.safetensors"
-            train = [*OURS, "train", whole, out, "--order", str(order)]
+            train = [*OURS, "train", whole, "--out", out, "--order", str(order)]
             perplexities.append(row(f"order {order}", train, out, held_out))
         rises = []
         for suffix in (".arpa.gz", ".safetensors"):
             out = folder / f"pruned{suffix}"
-            prune = [*OURS, "prune", folder / "order3.safetensors", out, "--max-size", args.size]
+            prune = [*OURS, "prune", folder / "order3.safetensors", "--out", out, "--max-size", args.size]
             rise = row(f"order 3, pruned to {args.size} of {suffix}", prune, out, held_out) / perplexities[0] - 1
             rises.append(f"{rise:+.1%} of {suffix}")
     facts = provenance()

@@ -11,7 +11,7 @@ import logging
 import unicodedata
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path, PurePath, PurePosixPath
 
 from asr.audio.reader import SUFFIXES, audio_info
@@ -89,10 +89,10 @@ def prepare_annotations(
         raise InputError(f"{corpus} files have no split column", where="split_by", remedy="speaker, random or auto")
     folder = Path(folder).absolute()
     listed = [folder] if folder.is_file() else find_files(folder, ending.lower())
-    root = folder.parent if folder.is_file() else folder
     files = [path for path in listed if path.is_file()]
     if not files:
         raise InputError(f"holds no {ending} file", where=folder)
+    root = folder.parent if folder.is_file() else folder
     recordings = _recordings([root, *([Path(media).absolute()] if media else [])])
     settings = {
         "corpus": corpus,
@@ -104,49 +104,51 @@ def prepare_annotations(
     }
     if done := already_prepared(out_dir, settings):
         return done
-    found = _Found(problems=[left_out_line("is a link to nothing", path) for path in listed if path not in files])
-    read_files = _read_all(files, read, found.problems)
-    chosen = _chooser(read_files, tier, type, translation, where=folder)
-    speakers_of = _speakers_by_name([[t for t in each.tiers if chosen(t)] for each in read_files.values()])
-    for path, annotated in read_files.items():
-        found.problems += [left_out_line(problem, path) for problem in annotated.problems]
-        tiers = [each for each in annotated.tiers if chosen(each)]
-        if not tiers:
-            found.problems.append(left_out_line(f"has none of the tiers, only {_names(annotated.tiers)}", path))
-            continue
+    problems = [left_out_line("is a link to nothing", path) for path in listed if path not in files]
+    read_files = _read_all(files, read, problems)
+    selection = _Selection(read_files.values(), tier, type, translation, where=folder)
+    sources = _with_own_ids(_sources(read_files, root, recordings, selection, keep_overlaps, problems))
+    with telling(problems):
+        if not sources:
+            raise InputError(f"no annotation can be used: {problems[0]}", where=folder)
+        split_by = _possible_split(split_by, sources, folder)
+        splits = split_sources(
+            sources, [""] * len(sources), split_by=split_by, dev=dev, test=test, seed=seed, where=folder
+        )
+    return write_corpus(out_dir, splits, settings, left_out=problems, progress=progress)
+
+
+def _sources(
+    files: dict[Path, AnnotationFile],
+    root: Path,
+    recordings: dict[str, list[Path]],
+    selection: _Selection,
+    keep_overlaps: bool,
+    problems: list[str],
+) -> list[Source]:
+    """The utterances of all files; what cannot be used joins the problems."""
+    sources: list[Source] = []
+    for path, annotated in files.items():
+        problems += [left_out_line(problem, path) for problem in annotated.problems]
         try:
-            audio, offset = _recording(path, root, annotated, recordings)
-            length = audio_info(audio).duration
+            found = _utterances(path, root, annotated, recordings, selection, problems)
         except InputError as e:
-            found.problems.append(left_out_line(str(e), path))
+            problems.append(left_out_line(str(e), path))
             continue
-        of_file = _utterances(path, root, annotated, tiers, audio, translation, speakers_of, offset, length, found)
-        for source, others in _with_overlaps(of_file):
-            if others and not keep_overlaps:
-                found.problems.append(left_out_line(f"{others} speaks at the same time", source.origin))
-            else:
-                found.sources.append(source)
-    if not found.sources:
-        with telling(found.problems):
-            raise InputError(f"no annotation can be used: {found.problems[0]}", where=folder)
-    sources = _with_own_ids(found.sources)
+        sources += found if keep_overlaps else _alone(found, problems)
+    return sources
+
+
+def _possible_split(split_by: str, sources: Sequence[Source], folder: Path) -> str:
+    """How to split: auto is random where speakers are too few, or not named."""
     speakers = {source.speaker for source in sources}
-    if split_by == "auto" and (len(speakers) < 3 or "" in speakers):
-        split_by = "random"
-        unnamed = sum(not source.speaker for source in sources)
-        few = f"{len(speakers)} speakers are too few" if len(speakers) > 1 else "there is one speaker"
-        why = f"{unnamed} utterances name no speaker" if unnamed else few
-        log.warning("%s: %s: split at random, dev and test have voices of train", folder, why)
-    labels = [""] * len(sources)
-    with telling(found.problems):
-        splits = split_sources(sources, labels, split_by=split_by, dev=dev, test=test, seed=seed, where=folder)
-    return write_corpus(out_dir, splits, settings, left_out=found.problems, progress=progress)
-
-
-@dataclass
-class _Found:
-    sources: list[Source] = field(default_factory=list)
-    problems: list[str] = field(default_factory=list)
+    if split_by != "auto" or (len(speakers) >= 3 and "" not in speakers):
+        return split_by
+    unnamed = sum(not source.speaker for source in sources)
+    few = f"{len(speakers)} speakers are too few" if len(speakers) > 1 else "there is one speaker"
+    why = f"{unnamed} utterances name no speaker" if unnamed else few
+    log.warning("%s: %s: split at random, dev and test have voices of train", folder, why)
+    return "random"
 
 
 def _read_all(
@@ -165,6 +167,76 @@ def _read_all(
     return found
 
 
+def _speaker(tier: Tier) -> str:
+    """Whom a tier says that it is of."""
+    return tier.speaker or (tier.name.rpartition("@")[2] if "@" in tier.name else "")
+
+
+class _Selection:
+    """Which tiers are wanted: those of some names (`*` for anything) or of a linguistic type; and whose they are.
+
+    Raises:
+        InputError: There is no such tier, or none is named and it is not clear which is meant.
+    """
+
+    def __init__(
+        self,
+        files: Collection[AnnotationFile],
+        names: Sequence[str],
+        kind: str | None,
+        translation: str | None,
+        *,
+        where: Path,
+    ) -> None:
+        self.names, self.kind, self.translation = names, kind, translation
+        tiers = [tier for annotated in files for tier in annotated.tiers]
+        missing = [f"tier {name}" for name in names if not any(_matches(tier.name, name) for tier in tiers)]
+        if kind and not any(_same(tier.type, kind) for tier in tiers):
+            missing.append(f"tier of type {kind}")
+        if translation and not any(map(self._translates, tiers)):
+            missing.append(f"tier or type {translation}")
+        if missing:
+            raise InputError(f"no file has a {missing[0]}", where=where, remedy=f"there are {_names(tiers)}")
+        if not names and not kind:
+            self.names = [_common_top(files, tiers, where)]
+        self.speakers = _speakers_by_name([self.chosen(annotated.tiers) for annotated in files])
+
+    def chosen(self, tiers: Iterable[Tier]) -> list[Tier]:
+        """Those that are wanted."""
+        return [tier for tier in tiers if self._wants(tier)]
+
+    def _wants(self, tier: Tier) -> bool:
+        return any(_matches(tier.name, name) for name in self.names) or (
+            self.kind is not None and _same(tier.type, self.kind)
+        )
+
+    def translations(self, tiers: Iterable[Tier]) -> dict[str, str]:
+        """Of each annotation that has one the translation, by the annotation's id."""
+        found: dict[str, str] = {}
+        for each in (annotation for tier in tiers if self._translates(tier) for annotation in tier.annotations):
+            if each.parent:
+                found[each.parent] = f"{found.get(each.parent, '')} {each.text}".strip()
+        return found
+
+    def _translates(self, tier: Tier) -> bool:
+        return bool(self.translation) and any(_matches(name, self.translation or "") for name in (tier.name, tier.type))
+
+    def speaker(self, tier: Tier) -> str:
+        """Whose a tier is; empty where nobody says."""
+        return _speaker(tier) or (tier.name if tier.name in self.speakers else "")
+
+
+def _common_top(files: Collection[AnnotationFile], tiers: Sequence[Tier], where: Path) -> str:
+    """The name of the one tier with texts that all files have at the top."""
+    tops = Counter(tier.name for tier in tiers if not tier.parent)
+    spoken = {tier.name for tier in tiers if any(annotation.text for annotation in tier.annotations)}
+    common = [name for name, count in tops.items() if count == len(files) and name in spoken]
+    if len(common) != 1:
+        remedy = f"name it: --tier; {_names(tiers)}"
+        raise InputError("it is not clear which tier holds the texts", where=where, remedy=remedy)
+    return common[0]
+
+
 def _speakers_by_name(files: Iterable[Sequence[Tier]]) -> set[str]:
     """The names of wanted tiers that are a speaker's, for want of a better: where no tier of any file says whose it is,
     those that stand beside another one in some file. (Two tiers of one name in two files may be anybody's.)"""
@@ -172,35 +244,6 @@ def _speakers_by_name(files: Iterable[Sequence[Tier]]) -> set[str]:
     if any(_speaker(tier) for each in tiers for tier in each):
         return set()
     return {tier.name for each in tiers if len(each) > 1 for tier in each}
-
-
-def _speaker(tier: Tier) -> str:
-    """Whom a tier says that it is of."""
-    return tier.speaker or (tier.name.rpartition("@")[2] if "@" in tier.name else "")
-
-
-def _chooser(
-    files: dict[Path, AnnotationFile], names: Sequence[str], kind: str | None, translation: str | None, where: Path
-) -> Callable[[Tier], bool]:
-    """Which tiers are wanted."""
-    tiers = [tier for annotated in files.values() for tier in annotated.tiers]
-    for name in names:
-        if not any(_matches(tier.name, name) for tier in tiers):
-            raise InputError(f"no file has a tier {name}", where=where, remedy=f"there are {_names(tiers)}")
-    if kind and not any(_same(tier.type, kind) for tier in tiers):
-        raise InputError(f"no file has a tier of type {kind}", where=where, remedy=f"there are {_names(tiers)}")
-    if translation and not any(_matches(each, translation) for tier in tiers for each in (tier.name, tier.type)):
-        raise InputError(f"no file has a tier or type {translation}", where=where, remedy=f"there are {_names(tiers)}")
-    if names or kind:
-        return lambda tier: any(_matches(tier.name, name) for name in names) or (bool(kind) and _same(tier.type, kind))
-    tops = Counter(tier.name for tier in tiers if not tier.parent)
-    spoken = {tier.name for tier in tiers if any(annotation.text for annotation in tier.annotations)}
-    common = [name for name, count in tops.items() if count == len(files) and name in spoken]
-    if len(common) != 1:
-        raise InputError(
-            "it is not clear which tier holds the texts", where=where, remedy=f"name it: --tier; {_names(tiers)}"
-        )
-    return lambda tier: tier.name == common[0]
 
 
 def _same(one: str, other: str | None) -> bool:
@@ -309,50 +352,52 @@ def _utterances(
     path: Path,
     root: Path,
     annotated: AnnotationFile,
-    tiers: Sequence[Tier],
-    audio: Path,
-    translation: str | None,
-    speakers_of: Collection[str],
-    offset: float,
-    length: float,
-    found: _Found,
+    recordings: dict[str, list[Path]],
+    selection: _Selection,
+    problems: list[str],
 ) -> list[Source]:
-    """The annotations of a file that have a text and a time; those of a parent on one tier are one text."""
+    """The annotations of a file that have a text and a time; those of a parent on one tier are one text.
+
+    Raises:
+        InputError: It has none of the tiers, or no recording that can be read.
+    """
+    tiers = selection.chosen(annotated.tiers)
+    if not tiers:
+        raise InputError(f"has none of the tiers, only {_names(annotated.tiers)}")
+    audio, offset = _recording(path, root, annotated, recordings)
+    length, translations = audio_info(audio).duration, selection.translations(annotated.tiers)
     prefix = path.relative_to(root).with_suffix("").as_posix().replace("/", "-")
-    below = [t for t in annotated.tiers if translation and any(_matches(n, translation) for n in (t.name, t.type))]
-    of_parent: dict[str, str] = {}
-    for annotation in (a for each in below for a in each.annotations if a.parent):
-        of_parent[annotation.parent] = f"{of_parent.get(annotation.parent, '')} {annotation.text}".strip()
     sources = []
     for tier in tiers:
-        speaker = _speaker(tier) or (tier.name if tier.name in speakers_of else "")
+        name = f"{prefix}-{tier.name}" if len(tiers) > 1 else prefix
         for annotation in _joined(tier):
-            origin = f"{path}, tier {tier.name!r}, annotation {annotation.number}"
-            name = f"{prefix}-{annotation.number}" if len(tiers) == 1 else f"{prefix}-{tier.name}-{annotation.number}"
-            seconds = annotation.end - annotation.start
             source = Source(
-                id="_".join(name.split()),
+                id="_".join(f"{name}-{annotation.number}".split()),
                 audio=audio,
                 text=annotation.text,
-                speaker=speaker,
+                speaker=selection.speaker(tier),
                 start=annotation.start + offset,
-                duration=seconds,
-                origin=origin,
-                translation=of_parent.get(annotation.id, of_parent.get(annotation.parent, "")),
+                duration=annotation.end - annotation.start,
+                origin=f"{path}, tier {tier.name!r}, annotation {annotation.number}",
+                translation=translations.get(annotation.id, translations.get(annotation.parent, "")),
             )
             try:
-                if not annotation.text:
-                    raise InputError("has no text")
-                if seconds <= 0:
-                    raise InputError(f"has no duration: {annotation.start:.3f} to {annotation.end:.3f} s")
-                if not 0 <= source.start < source.start + seconds <= length + 0.02:
-                    where = f"{source.start:.3f} to {source.start + seconds:.3f} s"
-                    raise InputError(f"is at {where}, the recording is {length:.3f} s long")
-                check_source(source)
+                _check(source, annotation, length)
                 sources.append(source)
             except InputError as e:
-                found.problems.append(left_out_line(str(e), origin))
+                problems.append(left_out_line(str(e), source.origin))
     return sources
+
+
+def _check(source: Source, annotation: Annotation, length: float) -> None:
+    end = source.start + annotation.end - annotation.start
+    if not annotation.text:
+        raise InputError("has no text")
+    if annotation.end <= annotation.start:
+        raise InputError(f"has no duration: {annotation.start:.3f} to {annotation.end:.3f} s")
+    if not 0 <= source.start < end <= length + 0.02:
+        raise InputError(f"is at {source.start:.3f} to {end:.3f} s, the recording is {length:.3f} s long")
+    check_source(source)
 
 
 def _joined(tier: Tier) -> Iterator[Annotation]:
@@ -370,8 +415,8 @@ def _joined(tier: Tier) -> Iterator[Annotation]:
         yield Annotation(start, end, text, first.number, first.id, first.owner)
 
 
-def _with_overlaps(sources: list[Source]) -> Iterator[tuple[Source, str]]:
-    """Utterances of a file, in their order, and the speaker who talks over one for more than a part of it, if any."""
+def _alone(sources: list[Source], problems: list[str]) -> Iterator[Source]:
+    """Utterances of a file, in their order, but for those that another speaker talks over for more than a part."""
     ordered = sorted(sources, key=lambda source: source.start)
     running: list[Source] = []
     over: dict[int, dict[str, float]] = {}
@@ -387,4 +432,7 @@ def _with_overlaps(sources: list[Source]) -> Iterator[tuple[Source, str]]:
     for source in sources:
         shares = over.get(id(source), {})
         loudest = max(shares, key=lambda speaker: shares[speaker], default="")
-        yield source, loudest if loudest and shares[loudest] > OVERLAP * (source.duration or 0) else ""
+        if loudest and shares[loudest] > OVERLAP * (source.duration or 0):
+            problems.append(left_out_line(f"{loudest} speaks at the same time", source.origin))
+        else:
+            yield source

@@ -9,6 +9,7 @@ from __future__ import annotations
 import codecs
 import json
 import os
+import re
 import wave
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -240,6 +241,11 @@ def find_files(folder: Path, *endings: str) -> list[Path]:
             found += [Path(above, n) for n in names if n.lower().endswith(endings) and not n.startswith(".")]
         seen.add(real)
     return sorted(found)
+
+
+def recordings_named(pattern: re.Pattern[str], folder: Path) -> list[Path]:
+    """The .wav files below a folder whose whole names fit; none where there is no such folder."""
+    return [p for p in find_files(folder, ".wav") if pattern.fullmatch(p.stem)] if is_folder(folder) else []
 
 
 def _unreadable(e: OSError) -> InputError:

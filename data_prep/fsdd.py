@@ -20,7 +20,7 @@ import numpy as np
 from asr.audio.reader import Samples, read_audio
 from asr.utils.errors import InputError
 from asr.utils.files import atomic_path, data_home, download_archive, files_sha256
-from data_prep._manifest import Progress, Source, Summary, find_files, is_folder, opened, write_corpus, write_wav
+from data_prep._manifest import Progress, Source, Summary, opened, recordings_named, write_corpus, write_wav
 from data_prep._splits import part_of
 
 WORDS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
@@ -35,13 +35,13 @@ _NAME = re.compile(r"(\d)_([A-Za-z]+)_(\d+)")
 def download(folder: str | Path | None = None, *, progress: Callable[[int, int | None], None] | None = None) -> Path:
     """The corpus's folder, $ASR_DATA/fsdd unless told otherwise; fetched from its publisher where it is not there."""
     folder = Path(folder) if folder else data_home() / "fsdd"
-    if _recordings(folder):
+    if recordings_named(_NAME, folder):
         return folder
     unpacked = folder.with_name(f"{folder.name}.unpacked")
     shutil.rmtree(unpacked, ignore_errors=True)  # of an earlier try
     try:
         download_archive(URL, unpacked, progress=progress)
-        found = _recordings(unpacked)
+        found = recordings_named(_NAME, unpacked)
         if files_sha256(found) != RECORDINGS_SHA256:
             raise InputError(f"its {len(found)} recordings are not those expected", where=URL, remedy="try again")
         folder.mkdir(parents=True, exist_ok=True)
@@ -81,7 +81,7 @@ def prepare(
     folder, settings, done = opened("fsdd", corpus_dir or download(), out_dir, page=URL, **options)
     if done:
         return done
-    files = _recordings(folder)
+    files = recordings_named(_NAME, folder)
     if not files:
         raise InputError("holds no file named like 7_jackson_32.wav", where=folder, remedy="name FSDD's folder")
     splits: dict[str, list[Source]] = {"train": [], "dev": [], "test": []}
@@ -160,7 +160,3 @@ def _joined_sources(folder: Path) -> list[Source]:
         text = " ".join(WORDS[int(digit)] for digit in digits)
         sources.append(Source(f"joined_{folder.name}_{path.stem}", path, text, speaker))
     return sources
-
-
-def _recordings(folder: Path) -> list[Path]:
-    return sorted(p for p in find_files(folder, ".wav") if _NAME.fullmatch(p.stem)) if is_folder(folder) else []

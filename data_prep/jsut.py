@@ -10,17 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from data_prep._manifest import (
-    Listed,
-    Progress,
-    Summary,
-    find_files,
-    only_file,
-    opened,
-    pair,
-    read_lines,
-    write_corpus,
-)
+from data_prep._manifest import Listed, Progress, Summary, find_files, only_file, opened, pair, read_lines, write_corpus
 from data_prep._splits import split_ends
 
 

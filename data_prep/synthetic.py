@@ -9,18 +9,19 @@ from __future__ import annotations
 
 import ctypes
 import random
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from asr.audio.reader import Samples
+from asr.text.espeak import RATE, start_library
 from asr.utils.errors import InputError
 from asr.utils.files import atomic_path
 from data_prep._manifest import Progress, Source, Summary, already_prepared, write_corpus, write_wav
 from data_prep.fsdd import WORDS
 
-RATE = 22050  # Hz, eSpeak NG's own
 _ACCENTS = ("en-us", "en", "en-gb-scotland", "en-gb-x-rp", "en-029", "en-gb-x-gbclan", "en-gb-x-gbcwmd", "en-us-nyc")
 # A voice is an accent and a timbre; those of dev and test are not heard in training.
 _TIMBRES = {
@@ -32,7 +33,6 @@ _READINGS = {"train": 2, "dev": 2, "test": 2}  # of each digit by each voice
 _SEED = 1
 
 _callback_type = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.POINTER(ctypes.c_short), ctypes.c_int, ctypes.c_void_p)
-_library: Any = None
 _pieces: list[bytes] = []
 
 
@@ -116,27 +116,12 @@ def _trimmed(samples: Samples, margin: int = 400) -> Samples:
     return samples[max(0, loud[0] - margin) : loud[-1] + margin]
 
 
+@cache
 def _load() -> Any:
-    """libespeak-ng, made ready once for the process."""
-    global _library
-    if _library is not None:
-        return _library
-    try:
-        import espeakng_loader
-    except ImportError:
-        raise InputError(
-            "synthetic speech needs eSpeak NG", where="espeakng-loader", remedy="pip install 'kikitori[phones]'"
-        ) from None
-    try:
-        library = ctypes.CDLL(espeakng_loader.get_library_path())
-    except OSError as e:
-        raise InputError(f"eSpeak NG cannot be loaded ({e})", where=espeakng_loader.get_library_path()) from e
-    retrieval, do_not_exit = 1, 0x8000
-    if library.espeak_Initialize(retrieval, 0, str(_data_path()).encode(), do_not_exit) != RATE:
-        raise InputError("eSpeak NG does not start", where=_data_path())
+    """The library that speaks, made ready once for the process."""
+    library = start_library(1, "synthetic speech")
     library.espeak_ng_SetRandSeed(ctypes.c_long(_SEED))  # of breath and flutter: each process draws the same
     library.espeak_SetSynthCallback(_callback)
-    _library = library
     return library
 
 

@@ -8,7 +8,6 @@ UTF-16, paths of Windows, numbers with a comma.
 
 from __future__ import annotations
 
-import codecs
 import csv
 import io
 import json
@@ -20,7 +19,7 @@ from pathlib import Path, PureWindowsPath
 from typing import Any
 
 from asr.utils.errors import InputError
-from asr.utils.files import files_sha256, read_bytes, read_text
+from asr.utils.files import files_sha256, has_utf16_mark, is_there, read_bytes, read_text
 from data_prep._manifest import (
     Progress,
     Source,
@@ -55,7 +54,7 @@ def prepare(
     Args:
         table: The CSV, TSV or JSONL file.
         out_dir: The folder to make.
-        columns: Our names of columns -> those of the table, where they are others: {"text": "Transcript"}.
+        columns: Our names of columns -> those of the table, where they are others (text: Transcript).
         split_by: auto, column, speaker or random, as splits.split_sources has it.
         dev: Share of the utterances for dev, where the split is made here.
         test: The same for test.
@@ -137,7 +136,7 @@ def _csv_rows(table: Path, columns: Mapping[str, str]) -> Iterator[tuple[int, di
         if said := re.match(r"sep=(.)\r?\n", text):  # how Excel is told
             text = text[said.end() :]
         dialect = {"delimiter": said[1] if said else _delimiter(text)}
-    elif not _has_utf16_mark(table):
+    elif not has_utf16_mark(read_bytes(table)):
         dialect["quoting"] = csv.QUOTE_NONE
     reader = csv.reader(io.StringIO(text, newline=""), strict=True, **dialect)
     try:
@@ -160,17 +159,13 @@ def _csv_rows(table: Path, columns: Mapping[str, str]) -> Iterator[tuple[int, di
 def _text(table: Path) -> str:
     """A table's text: UTF-8, or UTF-16 with its mark, as spreadsheets export "Unicode"."""
     data = read_bytes(table)
-    if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+    if has_utf16_mark(data):
         try:
             return data.decode("utf-16")
         except UnicodeDecodeError as e:
             raise InputError(f"is no whole UTF-16 ({e.reason})", where=table) from e
     next(read_lines(table), None)  # says so if it is UTF-16 all the same
     return read_text(table)
-
-
-def _has_utf16_mark(table: Path) -> bool:
-    return read_bytes(table)[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
 
 def _delimiter(text: str) -> str:
@@ -212,7 +207,7 @@ def _renamed(header: list[str], columns: Mapping[str, str], table: Path) -> dict
 
 def _source(row: dict[str, Any], folder: Path, number: int, origin: str) -> Source:
     path, text, name, speaker = (_string(row, column) for column in ("path", "text", "id", "speaker"))
-    path = path.replace("\\", "/") if "\\" in path and not _exists(folder / path) else path
+    path = path.replace("\\", "/") if "\\" in path and not is_there(folder / path) else path
     if not path or not Path(path).name:
         raise InputError("has no path")
     if not text:
@@ -258,18 +253,11 @@ def _id(path: str) -> str:
 def _audio(path: str, folder: Path) -> Path:
     """The recording; of an absolute path on another machine, that at the end of the path, as much of it as is there,
     beside the table."""
-    if (PureWindowsPath(path).drive or Path(path).is_absolute()) and not _exists(folder / path):
+    if (PureWindowsPath(path).drive or Path(path).is_absolute()) and not is_there(folder / path):
         parts = PureWindowsPath(path).parts[1:]
         ends = (folder.joinpath(*parts[n:]) for n in range(len(parts)) if ".." not in parts[n:])
-        return next((end for end in ends if _exists(end)), folder / path)
+        return next((end for end in ends if is_there(end)), folder / path)
     return folder / path
-
-
-def _exists(path: Path) -> bool:
-    try:
-        return path.exists()
-    except OSError:  # a name that is too long
-        return False
 
 
 def _string(row: dict[str, Any], name: str) -> str:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from asr.utils.errors import InputError
 from asr.utils.files import data_home, download_archive
-from data_prep._manifest import Progress, Source, Summary, find_files, is_folder, opened, write_corpus
+from data_prep._manifest import Progress, Source, Summary, opened, recordings_named, write_corpus
 
 URL = "https://www.openslr.org/resources/1/waves_yesno.tar.gz"
 SHA256 = "30301975fd8c5cac4040c261c0852f57cfa8adbbad2ce78e77e4986957445f27"
@@ -22,7 +22,7 @@ _NAME = re.compile(r"[01](_[01]){7}")
 def download(folder: str | Path | None = None, *, progress: Callable[[int, int | None], None] | None = None) -> Path:
     """The corpus's folder, $ASR_DATA/yesno unless told otherwise; fetched from OpenSLR where it is not there."""
     folder = Path(folder) if folder else data_home() / "yesno"
-    if not _recordings(folder):
+    if not recordings_named(_NAME, folder):
         download_archive(URL, folder, sha256=SHA256, progress=progress)
     return folder
 
@@ -37,7 +37,7 @@ def prepare(corpus_dir: str | Path | None, out_dir: str | Path, *, progress: Pro
     folder, settings, done = opened("yesno", corpus_dir or download(), out_dir, page="OpenSLR 1")
     if done:
         return done
-    files = _recordings(folder)
+    files = recordings_named(_NAME, folder)
     if len(files) < 12:
         raise InputError(
             f"holds {len(files)} files named like 0_1_1_0_1_0_0_1.wav, not 60",
@@ -58,7 +58,3 @@ def prepare(corpus_dir: str | Path | None, out_dir: str | Path, *, progress: Pro
         settings,
         progress=progress,
     )
-
-
-def _recordings(folder: Path) -> list[Path]:
-    return sorted(p for p in find_files(folder, ".wav") if _NAME.fullmatch(p.stem)) if is_folder(folder) else []

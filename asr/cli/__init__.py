@@ -6,8 +6,10 @@ Options default to None and only those given are passed on: a default stands wit
 from __future__ import annotations
 
 import io
+import itertools
 import logging
 import os
+import re
 import sys
 import traceback
 from typing import Annotated, Any
@@ -32,7 +34,9 @@ from asr.cli import (
     transcribe,
     tune,
 )
+from asr.cli.common import as_option
 from asr.utils.errors import InputError
+from asr.utils.plugins import load_plugin
 
 # Typer brings its own copy of click or uses the installed one, by version: its own exceptions tell which.
 _UsageError: Any = next(cls for cls in typer.BadParameter.__mro__ if cls.__name__ == "ClickException")
@@ -40,6 +44,11 @@ _UsageError: Any = next(cls for cls in typer.BadParameter.__mro__ if cls.__name_
 
 class _Commands(TyperGroup):
     """Turns exceptions into a line on standard error and an exit code."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        ctx.meta[__name__] = list(args)  # for what is said of words that stand where they cannot
+        rest: list[str] = super().parse_args(ctx, _plugins_first(args))
+        return rest
 
     def invoke(self, ctx: Any) -> Any:
         try:
@@ -53,7 +62,11 @@ class _Commands(TyperGroup):
         except BrokenPipeError as e:  # the reader of our output has gone: `asr ... | head`
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             raise typer.Exit(0) from e
-        except (typer.Exit, typer.Abort, _UsageError):
+        except _UsageError as e:
+            if hint := _hint(e, ctx.meta[__name__]):
+                e.message = f"{e.message.rstrip('.')}; {hint}"
+            raise
+        except (typer.Exit, typer.Abort):
             raise
         except Exception as e:
             _say(ctx, f"asr: internal error: {type(e).__name__}: {' '.join(str(e).split())}")
@@ -61,6 +74,32 @@ class _Commands(TyperGroup):
                 "asr: this is a fault of ours: please report it with the output of asr --verbose ...", file=sys.stderr
             )
             raise typer.Exit(70) from e
+
+
+def _plugins_first(args: list[str]) -> list[str]:
+    """The words with --plugin MODULE, wherever it stands before a --, at the head."""
+    plugins: list[str] = []
+    rest: list[str] = []
+    words = iter(args)
+    for word in words:
+        if word == "--":
+            return [*plugins, *rest, word, *words]
+        if word == "--plugin":
+            plugins += [word, *itertools.islice(words, 1)]
+        else:
+            (plugins if word.startswith("--plugin=") else rest).append(word)
+    return [*plugins, *rest]
+
+
+def _hint(e: Any, words: list[str]) -> str:
+    """How a word is written that stands where it cannot: a setting as an option, an option of decoding as a setting."""
+    option = getattr(e, "option_name", "")
+    metavars = [each.metavar or "" for each in e.ctx.command.params] if e.ctx else []
+    if type(e).__name__ == "NoSuchOption" and any("KEY=VALUE" in each for each in metavars):
+        value = re.search(rf"{option}[ =](\S+)", " ".join(words))
+        return f"settings are words: {option.lstrip('-').replace('-', '_')}={value[1] if value else 'VALUE'}"
+    wrong = next(filter(None, map(as_option, words)), "")
+    return f"options are written so: {wrong}" if wrong else ""
 
 
 def _say(ctx: Any, line: str) -> None:
@@ -79,7 +118,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.command("quickstart")(quickstart.quickstart)
-app.command("prepare")(prepare.prepare)
+app.add_typer(prepare.app, name="prepare")
 app.command("check")(check.check)
 app.command("train")(train.train)
 app.command("evaluate")(evaluate.evaluate)
@@ -107,6 +146,13 @@ def _version(asked: bool) -> None:
 def _options(
     verbose: Annotated[bool, typer.Option("--verbose", help="More messages; a traceback with an error.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", help="Only errors and results.")] = False,
+    plugin: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="MODULE",
+            help="Import a module that registers encoders, decoders, criteria; or a .py file. Anywhere on the line.",
+        ),
+    ] = None,
     version: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Say the version.")
     ] = False,
@@ -115,6 +161,8 @@ def _options(
     logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format="asr: %(message)s")
     for name in ("asr", "data_prep"):
         logging.getLogger(name).setLevel(level)
+    for module in plugin or []:
+        load_plugin(module)
 
 
 def main() -> None:

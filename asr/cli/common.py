@@ -2,91 +2,130 @@
 
 from __future__ import annotations
 
+import functools
+import inspect
 import logging
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from types import UnionType
+from typing import Annotated, Any, Union, get_args, get_origin
 
 import typer
 
+from asr.models.decoding_options import DecodingOptions
+from asr.utils.config import Setting, settings
+from asr.utils.errors import InputError
+
 _UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "ki": 2**10, "mi": 2**20, "gi": 2**30}
 
-# Options of decoding, those of several verbs: files, and the fields of DecodingOptions.
+ModelName = Annotated[str, typer.Option("--model", help="A model folder, or the name of a shipped model.")]
+Device = Annotated[
+    str | None, typer.Option("--device", help="auto, cpu or gpu. Default: auto, a GPU where torch can use one.")
+]
 Translation = Annotated[bool, typer.Option("--translation", help="The texts are translations: BLEU and chrF, too.")]
-Greedy = Annotated[
-    bool, typer.Option("--greedy", help="The best token of each frame, whatever the model folder holds.")
+Tier = Annotated[str | None, typer.Option("--tier", help="eaf: the name of the tier. Default: transcript.")]
+BatchSeconds = Annotated[
+    float | None, typer.Option(help="Seconds of audio in a batch, padding included. Default: 120.")
 ]
-HeadKind = Annotated[
-    str | None, typer.Option("--head", help="Of a model with several: phones, characters, ... Default: its first.")
-]
-Lm = Annotated[
-    Path | None, typer.Option("--lm", help="An n-gram model (ARPA or ours). Default: the model folder's, if any.")
-]
-LexiconFile = Annotated[
-    Path | None, typer.Option("--lexicon", help="The only words there are: word<TAB>units, or a word, a line.")
-]
-HotwordsFile = Annotated[
-    Path | None, typer.Option("--hotwords", help="Words and phrases to expect, a line each: phrase[<TAB>boost].")
-]
-BeamSize = Annotated[int | None, typer.Option(help="Hypotheses that are kept; 0: all. Default: 100.")]
-Nbest = Annotated[int | None, typer.Option("--nbest", help="Hypotheses that are returned (json). Default: 1.")]
-LmWeight = Annotated[float | None, typer.Option(help="Of the LM's log-probability. Default: 0.8.")]
-WordScore = Annotated[float | None, typer.Option(help="Added for each word. Default: 0.")]
-UnkScore = Annotated[float | None, typer.Option(help="Added for each word that the LM lacks. Default: -5.")]
-UnkLetterScore = Annotated[
-    float | None, typer.Option(help="Added for each letter of those that no list has; 0 or below. Default: -1.5.")
-]
-PriorWeight = Annotated[float | None, typer.Option(help="Of the tokens' log prior, subtracted. Default: 0.")]
-HotwordBoost = Annotated[float | None, typer.Option(help="Of phrases that come without one. Default: 5.")]
-Temperature = Annotated[float | None, typer.Option(help="Divides scores for confidences. Default: 1.")]
-BeamThreshold = Annotated[
-    float | None, typer.Option(help="Hypotheses worse than the best by more are dropped (nats, or inf). Default: 15.")
-]
-TokenThreshold = Annotated[
-    float | None,
-    typer.Option(help="Tokens worse than a frame's best by more are passed over (nats, or inf). Default: 8."),
-]
-LmUnit = Annotated[str | None, typer.Option(help="What the LM is over: auto, word or token. Default: auto.")]
+NumWorkers = Annotated[int | None, typer.Option(help="Processes that read audio. Default: 0.")]
 
-Rescore = Annotated[
-    Path | None, typer.Option("--rescore", help="A neural LM that chooses among the texts that are found.")
-]
-RescoreWeight = Annotated[float | None, typer.Option(help="Of it, 0 to 1; the other LM has the rest. Default: 0.5.")]
-RescoreBeam = Annotated[int | None, typer.Option(help="Texts that it chooses among. Default: 50.")]
-
-SearchName = Annotated[
-    str | None,
-    typer.Option(
-        "--search", help="Of a model with an attention decoder: ctc, attention, two-pass or auto. Default: auto."
-    ),
-]
-AttentionBeam = Annotated[int | None, typer.Option(help="Hypotheses of the attention decoder. Default: 10.")]
-CtcWeight = Annotated[float | None, typer.Option(help="Of CTC beside attention, 0 to 1. Default: 0.3.")]
-LengthReward = Annotated[float | None, typer.Option(help="Added for each token, with attention. Default: 0.")]
-LengthNorm = Annotated[float | None, typer.Option(help="0: scores of attention as they are; 1: a token's. Default: 0.")]
-EndFactor = Annotated[
-    float | None, typer.Option(help="How much less likely than the best token an end may be (or inf). Default: inf.")
-]
-
-Warps = Annotated[
-    str | None,
-    typer.Option(
-        metavar="X,X,...",
-        help="Factors that the mel axis is stretched by, all heard, the best score counts: 0.88,0.94,1,1.06,1.12.",
-    ),
-]
+# What decoding is given beside the fields of DecodingOptions.
+_DECODING = {
+    "head": (str, "Of a model with several: phones, characters, ... Default: its first."),
+    "greedy": (bool, "The best token of each frame, whatever the model folder holds."),
+    "lm": (Path, "An n-gram model (ARPA or ours). Default: the model folder's, if any."),
+    "lexicon": (Path, "The only words there are: word<TAB>units, or a word, a line."),
+    "hotwords": (Path, "Words and phrases to expect, a line each: phrase[<TAB>boost]."),
+    "rescore": (Path, "A neural LM that chooses among the texts that are found."),
+}
 
 
-def numbers_of(text: str | None) -> tuple[float, ...] | None:
+class Choice:
+    """An option made of a setting, or of a function's parameter, that is None where it is not given.
+
+    Lists are given one by one, mappings as NAME=VALUE, tuples as X,X.
+    """
+
+    def __init__(self, name: str, kind: Any, text: str, default: Any = None, allowed: str = "") -> None:
+        if get_origin(kind) in (Union, UnionType):
+            kind = next(each for each in get_args(kind) if each is not type(None))
+        self.name, self.kind, self.origin = name, kind, get_origin(kind)
+        several = self.origin in (Sequence, Mapping)
+        simple: Any = list[str] if several else kind if kind in (int, float, bool, Path) else str
+        self.flag = f"--{name.removesuffix('s') if self.origin is Mapping else name}".replace("_", "-")
+        metavar = {Mapping: "NAME=VALUE", tuple: "X,X,..."}.get(self.origin)
+        of = f"of {allowed}" if allowed else ""
+        known = f"Default: {shown(default)}" if default not in (None, (), False, inspect.Parameter.empty) else ""
+        facts = ", ".join(filter(None, [known, of]))
+        words = f"{text} {facts[:1].upper()}{facts[1:]}{'.' if facts else ''}".strip()
+        annotation = Annotated[simple | None, typer.Option(self.flag, help=words, metavar=metavar)]
+        self.parameter = inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation)
+
+    def value(self, value: Any) -> Any:
+        """As the function takes it; None where it was not given."""
+        if self.origin is tuple:
+            return numbers_of(value, self.name, get_args(self.kind)[0])
+        if self.origin is Mapping and value:
+            return dict(self._pair(each) for each in value)
+        return None if value == [] else value
+
+    def _pair(self, text: str) -> tuple[str, str]:
+        """text=Transcript -> text, Transcript."""
+        name, equals, value = text.partition("=")
+        if not equals or not value:
+            raise InputError(f"{text!r} is not NAME=VALUE, such as text=Transcript", where=self.flag)
+        return name.strip(), value
+
+
+def takes_decoding(*names: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Gives a command the options of decoding, those named or all; those that were given are its `decoding`, a dict."""
+    choices = [Choice(name, *each) for name, each in _DECODING.items()]
+    choices += [
+        Choice(each.name, each.type, each.help, each.default, allowed(each)) for each in settings(DecodingOptions)
+    ]
+    chosen = [each for each in choices if not names or each.name in names]
+
+    def decorate(run: Callable[..., None]) -> Callable[..., None]:
+        @functools.wraps(run)
+        def command(**options: Any) -> None:
+            run(decoding=given(**{each.name: each.value(options.pop(each.name)) for each in chosen}), **options)
+
+        signature = inspect.signature(run, eval_str=True)
+        own = [each for each in signature.parameters.values() if each.name != "decoding"]
+        own += [each.parameter for each in chosen]
+        command.__signature__ = signature.replace(parameters=own)  # type: ignore[attr-defined]
+        return command
+
+    return decorate
+
+
+def allowed(field: Setting) -> str:
+    """What a setting may be: its interval, or its choices."""
+    return field.interval or ", ".join(map(str, get_args(field.type)))
+
+
+def shown(value: Any) -> str:
+    """A default, as it is written on the command line."""
+    if isinstance(value, tuple):
+        return ",".join(map(shown, value)) or "none"
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def as_option(word: str) -> str:
+    """beam_size=50 -> --beam-size 50; empty for a word that is no option of decoding."""
+    name, equals, value = word.partition("=")
+    known = equals and name in {each.name for each in settings(DecodingOptions)}
+    return f"--{name.replace('_', '-')} {value}" if known else ""
+
+
+def numbers_of(text: str | None, where: str, kind: Callable[[str], Any] = float) -> tuple[Any, ...] | None:
     """1,1.5 -> (1.0, 1.5)"""
-    from asr.utils.errors import InputError
-
     try:
-        return None if text is None else tuple(map(float, text.split(",")))
+        return None if text is None else tuple(map(kind, text.split(",")))
     except ValueError:
-        raise InputError(f"{text!r} are not numbers with commas between them", where="warps") from None
+        raise InputError(f"{text!r} are not numbers with commas between them", where=where) from None
 
 
 def given(**options: Any) -> dict[str, Any]:
@@ -121,37 +160,9 @@ def counter(what: str) -> Callable[[int, int | None], None]:
 
 def bytes_of(size: str | None, option: str) -> int | None:
     """20MB -> 20,000,000."""
-    from asr.utils.errors import InputError
-
     if size is None:
         return None
     match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([kmg]?i?)b?", size.strip().lower())
     if not match or match[2] not in _UNITS or not float(match[1]):
         raise InputError(f"{size!r} is not a size", where=option, remedy="write it as 20MB, 500kB or 1.5GB")
     return int(float(match[1]) * _UNITS[match[2]])
-
-
-Preset = Annotated[
-    str | None, typer.Option("--preset", help="Settings that come with the package: `asr train --list` shows them.")
-]
-
-
-def config_and_settings(words: list[str] | None, preset: str | None) -> tuple[Path | None, list[str]]:
-    """The file of settings, if there is one, and the settings that win over it, from [CONFIG] [KEY=VALUE ...]."""
-    from asr.train.presets import preset_path
-    from asr.utils.errors import InputError
-
-    settings = list(words or [])
-    config = Path(settings.pop(0)) if settings and "=" not in settings[0] else None
-    if preset is None:
-        return config, settings
-    if config is not None:
-        raise InputError(f"cannot go with --preset {preset}", where=config, remedy="leave one of them out")
-    return preset_path(preset), settings
-
-
-def corpora() -> list[str]:
-    """The corpora that `asr prepare` knows: the modules of data_prep, but for those that they share."""
-    import data_prep
-
-    return sorted(p.stem for p in Path(data_prep.__file__).parent.glob("*.py") if not p.stem.startswith("_"))

@@ -7,24 +7,19 @@ from typing import Annotated
 
 import typer
 
-from asr.cli.common import Preset, config_and_settings
+from asr.cli.common import given, numbers_of, say
+from asr.cli.training import Data, Preset, Settings, training_config
+from asr.utils.device import configure_torch
 
 app = typer.Typer(help="What would help: more speech? Where does it look?", no_args_is_help=True)
 
 
-@app.callback()
-def _verbs() -> None:
-    """What would help: more speech? Where does it look?"""
-
-
 @app.command("learning-curve")
 def learning_curve(
-    words: Annotated[
-        list[str] | None,
-        typer.Argument(metavar="[CONFIG] [KEY=VALUE ...]", help="Settings, as for `asr train`."),
-    ] = None,
-    data: Annotated[Path, typer.Option("--data", help="A folder made by `asr prepare`.")] = ...,  # type: ignore[assignment]
-    out: Annotated[Path, typer.Option("--out", help="A folder: a run for each part, and the curve.")] = ...,  # type: ignore[assignment]
+    words: Settings = None,
+    *,
+    data: Data,
+    out: Annotated[Path, typer.Option("--out", help="A folder: a run for each part, and the curve.")],
     preset: Preset = None,
     fractions: Annotated[
         str | None, typer.Option(metavar="X,X,...", help="Of the training speech. Default: 0.125,0.25,0.5,1.")
@@ -35,20 +30,15 @@ def learning_curve(
 
     It takes about two and a half times as long as a training. After an interruption the same command goes on.
     """
-    from asr.cli.common import given, numbers_of, say
-    from asr.utils.device import configure_torch
-
     configure_torch()
-    from asr.train.config import TrainConfig
     from asr.train.learning_curve import learning_curve as run
-    from asr.utils.config import read_config
 
-    wanted = read_config(TrainConfig, *config_and_settings(words, preset), ignore=["run"])
+    wanted = training_config(words, preset)
     curve = run(
         *(wanted, data, out),
         split=split,
         say=lambda line: say(f"asr: {line}"),
-        **given(fractions=numbers_of(fractions)),
+        **given(fractions=numbers_of(fractions, "fractions")),
     )
     print("hours\terror, %\t95 %")
     for point in curve.points:
@@ -60,30 +50,22 @@ def learning_curve(
 
 @app.command("gradients")
 def gradients(
-    words: Annotated[
-        list[str] | None,
-        typer.Argument(metavar="[CONFIG] [KEY=VALUE ...]", help="Settings, as for `asr train`."),
-    ] = None,
-    data: Annotated[Path, typer.Option("--data", help="A folder made by `asr prepare`.")] = ...,  # type: ignore[assignment]
-    out: Annotated[Path, typer.Option("--out", help="A folder for pictures and numbers.")] = ...,  # type: ignore[assignment]
+    words: Settings = None,
+    *,
+    data: Data,
+    out: Annotated[Path, typer.Option("--out", help="A folder for pictures and numbers.")],
     preset: Preset = None,
     cells: Annotated[
-        str | None,
-        typer.Option(metavar="X,X,...", help="Kinds of cells. Default: rnn,rnn-relu,rnn-sigmoid,lstm,gru."),
+        str | None, typer.Option(metavar="X,X,...", help="Kinds of cells. Default: rnn,rnn-relu,rnn-sigmoid,lstm,gru.")
     ] = None,
     lags: Annotated[int | None, typer.Option(help="Frames to look back. Default: 60.")] = None,
     steps: Annotated[int | None, typer.Option(help="Of training, for each cell. Default: 300.")] = None,
 ) -> None:
     """Show how gradients fade through time: cell by cell, before and after some training."""
-    from asr.cli.common import given, say
-    from asr.utils.device import configure_torch
-
     configure_torch()
-    from asr.train.config import TrainConfig
     from asr.train.gradient_flow import NAMES, gradients as run
-    from asr.utils.config import read_config
 
-    wanted = read_config(TrainConfig, *config_and_settings(words, preset), ignore=["run"])
+    wanted = training_config(words, preset)
     chosen = [name.strip() for name in cells.split(",")] if cells is not None else None
     results = run(
         wanted, data, out, say=lambda line: say(f"asr: {line}"), **given(cells=chosen, lags=lags, steps=steps)
@@ -99,12 +81,11 @@ def gradients(
 @app.command("attention")
 def attention(
     audio: Annotated[str, typer.Argument(metavar="AUDIO", help="An utterance.")],
-    model: Annotated[str, typer.Option("--model", help="A model folder, with an attention decoder.")] = ...,  # type: ignore[assignment]
-    out: Annotated[Path, typer.Option("--out", help="The picture: .svg, .png or .pdf.")] = ...,  # type: ignore[assignment]
+    *,
+    model: Annotated[str, typer.Option("--model", help="A model folder, with an attention decoder.")],
+    out: Annotated[Path, typer.Option("--out", help="The picture: .svg, .png or .pdf.")],
 ) -> None:
     """Draw where a model's attention decoder looks, token by token."""
-    from asr.cli.common import say
-    from asr.utils.device import configure_torch
     from asr.utils.files import check_output
 
     check_output(out, audio)

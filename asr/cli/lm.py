@@ -7,15 +7,20 @@ import re
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from asr.cli.common import bytes_of, given, numbers_of, say
 from asr.cli.lm_text import ReadingProgress, recogniser_of, sentences_of, tell_unwritten
+from asr.cli.training import config_and_settings
+from asr.utils.device import configure_torch
+from asr.utils.errors import InputError
 
 if TYPE_CHECKING:
+    from asr.lm.corpus import Corpus
     from asr.lm.ngram import NgramModel
     from asr.models.neural_lm import NeuralLm
     from asr.train.progress import Progress, Validation
@@ -23,11 +28,24 @@ if TYPE_CHECKING:
 _SUFFIXES = (".arpa", ".arpa.gz", ".arpa.xz", ".safetensors", ".lmz")
 
 LmFile = Annotated[Path, typer.Argument(metavar="LM", help="An ARPA file (also .gz, .xz) or a converted model.")]
+Texts = Annotated[
+    list[str],
+    typer.Argument(metavar="TEXT...", help="Files, a sentence a line, plain, .gz or .xz; - for standard input."),
+]
 Out = Annotated[
     Path,
-    typer.Argument(
-        metavar="OUT", help="Where to: .safetensors (ready at once), .lmz (smallest), .arpa, .arpa.gz or .arpa.xz."
+    typer.Option("--out", help="Where to: .safetensors (ready at once), .lmz (smallest), .arpa, .arpa.gz or .arpa.xz."),
+]
+Vocabulary = Annotated[
+    str | None,
+    typer.Option(
+        metavar="N|FILE",
+        help="The N most frequent words, or those of a file, a word or word<TAB>units a line; others are <unk>.",
     ),
+]
+Threshold = Annotated[
+    float | None,
+    typer.Option(metavar="X", help="Leave out n-grams that raise perplexity by less, relatively: 1e-9 to 1e-7."),
 ]
 ModelFolder = Annotated[
     Path | None, typer.Option("--model", help="A recogniser: texts are normalised as its transcripts were.")
@@ -47,21 +65,13 @@ app = typer.Typer(help="Language models: n-grams, and neural ones.", no_args_is_
 
 @app.command("train")
 def train(
-    text: Annotated[
-        list[str],
-        typer.Argument(metavar="TEXT...", help="Files, a sentence a line, plain, .gz or .xz; - for standard input."),
-    ],
+    text: Texts,
+    *,
     out: Out,
     order: Annotated[int | None, typer.Option(help="Words of the longest n-grams, 1 to 10. Default: 3.")] = None,
     model: ModelFolder = None,
     unit: Unit = None,
-    vocabulary: Annotated[
-        str | None,
-        typer.Option(
-            metavar="N|FILE",
-            help="The N most frequent words, or those of a file, a word or word<TAB>units a line; others are <unk>.",
-        ),
-    ] = None,
+    vocabulary: Vocabulary = None,
     cutoff: Annotated[
         str | None,
         typer.Option(
@@ -70,125 +80,120 @@ def train(
             " Default: 0.",
         ),
     ] = None,
-    prune: Annotated[
-        float | None,
-        typer.Option(metavar="X", help="Leave out n-grams that raise perplexity by less, relatively: 1e-9 to 1e-7."),
-    ] = None,
+    prune: Threshold = None,
     max_size: MaxSize = None,
-    kind: Annotated[
-        str | None,
-        typer.Option("--kind", help="ngram, or a neural model: rnn, gru, lstm, transformer. Default: ngram."),
-    ] = None,
-    dev: Annotated[
-        Path | None,
-        typer.Option("--dev", metavar="TEXT", help="Neural: to judge by. Default: a fiftieth of the text, not learnt."),
-    ] = None,
-    hidden: Annotated[int | None, typer.Option(help="Neural: its width. Default: 256.")] = None,
-    layers: Annotated[int | None, typer.Option(help="Neural: Default: 2.")] = None,
-    dropout: Annotated[float | None, typer.Option(help="Neural: Default: 0.2.")] = None,
-    epochs: Annotated[int | None, typer.Option(help="Neural: at most. Default: 10.")] = None,
-    sample: Annotated[
-        int | None,
-        typer.Option(
-            metavar="N",
-            help="Neural: words of which the loss is estimated, of vocabularies three times as large; 0: of all."
-            " Default: 2000.",
-        ),
-    ] = None,
-    learning_rate: Annotated[float | None, typer.Option(help="Neural: the peak. Default: 0.002.")] = None,
-    seed: Annotated[int | None, typer.Option(help="Neural: Default: 1.")] = None,
-    device: Annotated[str | None, typer.Option("--device", help="Neural: auto, cpu or gpu. Default: auto.")] = None,
 ) -> None:
-    """Make a language model of text: modified Kneser-Ney smoothing, or a neural network (--kind).
+    """Make a language model of text: n-grams, with modified Kneser-Ney smoothing.
 
     Words are taken as they stand, between spaces: write them as the recogniser does, or let --model do so. Lines
-    without words are passed over. A neural model is a .safetensors file; the same command goes on where it was stopped.
+    without words are passed over.
     """
-    from asr.cli.common import bytes_of, given, say
-    from asr.lm.corpus import read_corpus
     from asr.lm.kneser_ney import EstimateOptions, estimate_ngram
-    from asr.utils.errors import InputError
 
-    _check_out(out, *text, *([dev] if dev is not None else []))
+    _check_out(out, *text)
     _check_threshold(prune)
-    neural = given(hidden=hidden, layers=layers, dropout=dropout)
-    learning = given(epochs=epochs, sample=sample, learning_rate=learning_rate, seed=seed, device=device)
-    if kind not in (None, "ngram"):
-        counted = given(order=order, cutoff=cutoff, prune=prune, max_size=max_size)
-        if counted:
-            raise InputError(
-                f"means nothing for a model of kind {kind}", where=f"--{next(iter(counted)).replace('_', '-')}"
-            )
-        if out.suffix != ".safetensors":
-            raise InputError("is no name for a neural model", where=out, remedy="let it end in .safetensors")
-        _train_neural(text, out, {"kind": kind, **neural}, learning, model, unit, vocabulary, dev)
-        return
-    if neural or learning or dev is not None:
-        first = next(iter({**neural, **learning, "dev": dev})).replace("_", "-")
-        raise InputError("means nothing for n-grams", where=f"--{first}", remedy="name --kind")
     limit = bytes_of(max_size, "max-size")
-    options = EstimateOptions(**given(order=order, cutoffs=_numbers(cutoff, "cutoff", int)))
-    progress = ReadingProgress()
-    recogniser = recogniser_of(model)
-    sentences, tokens = sentences_of([Path(name) for name in text], recogniser, unit, progress)
-    if tokens is not None and vocabulary is not None:
-        raise InputError("means nothing for a model of tokens: they are its words", where="vocabulary")
-    words = tokens if tokens is not None else _vocabulary(vocabulary)
+    options = EstimateOptions(**given(order=order, cutoffs=numbers_of(cutoff, "cutoff", int)))
+    texts = _Texts(model, unit, vocabulary)
     try:
-        corpus = read_corpus(sentences, words, ", ".join(text))
-        progress.clear()
-        say(
-            f"asr: {corpus.tokens:,} {'words' if tokens is None else 'tokens'} in {corpus.sentences:,} sentences, a"
-            f" vocabulary of {len(corpus.words) - 3:,}"
-            + (
-                f"; {100 * corpus.outside / corpus.tokens:.2f} % of the text is not in it"
-                if words and not tokens
-                else ""
-            )
-        )
-        if recogniser is not None and tokens is None:
-            tell_unwritten(corpus.words[3:], recogniser)
-        made = estimate_ngram(corpus, options, progress.stage)
+        corpus = texts.corpus(text)
+        texts.tell(corpus)
+        made = estimate_ngram(corpus, options, texts.progress.stage)
     finally:
-        progress.clear()
+        texts.progress.clear()
     _write(_pruned(made, prune, limit, out), out)
 
 
-def _train_neural(
-    text: Sequence[str],
-    out: Path,
-    shape: dict[str, Any],
-    learning: dict[str, Any],
-    model: Path | None,
-    unit: str | None,
-    vocabulary: str | None,
-    dev: Path | None,
+@app.command("train-neural")
+def train_neural(
+    words: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[CONFIG] [KEY=VALUE ...]",
+            help="A YAML file of settings, and settings that win over it: model.kind=gru epochs=5. All have defaults.",
+        ),
+    ] = None,
+    *,
+    text: Annotated[
+        list[str],
+        typer.Option(
+            "--data",
+            metavar="TEXT",
+            help="A file, a sentence a line, plain, .gz or .xz; - for standard input. Once for each.",
+        ),
+    ],
+    out: Annotated[
+        Path, typer.Option("--out", help="The .safetensors file to write; OUT.run gets the log and checkpoints.")
+    ],
+    model: ModelFolder = None,
+    unit: Unit = None,
+    vocabulary: Vocabulary = None,
+    dev: Annotated[
+        Path | None,
+        typer.Option("--dev", metavar="TEXT", help="To judge by. Default: a fiftieth of the text, not learnt."),
+    ] = None,
 ) -> None:
-    from asr.cli.common import say
-    from asr.lm.corpus import read_corpus
-    from asr.utils.device import configure_torch
-    from asr.utils.errors import InputError
+    """Make a neural language model of text: an LSTM, a GRU, a simple RNN or a Transformer.
 
+    Words are taken as they stand, between spaces: write them as the recogniser does, or let --model do so. The same
+    command goes on where it was stopped.
+    """
+
+    _check_out(out, *text, *([dev] if dev is not None else []))
+    if out.suffix != ".safetensors":
+        raise InputError("is no name for a neural model", where=out, remedy="let it end in .safetensors")
     configure_torch()
     from asr.train.language_model import TrainLmConfig, train_lm
-    from asr.utils.config import from_dict
+    from asr.utils.config import read_config
 
-    config = from_dict(TrainLmConfig, {"model": shape, **learning}, where="options")
-    progress, recogniser = ReadingProgress(), recogniser_of(model)
-    sentences, tokens = sentences_of([Path(name) for name in text], recogniser, unit, progress)
-    if tokens is not None and vocabulary is not None:
-        raise InputError("means nothing for a model of tokens: they are its words", where="vocabulary")
+    config = read_config(TrainLmConfig, *config_and_settings(words), ignore=["run"])
+    texts = _Texts(model, unit, vocabulary)
     try:
-        corpus = read_corpus(sentences, tokens if tokens is not None else _vocabulary(vocabulary), ", ".join(text))
-        judged = None
-        if dev is not None:
-            judged = read_corpus(sentences_of([dev], recogniser, unit, progress)[0], corpus.words[3:], dev)
+        corpus = texts.corpus(text)
+        judged = None if dev is None else texts.corpus([str(dev)], corpus.words[3:])
     finally:
-        progress.clear()
-    known = recogniser.tokenizer.tokens if tokens is not None and recogniser is not None else None
-    made = train_lm(corpus, out, config, tokens=known, dev=judged, monitor=_LmMonitor())
+        texts.progress.clear()
+    made = train_lm(corpus, out, config, tokens=texts.all_tokens, dev=judged, monitor=_LmMonitor())
     size = sum(p.numel() for p in made.parameters())
     say(f"asr: wrote {out}: {made.config.kind}, {len(made.words) - 1:,} words, {size / 1e6:.2f} M parameters")
+
+
+class _Texts:
+    """What texts are read with: a recogniser that they are written for, a vocabulary."""
+
+    def __init__(self, model: Path | None, unit: str | None, vocabulary: str | None) -> None:
+        self.unit, self.vocabulary = unit, vocabulary
+        self.recogniser, self.progress = recogniser_of(model), ReadingProgress()
+        self.tokens: list[str] | None = None  # of the recogniser, where they are the words
+
+    def corpus(self, paths: Sequence[str], words: list[str] | None = None) -> Corpus:
+        """The sentences of files; of the given words, or the vocabulary's."""
+        from asr.lm.corpus import read_corpus
+
+        files = [Path(path) for path in paths]
+        sentences, self.tokens = sentences_of(files, self.recogniser, self.unit, self.progress)
+        if self.tokens is not None and self.vocabulary is not None:
+            raise InputError("means nothing for a model of tokens: they are its words", where="vocabulary")
+        known = words or (self.tokens if self.tokens is not None else _vocabulary(self.vocabulary))
+        return read_corpus(sentences, known, ", ".join(paths))
+
+    @property
+    def all_tokens(self) -> Sequence[str] | None:
+        """The recogniser's tokens, the blank first, where they are the words."""
+        return None if self.tokens is None or self.recogniser is None else self.recogniser.tokenizer.tokens
+
+    def tell(self, corpus: Corpus) -> None:
+        """Says what was read, and names words that the recogniser cannot hear."""
+        self.progress.clear()
+        unit, lacking = "words" if self.tokens is None else "tokens", ""
+        if self.vocabulary is not None:
+            lacking = f"; {100 * corpus.outside / corpus.tokens:.2f} % of the text is not in it"
+        say(
+            f"asr: {corpus.tokens:,} {unit} in {corpus.sentences:,} sentences, a vocabulary of"
+            f" {len(corpus.words) - 3:,}{lacking}"
+        )
+        if self.recogniser is not None and self.tokens is None:
+            tell_unwritten(corpus.words[3:], self.recogniser)
 
 
 class _LmMonitor:
@@ -221,17 +226,13 @@ class _LmMonitor:
 @app.command("prune")
 def prune(
     model: LmFile,
+    *,
     out: Out,
-    threshold: Annotated[
-        float | None,
-        typer.Option(metavar="X", help="Leave out n-grams that raise perplexity by less, relatively: 1e-9 to 1e-7."),
-    ] = None,
+    threshold: Threshold = None,
     max_size: MaxSize = None,
 ) -> None:
     """Make a language model smaller: leave out the n-grams that it can best do without. Words all stay."""
-    from asr.cli.common import bytes_of
     from asr.lm.files import read_ngram
-    from asr.utils.errors import InputError
 
     _check_out(out)
     _check_threshold(threshold)
@@ -244,7 +245,8 @@ def prune(
 @app.command("interpolate")
 def interpolate(
     models: Annotated[list[Path], typer.Argument(metavar="LM...", help="Two models or more, ARPA or converted.")],
-    out: Annotated[Path, typer.Option("--out", help="Where to: .safetensors, .lmz, .arpa, .arpa.gz or .arpa.xz.")],
+    *,
+    out: Out,
     text: Annotated[
         Path | None,
         typer.Option(
@@ -267,10 +269,9 @@ def interpolate(
     from asr.lm.corpus import clean_sentences
     from asr.lm.files import read_ngram
     from asr.lm.interpolation import interpolate as run
-    from asr.utils.errors import InputError
 
     _check_out(out, *models)
-    given_weights = _numbers(weights, "weights", float)
+    given_weights = numbers_of(weights, "weights")
     if text is None and given_weights is None:
         raise InputError(
             "what the weights are to fit is not said", where="interpolate", remedy="give --text or --weights"
@@ -308,7 +309,6 @@ def perplexity(
     text the way the model's own text was written, or give the --model that it was made with. Empty lines are skipped.
     """
     from asr.lm.corpus import clean_sentences
-    from asr.utils.errors import InputError
 
     loaded = _any_model(model)
     said = Counter[str]()
@@ -342,7 +342,7 @@ def _examples(words: list[str]) -> str:
 
 
 @app.command("convert")
-def convert(model: LmFile, out: Out) -> None:
+def convert(model: LmFile, *, out: Out) -> None:
     """Convert a language model between ARPA, which other programs read, and our own format, which loads at once."""
     from asr.lm.files import read_ngram
 
@@ -354,7 +354,6 @@ def convert(model: LmFile, out: Out) -> None:
 
 
 def _check_out(out: Path, *inputs: str | Path) -> None:
-    from asr.utils.errors import InputError
     from asr.utils.files import check_output, remove_leftovers
 
     if not out.name.endswith(_SUFFIXES):
@@ -366,30 +365,14 @@ def _check_out(out: Path, *inputs: str | Path) -> None:
 
 
 def _check_threshold(threshold: float | None) -> None:
-    from asr.utils.errors import InputError
 
     if threshold is not None and not threshold > 0:
         raise InputError(f"{threshold:g} is not above 0", where="prune", remedy="2e-8 takes half of a large model")
 
 
-def _numbers(text: str | None, where: str, kind: Callable[[str], float]) -> list[float] | None:
-    from asr.utils.errors import InputError
-
-    if text is None:
-        return None
-    try:
-        numbers = [kind(part) for part in text.split(",")]
-    except ValueError:
-        numbers = [-1]
-    if min(numbers) < 0:
-        raise InputError(f"{text!r} are not numbers from 0 up, with commas between them", where=where)
-    return numbers
-
-
 def _vocabulary(value: str | None) -> int | list[str] | None:
     """A number of words, or the words of a file."""
     from asr.text.lexicon import read_lexicon
-    from asr.utils.errors import InputError
 
     if value is None:
         return None
@@ -408,8 +391,6 @@ def _any_model(path: Path) -> NgramModel | NeuralLm:
     from asr.lm.files import read_ngram
 
     if path.suffix == ".safetensors" and path.is_file():
-        from asr.utils.device import configure_torch
-
         configure_torch()
         from asr.models.neural_lm import is_neural_lm, read_neural_lm
 
@@ -429,7 +410,6 @@ def _pruned(model: NgramModel, threshold: float | None, limit: int | None, out: 
 
 
 def _write(model: NgramModel, out: Path) -> None:
-    from asr.cli.common import say
     from asr.lm.files import save_ngram
 
     save_ngram(model, out)

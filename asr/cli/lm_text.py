@@ -9,6 +9,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from asr.cli.common import is_quiet, say
+from asr.utils.device import configure_torch
+from asr.utils.errors import InputError
+
 if TYPE_CHECKING:
     from asr.models.model import Model
 
@@ -17,8 +21,6 @@ class ReadingProgress:
     """One line of a terminal that is rewritten; silent elsewhere."""
 
     def __init__(self) -> None:
-        from asr.cli.common import is_quiet
-
         self._shown = sys.stderr.isatty() and not is_quiet()
         self._begun = time.monotonic()
         self._next = self._begun + 1  # time of the next line
@@ -52,8 +54,6 @@ class ReadingProgress:
 def recogniser_of(model: Path | None) -> Model | None:
     if model is None:
         return None
-    from asr.utils.device import configure_torch
-
     configure_torch()
     from asr.models.folder import load_model
 
@@ -62,8 +62,6 @@ def recogniser_of(model: Path | None) -> Model | None:
 
 def tell_unwritten(words: Sequence[str], recogniser: Model) -> None:
     """Names words that the recogniser cannot hear: with characters that it never saw, or without pronunciation."""
-    from asr.cli.common import say
-
     unwritten = [word for word in words if recogniser.tokenizer.encode_known(word)[1]]
     if unwritten:
         shown = ", ".join(unwritten[:5])
@@ -78,8 +76,6 @@ def sentences_of(
     said: Counter[str] | None = None,
 ) -> tuple[Iterator[str | Sequence[str]], list[str] | None]:
     """The sentences of texts as a recogniser writes them, and its tokens where they are the words."""
-    from asr.utils.errors import InputError
-
     if unit not in (None, "word", "token"):
         raise InputError(f"{unit!r} is not word or token", where="unit")
     for path in paths:
@@ -114,7 +110,6 @@ def _lines(paths: list[Path], progress: ReadingProgress) -> Iterator[str]:
 
 def _normalized(lines: Iterable[str], recogniser: Model) -> Iterator[str]:
     """Lines as the recogniser's transcripts are written."""
-    from asr.cli.common import say
     from asr.lm.lines import split_words
 
     normalizer = recogniser.normalizer()
@@ -129,8 +124,6 @@ def _normalized(lines: Iterable[str], recogniser: Model) -> Iterator[str]:
 
 def _tokens(lines: Iterable[str], recogniser: Model, said: Counter[str]) -> Iterator[list[str]]:
     """The recogniser's tokens of each line; words that were said, where there are spaces between them, are counted."""
-    from asr.cli.common import say
-
     normalizer, tokenizer = recogniser.normalizer(), recogniser.tokenizer
     missing: Counter[str] = Counter()
     for line in lines:

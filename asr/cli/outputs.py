@@ -9,12 +9,15 @@ from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from asr.cli.common import given
 from asr.utils.errors import InputError
+from asr.utils.files import is_there
 from asr.utils.unicode import on_one_line
 
 if TYPE_CHECKING:
+    from asr.cli.transcribe import Plan
     from asr.data.transcript import Segment, Transcript
     from asr.inference.transcriber import Ended, Transcriber
 
@@ -22,24 +25,16 @@ if TYPE_CHECKING:
 class Delivery:
     """Writes what is heard where it is wanted."""
 
-    def __init__(
-        self,
-        transcriber: Transcriber,
-        inputs: list[tuple[str, Path]],
-        outputs: dict[str, Path],
-        formats: list[str],
-        word_times: bool,
-        options: dict[str, dict[str, Any]],
-        alone: bool,
-        keep: bool,
-    ) -> None:
+    def __init__(self, transcriber: Transcriber, plan: Plan) -> None:
         from asr.cli.display import TranscriptionProgress
 
-        self.transcriber, self.outputs, self.formats, self.word_times = transcriber, outputs, formats, word_times
-        self.options = options  # of each format
-        self.paths = [path for path, _ in inputs]
-        self.alone = alone  # a single input, whose text needs no name
-        self.keep = keep  # the files that are there
+        self.transcriber, self.outputs = transcriber, plan.outputs
+        self.formats, self.word_times = plan.wanted.formats, plan.wanted.word_times
+        marked = given(check_below=plan.wanted.check_below)
+        self.options = {"eaf": {**given(tier=plan.wanted.tier), **marked}, "TextGrid": marked}  # of each format
+        self.paths = [path for path, _ in plan.inputs]
+        self.alone = len(plan.inputs) + len(plan.problems) == 1  # a single input, whose text needs no name
+        self.keep = plan.wanted.skip_existing  # the files that are there
         self.stems = Counter(Path(path).stem for path in self.paths)
         self.progress = TranscriptionProgress(self.paths)
         self.segments: list[Segment] = []
@@ -220,14 +215,6 @@ def check_outputs(files: list[Path], inputs: list[str], *, keep: bool, overwrite
         others = f", as are {len(there) - 1:,} others" if len(there) > 1 else ""
         remedy = "--skip-existing leaves them, --overwrite replaces them"
         raise InputError(f"is there already{others}", where=there[0], remedy=remedy)
-
-
-def is_there(path: Path) -> bool:
-    """Whether a file or folder has that name; a name that is too long, none has."""
-    try:
-        return path.exists()
-    except OSError:
-        return False
 
 
 def check_folder(folder: Path) -> None:

@@ -9,14 +9,14 @@ import typer
 
 
 def pack(
-    model: Annotated[Path, typer.Argument(metavar="MODEL", help="A model folder.")],
-    out: Annotated[Path, typer.Argument(metavar="OUT", help="The folder to make.")],
+    *,
+    model: Annotated[Path, typer.Option("--model", help="A model folder.")],
+    out: Annotated[Path, typer.Option("--out", help="The folder to make.")],
     precision: Annotated[
         str | None, typer.Option(help="Of the weights: float32, float16 or int8. Default: float16.")
     ] = None,
     lm_size: Annotated[
-        str | None,
-        typer.Option("--lm-size", metavar="SIZE", help="Prune the language model to this, such as 8MB."),
+        str | None, typer.Option("--lm-size", metavar="SIZE", help="Prune the language model to this, such as 8MB.")
     ] = None,
     card: Annotated[Path | None, typer.Option("--card", help="A file that becomes its README.md.")] = None,
 ) -> None:

@@ -1,120 +1,104 @@
-"""asr prepare"""
+"""asr prepare: a command a corpus, made of its module in data_prep, which is imported where it is used."""
 
 from __future__ import annotations
 
+import ast
+import importlib
+import importlib.util
+import inspect
+import pkgutil
+import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal, get_args, get_origin
 
 import typer
+from typer.core import TyperGroup
 
-from asr.cli.common import corpora
+from asr.cli.common import Choice, counter, given, say
+from asr.utils.errors import InputError
 
 _SHOWN = 20  # lines of what was left out
 
 
-def prepare(
-    corpus: Annotated[
-        str,
-        typer.Argument(
-            metavar="CORPUS", help=f"{', '.join(corpora())}; elan, table and textgrid are for one's own recordings."
-        ),
-    ],
-    folder: Annotated[
-        Path | None,
-        typer.Argument(
-            metavar="[FOLDER]",
-            help="The corpus's folder (of `table`: the CSV, TSV or JSONL file). Where it is left out: $ASR_DATA/CORPUS,"
-            " fetched if it is not there and may be.",
-        ),
-    ] = None,
-    out: Annotated[Path, typer.Option("--out", help="Folder to make, e.g. data/fsdd.")] = ...,  # type: ignore[assignment]
-    leave_out: Annotated[str | None, typer.Option(help="fsdd: a speaker who becomes the test split.")] = None,
-    joined: Annotated[
-        int | None, typer.Option(help="fsdd: made training utterances of several digits in noise. Default: 0.")
-    ] = None,
-    train_part: Annotated[
-        list[str] | None,
-        typer.Option(
-            help="librispeech: a part that is train, once for each of them; by the parts' names where left out."
-        ),
-    ] = None,
-    dev_part: Annotated[
-        str | None, typer.Option(help="librispeech: the part that is dev; by the parts' names where left out.")
-    ] = None,
-    test_part: Annotated[
-        str | None, typer.Option(help="librispeech: the part that is test; by the parts' names where left out.")
-    ] = None,
-    phones: Annotated[
-        int | None, typer.Option(help="timit: texts are phones, of the set of 61, 48 or 39; sentences where left out.")
-    ] = None,
-    tier: Annotated[
-        list[str] | None,
-        typer.Option(
-            help="elan, textgrid: a tier whose texts are taken, once for each; * stands for anything. Where left out:"
-            " the one that all files have."
-        ),
-    ] = None,
-    tier_type: Annotated[
-        str | None, typer.Option("--type", help="elan: all tiers of this linguistic type, instead.")
-    ] = None,
-    translation: Annotated[
-        str | None, typer.Option(help="elan: the tier or type below that is the translation, kept beside the text.")
-    ] = None,
-    media: Annotated[
-        Path | None, typer.Option(help="elan, textgrid: a folder of recordings. Default: beside the files.")
-    ] = None,
-    keep_overlaps: Annotated[
-        bool, typer.Option("--keep-overlaps", help="elan, textgrid: what others talk over is kept.")
-    ] = False,
-    column: Annotated[
-        list[str] | None,
-        typer.Option(help="table: which column is which, where names are others: text=Transcript. Once for each."),
-    ] = None,
-    split_by: Annotated[
-        str | None,
-        typer.Option(
-            help="table, elan, textgrid: column | speaker | random | auto (the split column if there is one, else by"
-            " speaker if these are named, else at random). Default: auto."
-        ),
-    ] = None,
-    dev: Annotated[float | None, typer.Option(help="Share of dev where it is split here. Default: 0.1.")] = None,
-    test: Annotated[float | None, typer.Option(help="Share of test where it is split here. Default: 0.1.")] = None,
-    seed: Annotated[int | None, typer.Option(help="Seed of the split made here. Default: 1.")] = None,
-) -> None:
-    """Turn a corpus into manifests for training; every file is checked."""
-    import importlib
-    import inspect
+class _Corpora(TyperGroup):
+    """The modules of data_prep as commands."""
 
-    from asr.cli.common import counter, given, say
-    from asr.utils.errors import InputError
+    def list_commands(self, ctx: Any) -> list[str]:
+        return corpora()
 
-    known = corpora()
-    if corpus not in known:
-        raise InputError(f"no corpus {corpus!r}", where="CORPUS", remedy=f"there are {', '.join(known)}")
-    run = importlib.import_module(f"data_prep.{corpus}").prepare
-    options: dict[str, Any] = given(
-        leave_out=leave_out,
-        joined=joined,
-        train_part=train_part or None,
-        dev_part=dev_part,
-        test_part=test_part,
-        phones=phones,
-        columns=dict(map(_named, column)) if column else None,
-        tier=tier or None,
-        type=tier_type,
-        translation=translation,
-        media=media,
-        keep_overlaps=keep_overlaps or None,
-        split_by=split_by,
-        dev=dev,
-        test=test,
-        seed=seed,
-    )
-    for name in options.keys() - inspect.signature(run).parameters.keys():
-        shown = "column" if name == "columns" else name.replace("_", "-")
-        raise InputError(f"--{shown} means nothing for {corpus}")
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        if cmd_name not in corpora():
+            raise InputError(f"no corpus {cmd_name!r}", where="CORPUS", remedy=f"there are {', '.join(corpora())}")
+        return typer.main.get_command(_app_of(cmd_name))
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        with formatter.section("Corpora"):
+            formatter.write_dl([(name, _about(name)) for name in corpora()])
+
+
+app = typer.Typer(
+    cls=_Corpora,
+    help="Turn a corpus into manifests for training; every file is checked. Of one's own recordings: elan, table,"
+    " textgrid.",
+    subcommand_metavar="CORPUS [FOLDER] --out DATA [OPTIONS]",
+    no_args_is_help=True,
+)
+
+
+def corpora() -> list[str]:
+    """The corpora that `asr prepare` knows: the modules of data_prep, but for those that they share."""
+    import data_prep
+
+    return sorted(each.name for each in pkgutil.iter_modules(data_prep.__path__) if not each.name.startswith("_"))
+
+
+def _about(name: str) -> str:
+    """The first sentence of a module, which is not imported."""
+    spec = importlib.util.find_spec(f"data_prep.{name}")
+    source = Path(spec.origin).read_text(encoding="utf-8") if spec and spec.origin else ""
+    return (ast.get_docstring(ast.parse(source)) or "").partition("\n")[0]
+
+
+def _app_of(name: str) -> typer.Typer:
+    """The command of a corpus: its options are the parameters of its `prepare`, which the docstring explains."""
+    module = importlib.import_module(f"data_prep.{name}")
+    run = module.prepare
+    first, _, *others = inspect.signature(run, eval_str=True).parameters.values()
+    explained = _arguments(inspect.getdoc(getattr(run, "func", run)) or "")
+    options = [_choice(each, explained.get(each.name, "")) for each in others if each.name != "progress"]
+
+    def command(folder: Path | None, out: Path, **values: Any) -> None:
+        _prepare(run, folder, out, given(**{each.name: each.value(values[each.name]) for each in options}))
+
+    place = Annotated[Path | None, typer.Argument(metavar="FOLDER", help=explained.get(first.name, ""))]
+    made = Annotated[Path, typer.Option("--out", help="The folder to make, e.g. data/fsdd.")]
+    parameters = [
+        inspect.Parameter("folder", inspect.Parameter.POSITIONAL_OR_KEYWORD, default=None, annotation=place),
+        inspect.Parameter("out", inspect.Parameter.KEYWORD_ONLY, annotation=made),
+        *(each.parameter for each in options),
+    ]
+    command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    found = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
+    found.command(name, help=module.__doc__)(command)
+    return found
+
+
+def _choice(each: inspect.Parameter, explained: str) -> Choice:
+    kind = type(each.default) if each.annotation is each.empty else each.annotation
+    choices = ", ".join(get_args(kind)) if get_origin(kind) is Literal else ""
+    return Choice(each.name, kind, explained, each.default, choices)
+
+
+def _arguments(docstring: str) -> dict[str, str]:
+    """What the `Args:` of a docstring say of each."""
+    found = re.search(r"^Args:\n((?: .*\n?|\n)*)", docstring, re.MULTILINE)
+    each = re.findall(r"^    (\w+): (.*(?:\n {5,}.*)*)", found[1] if found else "", re.MULTILINE)
+    return {name: " ".join(text.split()).replace("where None", "where left out") for name, text in each}
+
+
+def _prepare(run: Callable[..., Any], folder: Path | None, out: Path, options: dict[str, Any]) -> None:
     try:
         summary = run(folder, out, progress=counter("checked"), **options)
     except InputError as e:
@@ -126,7 +110,7 @@ def prepare(
         say(f"asr: next: asr train CONFIG --data {out} --out exp/{out.name}")
     else:
         cuts = out / f"cuts_{next(iter(summary.utterances))}.jsonl.gz"
-        say(f"asr: next, as there is nothing to train on: asr evaluate MODEL {cuts}")
+        say(f"asr: next, as there is nothing to train on: asr evaluate {cuts} --model MODEL")
     if summary.left_out:
         raise typer.Exit(1)
 
@@ -136,13 +120,3 @@ def _tell(left_out: Sequence[str], where: str = "") -> None:
         print(f"asr: left out: {line}", file=sys.stderr)
     if len(left_out) > _SHOWN:
         print(f"asr: left out: {len(left_out):,} in all{where}", file=sys.stderr)
-
-
-def _named(column: str) -> tuple[str, str]:
-    """text=Transcript -> text, Transcript."""
-    from asr.utils.errors import InputError
-
-    ours, equals, theirs = column.partition("=")
-    if not equals or not theirs:
-        raise InputError(f"{column!r} is not NAME=HEADER, such as text=Transcript", where="--column")
-    return ours.strip(), theirs

@@ -23,7 +23,7 @@ def quickstart(
     speaks the digits.
     """
     from asr.cli.common import say
-    from asr.utils.device import configure_torch
+    from asr.utils.device import configure_torch, find_device
 
     configure_torch()
     from asr.evaluate.evaluation import evaluate
@@ -43,6 +43,7 @@ def quickstart(
     _train(data, run)
     say("4. Evaluating it on the test set")
     model = load_model(run / "model")
+    model.recognizer.to(find_device())
     result = evaluate(model, data / "cuts_test.jsonl.gz", run / "results" / "test")
     write_report(run / "results" / "test")
     say("5. Transcribing three test files")
@@ -60,7 +61,7 @@ def quickstart(
     print(
         f"""next:
   {asr} transcribe YOUR.wav --model {run}/model
-  {asr} evaluate {run}/model {data}/cuts_test.jsonl.gz
+  {asr} evaluate {data}/cuts_test.jsonl.gz --model {run}/model
   {asr} prepare table YOUR.csv --out data/mine    # columns: path, text
   {asr} train --preset speech --data data/mine --out exp/mine     # others: {asr} train --list"""
     )

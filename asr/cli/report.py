@@ -13,7 +13,8 @@ def report(
         list[str],
         typer.Argument(metavar="RESULTS ...", help="Folders of `asr evaluate --out`, or two text files as REF:HYP."),
     ],
-    out: Annotated[Path, typer.Option("--out", help="The page, such as report.html.")] = ...,  # type: ignore[assignment]
+    *,
+    out: Annotated[Path, typer.Option("--out", help="The page, such as report.html.")],
     title: Annotated[str, typer.Option("--title", help="Of the page. Default: the systems' names.")] = "",
     sound: Annotated[
         int, typer.Option("--sound", min=0, max=100, help="Utterances, those with the most errors, to hear and see.")

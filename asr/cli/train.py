@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from asr.cli.common import Preset, config_and_settings
+from asr.cli.common import is_quiet, say
+from asr.cli.training import Data, Preset, Settings, training_config
 
 
 def _list_presets(asked: bool) -> None:
@@ -20,15 +21,10 @@ def _list_presets(asked: bool) -> None:
 
 
 def train(
-    words: Annotated[
-        list[str] | None,
-        typer.Argument(
-            metavar="[CONFIG] [KEY=VALUE ...]",
-            help="A YAML file of settings, and settings that win over it or over --preset. All have defaults.",
-        ),
-    ] = None,
-    data: Annotated[Path, typer.Option("--data", help="A folder made by `asr prepare`.")] = ...,  # type: ignore[assignment]
-    out: Annotated[Path, typer.Option("--out", help="Folder for the run, e.g. exp/fsdd.")] = ...,  # type: ignore[assignment]
+    words: Settings = None,
+    *,
+    data: Data,
+    out: Annotated[Path, typer.Option("--out", help="Folder for the run, e.g. exp/fsdd.")],
     preset: Preset = None,
     list_presets: Annotated[
         bool,
@@ -40,19 +36,14 @@ def train(
 
     The best model so far lies in OUT/model. After an interruption, even a hard one, the same command goes on.
     """
-    from asr.cli.common import say
     from asr.utils.device import configure_torch
 
     configure_torch()
-    from asr.cli.common import is_quiet
-    from asr.train.config import TrainConfig
     from asr.train.distributed import is_main_process
     from asr.train.monitors import training_monitor
     from asr.train.recognizer import train_recognizer
-    from asr.utils.config import read_config
 
-    # A run's own config.yaml can be run again.
-    wanted = read_config(TrainConfig, *config_and_settings(words, preset), ignore=["run"])
+    wanted = training_config(words, preset)
     try:
         with training_monitor(quiet=is_quiet()) as monitor:
             result = train_recognizer(wanted, data, out, monitor=monitor, check=not no_check)
@@ -67,6 +58,6 @@ def train(
     if not is_main_process():
         return
     if result.best.only_blanks:
-        say(f"asr: the model hears nothing: more speech, more epochs, or look for faults with `asr check {data}`")
+        say(f"asr: the model hears nothing: more speech, more epochs, or look for faults: `asr check --data {data}`")
     print(f"{out}/model: dev {result.best.summary} ({result.best_from}), {result.wall_seconds:.0f} s")
-    say(f"asr: next: asr evaluate {out}/model {data}/cuts_test.jsonl.gz --out {out}/results/test")
+    say(f"asr: next: asr evaluate {data}/cuts_test.jsonl.gz --model {out}/model --out {out}/results/test")

@@ -10,56 +10,18 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, BinaryIO
+from typing import TYPE_CHECKING, Annotated, Any, BinaryIO
 
 import typer
 
-from asr.cli.common import (
-    AttentionBeam,
-    BeamSize,
-    BeamThreshold,
-    CtcWeight,
-    EndFactor,
-    Greedy,
-    HeadKind,
-    HotwordBoost,
-    HotwordsFile,
-    LengthNorm,
-    LengthReward,
-    LexiconFile,
-    Lm,
-    LmUnit,
-    LmWeight,
-    Nbest,
-    PriorWeight,
-    Rescore,
-    RescoreBeam,
-    RescoreWeight,
-    SearchName,
-    Temperature,
-    TokenThreshold,
-    UnkLetterScore,
-    UnkScore,
-    Warps,
-    WordScore,
-    given,
-    numbers_of,
-    say,
-)
-from asr.cli.outputs import (
-    Delivery,
-    check_folder,
-    check_outputs,
-    elan_file_of,
-    formats_of,
-    is_there,
-    outputs_of,
-    with_suffix,
-)
+from asr.cli.common import Device, ModelName, Tier, as_option, given, say, takes_decoding
+from asr.cli.outputs import Delivery, check_folder, check_outputs, elan_file_of, formats_of, outputs_of, with_suffix
 from asr.models.hub import find_model
 from asr.utils.device import configure_torch
 from asr.utils.errors import InputError
+from asr.utils.files import is_there
 from asr.utils.unicode import on_one_line
 
 if TYPE_CHECKING:
@@ -69,87 +31,71 @@ log = logging.getLogger(__name__)
 
 _JOINED = ("txt", "json", "ctm")  # formats that tell on standard output what is of which input
 
+_Audio = Annotated[
+    list[str], typer.Argument(metavar="AUDIO ...", help="Files, folders (searched for audio), or - for standard input.")
+]
+_Formats = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--format",
+        help="txt, json, srt, vtt, tsv, ctm, TextGrid, eaf; several, commas between; or all. txt where left out.",
+    ),
+]
+_WordTimes = Annotated[
+    bool, typer.Option("--word-times", help="Words with their times in json, vtt and tsv; in srt, a cue a word.")
+]
+_CheckBelow = Annotated[
+    float | None,
+    typer.Option(
+        "--check-below",
+        min=0.0,
+        max=1.0,
+        help="eaf, TextGrid: a tier of the words of a lower confidence. Default: 0.5 in eaf, none in TextGrid.",
+    ),
+]
+_OutputDir = Annotated[
+    Path | None, typer.Option("--output-dir", help="A file for each input goes here, instead of standard output.")
+]
+_SkipExisting = Annotated[bool, typer.Option("--skip-existing", help="Leave inputs alone whose output is there.")]
+_Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace what is there in --output-dir.")]
+_Language = Annotated[
+    str | None, typer.Option("--language", help="Of the speech, such as en: refused if the model's is another.")
+]
+_Vad = Annotated[
+    bool,
+    typer.Option(
+        "--vad/--no-vad", help="Whether a network decides what is speech. Without: all but pauses is recognised."
+    ),
+]
+_BatchSeconds = Annotated[
+    float | None, typer.Option(help="Seconds of audio recognised at a time, padding included. Default: 120.")
+]
+_Precision = Annotated[
+    str | None,
+    typer.Option("--precision", help="fp32 or bf16, which is faster where the machine has it. Default: fp32."),
+]
+_Threads = Annotated[int | None, typer.Option("--threads", min=1, help="Default: as many as there are cores.")]
 
+
+@takes_decoding()
 def transcribe(
-    audio: Annotated[
-        list[str],
-        typer.Argument(metavar="AUDIO ...", help="Files, folders (searched for audio), or - for standard input."),
-    ],
-    model: Annotated[str, typer.Option("--model", help="A model folder, or the name of a shipped model.")] = ...,  # type: ignore[assignment]
-    format: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--format",
-            help="txt, json, srt, vtt, tsv, ctm, TextGrid, eaf; several, commas between; or all. txt where left out.",
-        ),
-    ] = None,
-    word_times: Annotated[
-        bool, typer.Option("--word-times", help="Words with their times in json, vtt and tsv; in srt, a cue a word.")
-    ] = False,
-    tier: Annotated[str | None, typer.Option("--tier", help="eaf: the name of the tier. Default: transcript.")] = None,
-    check_below: Annotated[
-        float | None,
-        typer.Option(
-            "--check-below",
-            min=0.0,
-            max=1.0,
-            help="eaf, TextGrid: a tier of the words of a lower confidence. Default: 0.5 in eaf, none in TextGrid.",
-        ),
-    ] = None,
-    output_dir: Annotated[
-        Path | None, typer.Option("--output-dir", help="A file for each input goes here, instead of standard output.")
-    ] = None,
-    skip_existing: Annotated[
-        bool, typer.Option("--skip-existing", help="Leave inputs alone whose output is there.")
-    ] = False,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace what is there in --output-dir.")] = False,
-    language: Annotated[
-        str | None, typer.Option("--language", help="Of the speech, such as en: refused if the model's is another.")
-    ] = None,
-    vad: Annotated[
-        bool,
-        typer.Option(
-            "--vad/--no-vad", help="Whether a network decides what is speech. Without: all but pauses is recognised."
-        ),
-    ] = True,
-    batch_seconds: Annotated[
-        float | None, typer.Option(help="Seconds of audio recognised at a time, padding included. Default: 120.")
-    ] = None,
-    device: Annotated[str | None, typer.Option("--device", help="cpu or gpu. Default: cpu.")] = None,
-    precision: Annotated[
-        str | None,
-        typer.Option("--precision", help="fp32 or bf16, which is faster where the machine has it. Default: fp32."),
-    ] = None,
-    threads: Annotated[
-        int | None, typer.Option("--threads", min=1, help="Default: as many as there are cores.")
-    ] = None,
-    head: HeadKind = None,
-    greedy: Greedy = False,
-    lm: Lm = None,
-    lexicon: LexiconFile = None,
-    hotwords: HotwordsFile = None,
-    beam_size: BeamSize = None,
-    nbest: Nbest = None,
-    lm_weight: LmWeight = None,
-    word_score: WordScore = None,
-    unk_score: UnkScore = None,
-    unk_letter_score: UnkLetterScore = None,
-    prior_weight: PriorWeight = None,
-    hotword_boost: HotwordBoost = None,
-    temperature: Temperature = None,
-    beam_threshold: BeamThreshold = None,
-    token_threshold: TokenThreshold = None,
-    lm_unit: LmUnit = None,
-    warps: Warps = None,
-    search: SearchName = None,
-    attention_beam: AttentionBeam = None,
-    ctc_weight: CtcWeight = None,
-    length_reward: LengthReward = None,
-    length_norm: LengthNorm = None,
-    end_factor: EndFactor = None,
-    rescore: Rescore = None,
-    rescore_weight: RescoreWeight = None,
-    rescore_beam: RescoreBeam = None,
+    audio: _Audio,
+    *,
+    model: ModelName,
+    format: _Formats = None,
+    word_times: _WordTimes = False,
+    tier: Tier = None,
+    check_below: _CheckBelow = None,
+    output_dir: _OutputDir = None,
+    skip_existing: _SkipExisting = False,
+    overwrite: _Overwrite = False,
+    language: _Language = None,
+    vad: _Vad = True,
+    batch_seconds: _BatchSeconds = None,
+    device: Device = None,
+    precision: _Precision = None,
+    threads: _Threads = None,
+    decoding: dict[str, Any],
 ) -> None:
     """Transcribe audio files.
 
@@ -157,138 +103,187 @@ def transcribe(
     object a line.
     A file that cannot be read is named on standard error, the others are done, and the exit code is 1.
     """
-    formats = formats_of(format or ["txt"], output_dir is not None)
-    if output_dir is None and (skip_existing or overwrite):
-        raise InputError("means nothing without --output-dir", where="--skip-existing, --overwrite")
-    if skip_existing and overwrite:
-        raise InputError("contradict each other", where="--skip-existing, --overwrite")
-    if output_dir is None and sys.stdout is None:
-        raise InputError("is closed: there is nowhere to write to", where="standard output", remedy="name --output-dir")
+    wanted = Wanted(
+        formats=formats_of(format or ["txt"], output_dir is not None),
+        word_times=word_times,
+        tier=tier,
+        check_below=check_below,
+        output_dir=output_dir,
+        skip_existing=skip_existing,
+        overwrite=overwrite,
+    )
+    wanted.check()
     find_model(model)  # what is not there is told before anything is made, or torch imported
-    for file in (lm, lexicon, hotwords, rescore):
-        if file is not None and not Path(file).exists():
+    for file in (decoding.get(name) for name in ("lm", "lexicon", "hotwords", "rescore")):
+        if file is not None and not file.exists():
             raise InputError("no such file", where=file, remedy="check the path")
-    inputs, problems = _inputs(audio)
-    if output_dir is None and len(inputs) > 1 and formats[0] not in _JOINED:
-        remedy = "name a folder for the files"
-        raise InputError(f"{formats[0]} of several inputs needs --output-dir", where="--format", remedy=remedy)
-    if nbest is not None and nbest > 1 and "json" not in formats:
+    if decoding.get("nbest", 1) > 1 and "json" not in wanted.formats:
         log.warning("--nbest: other readings are in json alone; segments are whole pieces, not cut at pauses")
-    if word_times and formats == ["txt"]:
-        log.warning("--word-times: txt has no times; --format json, vtt, tsv and srt have")
-    if tier is not None and "eaf" not in formats:
-        log.warning("--tier: is of --format eaf")
-    if check_below is not None and {"eaf", "TextGrid"}.isdisjoint(formats):
-        log.warning("--check-below: is of --format eaf and TextGrid; json and ctm have each word's confidence")
-    outputs = outputs_of(inputs, output_dir) if output_dir else {}
-    if output_dir:
-        check_folder(output_dir)
-    already = 0
-    if skip_existing:
-        waiting = [
-            (path, base)
-            for path, base in inputs
-            if not all(is_there(with_suffix(outputs[path], each)) for each in formats)
-        ]
-        there = len(inputs) - len(waiting)
-        say(f"asr: {there} {'input has its' if there == 1 else 'inputs have their'} output already")
-        if inputs and not waiting and not problems:
-            return
-        already = len(inputs) - len(waiting)
-        inputs = waiting
-    if "eaf" in formats:  # what cannot be written is told before anything is heard
-        from asr.data.elan_writer import check_tier_name, check_tiers
-
-        if tier is not None:
-            check_tier_name(tier)
-        for path, base in list(inputs):
-            try:
-                if output_dir is not None and (own := elan_file_of(path)) is not None:
-                    check_tiers(own, tier or "transcript")
-            except InputError as e:
-                problems.append(str(e))
-                inputs.remove((path, base))
-    for problem in problems:
-        print(f"asr: error: {on_one_line(problem)}", file=sys.stderr)
-    if not inputs:
-        raise typer.Exit(1 if already else 2)
-    files = [with_suffix(outputs[path], each) for path, _ in inputs for each in formats if path in outputs]
-    read = [path for path, _ in inputs]
-    read += [str(own) for path, _ in inputs if "eaf" in formats and (own := elan_file_of(path)) is not None]
-    check_outputs(files, read, keep=skip_existing, overwrite=overwrite)
+    plan = wanted.plan(audio)
 
     # oneDNN keeps what it compiled for each length of audio, 1,024 of them: memory would grow for hours.
     os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "16")
     configure_torch()
     from asr import load
 
-    decoding = given(
-        greedy=greedy or None,
-        lm=lm,
-        lexicon=lexicon,
-        hotwords=hotwords,
-        beam_size=beam_size,
-        nbest=nbest,
-        lm_weight=lm_weight,
-        word_score=word_score,
-        unk_score=unk_score,
-        unk_letter_score=unk_letter_score,
-        prior_weight=prior_weight,
-        hotword_boost=hotword_boost,
-        temperature=temperature,
-        beam_threshold=beam_threshold,
-        token_threshold=token_threshold,
-        lm_unit=lm_unit,
-        warps=numbers_of(warps),
-        search=search,
-        attention_beam=attention_beam,
-        ctc_weight=ctc_weight,
-        length_reward=length_reward,
-        length_norm=length_norm,
-        end_factor=end_factor,
-        rescore=rescore,
-        rescore_weight=rescore_weight,
-        rescore_beam=rescore_beam,
-    )
-    if threads is not None:
-        import torch
+    machine = given(threads=_limited(threads), device=device, precision=precision)
+    transcriber = load(model, vad=vad, confidences=wanted.confidences, **machine, **decoding)
+    _check_model(transcriber, model, language)
+    plan.run(transcriber, **given(batch_seconds=batch_seconds))
 
-        if threads > (cores := os.cpu_count() or threads):
-            log.warning("--threads %d: there are %d cores; more threads would only wait for each other", threads, cores)
-            threads = cores
-        torch.set_num_threads(threads)
-    machine = given(threads=threads, device=device, precision=precision)
-    sure = {"json", "ctm"} | ({"eaf"} if check_below != 0 else set()) | ({"TextGrid"} if check_below else set())
-    machine["confidences"] = not sure.isdisjoint(formats)  # others do not show them
-    transcriber = load(model, head=head, vad=vad, **machine, **decoding)
+
+@dataclass(frozen=True, kw_only=True)
+class Wanted:
+    """What is to be written, and where."""
+
+    formats: list[str]
+    word_times: bool
+    tier: str | None
+    check_below: float | None
+    output_dir: Path | None
+    skip_existing: bool
+    overwrite: bool
+
+    def check(self) -> None:
+        """Refuses options that contradict each other, and names those that mean nothing."""
+        if self.output_dir is None and (self.skip_existing or self.overwrite):
+            raise InputError("means nothing without --output-dir", where="--skip-existing, --overwrite")
+        if self.skip_existing and self.overwrite:
+            raise InputError("contradict each other", where="--skip-existing, --overwrite")
+        if self.output_dir is None and sys.stdout is None:
+            remedy = "name --output-dir"
+            raise InputError("is closed: there is nowhere to write to", where="standard output", remedy=remedy)
+        if self.word_times and self.formats == ["txt"]:
+            log.warning("--word-times: txt has no times; --format json, vtt, tsv and srt have")
+        if self.tier is not None and "eaf" not in self.formats:
+            log.warning("--tier: is of --format eaf")
+        if self.check_below is not None and {"eaf", "TextGrid"}.isdisjoint(self.formats):
+            log.warning("--check-below: is of --format eaf and TextGrid; json and ctm have each word's confidence")
+
+    @property
+    def confidences(self) -> bool:
+        """Whether a format shows those of words."""
+        marked = ({"eaf"} if self.check_below != 0 else set()) | ({"TextGrid"} if self.check_below else set())
+        return not ({"json", "ctm"} | marked).isdisjoint(self.formats)
+
+    def plan(self, audio: list[str]) -> Plan:
+        """What is to be done, and where it goes; what cannot be done is told.
+
+        Raises:
+            typer.Exit: There is nothing to do.
+        """
+        inputs, problems = _inputs(audio)
+        if self.output_dir is None and len(inputs) > 1 and self.formats[0] not in _JOINED:
+            remedy = "name a folder for the files"
+            raise InputError(f"{self.formats[0]} of several inputs needs --output-dir", where="--format", remedy=remedy)
+        plan = Plan(self, inputs, problems)
+        if self.output_dir is not None:
+            plan.outputs = outputs_of(inputs, self.output_dir)
+            check_folder(self.output_dir)
+        if self.skip_existing:
+            plan.skip_existing()
+        if "eaf" in self.formats:
+            plan.check_tiers()
+        for problem in problems:
+            print(f"asr: error: {on_one_line(problem)}", file=sys.stderr)
+        if not plan.inputs:
+            raise typer.Exit(1 if plan.already else 2)
+        plan.check_outputs()
+        return plan
+
+
+@dataclass
+class Plan:
+    """Inputs, each with the folder that its output's path is relative to."""
+
+    wanted: Wanted
+    inputs: list[tuple[str, Path]]
+    problems: list[str]  # with the others
+    outputs: dict[str, Path] = field(default_factory=dict)  # without the formats' suffixes
+    already: int = 0  # inputs that were done before
+
+    def skip_existing(self) -> None:
+        """Leaves out inputs that have all their outputs."""
+        waiting = [each for each in self.inputs if not all(map(is_there, self._files(each[0])))]
+        self.already = len(self.inputs) - len(waiting)
+        say(f"asr: {self.already} {'input has its' if self.already == 1 else 'inputs have their'} output already")
+        if self.inputs and not waiting and not self.problems:
+            raise typer.Exit
+        self.inputs = waiting
+
+    def check_tiers(self) -> None:
+        """Leaves out inputs beside which lies an ELAN file that has such tiers; before anything is heard."""
+        from asr.data.elan_writer import check_tier_name, check_tiers
+
+        if self.wanted.tier is not None:
+            check_tier_name(self.wanted.tier)
+        for each in list(self.inputs):
+            try:
+                if self.outputs and (own := elan_file_of(each[0])) is not None:
+                    check_tiers(own, self.wanted.tier or "transcript")
+            except InputError as e:
+                self.problems.append(str(e))
+                self.inputs.remove(each)
+
+    def check_outputs(self) -> None:
+        """Nothing of somebody else's is written over."""
+        files = [file for path, _ in self.inputs for file in self._files(path)]
+        read = [path for path, _ in self.inputs]
+        if "eaf" in self.wanted.formats:
+            read += [str(own) for path, _ in self.inputs if (own := elan_file_of(path)) is not None]
+        check_outputs(files, read, keep=self.wanted.skip_existing, overwrite=self.wanted.overwrite)
+
+    def _files(self, path: str) -> list[Path]:
+        return [with_suffix(self.outputs[path], each) for each in self.wanted.formats] if self.outputs else []
+
+    def run(self, transcriber: Transcriber, **options: Any) -> None:
+        """Transcribes, and delivers what is heard as it comes.
+
+        Raises:
+            typer.Exit: Some inputs failed.
+            KeyboardInterrupt: It was stopped.
+        """
+        delivery = Delivery(transcriber, self)
+        sources = ((_source(path), "standard input" if path == "-" else path) for path, _ in self.inputs)
+        try:
+            with _stopping(transcriber):
+                for number, event in transcriber.listen(sources, **options):
+                    delivery.take(number, event)
+        except BaseException:  # a second Ctrl-C, too, keeps what was heard by then
+            delivery.interrupted()
+            raise
+        delivery.progress.clear()
+        failed = delivery.failed + len(self.problems)
+        say(f"asr: {delivery.progress.summary()}" + (f", {failed} failed" if failed else ""))
+        log.debug("seconds: %s", ", ".join(f"{what} {seconds:.1f}" for what, seconds in transcriber.seconds.items()))
+        if delivery.stopped:
+            raise KeyboardInterrupt
+        if failed:
+            raise typer.Exit(1 if delivery.done + self.already else 2)
+
+
+def _limited(threads: int | None) -> int | None:
+    """The threads that were asked for, as far as there are cores; torch takes no more."""
+    if threads is None:
+        return None
+    import torch
+
+    if threads > (cores := os.cpu_count() or threads):
+        log.warning("--threads %d: there are %d cores; more threads would only wait for each other", threads, cores)
+        threads = cores
+    torch.set_num_threads(threads)
+    return threads
+
+
+def _check_model(transcriber: Transcriber, model: str, language: str | None) -> None:
+    """Refuses a model of another language, and warns where it writes phones."""
+    known = transcriber.model.config.text.language
+    if language and known and language.lower().split("-")[0] != known.lower().split("-")[0]:
+        raise InputError(f"is of the language {known}, not {language}", where=model, remedy="`asr models` lists others")
     if transcriber.decoding.units:
         others = [kind for kind in transcriber.model.heads if kind != "phones"]
         instead = f"; --head {others[0]} gives {others[0]}" if others else ""
         log.warning("%s is of phones, and with --greedy no lexicon makes words of them%s", model, instead)
-    if language is not None:
-        _check_language(language, transcriber.model.config.text.language, model)
-    delivery = Delivery(
-        *(transcriber, inputs, outputs, formats, word_times),
-        options={"eaf": given(tier=tier, check_below=check_below), "TextGrid": given(check_below=check_below)},
-        alone=len(inputs) + len(problems) == 1,
-        keep=skip_existing,
-    )
-    sources = ((_source(path), "standard input" if path == "-" else path) for path, _ in inputs)
-    try:
-        with _stopping(transcriber):
-            for number, event in transcriber.listen(sources, **given(batch_seconds=batch_seconds)):
-                delivery.take(number, event)
-    except BaseException:  # a second Ctrl-C, too, keeps what was heard by then
-        delivery.interrupted()
-        raise
-    delivery.progress.clear()
-    failed = delivery.failed + len(problems)
-    say(f"asr: {delivery.progress.summary()}" + (f", {failed} failed" if failed else ""))
-    log.debug("seconds: %s", ", ".join(f"{what} {seconds:.1f}" for what, seconds in transcriber.seconds.items()))
-    if delivery.stopped:
-        raise KeyboardInterrupt
-    if failed:
-        raise typer.Exit(1 if delivery.done + already else 2)
 
 
 @contextmanager
@@ -319,11 +314,6 @@ def _stopping(transcriber: Transcriber) -> Iterator[None]:
             signal.signal(number, before[number])
 
 
-def _check_language(asked: str, known: str, model: str) -> None:
-    if known and asked.lower().split("-")[0] != known.lower().split("-")[0]:
-        raise InputError(f"is of the language {known}, not {asked}", where=model, remedy="`asr models` lists others")
-
-
 def _source(path: str) -> BinaryIO | str:
     if path == "-":
         return sys.stdin.buffer if sys.stdin is not None else io.BytesIO()
@@ -350,7 +340,8 @@ def _inputs(audio: list[str]) -> tuple[list[tuple[str, Path]], list[str]]:
                 if not files and not closed:
                     problems.append(f"{word}: holds no audio file")
             elif word != "-" and not path.exists():
-                problems.append(f"{word}: no such file; check the path")
+                remedy = f"options are written so: {option}" if (option := as_option(word)) else "check the path"
+                problems.append(f"{word}: no such file; {remedy}")
             else:
                 path.resolve()  # raises where links lead to themselves
                 found.setdefault(path if word == "-" else path.parent.resolve() / path.name, (word, path.parent))

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from asr.cli.common import HeadKind, LexiconFile, Lm, Rescore, Warps, counter, given, numbers_of, say
+from asr.cli.common import BatchSeconds, Device, NumWorkers, counter, given, say, takes_decoding
 from asr.utils.device import configure_torch
 
-_OF_CTC = (
-    *("lm_weight", "word_score", "unk_score", "unk_letter_score"),
-    *("prior_weight", "beam_size", "temperature"),
-)
+if TYPE_CHECKING:
+    from asr.models.decoding_options import DecodingOptions
+
+_OF_CTC = (*("lm_weight", "word_score", "unk_score", "unk_letter_score"), *("prior_weight", "beam_size", "temperature"))
 SHOWN = {
     "ctc": _OF_CTC,
     "two-pass": (*_OF_CTC, "ctc_weight"),
@@ -21,65 +21,52 @@ SHOWN = {
 }
 
 
+@takes_decoding("lm", "lexicon", "rescore", "head", "warps", "lm_unit")
 def tune(
-    model: Annotated[Path, typer.Argument(metavar="MODEL", help="A model folder, which is changed.")],
     cuts: Annotated[Path, typer.Argument(metavar="CUTS", help="A cut manifest that the model was not trained on.")],
-    lm: Lm = None,
-    lexicon: LexiconFile = None,
-    rescore: Rescore = None,
-    head: HeadKind = None,
+    *,
+    model: Annotated[Path, typer.Option("--model", help="A model folder, which is changed.")],
     unit: Annotated[
         str | None,
         typer.Option(help="What errors are counted in: words or characters. Default: words, where spaces part them."),
     ] = None,
-    warps: Warps = None,
-    lm_unit: Annotated[
-        str | None, typer.Option(help="What the LM is over: auto, word or token. Default: as the folder has it.")
-    ] = None,
-    batch_seconds: Annotated[
-        float | None, typer.Option(help="Seconds of audio in a batch, padding included. Default: 120.")
-    ] = None,
-    num_workers: Annotated[int | None, typer.Option(help="Processes that read audio. Default: 0.")] = None,
+    batch_seconds: BatchSeconds = None,
+    num_workers: NumWorkers = None,
+    device: Device = None,
+    decoding: dict[str, Any],
 ) -> None:
     """Find the best decoding options on a dev set.
 
     LM weight, word score, prior weight, beam and what makes confidences true are written into the model folder, with
-    the LMs and the lexicon where they are given here: from then on `asr transcribe --model MODEL` uses them.
+    the LMs and the lexicon where they are given here: from then on `asr transcribe --model MODEL` uses them. Warps and
+    the unit of the LM are the folder's where they are left out.
     """
     configure_torch()
     from asr.evaluate.tuning.tune import tune as run
 
-    result = run(
-        model,
-        cuts,
-        progress=counter("decodings"),
-        **given(
-            lm=lm,
-            lexicon=lexicon,
-            rescore=rescore,
-            head=head,
-            unit=unit,
-            warps=numbers_of(warps),
-            lm_unit=lm_unit,
-            batch_seconds=batch_seconds,
-            num_workers=num_workers,
-        ),
-    )
+    options = given(unit=unit, batch_seconds=batch_seconds, num_workers=num_workers, device=device)
+    result = run(model, cuts, progress=counter("decodings"), **options, **decoding)
     table = result.surface() if result.trials else []
-    widths = [max(len(row[i]) for row in table) for i in range(len(table[0]) if table else 0)]
+    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
     for row in table:
         say("  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)))
+    before, after = result.cross_entropy
     say(
-        f"asr: {result.decodings} decodings in {result.seconds:.0f} s; confidences: {result.cross_entropy[0]:.3f}"
-        f" nats a word as they come, {result.cross_entropy[1]:.3f} as they will be"
+        f"asr: {result.decodings} decodings in {result.seconds:.0f} s; confidences: {before:.3f} nats a word as they"
+        f" come, {after:.3f} as they will be"
     )
-    for search, (options, scores) in result.searches.items():
-        chosen = " (chosen)" if search == result.best.search else ""
-        named = f"{search}{chosen}: " if result.best.search != "auto" else ""
-        values = ", ".join(f"{name} {getattr(options, name):g}" for name in SHOWN[search])
-        if result.rescored:
-            values += f", rescore_weight {options.rescore_weight:g}"
-        if search != "attention":
-            values += f", calibration {options.calibration[0]:g} {options.calibration[1]:g}"
-        print(f"{named}{values}: {scores}")
+    for search, (chosen, scores) in result.searches.items():
+        best = " (chosen)" if search == result.best.search else ""
+        named = f"{search}{best}: " if result.best.search != "auto" else ""
+        print(f"{named}{_values(search, chosen, result.rescored)}: {scores}")
     say(f"asr: written to {model}: asr transcribe and asr evaluate use them from now on")
+
+
+def _values(search: str, options: DecodingOptions, rescored: bool) -> str:
+    """The options that matter to a search."""
+    values = [f"{name} {getattr(options, name):g}" for name in SHOWN[search]]
+    if rescored:
+        values.append(f"rescore_weight {options.rescore_weight:g}")
+    if search != "attention":
+        values.append(f"calibration {options.calibration[0]:g} {options.calibration[1]:g}")
+    return ", ".join(values)

@@ -19,6 +19,7 @@ from typing import Any
 from asr.data.elan_writer import to_eaf, with_confidence
 from asr.data.transcript import PAUSE, Segment, Transcript, Word
 from asr.utils.unicode import graphemes
+from asr.utils.units import clock
 
 LINE = 42  # columns of a subtitle's line
 LINES = 2
@@ -71,7 +72,7 @@ def to_srt(transcript: Transcript, word_times: bool = False) -> str:
     parts = []
     for number, cue in enumerate(cues(transcript, each_word=word_times), 1):
         text = "\n".join(re.sub("-+>", "->", _line(transcript, line)) for line in cue.lines)
-        parts.append(f"{number}\n{_clock(cue.start, ',')} --> {_clock(cue.end, ',')}\n{text}\n")
+        parts.append(f"{number}\n{clock(cue.start, ',')} --> {clock(cue.end, ',')}\n{text}\n")
     return "\n".join(parts)
 
 
@@ -85,11 +86,11 @@ def to_vtt(transcript: Transcript, word_times: bool = False) -> str:
             for word in line:
                 shown, at = _escaped(word.text), _milliseconds(word.start)
                 if word_times and not first and last < at < cue.end:
-                    shown, last = f"<{_clock(at, '.')}>{shown}", at
+                    shown, last = f"<{clock(at, '.')}>{shown}", at
                 words.append(shown)
                 first = False
             lines.append(transcript.joined(words))
-        parts.append(f"{_clock(cue.start, '.')} --> {_clock(cue.end, '.')}\n" + "\n".join(lines) + "\n")
+        parts.append(f"{clock(cue.start, '.')} --> {clock(cue.end, '.')}\n" + "\n".join(lines) + "\n")
     return "\n".join(parts)
 
 
@@ -300,9 +301,3 @@ def _filled(rows: Iterable[tuple[int, int, Segment | Word]], end: int) -> Iterat
 
 def _milliseconds(seconds: float) -> int:
     return max(0, round(seconds * 1000))
-
-
-def _clock(milliseconds: int, point: str) -> str:
-    """Hours, at least two digits, to milliseconds."""
-    seconds, rest = divmod(milliseconds, 1000)
-    return f"{seconds // 3600:02d}:{seconds // 60 % 60:02d}:{seconds % 60:02d}{point}{rest:03d}"

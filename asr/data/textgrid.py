@@ -6,7 +6,6 @@ files"): so both forms are one.
 
 from __future__ import annotations
 
-import codecs
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,7 +13,7 @@ import regex
 
 from asr.data.tiers import Annotation, AnnotationFile, Tier
 from asr.utils.errors import InputError
-from asr.utils.files import read_bytes
+from asr.utils.files import has_utf16_mark, read_bytes
 
 _MOST_BYTES = 256 << 20
 _TOKEN = regex.compile(r"""("(?:[^"]|"")*+")|(<[^<>]*>)|(?<!\S)([-+]?\d[\d.]*(?:[eE][-+]?\d+)?)(?!\S)|(![^\r\n]*)""")
@@ -50,7 +49,7 @@ def _text(path: str | Path) -> str:
     data = read_bytes(path, limit=_MOST_BYTES)
     if data.startswith(b"ooBinaryFile"):
         raise InputError("is a binary TextGrid", where=path, remedy="in Praat: Save as text file...")
-    wide = data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+    wide = has_utf16_mark(data)
     try:
         return data.decode("utf-16" if wide else "utf-8-sig")
     except UnicodeDecodeError as e:

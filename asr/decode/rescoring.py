@@ -64,7 +64,7 @@ class Rescoring(SecondPass):
             raise InputError(
                 f"is neither of words nor of the tokens of {model.name or 'the model'}",
                 where=lm if isinstance(lm, str | Path) else "language model",
-                remedy="asr lm train --kind lstm --model MODEL makes one that is",
+                remedy="asr lm train-neural --model MODEL makes one that is",
             )
 
     def first_pass(self, options: DecodingOptions) -> dict[str, Any]:

@@ -190,10 +190,10 @@ def fit_speakers(model: Model, utterances: Sequence[Utterance], **loading: Any) 
     if model.config.features.normalize != "speaker":
         return
     frontend = model.recognizer.frontend
-    rate = frontend.sample_rate
+    rate, device = frontend.sample_rate, next(model.recognizer.parameters()).device
     batches = load_batches(utterances, model.tokenizer, model.normalizer(), sample_rate=rate, **loading)
     frontend.normalizer.fit_speakers(
-        (*frontend.raw(batch.samples, batch.sample_lens), batch.speakers) for batch in batches
+        (*frontend.raw(batch.samples.to(device), batch.sample_lens.to(device)), batch.speakers) for batch in batches
     )
 
 

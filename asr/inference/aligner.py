@@ -35,6 +35,7 @@ from asr.text.pronunciations import pronounce
 from asr.text.tokenizer import PhoneTokenizer
 from asr.utils.errors import InputError
 from asr.utils.unicode import graphemes
+from asr.utils.units import clock
 
 log = logging.getLogger(__name__)
 
@@ -114,6 +115,20 @@ def doubt(segment: Segment) -> str:
     return f"it fits badly ({segment.confidence:.2f})" if segment.confidence < DOUBTFUL else ""
 
 
+def doubtful_segments(segments: Sequence[Segment], least: float, numbers: Sequence[int] | None) -> dict[int, str]:
+    """What is to be told of segments whose text may be another than what is said, or that fit less well than `least`
+    (0: none is left out); by their places. Where segments are lines of a text, `numbers` are those of the lines."""
+    found = {}
+    for n, segment in enumerate(segments):
+        why = doubt(segment) or (f"it fits badly ({segment.confidence:.2f})" if segment.confidence < least else "")
+        if why:
+            line = f", line {numbers[n]}" if numbers else ""
+            text = segment.text if len(segment.text) <= 80 else f"{segment.text[:77]}..."
+            said = "left out" if least else "doubtful"
+            found[n] = f"{said}: {clock(round(1000 * segment.start))}{line}: {why}: {text}"
+    return found
+
+
 def by_lines(words: Sequence[Word], lines: Sequence[str], *, spaces: bool = True) -> list[Segment]:
     """Aligned words as segments: a line of the text each."""
     found, at = [], 0
@@ -157,6 +172,7 @@ def hear(model: Model, blocks: Iterable[Samples]) -> tuple[Floats, Floats]:
     memory does not grow with the recording.
     """
     recognizer = model.recognizer.eval()
+    device = next(recognizer.parameters()).device
     rate, seconds = recognizer.sample_rate, recognizer.frame_seconds
     hop, context = round((_WINDOW - 2 * _CONTEXT) / seconds), round(_CONTEXT / seconds)
     step, around = round(hop * seconds * rate), round(context * seconds * rate)
@@ -167,9 +183,9 @@ def hear(model: Model, blocks: Iterable[Samples]) -> tuple[Floats, Floats]:
 
     def window(samples: Samples, first: int, count: int | None) -> None:
         with torch.inference_mode():
-            features, lens = recognizer.features(torch.from_numpy(samples)[None], torch.tensor([len(samples)]))
-            log_probs, lens = recognizer.log_probs(features, lens)
-        own = log_probs[0, : int(lens[0])].float().numpy()[first:]
+            heard = torch.from_numpy(samples)[None].to(device), torch.tensor([len(samples)], device=device)
+            log_probs, lens = recognizer.log_probs(*recognizer.features(*heard))
+        own = log_probs[0, : int(lens[0])].float().cpu().numpy()[first:]
         found.add(own if count is None else own[:count])
         inside = samples[round(first * seconds * rate) :]
         levels.add(smoothed_levels(inside if count is None else inside[:step], frame))

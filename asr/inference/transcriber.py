@@ -22,7 +22,7 @@ from asr.decode.search import HotWords, build_search
 from asr.models.decoding_options import DecodingChanges
 from asr.models.model import Model
 from asr.utils.config import require
-from asr.utils.device import autocast
+from asr.utils.device import Device, autocast, find_device
 from asr.utils.errors import InputError
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ class TranscriberOptions(DecodingChanges, total=False):
     rescore: str | Path | None
     confidences: bool
     vad: bool
-    device: Literal["cpu", "gpu"]
+    device: Device
     precision: Literal["fp32", "bf16"]
     threads: int
 
@@ -66,7 +66,7 @@ class Transcriber:
         vad: Whether a network that knows speech (Silero's) decides what is speech; without it all that is not clearly a
             pause is recognised.
         threads: Of the beam search; 0: as many as there are processors.
-        device: cpu or gpu, which the network runs on.
+        device: What the network runs on; auto: a GPU where torch can use one.
         precision: Of the network's products: bf16 is faster on CPUs that have it, and on GPUs.
         confidences: Whether words' are wanted; beam search takes about three times as long for them, and without them
             those of long pieces are nearly all 1.
@@ -79,7 +79,7 @@ class Transcriber:
         *,
         vad: bool = True,
         threads: int = 0,
-        device: Literal["cpu", "gpu"] = "cpu",
+        device: Device = "auto",
         precision: Literal["fp32", "bf16"] = "fp32",
         confidences: bool = True,
         greedy: bool = False,
@@ -92,7 +92,7 @@ class Transcriber:
         require(precision in ("fp32", "bf16"), f"precision: there is no {precision!r}, there are fp32 and bf16")
         require(threads >= 0, f"threads {threads} is below 0")
         self.model, self.vad, self.precision, self.confidences = model, vad, precision, confidences
-        self.device = _device(device)
+        self.device = find_device(device)
         autocast(precision, self.device)  # refuses what the processor has not
         model.recognizer.to(self.device)
         self.decoding = build_search(
@@ -306,14 +306,6 @@ class Transcriber:
             self.seconds[what] += seconds
             if within:
                 self.seconds[within] -= seconds
-
-
-def _device(name: str) -> torch.device:
-    if name not in ("cpu", "gpu"):
-        raise InputError(f"no device {name!r}", where="device", remedy="there are cpu and gpu")
-    if name == "gpu" and not torch.cuda.is_available():
-        raise InputError("no GPU that torch can use", where="device", remedy="leave it out, to use the CPU")
-    return torch.device("cuda" if name == "gpu" else "cpu")
 
 
 def _name(source: AudioSource) -> str:

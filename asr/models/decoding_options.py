@@ -23,13 +23,13 @@ class DecodingOptions(Config):
     The command lines of transcribe and evaluate, the table of docs/decoding.md and the checks are made of these fields.
     """
 
-    beam_size: int = setting(100, "[0, 1073741824]", "Hypotheses that are kept; 0: all.")
+    beam_size: int = setting(100, "[0, 1073741824]", "Hypotheses that are kept; 0: all. Up: slower, fewer slips.")
     nbest: int = setting(1, _COUNT, "Hypotheses that are returned (json).")
     lm_weight: float = setting(0.8, "[0, 20]", "Weight of the language model's log-probability.")
-    word_score: float = setting(0.0, _SCORE, "Added for each word.")
-    unk_score: float = setting(-5.0, _SCORE, "Added for each word that the language model lacks.")
-    unk_letter_score: float = setting(-1.5, "[-300, 0]", "Added for each letter of words that no list has.")
-    prior_weight: float = setting(0.0, "[0, 20]", "Weight of the tokens' log prior, which is subtracted.")
+    word_score: float = setting(0.0, _SCORE, "Added for each word. Up where words are missing.")
+    unk_score: float = setting(-5.0, _SCORE, "Added for each word that the language model lacks. Up: more new words.")
+    unk_letter_score: float = setting(-1.5, "[-300, 0]", "Added for each letter of unknown words that are in no list.")
+    prior_weight: float = setting(0.0, "[0, 20]", "Weight of the tokens' log prior, subtracted. Up: more rare tokens.")
     hotword_boost: float = setting(5.0, _SCORE, "Score of hot words that come without one.")
     temperature: float = setting(1.0, "[0.001, 1000000]", "Divides scores before confidences are taken from them.")
     calibration: tuple[float, float] = setting(

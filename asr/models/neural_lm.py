@@ -317,7 +317,7 @@ def read_neural_lm(path: str | Path) -> NeuralLm:
         with safe_open(str(path), "pt") as file:
             header = file.metadata() or {}
             if header.get("kind") != _KIND:
-                raise InputError("is no neural language model", where=path, remedy="asr lm train --kind lstm makes one")
+                raise InputError("is no neural language model", where=path, remedy="asr lm train-neural makes one")
             if int(header.get("format", 0)) > FORMAT:
                 raise InputError(f"is of format {header['format']}", where=path, remedy="update kikitori")
             config = from_dict(LmConfig, json.loads(header["config"]), where=path)
@@ -361,7 +361,7 @@ class NeuralTokenLm:
             raise InputError(
                 f"is of other units ({theirs!r} is one) than the model's tokens ({tokens[1]!r} is one)",
                 where=self.model.name,
-                remedy="asr lm train --kind lstm --unit token --model MODEL makes one of its tokens",
+                remedy="asr lm train-neural --unit token --model MODEL makes one of its tokens",
             )
 
     def start(self, count: int) -> LmState:

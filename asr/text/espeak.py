@@ -12,7 +12,6 @@ import threading
 import unicodedata
 from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import regex
@@ -23,7 +22,7 @@ _SEPARATOR = "\x1f"  # between phonemes; no phoneme has it
 _IPA, _UTF8 = 2, 1
 _STRESS = str.maketrans("", "", "ˈˌ")
 _SWITCH = regex.compile(r"\(([a-z][\w-]*)\)")  # "(en)w iː k ɛ n d(fr)"
-_RATE = 22050  # Hz, what it starts with
+RATE = 22050  # Hz, what it starts with
 # The scripts in which eSpeak NG reads a language, where it is not the Latin one alone. It reads others out letter by
 # letter ("Cyrillic letter pe"), in the language itself or, with marks of a switch, in English.
 _SCRIPTS = {
@@ -58,7 +57,6 @@ _SCRIPTS = {
 _DOTLESS = str.maketrans("Iİ", "ıi")  # Turkic languages have two letters i
 
 _lock = threading.Lock()
-_library: Any = None
 
 
 class Spoken(NamedTuple):
@@ -163,33 +161,37 @@ def _scripts_of(code: str) -> list[str]:
 # ------------------------------------------------------------------------------------------------ the library
 
 
-def _load() -> Any:
-    """libespeak-ng, made ready once for the process; the lock has to be held."""
-    global _library
-    if _library is not None:
-        return _library
+def start_library(output: int, purpose: str) -> Any:
+    """libespeak-ng, made ready to hand over speech (1), or to do so without threads of its own (2).
+
+    Raises:
+        InputError: espeakng-loader, which `purpose` needs, is not installed, or does not work.
+    """
     try:
         import espeakng_loader
     except ImportError:
-        raise InputError(
-            "pronunciations of this language need eSpeak NG",
-            where="espeakng-loader",
-            remedy="pip install 'kikitori[phones]'",
-        ) from None
-    path, data = Path(espeakng_loader.get_library_path()), Path(espeakng_loader.get_data_path())
+        remedy = "pip install 'kikitori[phones]'"
+        raise InputError(f"{purpose} needs eSpeak NG", where="espeakng-loader", remedy=remedy) from None
+    path, data = espeakng_loader.get_library_path(), espeakng_loader.get_data_path()
     try:
         library = ctypes.CDLL(str(path))
     except OSError as e:
         raise InputError(f"eSpeak NG cannot be loaded ({e})", where=path) from e
+    do_not_exit = 0x8000
+    if library.espeak_Initialize(output, 0, str(data).encode(), do_not_exit) != RATE:
+        raise InputError("eSpeak NG does not start", where=data, remedy="install espeakng-loader again")
+    return library
+
+
+@lru_cache
+def _load() -> Any:
+    """The library for phonemes; the lock has to be held."""
     # In its other modes each call starts a thread and a queue: two of them (another part of this process may make the
     # library speak) wait for each other now and then.
-    synchronous, do_not_exit = 2, 0x8000
-    if library.espeak_Initialize(synchronous, 0, str(data).encode(), do_not_exit) != _RATE:
-        raise InputError("eSpeak NG does not start", where=data, remedy="install espeakng-loader again")
+    library = start_library(2, "a pronunciation of this language")
     library.espeak_TextToPhonemes.restype = ctypes.c_char_p
     library.espeak_TextToPhonemes.argtypes = [ctypes.POINTER(ctypes.c_void_p), ctypes.c_int, ctypes.c_int]
     library.espeak_ListVoices.restype = ctypes.POINTER(ctypes.POINTER(_Voice))
-    _library = library
     return library
 
 

@@ -179,7 +179,7 @@ def _check_data(
         raise InputError(
             "; ".join(finding.line() for finding in report.fatal),
             where=data_dir,
-            remedy=f"`asr check {data_dir}` tells more; --no-check trains anyway",
+            remedy=f"`asr check --data {data_dir}` tells more; --no-check trains anyway",
         )
     for finding in report.findings:
         monitor.note(finding.line())

@@ -5,12 +5,26 @@ from __future__ import annotations
 import gc
 import os
 from functools import cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal, get_args
 
 from asr.utils.errors import InputError
 
 if TYPE_CHECKING:
     import torch
+
+Device = Literal["auto", "cpu", "gpu"]
+
+
+def find_device(name: str | None = None) -> torch.device:
+    """What a network runs on: auto, or none named, is a GPU where torch can use one."""
+    import torch
+
+    if name not in (None, *get_args(Device)):
+        raise InputError(f"no device {name!r}", where="device", remedy=f"there are {', '.join(get_args(Device))}")
+    there = torch.cuda.is_available()
+    if name == "gpu" and not there:
+        raise InputError("no GPU that torch can use", where="device", remedy="auto or cpu")
+    return torch.device("cuda" if there and name != "cpu" else "cpu")
 
 
 def autocast(precision: str, device: torch.device) -> torch.autocast:

@@ -1,4 +1,4 @@
-"""Quantities in words."""
+"""Quantities and times, as people read them."""
 
 from __future__ import annotations
 
@@ -9,3 +9,9 @@ def duration_words(seconds: float) -> str:
         return f"{seconds:.0f} s"
     minutes = round(seconds / 60)
     return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60:02d} min"
+
+
+def clock(milliseconds: int, point: str = ".") -> str:
+    """A time as subtitles write it: 01:02:03.450, hours with two digits or more."""
+    seconds, rest = divmod(milliseconds, 1000)
+    return f"{seconds // 3600:02d}:{seconds // 60 % 60:02d}:{seconds % 60:02d}{point}{rest:03d}"

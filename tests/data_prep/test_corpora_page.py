@@ -14,7 +14,7 @@ from wording import wording
 
 import data_prep
 from asr.cli import app
-from asr.cli.common import corpora
+from asr.cli.prepare import corpora
 
 PAGE = (Path(__file__).parents[2] / "docs" / "corpora.md").read_text(encoding="utf-8")
 EXAMPLES = re.findall(r"^```python\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)

@@ -56,7 +56,7 @@ def model(run: Path) -> Path:
 
 
 def test_evaluate(run: Path, model: Path) -> None:
-    done = asr("evaluate", model, run / "data" / "cuts_test.jsonl.gz", "--out", run / "results")
+    done = asr("evaluate", run / "data" / "cuts_test.jsonl.gz", "--model", model, "--out", run / "results")
     assert done.returncode == 0, done.stderr
     scores = json.loads((run / "results" / "scores.json").read_text())
     assert scores["format"] == 1
@@ -86,14 +86,14 @@ def test_a_trained_model_is_tuned_on_what_it_never_saw(run: Path, model: Path, t
     tuned = tmp_path / "tuned"
     shutil.copytree(model, tuned)
     (tmp_path / "words.txt").write_text("low\nhigh\n")
-    done = asr("tune", tuned, run / "data" / "cuts_train.jsonl.gz", "--lexicon", tmp_path / "words.txt")
+    done = asr("tune", run / "data" / "cuts_train.jsonl.gz", "--model", tuned, "--lexicon", tmp_path / "words.txt")
     assert done.returncode == 2
     assert b"the model was trained on 128 of its 128 utterances" in done.stderr
     assert not (tuned / "lexicon.txt").exists()
-    done = asr("tune", tuned, run / "data" / "cuts_dev.jsonl.gz", "--lexicon", tmp_path / "words.txt")
+    done = asr("tune", run / "data" / "cuts_dev.jsonl.gz", "--model", tuned, "--lexicon", tmp_path / "words.txt")
     assert done.returncode == 0, done.stderr
     assert b"WER " in done.stdout
-    done = asr("evaluate", tuned, run / "data" / "cuts_test.jsonl.gz", "--out", tmp_path / "results")
+    done = asr("evaluate", run / "data" / "cuts_test.jsonl.gz", "--model", tuned, "--out", tmp_path / "results")
     assert done.returncode == 0, done.stderr
     scores = json.loads((tmp_path / "results" / "scores.json").read_text())
     assert (scores["decoding"]["search"], scores["decoding"]["lexicon"]) == ("beam", "lexicon.txt")

@@ -65,7 +65,7 @@ def test_training_and_use(work: Path, kind: str, rates: list[str]) -> None:
     assert code == 0, sent
     assert all(part in sent for part in ("epoch 2/2", "audio s/s", "said:", *rates))
     for command in (
-        ("evaluate", kind, "data/cuts_test.jsonl.gz", "--out", f"{kind}-test"),
+        ("evaluate", "data/cuts_test.jsonl.gz", "--model", kind, "--out", f"{kind}-test"),
         ("transcribe", "audio/u000.wav", "audio/u001.wav", "--model", kind),
     ):
         code, sent = asr(*command, cwd=work)
@@ -74,7 +74,7 @@ def test_training_and_use(work: Path, kind: str, rates: list[str]) -> None:
 
 def test_a_neural_language_model(work: Path) -> None:
     (work / "text.txt").write_text("low high low\nhigh high\nlow\nhigh low\n" * 50)
-    options = ("--kind", "lstm", "--hidden", "16", "--layers", "1", "--epochs", "2")
-    code, sent = asr("lm", "train", "text.txt", "lm.safetensors", *options, cwd=work)
+    options = ("model.hidden=16", "model.layers=1", "epochs=2", "--data", "text.txt", "--out", "lm.safetensors")
+    code, sent = asr("lm", "train-neural", *options, cwd=work)
     assert code == 0, sent
     assert "perplexity" in sent

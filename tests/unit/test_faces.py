@@ -81,7 +81,7 @@ def test_options_of_decoding_are_the_same_everywhere() -> None:
 
 
 def test_a_transcriber_says_what_it_is() -> None:
-    shown = repr(Transcriber(speller(), vad=False, beam_size=7))
+    shown = repr(Transcriber(speller(), vad=False, beam_size=7, device="cpu"))
     assert shown.startswith("<Transcriber ")
     for part in ("rnn of ", "characters of audio at 8,000 Hz", "search beam", "on the CPU"):
         assert part in shown, shown
@@ -124,7 +124,7 @@ print(sorted({{"torch", "numba", "lhotse", "librosa", "scipy"}} & set(sys.module
 
 
 def test_modules_of_data_prep_that_are_shared_are_no_corpora() -> None:
-    from asr.cli.common import corpora
+    from asr.cli.prepare import corpora
 
     assert {"fsdd", "table"} <= set(corpora())
     assert not any(name.startswith("_") for name in corpora())

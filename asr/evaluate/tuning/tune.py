@@ -32,6 +32,7 @@ from asr.models.folder import head_file, load_model, update_model
 from asr.models.hub import SHIPPED, find_model
 from asr.models.model import Model, utterance_keys
 from asr.models.neural_lm import is_neural_lm
+from asr.utils.device import Device
 from asr.utils.errors import InputError
 from asr.utils.files import atomic_path, file_sha256
 
@@ -107,6 +108,7 @@ def tune(
     lm_unit: LmUnit | None = None,
     batch_seconds: float = 120.0,
     num_workers: int = 0,
+    device: Device = "auto",
     progress: Callable[[int, int | None], None] = lambda done, total: None,
 ) -> Tuning:
     """Finds decoding options on a dev set and writes them into the model folder, with the LM and lexicon given.
@@ -124,6 +126,7 @@ def tune(
             times as long. Those of the folder where None.
         lm_unit: Whether the language model is over words or over tokens, where these have spaces too; as the folder has
             it where None.
+        device: What the network runs on; auto: a GPU where torch can use one.
         progress: Is told the decodings that are done, and the most that there can be.
 
     Raises:
@@ -131,6 +134,7 @@ def tune(
     """
     started = time.perf_counter()
     loaded, folder = load_model(model, head=head), find_model(model)
+    loaded.recognizer.to(find_device(device))
     own = loaded.head
     start = own.decoding or DecodingOptions()
     warps = start.warps if warps is None else tuple(warps)
@@ -386,6 +390,7 @@ def _encode(
     given = utterances, model.tokenizer, normalizer
     for batch in load_batches(*given, sample_rate=recognizer.sample_rate, **loading):
         dev.references.extend(batch.texts)
+        batch = batch.to(next(recognizer.parameters()).device)
         with torch.inference_mode():
             features = recognizer.features(batch.samples, batch.sample_lens, batch.speakers)
             for warp, outputs in dev.outputs.items():

@@ -52,7 +52,7 @@ def edit(path: Path, change: Callable[[list[dict[str, Any]]], object]) -> None:
 
 
 def findings(*arguments: object) -> dict[str, int]:
-    result = runner.invoke(app, ["check", *map(str, arguments), "--json", *NO_TRIAL])
+    result = runner.invoke(app, ["check", "--data", *map(str, arguments), "--json", *NO_TRIAL])
     values = json.loads(result.stdout)
     assert values["format"] == 1
     assert result.exit_code == (1 if any(f["severity"] == "fatal" for f in values["findings"]) else 0)
@@ -65,7 +65,7 @@ def sentences_again(found: dict[str, int]) -> dict[str, int]:
 
 
 def test_a_clean_folder(prepared: Path) -> None:
-    result = runner.invoke(app, ["check", str(prepared), *NO_TRIAL])
+    result = runner.invoke(app, ["check", "--data", str(prepared), *NO_TRIAL])
     assert result.exit_code == 0, result.output
     assert "nothing would ruin training" in result.stdout
     assert sentences_again(findings(prepared)) == {"little-speech": 1}  # some seconds
@@ -75,7 +75,7 @@ def test_a_clean_folder(prepared: Path) -> None:
 
 def test_what_would_ruin_training_is_exit_code_1(prepared: Path) -> None:
     (prepared / "cuts_dev.jsonl.gz").unlink()
-    result = runner.invoke(app, ["check", str(prepared), *NO_TRIAL])
+    result = runner.invoke(app, ["check", "--data", str(prepared), *NO_TRIAL])
     assert result.exit_code == 1
     assert "FATAL: splits without utterances" in result.stdout
     assert "empty-split" in findings(prepared)
@@ -83,10 +83,10 @@ def test_what_would_ruin_training_is_exit_code_1(prepared: Path) -> None:
 
 def test_audio_that_has_gone_is_named(prepared: Path, tmp_path: Path) -> None:
     (tmp_path / "u03.wav").unlink()
-    result = runner.invoke(app, ["check", str(prepared), *NO_TRIAL])
+    result = runner.invoke(app, ["check", "--data", str(prepared), *NO_TRIAL])
     assert result.exit_code == 1
     assert "u03" in result.stdout
-    whole = runner.invoke(app, ["check", str(prepared), "--json", *NO_TRIAL]).stdout
+    whole = runner.invoke(app, ["check", "--data", str(prepared), "--json", *NO_TRIAL]).stdout
     assert "u03.wav: no such file" in whole
 
 
@@ -98,14 +98,14 @@ def test_a_single_manifest(prepared: Path) -> None:
 def test_settings_come_from_the_file_and_from_words(prepared: Path, tmp_path: Path) -> None:
     config = tmp_path / "c.yaml"
     config.write_text("model: {encoder: {factor: 12}}\n")
-    assert findings(prepared, "--config", config)["does-not-fit"] == 30
-    assert "does-not-fit" not in findings(prepared, "model.encoder.factor=2", "--config", config)
+    assert findings(prepared, config)["does-not-fit"] == 30
+    assert "does-not-fit" not in findings(prepared, config, "model.encoder.factor=2")
     assert findings(prepared, "batch_seconds=1")["longer-than-batch"] == 30
     assert findings(prepared, "model.features.sample_rate=22050")["low-rate"] == 30
 
 
 def test_a_misspelt_setting(prepared: Path) -> None:
-    result = runner.invoke(app, ["check", str(prepared), "model.encoder.dropuot=1"])
+    result = runner.invoke(app, ["check", "--data", str(prepared), "model.encoder.dropuot=1"])
     assert result.exit_code == 2
     assert wording("did-you-mean-dropout") in result.stderr
 
@@ -115,7 +115,7 @@ def test_a_misspelt_setting(prepared: Path) -> None:
 )
 def test_no_corpus_there(data: str, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    result = runner.invoke(app, ["check", data])
+    result = runner.invoke(app, ["check", "--data", data])
     assert result.exit_code == 2
     assert message in result.stderr
     assert len(result.stderr.strip().splitlines()) == 1
@@ -125,7 +125,7 @@ def test_no_corpus_there(data: str, message: str, tmp_path: Path, monkeypatch: p
 def test_all_cases_on_demand(prepared: Path) -> None:
     edit(prepared / "cuts_train.jsonl.gz", lambda rows: [row["supervisions"][0].update(text="") for row in rows[:9]])
     few, everything = (
-        runner.invoke(app, ["check", str(prepared), *NO_TRIAL, *more]).stdout for more in ([], ["--all"])
+        runner.invoke(app, ["check", "--data", str(prepared), *NO_TRIAL, *more]).stdout for more in ([], ["--all"])
     )
     assert "and 4 more" in few
     assert all(f"u{i:02d}" in everything for i in range(9))
@@ -139,21 +139,21 @@ def test_what_a_stranger_wrote_does_not_steer_the_terminal(prepared: Path) -> No
 
     edit(prepared / "cuts_train.jsonl.gz", plant)
     for more in ([], ["--all"], ["--json"]):
-        result = runner.invoke(app, ["check", str(prepared), *NO_TRIAL, *more])
+        result = runner.invoke(app, ["check", "--data", str(prepared), *NO_TRIAL, *more])
         assert result.exit_code == 1
         assert all(c.isprintable() or c == "\n" for c in result.stdout)
 
 
 def test_the_second_time_reads_no_audio(prepared: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    first = runner.invoke(app, ["check", str(prepared), *NO_TRIAL])
+    first = runner.invoke(app, ["check", "--data", str(prepared), *NO_TRIAL])
     monkeypatch.setattr("asr.data.check.audio_facts.measure_audio", lambda u: 1 / 0)
-    assert runner.invoke(app, ["check", str(prepared), *NO_TRIAL]).stdout == first.stdout
+    assert runner.invoke(app, ["check", "--data", str(prepared), *NO_TRIAL]).stdout == first.stdout
 
 
 def test_tones_are_trained_on_too(tmp_path: Path) -> None:
     """The corpus that other tests train on is odd, but would not be stopped."""
     data = tone_data(tmp_path, 40)
-    result = runner.invoke(app, ["check", str(data), *NO_TRIAL])
+    result = runner.invoke(app, ["check", "--data", str(data), *NO_TRIAL])
     assert result.exit_code == 0, result.stdout
 
 
@@ -169,13 +169,13 @@ SMALL = [
 
 @pytest.mark.slow
 def test_a_trial_tells_how_long_training_takes(prepared: Path) -> None:
-    result = runner.invoke(app, ["check", str(prepared), *SMALL, "--trial", "1", "--json"])
+    result = runner.invoke(app, ["check", "--data", str(prepared), *SMALL, "--trial", "1", "--json"])
     assert result.exit_code == 0, result.output
     training = json.loads(result.stdout)["training"]
     seconds = sum(len(f"{PROMPTS[i % 5]} {PROMPTS[(i // 5 + 1) % 5]}") / 14 for i in range(20))
     assert training["epoch_seconds"] > seconds / 0.9 / training["audio_rate"] * 0.9
     assert training["run_seconds"] == pytest.approx(3 * training["epoch_seconds"])
-    words = runner.invoke(app, ["check", str(prepared), *SMALL, "--trial", "0.2"]).stdout
+    words = runner.invoke(app, ["check", "--data", str(prepared), *SMALL, "--trial", "0.2"]).stdout
     assert re.search(r"training does \d+ audio s/s here: an epoch takes about \d+ s, all of them \d+ s", words)
 
 
@@ -203,7 +203,7 @@ def test_a_decoder_that_learns_later_takes_its_time_later(prepared: Path, monkey
             f"model.decoder.start_epoch={start}",
             *more,
         ]
-        run = ["check", str(prepared), *SMALL, *options, f"epochs={epochs}", "--trial", "0.1", "--json"]
+        run = ["check", "--data", str(prepared), *SMALL, *options, f"epochs={epochs}", "--trial", "0.1", "--json"]
         return 1 / json.loads(runner.invoke(app, run).stdout)["training"]["audio_rate"]
 
     late = seconds_of_audio(3, 4)
@@ -245,7 +245,7 @@ class Page(HTMLParser):
 @pytest.mark.slow
 def test_the_page_shows_what_augmentation_does(prepared: Path, tmp_path: Path) -> None:
     page_path = tmp_path / "check.html"
-    result = runner.invoke(app, ["check", str(prepared), *SMALL, "--html", str(page_path), "--trial", "0"])
+    result = runner.invoke(app, ["check", "--data", str(prepared), *SMALL, "--html", str(page_path), "--trial", "0"])
     assert result.exit_code == 0, result.output
     page = Page(page_path.read_text(encoding="utf-8"))
     assert {"data: what training will meet", "as recorded"} <= {line.strip() for line in page.text.splitlines()}
@@ -275,7 +275,9 @@ def test_nothing_of_a_corpus_becomes_markup(prepared: Path, tmp_path: Path) -> N
 
     edit(prepared / "cuts_train.jsonl.gz", plant)
     page_path = tmp_path / "check.html"
-    result = runner.invoke(app, ["check", str(prepared), "model.encoder.factor=1", *NO_TRIAL, "--html", str(page_path)])
+    result = runner.invoke(
+        app, ["check", "--data", str(prepared), "model.encoder.factor=1", *NO_TRIAL, "--html", str(page_path)]
+    )
     assert result.exit_code == 0, result.output
     page = Page(page_path.read_text(encoding="utf-8"))
     assert not [tag for tag, _ in page.tags if tag == "script"]
@@ -303,13 +305,22 @@ def test_training_stops_at_what_would_ruin_it(prepared: Path, tmp_path: Path) ->
 
 def test_a_dev_set_without_text_would_choose_the_worst_model(prepared: Path) -> None:
     edit(prepared / "cuts_dev.jsonl.gz", lambda rows: [row["supervisions"][0].update(text="!!") for row in rows])
-    result = runner.invoke(app, ["check", str(prepared), *NO_TRIAL])
+    result = runner.invoke(app, ["check", "--data", str(prepared), *NO_TRIAL])
     assert result.exit_code == 1
     assert "FATAL: no text after normalisation (5 of 30)" in result.stdout
 
 
 def test_what_cannot_be_tried_does_not_lose_the_report(prepared: Path, tmp_path: Path) -> None:
-    words = ["check", str(prepared), "augment.noise=/nonexistent", "--trial", "0.1", "--html", str(tmp_path / "c.html")]
+    words = [
+        "check",
+        "--data",
+        str(prepared),
+        "augment.noise=/nonexistent",
+        "--trial",
+        "0.1",
+        "--html",
+        str(tmp_path / "c.html"),
+    ]
     result = runner.invoke(app, words)
     assert result.exit_code == 1
     assert "nothing would ruin training" in result.stdout

@@ -238,8 +238,20 @@ def test_units() -> None:
 @pytest.mark.parametrize("unit", ["word", "token"])
 def test_from_text_to_choice(unit: str, folder: Path, tmp_path: Path) -> None:
     lm = tmp_path / "lm.safetensors"
-    shape = ("--kind", "lstm", "--hidden", "16", "--layers", "1", "--epochs", "8", "--learning-rate", "0.01")
-    made = run("lm", "train", folder / "text.txt", lm, *shape, "--model", folder / "m", "--unit", unit)
+    shape = ("model.hidden=16", "model.layers=1", "epochs=8", "learning_rate=0.01")
+    made = run(
+        "lm",
+        "train-neural",
+        *shape,
+        "--data",
+        folder / "text.txt",
+        "--out",
+        lm,
+        "--model",
+        folder / "m",
+        "--unit",
+        unit,
+    )
     assert made.exit_code == 0, made.output
     assert wording("epoch-8-8-loss") in made.stderr
     assert (tmp_path / "lm.safetensors.run" / "log.jsonl").is_file()
@@ -258,7 +270,7 @@ def test_from_text_to_choice(unit: str, folder: Path, tmp_path: Path) -> None:
         assert perplexity < 0.95 * len(model.words)
     out = tmp_path / "out"
     options = ("--lm", folder / "lm.arpa", "--rescore", lm, "--rescore-weight", "0.4", "--nbest", "3")
-    done = run("evaluate", folder / "m", folder / "dev" / "cuts.jsonl.gz", "--out", out, *options)
+    done = run("evaluate", folder / "dev" / "cuts.jsonl.gz", "--model", folder / "m", "--out", out, *options)
     assert done.exit_code == 0, done.output
     facts = json.loads((out / "scores.json").read_text())["decoding"]
     assert (facts["rescore"], facts["rescore_weight"], facts["nbest"]) == ("lm.safetensors", 0.4, 3)
@@ -303,13 +315,15 @@ def test_the_weight_is_found_on_dev_and_kept(folder: Path, tmp_path: Path) -> No
     spelled_cuts(tmp_path / "dev", [said[i % 3] for i in range(9)], seed=300)
     (tmp_path / "text.txt").write_text("\n".join(said * 100) + "\n")
     lm = tmp_path / "lm.safetensors"
-    shape = ("--kind", "gru", "--hidden", "16", "--layers", "1", "--epochs", "20", "--learning-rate", "0.02")
-    assert run("lm", "train", tmp_path / "text.txt", lm, *shape, "--model", model).exit_code == 0
+    shape = ("model.kind=gru", "model.hidden=16", "model.layers=1", "epochs=20", "learning_rate=0.02")
+    assert (
+        run("lm", "train-neural", *shape, "--data", tmp_path / "text.txt", "--out", lm, "--model", model).exit_code == 0
+    )
     cuts = tmp_path / "dev" / "cuts.jsonl.gz"
-    plain = run("tune", model, cuts, "--lm", folder / "lm.arpa")
+    plain = run("tune", cuts, "--model", model, "--lm", folder / "lm.arpa")
     assert plain.exit_code == 0, plain.output
     assert "rescore_weight" not in plain.stdout
-    done = run("tune", model, cuts, "--rescore", lm)
+    done = run("tune", cuts, "--model", model, "--rescore", lm)
     assert done.exit_code == 0, done.output
     weight = float(re.search(r"rescore_weight (\S+),", done.stdout)[1])
     errors = [int(re.search(r"\((\d+) of \d+ words", text)[1]) for text in (plain.stdout, done.stdout)]
@@ -319,29 +333,29 @@ def test_the_weight_is_found_on_dev_and_kept(folder: Path, tmp_path: Path) -> No
     assert kept.head.neural_lm == model / "neural-lm.safetensors"
     assert kept.head.decoding.rescore_weight == weight
     assert "neural-lm.safetensors" in (model / "config.yaml").read_text()
-    again = run("evaluate", model, cuts, "--out", tmp_path / "out")
+    again = run("evaluate", cuts, "--model", model, "--out", tmp_path / "out")
     assert again.exit_code == 0, again.output
     scores = json.loads((tmp_path / "out" / "scores.json").read_text())
     assert scores["decoding"]["rescore"] == "neural-lm.safetensors"
     assert scores["wer"]["errors"] == errors[1]
-    without = run("evaluate", model, cuts, "--out", tmp_path / "without", "--rescore-weight", "0")
+    without = run("evaluate", cuts, "--model", model, "--out", tmp_path / "without", "--rescore-weight", "0")
     assert without.exit_code == 0, without.output
     assert "rescore" not in json.loads((tmp_path / "without" / "scores.json").read_text())["decoding"]
     (model / "neural-lm.safetensors").unlink()
-    assert wording("has-no-neural-lm-safetensors") in run("evaluate", model, cuts).stderr
+    assert wording("has-no-neural-lm-safetensors") in run("evaluate", cuts, "--model", model).stderr
 
 
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (("--kind", "lstm", "--order", "4"), wording("order-means-nothing-for-a")),
-        (("--hidden", "16"), wording("hidden-means-nothing-for-n")),
-        (("--kind", "elman"), "kind"),
-        (("--kind", "transformer", "--hidden", "30"), wording("cannot-be-parted-into-4")),
+        (("model.kind=elman",), "model.kind: 'elman'"),
+        (("--hidden", "16"), "hidden=16"),
+        (("model.hiden=16",), "'hidden'"),
+        (("model.kind=transformer", "model.hidden=30"), wording("cannot-be-parted-into-4")),
     ],
 )
 def test_what_cannot_be_trained(words: tuple[str, ...], message: str, folder: Path, tmp_path: Path) -> None:
-    done = run("lm", "train", folder / "text.txt", tmp_path / "lm.safetensors", *words)
+    done = run("lm", "train-neural", *words, "--data", folder / "text.txt", "--out", tmp_path / "lm.safetensors")
     assert done.exit_code == 2, done.output
     assert message in done.stderr
     assert not list(tmp_path.iterdir())
@@ -359,8 +373,8 @@ def test_what_cannot_be_asked(folder: Path, tmp_path: Path) -> None:
         (("--rescore", tmp_path / "n.safetensors", "--greedy"), wording("greedy-search-finds-one")),
         (("--rescore", tmp_path / "none.safetensors"), wording("no-such-file")),
     ):
-        done = run("evaluate", folder / "m", cuts, *options)
+        done = run("evaluate", cuts, "--model", folder / "m", *options)
         assert done.exit_code == 2, done.output
         assert message in done.stderr
-    done = run("lm", "train", folder / "text.txt", tmp_path / "lm.arpa", "--kind", "lstm")
+    done = run("lm", "train-neural", "--data", folder / "text.txt", "--out", tmp_path / "lm.arpa")
     assert wording("lm-arpa-is-no-name") in done.stderr

@@ -63,8 +63,8 @@ def files(folder: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in folder.iterdir()}
 
 
-def asr_tune(*arguments: object) -> Result:
-    return CliRunner().invoke(app, ["tune", *map(str, arguments)])
+def asr_tune(model: Path, cuts: Path, *options: object) -> Result:
+    return CliRunner().invoke(app, ["tune", str(cuts), "--model", str(model), *map(str, options)])
 
 
 def check(result: Tuning, folder: Path, cuts: Path) -> None:
@@ -151,7 +151,7 @@ def test_a_model_of_letters_where_words_have_spaces(folder: Path, cuts: Path, tm
     text.write_text("".join(f"{line}\n" for line in spelled_texts(400, seed=9)))
     lm = tmp_path / "letters.arpa"
     made = CliRunner().invoke(
-        app, ["lm", "train", str(text), str(lm), "--model", str(folder), "--unit", "token", "--order", "4"]
+        app, ["lm", "train", str(text), "--out", str(lm), "--model", str(folder), "--unit", "token", "--order", "4"]
     )
     assert made.exit_code == 0, made.output
     greedy = evaluate(load_model(folder), cuts, greedy=True)

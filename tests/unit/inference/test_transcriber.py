@@ -188,7 +188,7 @@ def test_devices() -> None:
 def test_half_precision_where_the_processor_has_none(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("asr.utils.device.has_bf16", lambda: False)
     with pytest.raises(InputError, match=wording("precision-bf16")):
-        Transcriber(speller(), precision="bf16")
+        Transcriber(speller(), precision="bf16", device="cpu")
     state = torch.random.get_rng_state()
     monkeypatch.undo()
     has_bf16.cache_clear()

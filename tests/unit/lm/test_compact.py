@@ -68,7 +68,7 @@ def test_few_values_are_kept_as_they_are(tmp_path: Path) -> None:
 def test_from_the_command_line(tmp_path: Path) -> None:
     save_ngram(model_of(3), tmp_path / "m.safetensors")
     done = CliRunner().invoke(
-        app, ["lm", "prune", f"{tmp_path}/m.safetensors", f"{tmp_path}/small.lmz", "--max-size", "6kB"]
+        app, ["lm", "prune", f"{tmp_path}/m.safetensors", "--out", f"{tmp_path}/small.lmz", "--max-size", "6kB"]
     )
     assert done.exit_code == 0, done.output
     size = (tmp_path / "small.lmz").stat().st_size
@@ -76,7 +76,10 @@ def test_from_the_command_line(tmp_path: Path) -> None:
     small = read_ngram(tmp_path / "small.lmz")
     assert written_size(small, "m.lmz") <= size  # what is rounded is not rounded up again
     assert small.counts[0] == model_of(3).counts[0]
-    assert CliRunner().invoke(app, ["lm", "convert", f"{tmp_path}/small.lmz", f"{tmp_path}/a.arpa"]).exit_code == 0
+    assert (
+        CliRunner().invoke(app, ["lm", "convert", f"{tmp_path}/small.lmz", "--out", f"{tmp_path}/a.arpa"]).exit_code
+        == 0
+    )
     assert np.array_equal(read_ngram(tmp_path / "a.arpa").log_prob, small.log_prob)
 
 

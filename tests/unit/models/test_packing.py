@@ -39,8 +39,8 @@ def folder(tmp_path: Path, cuts: Path) -> Path:
     return tmp_path / "m"
 
 
-def asr_pack(*arguments: object) -> Result:
-    return CliRunner().invoke(app, ["pack", *map(str, arguments)])
+def asr_pack(model: Path, out: Path, *options: object) -> Result:
+    return CliRunner().invoke(app, ["pack", "--model", str(model), "--out", str(out), *map(str, options)])
 
 
 @pytest.mark.parametrize(("precision", "bytes_each"), [("float32", 4), ("float16", 2), ("int8", 1)])

@@ -59,7 +59,7 @@ def missing(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> 
         monkeypatch.delitem(sys.modules, module)
     monkeypatch.setattr(builtins, "__import__", without)
     monkeypatch.setitem(sys.modules, request.param, None)
-    monkeypatch.setattr(espeak, "_library", None)
+    monkeypatch.setattr(espeak, "_load", espeak._load.__wrapped__)
     for cached in (english.cmudict, english._engine, english._cardinal, espeak._voices):
         if hasattr(cached, "cache_clear"):
             cached.cache_clear()
@@ -498,7 +498,7 @@ def run(*arguments: str | Path, code: int = 0) -> str:
 def test_a_text_becomes_a_lexicon(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     text, out, left_out = tmp_path / "text.txt", tmp_path / "out.txt", tmp_path / "left.txt"
     text.write_text("THE DOG\nTHE SQUIRE'S DOG THE\n\nSTOTTERING 😀\n")
-    said = run(text, out, "--language", "en", "--left-out", left_out)
+    said = run(text, "--out", out, "--language", "en", "--left-out", left_out)
     assert out.read_text() == (
         "THE\tDH AH\tcmudict\nTHE\tDH IY\tcmudict\nDOG\tD AO G\tcmudict\nSQUIRE'S\tS K W AY R Z\tcmudict+possessive\n"
         "STOTTERING\tS T AA T ER IH NG\tguess\n"
@@ -520,20 +520,20 @@ def test_options_of_the_command(tmp_path: Path) -> None:
     text, out, mine = tmp_path / "text.txt", tmp_path / "out.txt", tmp_path / "mine.txt"
     text.write_text("the the dog stottering\n")
     mine.write_text("dog\tD UH G\n")
-    run(text, out, "--language", "en", "--most", "2", "--lexicon", mine, "--stress", "--no-guess")
+    run(text, "--out", out, "--language", "en", "--most", "2", "--lexicon", mine, "--stress", "--no-guess")
     assert out.read_text() == "the\tDH AH0\tcmudict\nthe\tDH AH1\tcmudict\nthe\tDH IY0\tcmudict\ndog\tD UH G\tuser\n"
-    run(text, out, "--language", "en", "--no-guess")
+    run(text, "--out", out, "--language", "en", "--no-guess")
     assert "stottering" not in out.read_text()
 
 
 def test_one_is_not_many(tmp_path: Path) -> None:
     text = own(tmp_path, "dog\n")
-    assert "1 word, 1 pronunciation\n" in run(text, tmp_path / "out.txt", "--language", "en")
+    assert "1 word, 1 pronunciation\n" in run(text, "--out", tmp_path / "out.txt", "--language", "en")
 
 
 def test_what_is_left_out_is_written_where_nothing_is_found(tmp_path: Path) -> None:
     text, out, left_out = own(tmp_path, "😀 --\n"), tmp_path / "out.txt", tmp_path / "folder" / "left.txt"
-    said = run(text, out, "--language", "en", "--left-out", left_out, code=2)
+    said = run(text, "--out", out, "--language", "en", "--left-out", left_out, code=2)
     assert wording("none-of-the-words-has-3") in said
     assert left_out.read_text() == "😀\thas neither letters nor digits\n--\thas neither letters nor digits\n"
     assert not out.exists()
@@ -544,7 +544,7 @@ def test_both_files_can_be_written_before_work_begins(tmp_path: Path, bad: str, 
     monkeypatch.setattr(pronunciations, "pronounce", lambda *_, **__: pytest.fail("work begins"))
     text, out = own(tmp_path, "dog\n"), tmp_path / "out.txt"
     places = [text / "no_folder.txt", out] if bad == "OUT" else [out, text / "no_folder.txt"]
-    said = run(text, places[0], "--language", "en", "--left-out", places[1], code=2)
+    said = run(text, "--out", places[0], "--language", "en", "--left-out", places[1], code=2)
     assert wording("the-folder-cannot-be-made") in said
     assert not out.exists()
 
@@ -561,7 +561,7 @@ def test_no_input_is_overwritten(tmp_path: Path, out: str, left_out: str) -> Non
     (tmp_path / "link.txt").symlink_to("mine.txt")
     places = [tmp_path / "." / out, "--left-out", tmp_path / "folder" / ".." / left_out]
     (tmp_path / "folder").mkdir()
-    said = run(text, *places, "--language", "en", "--lexicon", mine, code=2)
+    said = run(text, "--out", *places, "--language", "en", "--lexicon", mine, code=2)
     assert "write" in said
     assert wording("another-file") in said
     assert (text.read_text(), mine.read_text()) == ("dog\n", "dog\tD UH G\n")
@@ -570,10 +570,10 @@ def test_no_input_is_overwritten(tmp_path: Path, out: str, left_out: str) -> Non
 
 def test_the_language_is_looked_at_before_the_text(tmp_path: Path) -> None:
     none, out = tmp_path / "none.txt", tmp_path / "out.txt"
-    assert "no language 'xx-nothing'" in run(none, out, "--language", "xx-nothing", code=2)
-    assert "neither a language nor a lexicon" in run(none, out, code=2)
-    assert "own.txt: has no word" in run(none, out, "--lexicon", own(tmp_path, ""), code=2)
-    assert "none.txt: no such file" in run(none, out, "--language", "sw", code=2)
+    assert "no language 'xx-nothing'" in run(none, "--out", out, "--language", "xx-nothing", code=2)
+    assert "neither a language nor a lexicon" in run(none, "--out", out, code=2)
+    assert "own.txt: has no word" in run(none, "--out", out, "--lexicon", own(tmp_path, ""), code=2)
+    assert "none.txt: no such file" in run(none, "--out", out, "--language", "sw", code=2)
 
 
 def test_the_languages_are_listed() -> None:
@@ -585,9 +585,9 @@ def test_the_languages_are_listed() -> None:
 def test_wrong_usage_of_the_command(tmp_path: Path, arguments: list[str]) -> None:
     text, out = tmp_path / "text.txt", tmp_path / "out.txt"
     text.write_text("dog\n")
-    run(text, out, *arguments, code=2)
+    run(text, "--out", out, *arguments, code=2)
     text.write_text("  \n")
-    run(text, out, "--language", "en", code=2)
+    run(text, "--out", out, "--language", "en", code=2)
     assert not out.exists()
 
 

@@ -201,9 +201,9 @@ def test_each_head_is_tuned_by_itself(two_heads: Path, data: Path, tmp_path: Pat
 
 def test_from_the_command_line(two_heads: Path, data: Path) -> None:
     cuts, folder = str(data / "cuts_test.jsonl.gz"), str(two_heads / "model")
-    assert "PER" in runner.invoke(app, ["evaluate", folder, cuts, "--greedy"]).stdout
-    assert "WER" in runner.invoke(app, ["evaluate", folder, cuts, "--head", "characters"]).stdout
-    result = runner.invoke(app, ["evaluate", folder, cuts, "--head", "words"])
+    assert "PER" in runner.invoke(app, ["evaluate", cuts, "--model", folder, "--greedy"]).stdout
+    assert "WER" in runner.invoke(app, ["evaluate", cuts, "--model", folder, "--head", "characters"]).stdout
+    result = runner.invoke(app, ["evaluate", cuts, "--model", folder, "--head", "words"])
     assert result.exit_code == 2
     assert wording("no-head-words") in result.stderr
 
