@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import re
 import sys
-import time
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from asr.cli.common import bytes_of, given, numbers_of, say
+from asr.cli.common import bytes_of, given, is_quiet, numbers_of, say
 from asr.cli.lm_text import ReadingProgress, recogniser_of, sentences_of, tell_unwritten
 from asr.cli.training import config_and_settings
 from asr.utils.device import configure_torch
@@ -23,7 +22,6 @@ if TYPE_CHECKING:
     from asr.lm.corpus import Corpus
     from asr.lm.ngram import NgramModel
     from asr.models.neural_lm import NeuralLm
-    from asr.train.progress import Progress, Validation
 
 _SUFFIXES = (".arpa", ".arpa.gz", ".arpa.xz", ".safetensors", ".lmz")
 
@@ -144,6 +142,7 @@ def train_neural(
         raise InputError("is no name for a neural model", where=out, remedy="let it end in .safetensors")
     configure_torch()
     from asr.train.language_model import TrainLmConfig, train_lm
+    from asr.train.monitors import training_monitor
     from asr.utils.config import read_config
 
     config = read_config(TrainLmConfig, *config_and_settings(words), ignore=["run"])
@@ -153,7 +152,8 @@ def train_neural(
         judged = None if dev is None else texts.corpus([str(dev)], corpus.words[3:])
     finally:
         texts.progress.clear()
-    made = train_lm(corpus, out, config, tokens=texts.all_tokens, dev=judged, monitor=_LmMonitor())
+    with training_monitor(quiet=is_quiet()) as monitor:
+        made = train_lm(corpus, out, config, tokens=texts.all_tokens, dev=judged, monitor=monitor)
     size = sum(p.numel() for p in made.parameters())
     say(f"asr: wrote {out}: {made.config.kind}, {len(made.words) - 1:,} words, {size / 1e6:.2f} M parameters")
 
@@ -194,33 +194,6 @@ class _Texts:
         )
         if self.recogniser is not None and self.tokens is None:
             tell_unwritten(corpus.words[3:], self.recogniser)
-
-
-class _LmMonitor:
-    """A line an epoch, and one half a minute within long ones."""
-
-    def __init__(self) -> None:
-        self._said = time.monotonic()
-
-    def step(self, progress: Progress) -> None:
-        if time.monotonic() - self._said > 30:
-            self._tell(progress, f", step {progress.epoch_step}/{progress.epoch_steps}", "")
-
-    def epoch(self, progress: Progress, validation: Validation, best: bool) -> None:
-        self._tell(progress, "", f"; dev {validation.summary}{' (best)' if best else ''}")
-
-    def note(self, text: str) -> None:
-        from asr.cli.common import say
-
-        say(f"note: {text}")
-
-    def _tell(self, p: Progress, step: str, end: str) -> None:
-        from asr.cli.common import say
-        from asr.utils.units import duration_words
-
-        self._said = time.monotonic()
-        left = f"{p.audio_rate:,.0f} words a second, {duration_words(p.seconds_left)} left"
-        say(f"epoch {p.epoch}/{p.epochs}{step}: loss {p.loss:.3f}, {left}{end}")
 
 
 @app.command("prune")

@@ -32,7 +32,7 @@ from asr.models.folder import head_file, load_model, update_model
 from asr.models.hub import SHIPPED, find_model
 from asr.models.model import Model, utterance_keys
 from asr.models.neural_lm import is_neural_lm
-from asr.utils.device import Device
+from asr.utils.device import Device, find_device
 from asr.utils.errors import InputError
 from asr.utils.files import atomic_path, file_sha256
 
