@@ -41,15 +41,20 @@ class Ended:
     stopped: bool = False  # it was not, as `stop` was called
 
 
-class TranscriberOptions(DecodingChanges, total=False):
-    """The options of `asr.load` as keyword arguments, for type checkers and editors."""
+class SearchOptions(DecodingChanges, total=False):
+    """What build_search takes, as keyword arguments."""
 
-    head: str | None
     greedy: bool
     lm: str | Path | None
     lexicon: str | Path | None
     hotwords: HotWords | None
     rescore: str | Path | None
+
+
+class TranscriberOptions(SearchOptions, total=False):
+    """The options of `asr.load` as keyword arguments, for type checkers and editors."""
+
+    head: str | None
     confidences: bool
     vad: bool
     device: Device
@@ -70,7 +75,7 @@ class Transcriber:
         precision: Of the network's products: bf16 is faster on CPUs that have it, and on GPUs.
         confidences: Whether words' are wanted; beam search takes about three times as long for them, and without them
             those of long pieces are nearly all 1.
-        greedy, lm, lexicon, hotwords, rescore, decoding: As build_search takes them.
+        search: As build_search takes them: greedy, lm, lexicon, hotwords, rescore, beam_size, ...
     """
 
     def __init__(
@@ -82,12 +87,7 @@ class Transcriber:
         device: Device = "auto",
         precision: Literal["fp32", "bf16"] = "fp32",
         confidences: bool = True,
-        greedy: bool = False,
-        lm: str | Path | None = None,
-        lexicon: str | Path | None = None,
-        hotwords: HotWords | None = None,
-        rescore: str | Path | None = None,
-        **decoding: Unpack[DecodingChanges],
+        **search: Unpack[SearchOptions],
     ) -> None:
         require(precision in ("fp32", "bf16"), f"precision: there is no {precision!r}, there are fp32 and bf16")
         require(threads >= 0, f"threads {threads} is below 0")
@@ -95,16 +95,7 @@ class Transcriber:
         self.device = find_device(device)
         autocast(precision, self.device)  # refuses what the processor has not
         model.recognizer.to(self.device)
-        self.decoding = build_search(
-            model,
-            greedy=greedy,
-            lm=lm,
-            lexicon=lexicon,
-            hotwords=hotwords,
-            rescore=rescore,
-            threads=threads,
-            **decoding,
-        )
+        self.decoding = build_search(model, threads=threads, **search)
         self.sample_rate = model.recognizer.sample_rate
         self.spaces = model.has_words or self.decoding.units
         self._stopped = self._reading = False

@@ -19,7 +19,7 @@ import asr
 import data_prep
 from asr.decode import build_search
 from asr.inference import Transcriber
-from asr.inference.transcriber import TranscriberOptions
+from asr.inference.transcriber import SearchOptions, TranscriberOptions
 from asr.models.decoding_options import DecodingChanges, DecodingOptions
 from asr.utils.config import settings
 
@@ -75,9 +75,9 @@ def test_options_of_decoding_are_the_same_everywhere() -> None:
     assert get_type_hints(DecodingChanges) == known
     load = set(inspect.signature(asr.load).parameters) - {"model", "decoding"}
     assert get_type_hints(TranscriberOptions).keys() == load | known.keys()
-    assert set(inspect.signature(Transcriber).parameters) - {"model", "decoding"} == load - {"head"}
-    searched = set(inspect.signature(build_search).parameters) - {"model", "changes"}
-    assert searched == {"greedy", "lm", "lexicon", "hotwords", "rescore", "threads"}
+    searched = set(inspect.signature(build_search).parameters) - {"model", "changes", "threads"}
+    assert get_type_hints(SearchOptions).keys() == searched | known.keys()
+    assert set(inspect.signature(Transcriber).parameters) - {"model", "search"} == load - searched - {"head"}
 
 
 def test_a_transcriber_says_what_it_is() -> None:
