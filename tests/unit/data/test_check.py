@@ -24,7 +24,7 @@ from asr.data.check.audio_facts import audio_facts, measure_audio
 from asr.data.check.confusables import broken_pieces, skeleton
 from asr.data.cuts import Utterance
 from asr.models.config import ModelConfig
-from asr.models.model import Model
+from asr.models.model import Head, Model
 from asr.models.objective import Objective
 from asr.models.recognizer import build_recognizer
 from asr.text.normalize import TextNormalizer
@@ -298,7 +298,7 @@ def test_texts_that_do_not_fit_are_those_that_the_loss_leaves_out(splits: Splits
     training += [replace(u, id=f"{u.id}-double", text="a" * (8 + i)) for i, u in enumerate(splits["train"])]
     tokenizer = CharTokenizer.train(u.text for u in training)
     recognizer = build_recognizer(model, {tokenizer.kind: len(tokenizer)})
-    objective = Objective(Model(recognizer, tokenizer, model))
+    objective = Objective(Model(recognizer, model, {tokenizer.kind: Head(tokenizer)}))
     left_out = set()
     for batch in load_batches(training, tokenizer, TextNormalizer(), sample_rate=RATE, batch_seconds=60):
         marks = objective(batch).left_out.tolist()
