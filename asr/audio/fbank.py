@@ -3,7 +3,7 @@
 B batch, N samples, T frames, L samples a frame, F feature bins.
 
 `Fbank` follows Kaldi (feat/feature-window.cc, feat/mel-computations.cc) as `torchaudio.compliance.kaldi` computes it,
-with dither 0; keywords turn it into librosa's (`librosa_settings`).
+with dither 0; keywords turn it into librosa's.
 
 Speed comes from three things: a few hundred frames at a time go through buffers that stay in the cache; the power
 spectrum's sum of squares is left to the mel product, over a matrix with each row twice (summing pairs of real and
@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import math
 import threading
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, get_args
 
 import torch
 from torch import Tensor, nn
@@ -22,26 +22,12 @@ from torch import Tensor, nn
 from asr.utils.config import require
 
 _CHUNK = 512  # frames computed at a time: their buffers fit the second-level cache
-
-
 _CHUNK_SAMPLES = 1 << 20  # ... and never more than this
-
-
 _FILTER_GROUP = 16  # mel filters multiplied at a time
-
-
 _LOG_FLOOR = 1.1920928955078125e-07  # float32 epsilon, Kaldi's floor under the logarithm
-
-
 _DB_FLOOR = 1e-10  # librosa's
-
-
-WindowType = Literal["povey", "hanning", "hann", "hamming", "rectangular", "blackman"]
-
-
+WindowType = Literal["povey", "hann"]
 MelScale = Literal["htk", "slaney"]
-
-
 Log = Literal["ln", "db", "none"]
 
 
@@ -58,8 +44,7 @@ class Fbank(nn.Module):
         frame_shift: Hop, ms.
         low_freq: Lower edge of the first filter, Hz.
         high_freq: Upper edge of the last, Hz; 0 or less counts from the Nyquist frequency down.
-        window_type: `hanning`, `povey` (hanning to the power 0.85), `hamming`, `rectangular`, `blackman` are
-            symmetric, as Kaldi's; `hann` is periodic, as librosa's.
+        window_type: `povey` is Kaldi's, a symmetric Hann window to the power 0.85; `hann` is periodic, as librosa's.
         preemphasis_coefficient: x[t] - c x[t-1] within each frame; 0 for none.
         remove_dc_offset: Subtract each frame's mean first.
         snip_edges: Only frames that lie wholly in the audio; otherwise one frame each `frame_shift`, the audio
@@ -67,9 +52,8 @@ class Fbank(nn.Module):
         center: librosa's frames instead: frame t is centred on sample t * shift, the audio padded with zeros.
         round_to_power_of_two: FFT over the next power of two; else over the window.
         n_fft: FFT size in samples where it is neither; the window is centred in it.
-        mel_scale: `htk` (1127 ln(1 + f/700), Kaldi's) or `slaney` (linear to 1 kHz, then logarithmic).
-        mel_norm: `slaney` scales each filter to unit area (librosa); `none` leaves its peak at 1 (Kaldi).
-        power: Exponent of the magnitude spectrum: 2 power, 1 magnitude.
+        mel_scale: `htk` (1127 ln(1 + f/700), Kaldi's, each filter's peak 1) or `slaney` (librosa's: linear to 1 kHz,
+            then logarithmic, each filter of unit area).
         log: `ln`, `db` (10 log10) or `none`.
 
     Raises:
@@ -93,8 +77,6 @@ class Fbank(nn.Module):
         round_to_power_of_two: bool = True,
         n_fft: int | None = None,
         mel_scale: MelScale = "htk",
-        mel_norm: Literal["none", "slaney"] = "none",
-        power: Literal[1, 2] = 2,
         log: Log = "ln",
     ) -> None:
         super().__init__()
@@ -122,18 +104,17 @@ class Fbank(nn.Module):
             f"the filters' range {low_freq:g}-{high_freq:g} Hz does not lie within 0-{nyquist:g} Hz",
         )
         _require(0 <= preemphasis_coefficient <= 1, f"preemphasis {preemphasis_coefficient} is not in 0-1")
-        _require(power in (1, 2), f"power {power} is neither 1 nor 2")
         self.frame_seconds = self.shift / sample_rate
         self.preemphasis = preemphasis_coefficient
         self.remove_dc_offset = remove_dc_offset
         self.snip_edges, self.center = snip_edges, center
-        self.power, self.log = power, log
+        self.log = log
         self.frame_size = self.n_fft if center else self.window_size  # samples a frame looks at
         window = _window(window_type, self.window_size)
         if center:  # librosa centres a short window in its FFT frame
             before = (self.n_fft - self.window_size) // 2
             window = torch.nn.functional.pad(window, (before, self.n_fft - self.window_size - before))
-        filters = _mel_filters(num_mel_bins, self.n_fft, sample_rate, low_freq, high_freq, mel_scale, mel_norm)
+        filters = _mel_filters(num_mel_bins, self.n_fft, sample_rate, low_freq, high_freq, mel_scale)
         # Non-persistent: settings determine them, so a model's file need not carry them.
         self.register_buffer("window", window, persistent=False)
         self.register_buffer("filters", filters, persistent=False)
@@ -142,13 +123,11 @@ class Fbank(nn.Module):
             end = min(first + _FILTER_GROUP, num_mel_bins)
             used = filters[first:end].sum(0).nonzero()[:, 0]
             low, high = (int(used[0]), int(used[-1]) + 1) if len(used) else (0, 1)
-            weights = filters[first:end, low:high].t()
-            if power == 2:
-                low, high, weights = 2 * low, 2 * high, weights.repeat_interleave(2, 0)
+            weights = filters[first:end, low:high].t().repeat_interleave(2, 0)
             self.register_buffer(f"weights_{len(self._groups)}", weights.contiguous(), persistent=False)
-            self._groups.append((low, high, first, end))
+            self._groups.append((2 * low, 2 * high, first, end))
         # What the buffers' shapes depend on.
-        self._key = (self.n_fft, self.frame_size, self.shift, power, tuple(self._groups))
+        self._key = (self.n_fft, self.frame_size, self.shift, tuple(self._groups))
 
     window: Tensor
     filters: Tensor
@@ -203,10 +182,7 @@ class Fbank(nn.Module):
                     view.first.sub_(mean[:, 0])
             view.windowed.mul_(self.window)
             torch.fft.rfft(view.padded, out=view.spectrum)
-            if self.power == 2:
-                view.energies.mul_(view.energies)
-            else:
-                torch.abs(view.spectrum, out=view.energies)
+            view.energies.mul_(view.energies)
             for part, weight, (_, _, left, right) in zip(view.groups, weights, self._groups, strict=True):
                 torch.mm(part, weight, out=result[:, left:right])
             if self.log == "ln":
@@ -236,28 +212,6 @@ class Fbank(nn.Module):
         return samples[torch.where(at < size, at, 2 * size - 1 - at)]
 
 
-def librosa_settings(sample_rate: int, *, n_fft: int = 2048, hop_length: int = 512) -> dict[str, Any]:
-    """Keywords that turn Fbank into `librosa.feature.melspectrogram`, and Mfcc into `mfcc` with them.
-
-    `Fbank(22050, 128, **librosa_settings(22050))` is the mel spectrogram; for
-    `Mfcc(22050, 20, num_mel_bins=128, **librosa_settings(22050) | {"log": "db", "cepstral_lifter": 0})`
-    compare with librosa's `mfcc` of `power_to_db(..., top_db=None)`.
-    """
-    return {
-        "frame_length": 1000 * n_fft / sample_rate,
-        "frame_shift": 1000 * hop_length / sample_rate,
-        "n_fft": n_fft,
-        "low_freq": 0.0,
-        "window_type": "hann",
-        "preemphasis_coefficient": 0.0,
-        "remove_dc_offset": False,
-        "center": True,
-        "mel_scale": "slaney",
-        "mel_norm": "slaney",
-        "log": "none",
-    }
-
-
 _local = threading.local()
 
 
@@ -269,7 +223,7 @@ class _Views(NamedTuple):
     windowed: Tensor  # (n, L)
     first: Tensor  # (n,), the first sample of each frame
     spectrum: Tensor  # (n, bins), complex
-    energies: Tensor  # (n, 2 bins) over the spectrum's memory, or (n, bins) where magnitudes are asked for
+    energies: Tensor  # (n, 2 bins) over the spectrum's memory
     groups: list[Tensor]  # columns of `energies`, one part for each group of filters
 
 
@@ -284,7 +238,6 @@ class _Scratch:
             self.emphasised = torch.empty((chunk - 1) * fbank.shift + fbank.frame_size, device=device)
             self.padded = torch.zeros(chunk, fbank.n_fft, device=device)
             self.spectrum = torch.empty(chunk, bins, dtype=torch.complex64, device=device)
-            self.magnitudes = torch.empty(chunk, bins, device=device) if fbank.power == 1 else None
             self.whole = self._views(chunk)
 
     def views(self, n: int) -> _Views:
@@ -292,7 +245,7 @@ class _Scratch:
 
     def _views(self, n: int) -> _Views:
         padded, spectrum = self.padded[:n], self.spectrum[:n]
-        energies = torch.view_as_real(spectrum).flatten(1) if self.magnitudes is None else self.magnitudes[:n]
+        energies = torch.view_as_real(spectrum).flatten(1)
         return _Views(
             emphasised=self.emphasised[: (n - 1) * self.shift + self.frame_size],
             padded=padded,
@@ -305,26 +258,16 @@ class _Scratch:
 
 
 def _window(kind: str, size: int) -> Tensor:
-    a = 2 * math.pi / (size - 1)
-    t = torch.arange(size, dtype=torch.float64)
-    hanning = 0.5 - 0.5 * torch.cos(a * t)
-    windows = {
-        "hanning": lambda: hanning,
-        "povey": lambda: hanning.pow(0.85),
-        "hann": lambda: 0.5 - 0.5 * torch.cos(2 * math.pi / size * t),
-        "hamming": lambda: 0.54 - 0.46 * torch.cos(a * t),
-        "rectangular": lambda: torch.ones(size, dtype=torch.float64),
-        "blackman": lambda: 0.42 - 0.5 * torch.cos(a * t) + 0.08 * torch.cos(2 * a * t),
-    }
-    _require(kind in windows, f"window_type {kind!r} is none of {', '.join(windows)}")
-    return windows[kind]().float()
+    _require(kind in get_args(WindowType), f"window_type {kind!r} is none of {', '.join(get_args(WindowType))}")
+    period = size - 1 if kind == "povey" else size
+    hann = 0.5 - 0.5 * torch.cos(2 * math.pi / period * torch.arange(size, dtype=torch.float64))
+    return (hann.pow(0.85) if kind == "povey" else hann).float()
 
 
-def _mel_filters(bins: int, n_fft: int, rate: int, low: float, high: float, scale: str, norm: str) -> Tensor:
+def _mel_filters(bins: int, n_fft: int, rate: int, low: float, high: float, scale: str) -> Tensor:
     """Triangular filters (bins, n_fft // 2 + 1): triangles on the mel axis for `htk`, as Kaldi's; on the axis of
     frequencies for `slaney`, as librosa's."""
     _require(scale in ("htk", "slaney"), f"mel_scale {scale!r} is neither htk nor slaney")
-    _require(norm in ("none", "slaney"), f"mel_norm {norm!r} is neither none nor slaney")
     hertz = torch.arange(n_fft // 2 + 1, dtype=torch.float64) * rate / n_fft
     ends = _to_mel(torch.tensor([low, high], dtype=torch.float64), scale)
     points = torch.linspace(float(ends[0]), float(ends[1]), bins + 2, dtype=torch.float64)
@@ -336,9 +279,8 @@ def _mel_filters(bins: int, n_fft: int, rate: int, low: float, high: float, scal
     filters = torch.minimum((x - left) / (centre - left), (right - x) / (right - centre)).clamp(min=0)
     if scale == "htk":
         filters[:, -1] = 0  # Kaldi leaves the Nyquist bin out
-    if norm == "slaney":
-        hz = edges if scale == "slaney" else 700 * (torch.exp(edges / 1127) - 1)
-        filters = filters * (2 / (hz[2:] - hz[:-2]))[:, None]
+    else:
+        filters = filters * (2 / (edges[2:] - edges[:-2]))[:, None]
     return filters.float()
 
 

@@ -178,24 +178,19 @@ class Batches:
             ) from e
 
 
+@dataclass
 class _BatchDataset(Dataset["Batch | str"]):
     """Item i is the i-th chosen batch, or the words of an InputError: those of a worker would come as a traceback."""
 
-    def __init__(
-        self,
-        utterances: Sequence[Utterance],
-        tokenizers: Mapping[str, Tokenizer],
-        normalizer: TextNormalizer,
-        sample_rate: int,
-        seed: int,
-        epoch: int,
-        augmentation: AugmentConfig,
-        chosen: list[tuple[int, list[int]]],
-        choose: bool,
-    ) -> None:
-        self.utterances, self.tokenizers, self.normalizer = utterances, tokenizers, normalizer
-        self.sample_rate, self.seed, self.epoch, self.augmentation = sample_rate, seed, epoch, augmentation
-        self.chosen, self.choose = chosen, choose  # (place in the plan, utterances)
+    utterances: Sequence[Utterance]
+    tokenizers: Mapping[str, Tokenizer]
+    normalizer: TextNormalizer
+    sample_rate: int
+    seed: int
+    epoch: int
+    augmentation: AugmentConfig
+    chosen: list[tuple[int, list[int]]]  # (place in the plan, utterances)
+    choose: bool
 
     def __len__(self) -> int:
         return len(self.chosen)

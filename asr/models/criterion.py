@@ -1,13 +1,4 @@
-"""What a criterion is: the loss of a CTC head. Each kind has a module of its own; ctc is here.
-
-@CriterionConfig.register
-@dataclass(frozen=True, kw_only=True)
-class MyConfig(CriterionConfig):
-    kind: Literal["mine"] = "mine"
-
-    def build(self, tokens: Sequence[str], token_lm: NgramModel | None) -> Criterion:
-        return lambda log_probs, lens, tokens, token_lens: ...
-"""
+"""What a criterion is: the loss of a CTC head. Each kind has a module of its own (docs/plugins.md); ctc is here."""
 
 from __future__ import annotations
 

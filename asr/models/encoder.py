@@ -1,12 +1,4 @@
-"""What an encoder is: features (B, T, F) -> states (B, T', D). Each kind has a module of its own.
-
-    @EncoderConfig.register
-    @dataclass(frozen=True, kw_only=True)
-    class MyConfig(EncoderConfig):
-        kind: Literal["mine"] = "mine"
-        layers: int = setting(4, "[1, 64]")
-
-        def build(self, input_dim: int) -> Encoder: ...
+"""What an encoder is: features (B, T, F) -> states (B, T', D). Each kind has a module of its own (docs/plugins.md).
 
 B batch, T frames of features, T' states, F feature bins, D output width.
 """

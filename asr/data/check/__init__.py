@@ -4,20 +4,6 @@
 such that a clean corpus (LibriSpeech) has no finding; docs/data.md tells what each means.
 """
 
-from asr.data.check.check import cache_path, check_data, read_splits
-from asr.data.check.page import AugmentedExample, augmented_examples, report_page
-from asr.data.check.report import Example, Finding, Report, SplitFacts, report_text
+import lazy_loader
 
-__all__ = [
-    "AugmentedExample",
-    "Example",
-    "Finding",
-    "Report",
-    "SplitFacts",
-    "augmented_examples",
-    "cache_path",
-    "check_data",
-    "read_splits",
-    "report_page",
-    "report_text",
-]
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

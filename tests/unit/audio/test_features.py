@@ -1,12 +1,14 @@
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
 from helpers import speechlike
 from torch import Tensor
 
-from asr.audio.fbank import Fbank, librosa_settings
+from asr.audio.fbank import Fbank
 from asr.audio.features import FeatureConfig, Frontend, Mfcc, Normalizer, add_deltas
 from asr.utils.errors import InputError
 
@@ -14,16 +16,28 @@ RATES = (8000, 16000, 22050, 44100)
 VARIANTS = (
     {},
     {"snip_edges": False},
-    {"window_type": "hamming"},
-    {"window_type": "hanning"},
-    {"window_type": "blackman"},
-    {"window_type": "rectangular"},
     {"preemphasis_coefficient": 0.0},
     {"remove_dc_offset": False},
     {"preemphasis_coefficient": 0.0, "remove_dc_offset": False},
     {"low_freq": 60.0, "high_freq": -200.0},
     {"frame_length": 32.0, "frame_shift": 12.5},
 )
+
+
+def librosa_settings(sample_rate: int, *, n_fft: int = 2048, hop_length: int = 512) -> dict[str, Any]:
+    """Keywords that turn Fbank into `librosa.feature.melspectrogram`, and Mfcc into `mfcc` with them."""
+    return {
+        "frame_length": 1000 * n_fft / sample_rate,
+        "frame_shift": 1000 * hop_length / sample_rate,
+        "n_fft": n_fft,
+        "low_freq": 0.0,
+        "window_type": "hann",
+        "preemphasis_coefficient": 0.0,
+        "remove_dc_offset": False,
+        "center": True,
+        "mel_scale": "slaney",
+        "log": "none",
+    }
 
 
 def alone(module: torch.nn.Module, samples: np.ndarray) -> Tensor:
@@ -71,15 +85,6 @@ def test_librosas_conventions(rate: int, n_fft: int, hop: int) -> None:
     assert np.abs(alone(cepstra, samples).numpy() - expected.T).max() < 0.05
 
 
-@pytest.mark.slow
-def test_magnitudes_are_the_root_of_powers() -> None:
-    librosa = pytest.importorskip("librosa")
-    samples = speechlike(0.6, 16000)
-    mel = librosa.feature.melspectrogram(y=samples, sr=16000, n_fft=512, hop_length=160, power=1)
-    got = alone(Fbank(16000, 128, power=1, **librosa_settings(16000, n_fft=512, hop_length=160)), samples).numpy()
-    assert np.abs(got - mel.T).max() < 1e-3 * mel.max()
-
-
 @pytest.mark.parametrize(
     "module",
     [
@@ -87,9 +92,8 @@ def test_magnitudes_are_the_root_of_powers() -> None:
         Fbank(8000, 40, snip_edges=False),
         Mfcc(8000),
         Fbank(8000, 40, center=True),
-        Fbank(8000, 40, power=1),
     ],
-    ids=["fbank", "edges", "mfcc", "centred", "magnitude"],
+    ids=["fbank", "edges", "mfcc", "centred"],
 )
 def test_a_file_alone_equals_the_file_in_a_batch(module: torch.nn.Module) -> None:
     sizes = [9000, 150, 12000, 0, 200, 8000 * 12]  # the last spans several chunks
