@@ -69,7 +69,7 @@ class Rescoring(SecondPass):
 
     def first_pass(self, options: DecodingOptions) -> dict[str, Any]:
         count = max(options.nbest, options.rescore_beam)
-        return {**vars(options), "nbest": count, "beam_size": max(options.beam_size, count)}
+        return {**vars(options), "nbest": count, "beam_size": options.beam_size and max(options.beam_size, count)}
 
     def log_probs(self, out: EncoderOutput, nbest: Sequence[Sequence[Hypothesis]]) -> list[list[float]]:
         """What the neural model thinks of the texts of each utterance."""

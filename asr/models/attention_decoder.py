@@ -52,7 +52,7 @@ class DecoderState:
 
     def chosen(self, parents: Tensor) -> DecoderState:
         """Those of the hypotheses `parents` (B, K') alone, in that order."""
-
+        parents = parents.to(self.fed.device)  # searches count on the CPU
         deep, flat = parents[None, :, :, None], parents[:, :, None]
         return DecoderState(
             self.hidden.gather(2, deep.expand(*self.hidden.shape[:2], -1, self.hidden.shape[3])),

@@ -23,6 +23,7 @@ header is checked against the configuration before memory is taken.
 from __future__ import annotations
 
 import shutil
+import sys
 from pathlib import Path
 from typing import Literal
 
@@ -209,7 +210,7 @@ def _read_token_lm(path: Path, tokenizer: Tokenizer) -> NgramModel:
 def _read_config(path: Path) -> tuple[ModelConfig, dict[str, DecodingOptions], list[str]]:
     """The configuration, what was tuned of the heads, and the language models and lexica there are."""
     values = parse_yaml(read_text(path, limit=1 << 20), where=path)
-    if not isinstance(values, dict) or not isinstance(values.get("format"), int):
+    if not isinstance(values, dict) or type(values.get("format")) is not int:
         raise InputError("is not a model's configuration: it names no format", where=path)
     version = values.pop("format")
     if not 1 <= version <= FORMAT:
@@ -226,7 +227,7 @@ def _read_config(path: Path) -> tuple[ModelConfig, dict[str, DecodingOptions], l
     try:
         config = from_dict(ModelConfig, values, where=path)
     except InputError as e:
-        if not plugins:
+        if not isinstance(plugins, list) or all(str(name) in sys.modules for name in plugins):
             raise
         raise InputError(
             str(e), remedy=f"the model was made with the plug-in {plugins}: install it if you trust it"

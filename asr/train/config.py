@@ -38,7 +38,7 @@ class OptimConfig(Config):
     # epochs whose weights are averaged at the end, and kept where that is better on dev
     average_best: int = setting(0, "[0, 100]")
     patience: int = setting(10, "[0, inf)")  # epochs without a better model before stopping; 0: never
-    seed: int = 1
+    seed: int = setting(1, "[0, 4294967295]")
     # minutes between checkpoints; there is one at the end of each epoch, too
     checkpoint_minutes: float = setting(5.0, "[0, inf)")
     device: Literal["auto", "cpu", "gpu"] = "auto"

@@ -144,6 +144,8 @@ def parameter_groups(network: nn.Module, config: OptimConfig) -> list[ParameterG
             known = sorted({layer_of(name) for name, _ in network.named_parameters()})
             raise InputError(f"no parameter is in {group!r}", where="groups", remedy=f"there are {', '.join(known)}")
     settings = {"": GroupConfig(), **config.groups}
+    if all(settings[group].freeze_epochs for group in members if members[group]):
+        raise InputError("nothing learns in the first epoch", where="groups", remedy="leave a part unfrozen")
     return [
         ParameterGroup(parameters, settings[group].rate, settings[group].freeze_epochs)
         for group, parameters in members.items()

@@ -99,7 +99,11 @@ def train_lm(
         model = NeuralLm(words, config.model)
         task = _LmTask(config, fabric, model, texts, chosen, judged or texts, of_dev, out)
         described = {
-            "run": {"data_sha256": task.digest(), "batches_per_step": fabric.world_size, **provenance()},
+            "run": {
+                "data_sha256": task.digest(),
+                "batches_per_step": config.accumulate * fabric.world_size,
+                **provenance(),
+            },
             **to_dict(config),
         }
         check_same_run(described, folder, fabric)
@@ -170,17 +174,18 @@ class _LmTask:
     def on_epoch_start(self, epoch: int) -> None: ...
 
     def batches(self, epoch: int, done: int) -> tuple[int, Iterable[TextBatch]]:
-        config, size, rank = self.config, self.fabric.world_size, self.fabric.global_rank
+        config, world, rank = self.config, self.fabric.world_size, self.fabric.global_rank
         groups = epoch_groups(self.texts.lens[self.chosen], config.batch_words, config.seed, epoch)
-        steps = -(-len(groups) // size)
-        mine = (groups[(step * size + rank) % len(groups)] for step in range(done, steps))
+        steps = -(-len(groups) // (world * config.accumulate))
+        places = range(done * config.accumulate, steps * config.accumulate)
+        mine = (groups[(place * world + rank) % len(groups)] for place in places)
         return steps, (
             text_batch(
                 [self.texts[self.chosen[i]] for i in group],
                 seed=config.seed + 1000 * epoch + n,
                 sample=word_sample(self.counts, self.sampled, [config.seed, epoch, n]) if self.sampled else None,
             )
-            for n, group in enumerate(mine, done)
+            for n, group in enumerate(mine, places.start)
         )
 
     def validate(self) -> Validation:

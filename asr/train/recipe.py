@@ -139,9 +139,9 @@ def run(
     steps = _Steps(out)
     with steps("prepare"):
         log.info("%s", prepare(None, data))
-    if not is_finished(out):
-        words = [*settings, *([] if seed is None else [f"seed={seed}"])]
-        train_recognizer(read_config(TrainConfig, config, words), data, out)
+    wanted = read_config(TrainConfig, config, [*settings, *([] if seed is None else [f"seed={seed}"])])
+    if not is_finished(out) or read_config(TrainConfig, out / "config.yaml", ignore=["run"]).epochs < wanted.epochs:
+        train_recognizer(wanted, data, out)
     if language_model is not None:
         add_language_model(out, data, language_model, steps)
     ways = _ways(load_model(out / "model"), out, language_model, translation)

@@ -109,6 +109,10 @@ def _train_recognizer(
     model.trained_on = keys if model.trained_on is None else torch.unique(torch.cat([keys, model.trained_on]))
     if not resumed:
         fit_normalizer(config, model, training)
+    elif any(
+        (out_dir / "model" / name).exists() for name in ("lm.safetensors", "lexicon.txt", "neural-lm.safetensors")
+    ):
+        monitor.note(f"the next better model takes the place of {out_dir / 'model'}, what `asr tune` put there too")
     if fabric.is_global_zero:
         describe_run(described, out_dir)
     fit_speakers(model, [*training, *dev], batch_seconds=config.batch_seconds, num_workers=config.num_workers)

@@ -59,7 +59,8 @@ class RecognizerTask:
         config, objective = self.config, self.objective
         decoder, encoder = config.model.decoder, config.groups.get("encoder")
         objective.spec_augment = config.spec_augment.at_epoch(epoch + 1)
-        objective.encoder_learns = encoder is None or epoch >= encoder.freeze_epochs
+        parts = any(name.startswith("encoder.") for name in config.groups)  # some of it may learn
+        objective.encoder_learns = encoder is None or epoch >= encoder.freeze_epochs or parts
         objective.decoder_learns = epoch + 1 >= decoder.start_epoch or not decoder.ctc_weight
         objective.warming_up = epoch < config.model.criterion.warm_up_epochs
 

@@ -186,6 +186,8 @@ class Trainer:
         self.module.train()
         self.task.on_epoch_start(state.epoch)
         steps, stream = self.task.batches(state.epoch, state.now.steps)
+        if steps < 1:
+            raise InputError("an epoch has no step: there is nothing to learn from", where=self.folder)
         left, stopwatch = iter(stream), _Stopwatch(state.now.audio)
         while state.now.steps < steps:
             progress = self._train_step(stopwatch.next_batches(left, config.accumulate), steps, stopwatch)

@@ -26,7 +26,7 @@ _TYPES = {
     "tuple": "a list, written [a, b]",
     "dict": "a mapping, written {a: b}",
     "dataclass": "a mapping of settings",
-    "string": "a text",
+    "string": "a text, which quotes make of it",
 }
 
 
@@ -41,6 +41,20 @@ class Config:
     def __post_init__(self) -> None:
         for each in settings(type(self)):
             each.check(getattr(self, each.name))
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: Any, handler: Any) -> Any:
+        from pydantic_core import core_schema
+
+        return core_schema.no_info_before_validator_function(cls._refuse_flags, handler(source))
+
+    @classmethod
+    def _refuse_flags(cls, values: Any) -> Any:
+        """Refuses true and false where a number is wanted: pydantic would make 1 and 0 of them."""
+        for each in settings(cls):
+            if isinstance(values, Mapping) and each.name in values:
+                each.require_number(values[each.name])
+        return values
 
 
 class Setting(NamedTuple):
@@ -62,14 +76,25 @@ class Setting(NamedTuple):
 
     def check(self, value: Any) -> None:
         """Raises an InputError where a value is not one of the choices, not whole, or outside the interval."""
-        item = get_args(self.type)[0] if get_origin(self.type) is tuple else self.type
+        self.require_number(value)
         for each in value if isinstance(value, tuple | list) else (value,):
-            if get_origin(item) is Literal and each not in get_args(item):
-                raise InputError(f"{each!r} is none of {', '.join(map(str, get_args(item)))}", where=self.name)
-            if item is int and (not isinstance(each, int) or isinstance(each, bool)):
-                raise InputError(f"{each!r} is not a whole number", where=self.name)
-            if self.interval and not _within(each, self.interval):
+            if get_origin(self._item) is Literal and each not in get_args(self._item):
+                raise InputError(f"{each!r} is none of {', '.join(map(str, get_args(self._item)))}", where=self.name)
+            if self._item in (int, float) and not isinstance(each, int if self._item is int else int | float):
+                raise InputError(f"{each!r} is not a {'whole ' if self._item is int else ''}number", where=self.name)
+            if self.interval and each is not None and not _within(each, self.interval):
                 raise InputError(f"{each} is not in {self.interval}", where=self.name)
+
+    def require_number(self, value: Any) -> None:
+        """Raises an InputError where a number is wanted, and true or false is given."""
+        several = value if isinstance(value, tuple | list) else (value,)
+        if self._item in (int, float) and any(isinstance(each, bool) for each in several):
+            raise InputError(f"{value!r} is not a number", where=self.name)
+
+    @property
+    def _item(self) -> Any:
+        """The type of the value, or of each value in it."""
+        return get_args(self.type)[0] if get_origin(self.type) is tuple else self.type
 
 
 def setting(default: Any, interval: str = "", help: str = "") -> Any:
@@ -115,14 +140,18 @@ class KindConfig(Config):
         """Adds a class to the table under each of the names that its field `kind` allows: a Literal. A decorator.
 
         Raises:
-            InputError: One of these names is taken.
+            InputError: One of these names is taken; it is no dataclass, or its `kind` no Literal.
         """
-        for kind in get_args(get_type_hints(config)["kind"]):
-            known = cls.kinds.setdefault(kind, config)
-            if known.__qualname__ != config.__qualname__ or known.__module__ != config.__module__:
-                raise InputError(
-                    f"{cls.part} kind {kind!r} is already that of {known.__module__}", where=config.__module__
-                )
+        where = f"{config.__module__}.{config.__qualname__}"
+        names = get_args(get_type_hints(config).get("kind"))
+        require(
+            bool(names) and "__dataclass_fields__" in vars(config), "is no dataclass with a Literal kind", where=where
+        )
+        for kind in names:
+            known = cls.kinds.get(kind, config)
+            taken = f"{known.__module__}.{known.__qualname__}"
+            require(taken == where, f"{cls.part} kind {kind!r} is already that of {taken}", where=where)
+        cls.kinds.update(dict.fromkeys(names, config))  # one that is defined again takes the place of the first
         return config
 
     @classmethod
@@ -142,14 +171,16 @@ class KindConfig(Config):
                 where="kind",
                 remedy="one from a plug-in needs it: --plugin MODULE",
             )
-        return _validated(cls.kinds[kind], values)
+        made = _validated(cls.kinds[kind], values)
+        Config.__post_init__(made)  # whatever that of a plug-in does
+        return made
 
     @classmethod
     def __get_pydantic_core_schema__(cls, source: Any, handler: Any) -> Any:
         from pydantic_core import core_schema
 
         if "kinds" not in vars(cls):  # a kind
-            return handler(source)
+            return super().__get_pydantic_core_schema__(source, handler)
         return core_schema.no_info_plain_validator_function(cls.from_values)
 
 
@@ -266,7 +297,8 @@ def _reason(cls: type, error: Any) -> str:
     if kind in ("extra_forbidden", "unexpected_keyword_argument"):
         owner = cls
         for part in error["loc"][:-1]:
-            owner = next((s.type for s in settings(owner) if s.name == part), cls)
+            inner_type = get_args(owner)[1] if get_origin(owner) is dict else None
+            owner = inner_type or next((s.type for s in settings(owner) if s.name == part), cls)
         close = difflib.get_close_matches(str(error["loc"][-1]), [s.name for s in settings(owner)], 1)
         return f"{path}: there is no such setting" + (f"; did you mean {close[0]!r}?" if close else "")
     value = reprlib.repr(error["input"])

@@ -11,8 +11,10 @@ import logging
 import sys
 from functools import cache
 from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 
+from asr.utils.config import require
 from asr.utils.errors import InputError
 
 GROUP = "kikitori.plugins"
@@ -26,19 +28,27 @@ def load_plugin(module: str) -> None:
     Raises:
         InputError: There is no such module, or it fails.
     """
-    path = Path(module)
-    folder, name = (path.parent.resolve(), path.stem) if module.endswith(".py") else (Path.cwd(), module)
+    where, path = f"--plugin {module}", Path(module).resolve()
+    folder, name = (path.parent, path.stem) if module.endswith(".py") else (Path.cwd(), module)
+    if module.endswith(".py"):
+        require(path.is_file(), "no such file", where=where)
+        spec = find_spec(name)
+        require(
+            spec is None or str(spec.origin) == str(path),
+            f"another module has the name {name!r} (rename the file)",
+            where=where,
+        )
     if str(folder) not in sys.path:
         sys.path.append(str(folder))
     try:
         import_module(name)
     except ModuleNotFoundError as e:
         missing = f"there is no module {e.name}"
-        raise InputError(missing, where=f"--plugin {module}", remedy="install it, or name its .py file") from e
+        raise InputError(missing, where=where, remedy="install it, or name its .py file") from e
     except InputError:
         raise
     except Exception as e:
-        raise InputError(f"fails ({type(e).__name__}: {e})", where=f"--plugin {module}") from e
+        raise InputError(f"fails ({type(e).__name__}: {e})", where=where) from e
 
 
 @cache

@@ -73,6 +73,9 @@ def test_values_fill_the_dataclass() -> None:
         ({"inner": {"sizes": [3, 0]}}, ["inner.sizes: 0", "(0, inf)"]),
         ({"inner": {"sizes": [3, "x"]}}, ["inner.sizes.1: 'x'"]),
         ({"flag": "perhaps"}, ["flag: 'perhaps'"]),
+        ({"epochs": True}, ["epochs: True"]),
+        ({"inner": {"dropout": False}}, ["inner.dropout: False"]),
+        ({"inner": {"sizes": [1, True]}}, ["inner.sizes: [1, True]"]),
         ({"epochs": 0, "zzz": 1}, ["zzz: "]),
         ({"inner": {"kind": "rnn"}, "epochs": 9}, ["c.yaml: epochs 9"]),
     ],
@@ -231,7 +234,7 @@ def test_kinds_and_settings_that_are_not_there(values: Any, parts: list[str]) ->
     assert all(part in str(error.value) for part in parts), error.value
 
 
-def test_a_kind_that_is_taken() -> None:
+def test_a_kind_that_is_taken_and_classes_that_are_none() -> None:
     with pytest.raises(InputError, match="square"):
 
         @Part.register
@@ -239,8 +242,41 @@ def test_a_kind_that_is_taken() -> None:
         class Other(Part):
             kind: Literal["square"] = "square"
 
+    class NoDataclass(Part):
+        kind: Literal["bare"] = "bare"
 
-@pytest.mark.parametrize("change", [{"dropout": 1.0}, {"sizes": (1, 0)}, {"kind": "gru"}, {"sizes": (1.5,)}])
+    @dataclass(frozen=True, kw_only=True)
+    class NoLiteral(Part):
+        kind: str = "any"
+
+    for config in (NoDataclass, NoLiteral):
+        with pytest.raises(InputError, match=config.__name__):
+            Part.register(config)
+
+
+def test_a_class_that_is_defined_again_takes_the_place_of_the_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Part, "kinds", dict(Part.kinds))
+
+    def define(low: str) -> None:
+        @Part.register
+        @dataclass(frozen=True, kw_only=True)
+        class Again(Part):
+            kind: Literal["again"] = "again"
+            width: int = setting(1, f"[{low}, 9]")
+
+            def __post_init__(self) -> None:
+                """Forgets the checks of the base."""
+
+    define("1")
+    define("5")
+    with pytest.raises(InputError, match=r"part.width: 4"):
+        from_dict(Whole, {"part": {"kind": "again", "width": 4}}, where="x")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"dropout": 1.0}, {"sizes": (1, 0)}, {"kind": "gru"}, {"sizes": (1.5,)}, {"dropout": "x"}],
+)
 def test_what_is_made_in_python_is_checked_too(change: dict[str, Any]) -> None:
     with pytest.raises(InputError, match=next(iter(change))):
         Inner(**change)
@@ -249,3 +285,8 @@ def test_what_is_made_in_python_is_checked_too(change: dict[str, Any]) -> None:
 def test_settings_say_what_they_are() -> None:
     dropout = next(each for each in settings(Inner) if each.name == "dropout")
     assert dropout[1:] == (float, 0.1, "[0, 1)", "Share that is dropped.")
+
+
+def test_a_setting_that_is_misspelt_in_a_mapping() -> None:
+    with pytest.raises(InputError, match=r"groups.encoder.freeze_epoch.*'freeze_epochs'"):
+        read_config(TrainConfig, None, ["groups.encoder.freeze_epoch=2"])
