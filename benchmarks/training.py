@@ -34,7 +34,9 @@ from asr.audio.spec_augment import SpecAugmentConfig, spec_augment
 from asr.data.batches import Batch, load_batches
 from asr.data.cuts import Utterance
 from asr.models.config import ModelConfig
+from asr.models.encoder import EncoderStates
 from asr.models.layers import StackFrames
+from asr.models.losses import ctc_loss
 from asr.models.recognizer import Recognizer, build_recognizer
 from asr.models.rnn import RnnEncoder
 from asr.text.normalize import TextNormalizer
@@ -64,11 +66,11 @@ class PackedEncoder(nn.Module):
                 getattr(self.lstm, f"{name}_l{i}").data.copy_(getattr(layer.forwards, f"{name}_l0"))
                 getattr(self.lstm, f"{name}_l{i}_reverse").data.copy_(getattr(layer.backwards, f"{name}_l0"))
 
-    def forward(self, features: Tensor, lens: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, features: Tensor, lens: Tensor, intermediate_layer: int = 0) -> EncoderStates:
         x, lens = self.subsampling(features, lens)
         packed = pack_padded_sequence(x, lens.cpu(), batch_first=True, enforce_sorted=False)
         out = pad_packed_sequence(self.lstm(packed)[0], batch_first=True, total_length=x.shape[1])[0]
-        return self.dropout(out), lens
+        return EncoderStates(self.dropout(out), lens, None)
 
 
 def librispeech(folder: Path, shortest: float, longest: float) -> list[Utterance]:
@@ -113,11 +115,12 @@ class Step:
             features, lens = model.frontend(batch.samples, batch.sample_lens)
             features = spec_augment(features, lens, batch.seeds, SpecAugmentConfig(), model.frontend.frame_seconds)
         with clock("forward"), torch.autocast("cpu", torch.bfloat16, enabled=self.bf16):
-            encoder_out, lens = model.encoder(features, lens)
+            encoder_out, lens, _ = model.encoder(features, lens)
             log_probs = model.head(encoder_out).float().log_softmax(dim=2)
         with clock("CTC loss"):  # with its gradient, apart from the network's
             apart = log_probs.detach().requires_grad_()
-            loss = model.loss(apart, lens, batch)
+            targets = batch.targets[model.main]
+            loss = ctc_loss(apart, lens, targets.tokens, targets.lens)
             (loss.sum / loss.count).backward()
         with clock("backward"):
             log_probs.backward(apart.grad)
@@ -164,13 +167,16 @@ def main() -> None:
         if batch is None:
             break
         batches.append(batch)
-    seconds = sum(b.seconds for b in batches)
+    seconds = sum(b.size for b in batches)
     padded = sum(b.samples.numel() for b in batches) / 16000
 
     with torch.no_grad():
         losses = []
         for model in (ours.eval(), usual.eval()):
-            loss = model(batches[0])
+            first = batches[0]
+            found = model.log_probs(*model.features(first.samples, first.sample_lens))
+            targets = first.targets[model.main]
+            loss = ctc_loss(*found, targets.tokens, targets.lens)
             losses.append(float(loss.sum / loss.count))
     assert abs(losses[0] - losses[1]) < 1e-4, losses
 

@@ -131,7 +131,7 @@ def test_an_attention_decoder_on_two_processes(prepared: Path, tmp_path: Path) -
     small = "model.decoder={kind: attention, hidden: 16, embedding: 8, attention_dim: 8, dropout: 0.3, start_epoch: 2}"
     code, _, err = end(start(prepared, tmp_path / "before", "epochs=1"))
     assert code == 0, err
-    settings = (small, f"init_from={tmp_path / 'before'}", "freeze_epochs=2", "epochs=4")
+    settings = (small, f"init_from={tmp_path / 'before'}", "groups={encoder: {freeze_epochs: 2}}", "epochs=4")
     code, _, err = end(start(prepared, tmp_path / "one", *settings, "accumulate=2"))
     assert code == 0, err
     ends = [end(process) for process in start_two(prepared, tmp_path / "two", *settings)]
