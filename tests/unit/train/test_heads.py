@@ -22,6 +22,7 @@ from asr.inference.transcriber import Transcriber
 from asr.models.attention_decoder import AttentionDecoderConfig
 from asr.models.config import IntermediateConfig, ModelConfig
 from asr.models.folder import load_model, save_model
+from asr.models.objective import Objective
 from asr.text.lexicon import Lexicon
 from asr.text.normalize import TextConfig
 from asr.text.tokenizer import PhoneTokenizer, TokenizerConfig
@@ -277,14 +278,14 @@ def test_configurations_that_make_no_sense(tmp_path: Path, data: Path) -> None:
         ModelConfig(heads=("phones", "phones"))
     with pytest.raises(InputError, match="head_weights"):
         ModelConfig(heads=("phones", "characters"), head_weights=(1.0,))
-    with pytest.raises(InputError, match=wording("not-all-above-0")):
+    with pytest.raises(InputError, match="head_weights: "):
         ModelConfig(heads=("phones", "characters"), head_weights=(1.0, 0.0))
     made = read_config(TrainConfig, None, ["model.heads=[phones,characters]", "model.head_weights=[3,1]"])
     assert made.model.kinds == ("phones", "characters")
-    with pytest.raises(InputError, match=wording("letters-is-none-of-characters")):
+    with pytest.raises(InputError, match="letters"):
         read_config(TrainConfig, None, ["model.heads=[phones,letters]"])
     for weight in (float("inf"), float("nan")):
-        with pytest.raises(InputError, match=wording("not-all-above-0")):
+        with pytest.raises(InputError, match="head_weights: "):
             ModelConfig(heads=("phones", "characters"), head_weights=(weight, 1.0))
     with pytest.raises(InputError, match=wording("size-means-nothing-for-characters")):
         ModelConfig(heads=("characters", "phones"), tokenizer=TokenizerConfig(size=40))
@@ -332,10 +333,10 @@ def test_a_layer_within_learns_the_first_heads_tokens(data: Path, tmp_path: Path
     assert loss.count == batch.targets["characters"].lens.sum()
 
     save_model(tmp_path / "m", model, "# card\n")
-    loaded = load_model(tmp_path / "m").recognizer
-    assert loaded(batch).sum.item() == pytest.approx(loss.sum.item(), rel=1e-5)
+    loaded = load_model(tmp_path / "m")
+    assert Objective(loaded)(batch).sum.item() == pytest.approx(loss.sum.item(), rel=1e-5)
     model.use_head("words")  # whichever is used: what lies within stays the first one's
-    assert recognizer(batch).sum.item() == pytest.approx(loss.sum.item(), rel=1e-5)
+    assert task.objective(batch).sum.item() == pytest.approx(loss.sum.item(), rel=1e-5)
     with pytest.raises(InputError, match=wording("intermediate-layer-3-is-not")):
         config(encoder=encoder, intermediate=IntermediateConfig(layer=3))
 
