@@ -10,8 +10,6 @@ from functools import cache
 from pathlib import Path
 from typing import Any, ClassVar, Literal, NamedTuple, TypeVar, get_args, get_origin, get_type_hints
 
-import yaml
-
 from asr.utils.errors import InputError
 from asr.utils.files import read_text
 
@@ -225,8 +223,10 @@ def read_config(
 
 def parse_yaml(text: str, *, where: str | Path | None) -> Any:
     """Plain values from YAML; a key that stands there twice is an error, as is what cannot be read."""
+    import yaml
+
     try:
-        return yaml.load(text, _Loader)
+        return yaml.load(text, _loader())
     except (yaml.YAMLError, ValueError, RecursionError, TypeError) as e:
         raise InputError(f"is not valid YAML ({' '.join(str(e).split())})", where=where) from e
 
@@ -252,17 +252,22 @@ def require(condition: bool, what: str, *, where: str | None = None) -> None:
         raise InputError(what, where=where)
 
 
-class _Loader(yaml.SafeLoader):
-    """Refuses what YAML's loader takes silently: a key that stands there twice."""
+@cache
+def _loader() -> Any:
+    """YAML's safe loader, but for a key that stands there twice, which that one takes silently."""
+    import yaml
 
-    def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
-        seen = set()
-        for key, _ in node.value:
-            if key.value in seen and key.tag != "tag:yaml.org,2002:merge":
-                raise yaml.YAMLError(f"duplicate key {key.value}, line {key.start_mark.line + 1}")
-            if isinstance(key, yaml.ScalarNode):
-                seen.add(key.value)
-        return super().construct_mapping(node, deep)
+    class Loader(yaml.SafeLoader):
+        def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
+            seen = set()
+            for key, _ in node.value:
+                if key.value in seen and key.tag != "tag:yaml.org,2002:merge":
+                    raise yaml.YAMLError(f"duplicate key {key.value}, line {key.start_mark.line + 1}")
+                if isinstance(key, yaml.ScalarNode):
+                    seen.add(key.value)
+            return super().construct_mapping(node, deep)
+
+    return Loader
 
 
 @cache

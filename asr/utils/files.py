@@ -6,7 +6,6 @@ import codecs
 import glob
 import gzip
 import hashlib
-import http.client
 import json
 import logging
 import lzma
@@ -14,8 +13,6 @@ import math
 import os
 import shutil
 import tarfile
-import urllib.error
-import urllib.request
 import zlib
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
@@ -238,6 +235,10 @@ def download(
     Raises:
         InputError: The network or the server fails (the part is kept), or the checksum differs (it is removed).
     """
+    import http.client
+    import urllib.error
+    import urllib.request
+
     path = Path(path)
     if path.exists() and (sha256 is None or file_sha256(path) == sha256):
         return path
