@@ -23,7 +23,7 @@ from asr.decode.attention_beam import TokenHypothesis, attention_beam_search
 from asr.decode.ctc_prefix import CtcPrefixScorer
 from asr.decode.greedy import said
 from asr.decode.token_lm import TokenLm
-from asr.models.decoder import Decoder
+from asr.models.decoder import StepDecoder
 from asr.models.decoding_options import DecodingOptions, with_options
 from asr.models.model import Model
 from asr.models.neural_lm import NeuralTokenLm, is_neural_lm
@@ -120,9 +120,10 @@ class AttentionSearch:
         )
 
 
-def attention_decoder(model: Model) -> Decoder:
+def attention_decoder(model: Model) -> StepDecoder:
     """A model's attention decoder, of its main head's tokens."""
-    if model.recognizer.decoder is None:
+    decoder = model.recognizer.decoder
+    if not isinstance(decoder, StepDecoder):
         raise InputError(
             "was trained with CTC alone: it has no attention decoder",
             where=model.name,
@@ -134,7 +135,7 @@ def attention_decoder(model: Model) -> Decoder:
             where=model.name,
             remedy="search=ctc, or leave --head out",
         )
-    return model.recognizer.decoder
+    return decoder
 
 
 def _looked(weights: npt.NDArray[np.float32]) -> list[tuple[int, int]]:

@@ -24,6 +24,7 @@ from asr.decode.greedy import GreedySearch
 from asr.decode.hotwords import hot_phrases
 from asr.decode.rescoring import Rescoring
 from asr.decode.second_pass import TwoPassSearch
+from asr.models.decoder import StepDecoder
 from asr.models.decoding_options import DecodingChanges, DecodingOptions, with_options
 from asr.models.model import Model
 from asr.models.neural_lm import is_neural_lm
@@ -294,7 +295,7 @@ def build_search(
         changes: Fields of DecodingOptions, instead of the folder's.
     """
     head, phones = model.head, model.tokenizer.kind == "phones"
-    attentive = model.recognizer.decoder is not None and model.main == model.config.kinds[0]
+    attentive = isinstance(model.recognizer.decoder, StepDecoder) and model.main == model.config.kinds[0]
     if greedy and rescore:
         raise InputError("chooses among several texts, and greedy search finds one", where=rescore)
     asked = lm or lexicon or hotwords or rescore or changes

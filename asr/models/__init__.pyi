@@ -2,7 +2,7 @@ from .attention_decoder import AttentionDecoderConfig as AttentionDecoderConfig
 from .config import IntermediateConfig as IntermediateConfig, ModelConfig as ModelConfig
 from .criterion import Criterion as Criterion, CriterionConfig as CriterionConfig, CtcConfig as CtcConfig
 from .ctc_crf import CtcCrfConfig as CtcCrfConfig
-from .decoder import Decoder as Decoder, DecoderConfig as DecoderConfig
+from .decoder import Decoder as Decoder, DecoderConfig as DecoderConfig, StepDecoder as StepDecoder
 from .decoding_options import DecodingOptions as DecodingOptions
 from .encoder import Encoder as Encoder, EncoderConfig as EncoderConfig, EncoderStates as EncoderStates
 from .folder import load_model as load_model, save_model as save_model

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from asr.models.attention import AttentionKind, Memory, build_attention
 from asr.models.cells import step
-from asr.models.decoder import END_ID, Decoder, DecoderConfig, LayeredDecoderConfig, require_heads
+from asr.models.decoder import END_ID, DecoderConfig, LayeredDecoderConfig, StepDecoder, require_heads
 from asr.models.losses import with_end
 from asr.models.shared_weights import Shared, shared, times
 from asr.utils.config import setting
@@ -64,7 +64,7 @@ class DecoderState:
         )
 
 
-class AttentionDecoder(Decoder):
+class AttentionDecoder(StepDecoder):
     """Recurrent layers that look at the encoder's states once a token (Bahdanau et al. 2015, Chan et al. 2016).
 
     Args:

@@ -26,7 +26,15 @@ END_ID = 0  # and start
 
 
 class Decoder(nn.Module, ABC):
-    """Base of attention decoders.
+    """Base of what learns beside the CTC heads, from the encoder's states."""
+
+    @abstractmethod
+    def loss(self, encoder_out: Tensor, lens: Tensor, tokens: Tensor, token_lens: Tensor) -> Loss:
+        """The loss of texts: encoder states (B, T, D), lengths (B,), tokens (B, U), lengths (B,)."""
+
+
+class StepDecoder(Decoder):
+    """Base of attention decoders, which say a text token by token.
 
     Args:
         label_smoothing: Of the loss in training.

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from asr.models.attention import Memory, MultiHeadAttention
-from asr.models.decoder import END_ID, Decoder, DecoderConfig, LayeredDecoderConfig, require_heads
+from asr.models.decoder import END_ID, DecoderConfig, LayeredDecoderConfig, StepDecoder, require_heads
 from asr.models.encoder import Encoder, EncoderConfig, EncoderStates, LayeredConfig
 from asr.models.layers import Dropout, build_subsampling
 from asr.models.losses import with_end
@@ -190,7 +190,7 @@ class TransformerDecoderConfig(LayeredDecoderConfig):
         return TransformerDecoder(encoder_dim, vocab_size, self)
 
 
-class TransformerDecoder(Decoder):
+class TransformerDecoder(StepDecoder):
     """Says a text token by token, as AttentionDecoder does.
 
     Args:

@@ -8,6 +8,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
+from asr.models.decoder import StepDecoder
 from asr.models.folder import load_model
 from asr.models.model import Model
 from asr.utils.config import to_dict
@@ -68,7 +69,9 @@ def _take_decoder(model: Model, given: Model) -> int:
         {name: value for name, value in to_dict(each.config.decoder).items() if name not in _OF_TRAINING}
         for each in (model, given)
     ]
-    if ours is None or theirs is None or settings[0] != settings[1] or kind != given.config.kinds[0]:
+    if not (isinstance(ours, StepDecoder) and isinstance(theirs, StepDecoder)):
+        return 0
+    if settings[0] != settings[1] or kind != given.config.kinds[0]:
         return 0
     where = {token: i for i, token in enumerate(given.tokenizers[kind].tokens)}
     rows = [(i, where[token]) for i, token in enumerate(model.tokenizers[kind].tokens) if token in where]

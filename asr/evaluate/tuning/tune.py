@@ -27,6 +27,7 @@ from asr.evaluate.tuning.confidence import cross_entropy, true_confidences
 from asr.evaluate.tuning.coordinates import WORTH, KeptNumbers, Table, Trial, coordinate_search
 from asr.evaluate.wer import Scores, Unit, score
 from asr.lm.binary import write_binary
+from asr.models.decoder import StepDecoder
 from asr.models.decoding_options import DecodingOptions, LmUnit
 from asr.models.folder import head_file, load_model, update_model
 from asr.models.hub import SHIPPED, find_model
@@ -138,7 +139,7 @@ def tune(
     own = loaded.head
     start = own.decoding or DecodingOptions()
     warps = start.warps if warps is None else tuple(warps)
-    attentive = loaded.recognizer.decoder is not None and head in (None, loaded.config.kinds[0])
+    attentive = isinstance(loaded.recognizer.decoder, StepDecoder) and head in (None, loaded.config.kinds[0])
     alone = attentive and not loaded.config.decoder.ctc_weight
     known = bool(lexicon or own.lexicon or loaded.tokenizer.kind == "phones")
     # What does not fit is told at once.
