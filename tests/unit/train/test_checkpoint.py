@@ -109,7 +109,8 @@ save_checkpoint({str(tmp_path)!r}, {{"step": 2, "weights": torch.zeros(100_000)}
     assert state["step"] == 1
 
 
-def test_the_folder_is_free_when_its_process_has_ended(tmp_path: Path) -> None:
+def test_the_folder_is_free_when_its_process_has_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("asr.train.run_folder._LOCK_SECONDS", 0.1)
     with only_process(tmp_path), pytest.raises(InputError, match=wording("another-process")), only_process(tmp_path):
         pass
     with only_process(tmp_path):

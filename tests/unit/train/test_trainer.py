@@ -454,7 +454,10 @@ def test_a_log_that_ends_otherwise_is_not_finished(tmp_path: Path, last: str) ->
     assert is_finished(tmp_path)
 
 
-def test_another_run_in_the_same_folder_is_refused(prepared: Path, tmp_path: Path) -> None:
+def test_another_run_in_the_same_folder_is_refused(
+    prepared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("asr.train.run_folder._LOCK_SECONDS", 0.1)
     with pytest.raises(RuntimeError):
         train_recognizer(RESUMED, prepared, tmp_path / "run", monitor=Stop(5))
     encoder = replace(RESUMED.model.encoder, hidden=16)
