@@ -34,10 +34,10 @@ from asr.data.cuts import read_cuts
 from asr.decode.search import build_search, encoder_output
 from asr.evaluate.wer import score
 from asr.models.attention_decoder import AttentionDecoder, AttentionDecoderConfig, DecoderState
-from asr.models.decoder import END_ID
+from asr.models.decoder import with_end
 from asr.models.decoding_options import DecodingOptions
 from asr.models.folder import load_model
-from asr.models.losses import label_smoothed_cross_entropy, with_end
+from asr.models.losses import label_smoothed_cross_entropy
 from asr.utils.config import from_dict
 from asr.utils.provenance import provenance
 
@@ -95,7 +95,7 @@ def timed(decoder: AttentionDecoder, given: tuple[Tensor, ...], forced: Callable
     decoder.zero_grad()
     started = time.perf_counter()
     log_probs = forced(decoder, *given)
-    label_smoothed_cross_entropy(log_probs, *with_end(*given[2:], END_ID), smoothing=0.1).sum.backward()
+    label_smoothed_cross_entropy(log_probs, *with_end(*given[2:]), smoothing=0.1).sum.backward()
     return time.perf_counter() - started
 
 

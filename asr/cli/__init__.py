@@ -92,7 +92,7 @@ def _plugins_first(args: list[str]) -> list[str]:
 
 
 def _hint(e: Any, words: list[str]) -> str:
-    """How a word is written that stands where it cannot: a setting as an option, an option of decoding as a setting."""
+    """Says how to write a setting that was given as an option, or an option of decoding that was given as a word."""
     option = getattr(e, "option_name", "")
     metavars = [each.metavar or "" for each in e.ctx.command.params] if e.ctx else []
     if type(e).__name__ == "NoSuchOption" and any("KEY=VALUE" in each for each in metavars):

@@ -119,7 +119,7 @@ class _Heard:
 
 
 class _Output:
-    """Where the result goes: a format, a file or standard output."""
+    """Writes the result in a format, to a file or standard output."""
 
     def __init__(
         self, audio: Path, format: str | None, out: Path | None, tier: str | None, check_below: float, word_times: bool

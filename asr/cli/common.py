@@ -64,7 +64,7 @@ class Choice:
         self.parameter = inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation)
 
     def value(self, value: Any) -> Any:
-        """As the function takes it; None where it was not given."""
+        """Converts what the command line gave to what the function takes; None stays None."""
         if self.origin is tuple:
             return numbers_of(value, self.name, get_args(self.kind)[0])
         if self.origin is Mapping and value:
@@ -102,7 +102,7 @@ def takes_decoding(*names: str) -> Callable[[Callable[..., None]], Callable[...,
 
 
 def allowed(field: Setting) -> str:
-    """What a setting may be: its interval, or its choices."""
+    """Returns the interval of a setting, or its choices, for its help text."""
     return field.interval or ", ".join(map(str, get_args(field.type)))
 
 

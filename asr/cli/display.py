@@ -26,13 +26,13 @@ class TranscriptionProgress:
         self.first: tuple[float, float] | None = None  # when something was first heard, and its seconds
 
     def heard(self, number: int, until: float) -> None:
-        """Of an input: what is said until a second."""
+        """Notes that an input has been transcribed up to a second."""
         self.seconds = self.before + until
         self.first = self.first or (time.monotonic(), self._share())
         self._show()
 
     def ended(self, number: int, duration: float) -> None:
-        """An input, of so many seconds."""
+        """Notes that an input of so many seconds is done."""
         self.done = number + 1
         self.before += duration
         self.seconds = self.before
@@ -72,7 +72,7 @@ class TranscriptionProgress:
             say(f"asr: {line}")
 
     def _share(self) -> float:
-        """Of the work that is done; 0 where that is not known."""
+        """Returns the share of the work that is done; 0 where it is not known."""
         known = [length for length in self.lengths if length is not None]
         if self.lengths and len(known) == len(self.lengths):
             return min(self.seconds / max(sum(known), 1e-9), 1.0)

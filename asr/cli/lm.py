@@ -159,7 +159,7 @@ def train_neural(
 
 
 class _Texts:
-    """What texts are read with: a recogniser that they are written for, a vocabulary."""
+    """Reads texts as a recogniser writes them, with a vocabulary."""
 
     def __init__(self, model: Path | None, unit: str | None, vocabulary: str | None) -> None:
         self.unit, self.vocabulary = unit, vocabulary

@@ -27,7 +27,7 @@ class ReadingProgress:
         self._written = False
 
     def share(self, done: int, total: int) -> None:
-        """How much has been read, and how long the rest will take; at most once a second. 0: the total is unknown."""
+        """Shows the share that is read and the time left, at most once a second; a total of 0 is unknown."""
         now = time.monotonic()
         if not self._shown or now < self._next:
             return

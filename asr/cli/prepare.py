@@ -92,7 +92,7 @@ def _choice(each: inspect.Parameter, explained: str) -> Choice:
 
 
 def _arguments(docstring: str) -> dict[str, str]:
-    """What the `Args:` of a docstring say of each."""
+    """Returns the text of each argument from the `Args:` of a docstring."""
     found = re.search(r"^Args:\n((?: .*\n?|\n)*)", docstring, re.MULTILINE)
     each = re.findall(r"^    (\w+): (.*(?:\n {5,}.*)*)", found[1] if found else "", re.MULTILINE)
     return {name: " ".join(text.split()).replace("where None", "where left out") for name, text in each}

@@ -134,7 +134,7 @@ def transcribe(
 
 @dataclass(frozen=True, kw_only=True)
 class Wanted:
-    """What is to be written, and where."""
+    """Holds the options that say what to write, and where."""
 
     formats: list[str]
     word_times: bool
@@ -162,12 +162,12 @@ class Wanted:
 
     @property
     def confidences(self) -> bool:
-        """Whether a format shows those of words."""
+        """Returns whether a format shows the confidences of words."""
         marked = ({"eaf"} if self.check_below != 0 else set()) | ({"TextGrid"} if self.check_below else set())
         return not ({"json", "ctm"} | marked).isdisjoint(self.formats)
 
     def plan(self, audio: list[str]) -> Plan:
-        """What is to be done, and where it goes; what cannot be done is told.
+        """Lists the inputs to transcribe and their outputs, and names inputs that cannot be transcribed.
 
         Raises:
             typer.Exit: There is nothing to do.

@@ -79,8 +79,11 @@ class AttentionSearch:
 
     @torch.inference_mode()
     def add_times(self, out: EncoderOutput, nbest: Sequence[list[Hypothesis]]) -> list[list[Hypothesis]]:
-        """Of the first of each utterance: when CTC hears its tokens, or, where it has not learnt, the decoder looks
-        there; and how likely they are to the decoder."""
+        """Adds times and confidences to the first hypothesis of each utterance.
+
+        Times are from CTC's alignment, or, where CTC was not trained, from the attention; confidences are the
+        decoder's probabilities.
+        """
         texts = [[self.number[token.text] for token in several[0].tokens] for several in nbest]
         states, lens = self._tensors(out)
         tokens, token_lens = (x[:, None].to(states.device) for x in padded(texts))

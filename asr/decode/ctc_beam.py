@@ -130,7 +130,7 @@ class CtcBeamDecoder:
         self._offset = self.options.prior_weight * self._prior
 
     def nbest(self, out: EncoderOutput, names: Sequence[str] | None = None) -> list[list[Hypothesis]]:
-        """As `decode`, with plain confidences."""
+        """Decodes as `decode` does; confidences are the shares of the readings in the final beam."""
         return self.decode(out.log_probs, out.lens, names, confidences=False)
 
     def add_times(self, out: EncoderOutput, nbest: Sequence[list[Hypothesis]]) -> list[list[Hypothesis]]:
@@ -179,7 +179,7 @@ class CtcBeamDecoder:
         return self._confident(utterances, nbest) if confidences else nbest
 
     def _each(self, function: Callable[..., list[Hypothesis]], *given: Sequence[Any]) -> list[list[Hypothesis]]:
-        """What a function gives of each utterance, on several threads."""
+        """Calls a function for each utterance, on several threads."""
         if self.threads == 1 or len(given[0]) <= 1:
             return list(map(function, *given))
         with ThreadPoolExecutor(min(self.threads, len(given[0]))) as pool:
@@ -215,7 +215,7 @@ class CtcBeamDecoder:
         kernel.word_masses(np.zeros((0, 5), np.int32), none, np.zeros(0), none, none)
 
     def _run(self, log_probs: _LogProbs, lm: kernel.LanguageModel) -> tuple[kernel.Finals, _Floats]:
-        """How a search ends, and the posteriors of the hypotheses."""
+        """Runs the search; returns its end and the posteriors of the hypotheses."""
         finals = kernel.search(log_probs, self._offset, self._vocabulary, lm, self._hot, self._weights)
         if not len(finals.total):
             return finals, np.zeros(0)

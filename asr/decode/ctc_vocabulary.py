@@ -49,7 +49,7 @@ _Phrases: TypeAlias = dict[tuple[str, ...], "float | None"]
 
 @dataclass(frozen=True)
 class CtcVocabulary:
-    """What can be said."""
+    """The words that the search can find, as its kernel takes them."""
 
     words: list[str]
     unsayable: dict[str, list[str]]  # words that the tokens cannot say, and the units that are lacking
@@ -127,7 +127,7 @@ def _kind(token: str, i: int) -> int:
 
 
 def _mode(kinds: Sequence[int], lexicon: Lexicon | None, unit: LmUnit, *, hot: bool) -> int:
-    """Where words end, given the kinds of the tokens."""
+    """Returns where words end, given the kinds of the tokens."""
     pieces = kernel.INITIAL in kinds
     spaced = pieces or kernel.SEPARATOR in kinds
     by_token = unit == "token" or (unit == "auto" and not spaced and lexicon is None)
@@ -247,7 +247,7 @@ class WordLm:
 def weighted(
     vocabulary: CtcVocabulary, word_lm: WordLm, options: DecodingOptions
 ) -> tuple[kernel.Vocabulary, kernel.Hotwords, kernel.Weights]:
-    """What the options' weights decide: look-ahead, boosts, bounds."""
+    """Computes what depends on the options' weights: look-ahead, boosts, bounds."""
     lm, size, trie, arrays = word_lm.lm, len(vocabulary.words), vocabulary.trie, vocabulary.arrays
     hot = hot_automaton(
         {ids: options.hotword_boost if boost is None else boost for ids, boost in vocabulary.phrases.items()}, size

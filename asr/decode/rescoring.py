@@ -72,11 +72,11 @@ class Rescoring(SecondPass):
         return {**vars(options), "nbest": count, "beam_size": options.beam_size and max(options.beam_size, count)}
 
     def log_probs(self, out: EncoderOutput, nbest: Sequence[Sequence[Hypothesis]]) -> list[list[float]]:
-        """What the neural model thinks of the texts of each utterance."""
+        """Returns the neural model's log-probability of each text of each utterance."""
         return list(map(self.of_texts, nbest))
 
     def of_texts(self, several: Sequence[Hypothesis]) -> list[float]:
-        """What the neural model thinks of texts."""
+        """Returns the neural model's log-probabilities of texts."""
         texts = [tuple(written_tokens(each.tokens)) if self.of_tokens else tuple(each.text.split()) for each in several]
         new = list({text for text in texts if text not in self._texts})
         if len(self._texts) + len(new) > _MOST_KNOWN:

@@ -49,7 +49,7 @@ TOKEN_SEARCH = DecodingOptions(beam_size=16, lm_weight=1.0, unk_score=0.0, unk_l
 
 
 class EncoderOutput(NamedTuple):
-    """What the network says of a batch: all that a search knows."""
+    """The network's output for a batch: all that a search reads."""
 
     log_probs: npt.NDArray[np.float32]  # (B, T, V) of CTC, natural logarithms
     lens: npt.NDArray[np.int64]  # (B,), real frames
@@ -57,7 +57,7 @@ class EncoderOutput(NamedTuple):
 
 
 class Search(Protocol):
-    """What makes hypotheses of an EncoderOutput."""
+    """A search turns an EncoderOutput into hypotheses."""
 
     options: DecodingOptions
     needs_states: bool  # whether it reads the encoder's states
@@ -73,14 +73,14 @@ class Search(Protocol):
         """The hypotheses of each utterance, best first, at least one; `names` are for errors."""
 
     def add_times(self, out: EncoderOutput, nbest: Sequence[list[Hypothesis]]) -> list[list[Hypothesis]]:
-        """What `nbest` gave, the first of each utterance with true confidences, and times, where it had none."""
+        """Adds confidences, and times where there are none, to the first hypothesis of each utterance."""
 
     def with_options(self, **changes: Any) -> Search:
         """The same search with other options; what takes long to set up is shared."""
 
 
 def encoder_output(log_probs: Tensor, lens: Tensor, states: Tensor | None) -> EncoderOutput:
-    """Of tensors (B, T, V), (B,) and (B, T, D)."""
+    """Makes an EncoderOutput of tensors (B, T, V), (B,) and (B, T, D)."""
     given = (log_probs, log_probs[:, :, :0] if states is None else states)
     x, wanted = (tensor.detach().float().cpu().numpy() for tensor in given)
     return EncoderOutput(x, lens.cpu().numpy(), wanted)
@@ -114,7 +114,7 @@ class Heard:
 
 @dataclass(frozen=True)
 class Decoder:
-    """How samples become text."""
+    """Decodes samples: features, network, search."""
 
     search: Search
     facts: dict[str, Any]  # what a result was decoded with

@@ -55,7 +55,7 @@ class SecondPass(ABC):
 
     @abstractmethod
     def log_probs(self, out: EncoderOutput, nbest: Sequence[Sequence[Hypothesis]]) -> list[list[float]]:
-        """What the second pass thinks of the texts of each utterance."""
+        """Returns the second pass's log-probability of each text of each utterance."""
 
     @abstractmethod
     def chosen(self, several: Sequence[Hypothesis], log_probs: Sequence[float]) -> list[Hypothesis]:
@@ -79,7 +79,7 @@ class SecondPass(ABC):
         return other
 
     def add_times(self, out: EncoderOutput, nbest: Sequence[list[Hypothesis]]) -> list[list[Hypothesis]]:
-        """As the first pass has it."""
+        """Adds confidences and times as the first pass does."""
         return self.search.add_times(out, nbest)
 
     def with_options(self, **changes: Any) -> Self:
@@ -142,7 +142,7 @@ class TwoPassSearch(SecondPass):
         ]
 
     def _of_utterance(self, states: torch.Tensor, several: Sequence[Hypothesis]) -> list[float]:
-        """Of each text of one utterance (1, T, D)."""
+        """Scores each text of one utterance (1, T, D)."""
         texts = [[self.number[token] for token in written_tokens(each.tokens)] for each in several]
         lens = torch.tensor([states.shape[1]], device=states.device)
         found: list[float] = []

@@ -91,7 +91,7 @@ class Scores:
 
     @cached_property
     def alignments(self) -> tuple[tuple[Pair, ...], ...]:
-        """Of each utterance, in the unit that counts."""
+        """Aligns each utterance, in the unit that counts."""
         return self._aligned(graphemes if self.unit == "characters" else str.split)
 
     def _aligned(self, cut: Callable[[str], list[str]]) -> tuple[tuple[Pair, ...], ...]:
@@ -99,7 +99,7 @@ class Scores:
 
     @cached_property
     def each(self) -> tuple[ErrorCounts, ...]:
-        """Of each utterance, in the unit that counts."""
+        """Aligns each utterance, in the unit that counts."""
         return tuple(map(_counted, self.alignments))
 
     @property

@@ -42,7 +42,7 @@ class Ended:
 
 
 class SearchOptions(DecodingChanges, total=False):
-    """What build_search takes, as keyword arguments."""
+    """The keyword arguments of build_search."""
 
     greedy: bool
     lm: str | Path | None

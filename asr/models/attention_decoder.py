@@ -15,8 +15,7 @@ from torch import Tensor, nn
 
 from asr.models.attention import AttentionKind, Memory, build_attention
 from asr.models.cells import step
-from asr.models.decoder import END_ID, DecoderConfig, LayeredDecoderConfig, StepDecoder, require_heads
-from asr.models.losses import with_end
+from asr.models.decoder import END_ID, DecoderConfig, LayeredDecoderConfig, StepDecoder, require_heads, with_end
 from asr.models.shared_weights import Shared, shared, times
 from asr.utils.config import setting
 
@@ -114,7 +113,7 @@ class AttentionDecoder(StepDecoder):
         learning = torch.is_grad_enabled()
         memory, state = self.start(encoder_out, lens, beam=tokens.shape[1], learning=learning)
         weights = self._step_weights(learning=learning)
-        targets, _ = with_end(tokens.flatten(0, 1), token_lens.flatten(), END_ID)
+        targets, _ = with_end(tokens.flatten(0, 1), token_lens.flatten())
         begun = targets.roll(1, dims=1).reshape(*tokens.shape[:2], -1)  # (B, K, U + 1), the start before the first
         begun[:, :, 0] = END_ID
         embedded = self.dropout(self.embedding(begun))

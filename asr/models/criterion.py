@@ -27,7 +27,7 @@ class CriterionConfig(KindConfig):
 
     @property
     def warm_up_epochs(self) -> int:
-        """How many epochs, the first, learn with CTC instead."""
+        """The number of first epochs that learn with CTC instead."""
         return 0
 
     def estimate(self, sequences: Iterable[Sequence[int]], tokens: Sequence[str]) -> NgramModel | None:

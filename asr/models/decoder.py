@@ -17,9 +17,10 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
+import torch
 from torch import Tensor, nn
 
-from asr.models.losses import Loss, label_smoothed_cross_entropy, with_end
+from asr.models.losses import Loss, label_smoothed_cross_entropy
 from asr.utils.config import KindConfig, require, setting
 
 END_ID = 0  # and start
@@ -49,7 +50,7 @@ class StepDecoder(Decoder):
 
     @abstractmethod
     def start(self, encoder_out: Tensor, lens: Tensor, beam: int = 1) -> tuple[Any, Any]:
-        """What is looked at, of encoder states (B, T, D) with lengths (B,), and the state before the first token."""
+        """Returns the memory of encoder states (B, T, D) with lengths (B,), and the state before the first token."""
 
     @abstractmethod
     def step(self, tokens: Tensor, state: Any, memory: Any) -> tuple[Tensor, Any]:
@@ -74,7 +75,7 @@ class StepDecoder(Decoder):
         """
 
     def forward(self, encoder_out: Tensor, lens: Tensor, tokens: Tensor, token_lens: Tensor) -> Tensor:
-        """As `given`, of one text of each utterance: tokens (B, U), lengths (B,) -> (B, U + 1, V)."""
+        """Calls `given` with one text of each utterance: tokens (B, U), lengths (B,) -> (B, U + 1, V)."""
         log_probs, _ = self.given(encoder_out, lens, tokens[:, None], token_lens[:, None])
         return log_probs[:, 0]
 
@@ -82,7 +83,7 @@ class StepDecoder(Decoder):
         """Cross-entropy of the tokens and the end, smoothed in training."""
         log_probs = self(encoder_out, lens, tokens, token_lens)
         smoothing = self.label_smoothing if self.training else 0.0
-        return label_smoothed_cross_entropy(log_probs, *with_end(tokens, token_lens, END_ID), smoothing=smoothing)
+        return label_smoothed_cross_entropy(log_probs, *with_end(tokens, token_lens), smoothing=smoothing)
 
 
 class DecoderConfig(KindConfig):
@@ -120,7 +121,7 @@ class NoDecoderConfig(DecoderConfig):
 
 @dataclass(frozen=True, kw_only=True)
 class LayeredDecoderConfig(DecoderConfig):
-    """What the decoders of this package share."""
+    """The settings that the decoders of this package share."""
 
     hidden: int = setting(320, "[1, 16384]")
     layers: int = setting(1, "[1, 16]")
@@ -135,3 +136,10 @@ class LayeredDecoderConfig(DecoderConfig):
 def require_heads(name: str, width: int, heads: int) -> None:
     """Raises an InputError where attention of a width cannot have so many heads."""
     require(width % heads == 0, f"{name} {width} cannot be parted into {heads} heads of the same width")
+
+
+def with_end(tokens: Tensor, token_lens: Tensor) -> tuple[Tensor, Tensor]:
+    """Appends the end to each text: tokens (B, U), lengths (B,) -> targets (B, U + 1), lengths (B,)."""
+    targets = nn.functional.pad(tokens, (0, 1), value=END_ID)
+    at = torch.arange(targets.shape[1], device=tokens.device)
+    return targets.masked_fill(at >= token_lens[:, None], END_ID), token_lens + 1

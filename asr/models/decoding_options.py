@@ -18,7 +18,7 @@ _COUNT = "[1, 1073741824]"
 
 @dataclass(frozen=True, kw_only=True)
 class DecodingOptions(Config):
-    """How to search. Scores are natural logarithms (nats).
+    """The options of a search. Scores are natural logarithms (nats).
 
     The command lines of transcribe and evaluate, the table of docs/decoding.md and the checks are made of these fields.
     """

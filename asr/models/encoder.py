@@ -16,7 +16,7 @@ from asr.utils.masks import ceil_div
 
 
 class EncoderStates(NamedTuple):
-    """What an encoder gives."""
+    """The output of an encoder."""
 
     states: Tensor  # (B, T', D), zero behind each utterance's end
     lens: Tensor  # (B,), real states
@@ -77,7 +77,7 @@ class EncoderConfig(KindConfig):
 
 @dataclass(frozen=True, kw_only=True)
 class LayeredConfig(EncoderConfig):
-    """What the encoders of this package share: equal layers behind a subsampling."""
+    """The settings that the encoders of this package share: equal layers behind a subsampling."""
 
     hidden: int = setting(320, "[1, 16384]")  # for each direction; of a Transformer, its width
     layers: int = setting(4, "[1, 64]")

@@ -124,10 +124,3 @@ def label_smoothed_cross_entropy(
     each = (1 - smoothing) * right - smoothing * log_probs.mean(2) if smoothing else right
     per_item = each.masked_fill(~real, 0.0).sum(1)
     return Loss(per_item.sum(), target_lens.sum(), per_item, torch.zeros_like(target_lens, dtype=torch.bool))
-
-
-def with_end(tokens: Tensor, token_lens: Tensor, end_id: int) -> tuple[Tensor, Tensor]:
-    """Tokens (B, U), lengths (B,) -> what is to be said (B, U + 1), the end behind the last token, and its length."""
-    targets = torch.nn.functional.pad(tokens, (0, 1), value=end_id)
-    at = torch.arange(targets.shape[1], device=tokens.device)
-    return targets.masked_fill(at >= token_lens[:, None], end_id), token_lens + 1

@@ -53,7 +53,7 @@ class Model:
 
     @property
     def tokenizer(self) -> Tokenizer:
-        """That of the head that is used."""
+        """The tokenizer of the head that is used."""
         return self.head.tokenizer
 
     @property

@@ -19,7 +19,7 @@ from asr.models.recognizer import log_softmax, pad_to_one_frame
 
 
 class TargetTokens(Protocol):
-    """What is read of the tokens that a head has to give (asr.data.batches.Targets has it)."""
+    """The target tokens of a head, as far as the loss reads them (asr.data.batches.Targets)."""
 
     @property
     def tokens(self) -> Tensor: ...  # (B, U)
@@ -30,7 +30,7 @@ class TargetTokens(Protocol):
 
 
 class SpeechBatch(Protocol):
-    """What is read of a batch (asr.data.batches.Batch has it)."""
+    """A batch, as far as the loss reads it (asr.data.batches.Batch)."""
 
     samples: Tensor  # (B, N)
     sample_lens: Tensor  # (B,)

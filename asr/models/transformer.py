@@ -18,10 +18,9 @@ import torch
 from torch import Tensor, nn
 
 from asr.models.attention import Memory, MultiHeadAttention
-from asr.models.decoder import END_ID, DecoderConfig, LayeredDecoderConfig, StepDecoder, require_heads
+from asr.models.decoder import END_ID, DecoderConfig, LayeredDecoderConfig, StepDecoder, require_heads, with_end
 from asr.models.encoder import Encoder, EncoderConfig, EncoderStates, LayeredConfig
 from asr.models.layers import Dropout, build_subsampling
-from asr.models.losses import with_end
 from asr.utils.config import setting
 from asr.utils.masks import length_mask, zero_padding
 
@@ -231,7 +230,7 @@ class TransformerDecoder(StepDecoder):
         self, encoder_out: Tensor, lens: Tensor, tokens: Tensor, token_lens: Tensor, *, maps: bool = False
     ) -> tuple[Tensor, Tensor | None]:
         memory, _ = self.start(encoder_out, lens)
-        targets, _ = with_end(tokens.flatten(0, 1), token_lens.flatten(), END_ID)  # (B K, U + 1)
+        targets, _ = with_end(tokens.flatten(0, 1), token_lens.flatten())  # (B K, U + 1)
         begun = targets.roll(1, dims=1)
         begun[:, 0] = END_ID
         x = self._embedded(begun, torch.arange(begun.shape[1], device=begun.device))  # (B K, U + 1, A)

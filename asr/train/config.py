@@ -13,7 +13,7 @@ from asr.utils.config import Config, require, setting
 
 @dataclass(frozen=True, kw_only=True)
 class GroupConfig(Config):
-    """How some of the parameters learn."""
+    """The settings of a group of parameters."""
 
     rate: float = setting(1.0, "(0, 1000]")  # of the learning rate
     freeze_epochs: int = setting(0, "[0, inf)")  # the first, in which they stay as they are
@@ -21,7 +21,7 @@ class GroupConfig(Config):
 
 @dataclass(frozen=True, kw_only=True)
 class OptimConfig(Config):
-    """How the Trainer learns, whatever it is."""
+    """The settings of the Trainer, whatever it trains."""
 
     epochs: int = setting(40, "[1, inf)")
     accumulate: int = setting(1, "[1, inf)")  # batches of a step, in each process

@@ -82,7 +82,7 @@ def sum_over_processes(fabric: Fabric, values: Sequence[float]) -> list[float]:
 
 
 def any_process(fabric: Fabric, here: bool) -> bool:
-    """Whether it is so in any process: the same answer in all."""
+    """Returns whether it is so in any process; the answer is the same in all."""
     return sum_over_processes(fabric, [here])[0] > 0
 
 

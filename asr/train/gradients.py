@@ -34,11 +34,11 @@ class StepBatch(Protocol):
 
     @property
     def size(self) -> float:
-        """How much is learnt, in the task's unit: seconds of audio, words."""
+        """The size of the batch in the task's unit: seconds of audio, words."""
 
     @property
     def padded_size(self) -> float:
-        """The same with padding."""
+        """The size with padding."""
 
     def to(self, device: torch.device) -> StepBatch:
         """The batch on a device."""

@@ -167,7 +167,7 @@ class _LmTask:
         self.sampled = config.sample if 0 < 3 * config.sample <= len(model.words) else 0
 
     def digest(self) -> str:
-        """Of all that is learnt and judged by."""
+        """Returns a digest of the texts for training and dev, and of the vocabulary."""
         words = "\n".join(self.network.words).encode()
         return hashlib.sha256(self.texts.ids.tobytes() + self.judged.ids.tobytes() + words).hexdigest()[:16]
 

@@ -122,7 +122,7 @@ def open_run(folder: Path, device: str, monitor: Monitor | None) -> Iterator[tup
 
 
 def check_same_run(described: dict[str, Any], out_dir: Path, fabric: Fabric) -> bool:
-    """Whether `out_dir` holds a run to go on with: one of the same settings and data, or of fewer epochs.
+    """Returns whether `out_dir` holds a run to go on with: the same settings and data, perhaps fewer epochs.
 
     All processes have looked when it returns.
 
@@ -151,7 +151,7 @@ def check_same_run(described: dict[str, Any], out_dir: Path, fabric: Fabric) -> 
 
 
 def longer(old: dict[str, Any], new: dict[str, Any]) -> bool:
-    """Whether a run is to go further than it was to."""
+    """Returns whether the new settings have more epochs than the old ones."""
     return isinstance(old.get("epochs"), int) and new["epochs"] > old["epochs"]
 
 
@@ -163,7 +163,7 @@ def describe_run(described: dict[str, Any], out_dir: Path) -> None:
 
 
 def _described(out_dir: Path) -> dict[str, Any] | None:
-    """What config.yaml holds; None where there is no run."""
+    """Reads config.yaml; None where there is no run."""
     path = out_dir / "config.yaml"
     if not path.exists():
         if any((out_dir / "checkpoints").glob("*.pt")):

@@ -85,7 +85,7 @@ class RecognizerTask:
         return batches.groups, batches
 
     def validate(self) -> Validation:
-        """How good the model is on dev, which is shared out to the processes; the same result in each."""
+        """Scores the model on dev, which the processes share; the result is the same in each."""
         model, fabric = self.model, self.fabric
         search = greedy_decoding(model, token_lm=not self.objective.warming_up)
         mine = self.dev if fabric is None else self.dev[fabric.global_rank :: fabric.world_size]
@@ -102,7 +102,7 @@ class RecognizerTask:
 
 
 def _validation(model: Model, found: Sequence[Recognized]) -> Validation:
-    """What the whole dev set came to."""
+    """Scores the results of the whole dev set."""
     results = sorted(found, key=lambda r: r.utterance.id)
     counted = [r for r in results if not r.left_out]
     unit = score_unit(model)

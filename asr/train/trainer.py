@@ -46,7 +46,7 @@ class TrainResult:
 
 
 class Task(Protocol):
-    """What is learnt, from what, and how it is judged."""
+    """A task tells a Trainer what to train, on what, and how to score it."""
 
     unit: str  # of what batches hold, for messages: audio s, words
 
@@ -66,7 +66,7 @@ class Task(Protocol):
         each step."""
 
     def validate(self) -> Validation:
-        """How good the network is on dev; the same in each process."""
+        """Scores the network on dev; the result is the same in each process."""
 
     def save_best(self, validation: Validation, epochs: str) -> None:
         """Keeps the network as it is: the best so far, from these epochs, in words."""
@@ -317,7 +317,7 @@ class Trainer:
             state.stage = "average"
 
     def _keep_if_best(self, validation: Validation, epoch: int, named: str) -> bool:
-        """Whether the network as it is now is the best so far; then it is saved."""
+        """Saves the network where it is the best so far; returns whether it is."""
         state = self.state
         if state.best is not None and validation.rank >= state.best.rank:
             return False
@@ -346,7 +346,7 @@ class Trainer:
 
     @property
     def seconds(self) -> float:
-        """How long the run has taken, earlier processes included."""
+        """The seconds that the run has taken, earlier processes included."""
         return time.perf_counter() - self.started
 
     def _write(self, kind: str, row: dict[str, Any]) -> None:

@@ -16,7 +16,7 @@ Device = Literal["auto", "cpu", "gpu"]
 
 
 def find_device(name: str | None = None) -> torch.device:
-    """What a network runs on: auto, or none named, is a GPU where torch can use one."""
+    """Returns the device for a network; auto is a GPU where torch can use one."""
     import torch
 
     if name not in (None, *get_args(Device)):

@@ -171,17 +171,17 @@ def read_text(path: str | Path, *, limit: int = 1 << 30) -> str:
 
 
 def has_utf16_mark(data: bytes) -> bool:
-    """Whether a text's bytes begin as UTF-16 does."""
+    """Returns whether a text's bytes begin with a mark of UTF-16."""
     return data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
 
 
 def is_utf16(data: bytes) -> bool:
-    """Whether a text's bytes look like UTF-16, marked or not."""
+    """Returns whether a text's bytes look like UTF-16, marked or not."""
     return has_utf16_mark(data) or data[:1000].count(0) * 4 > len(data[:1000])
 
 
 def is_there(path: Path) -> bool:
-    """Whether a file or folder has that name; a name that is too long, none has."""
+    """Returns whether a file or folder has that name; False where the name is too long."""
     try:
         return path.exists()
     except OSError:

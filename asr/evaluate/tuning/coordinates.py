@@ -32,7 +32,7 @@ class Trial:
 
 @dataclass(frozen=True)
 class Table:
-    """What is tried of which options, in this order. Of equals the first one is kept."""
+    """Lists the values to try of each option, in order. Of equals the first one is kept."""
 
     grid: Mapping[str, tuple[float, ...]] = field(default_factory=dict)  # all with all
     steps: Mapping[str, float] = field(default_factory=dict)  # to both sides, as long as one is better; then half
@@ -42,7 +42,7 @@ class Table:
 
     @property
     def most(self) -> int:
-        """How many trials there are, about; where there are values alone, exactly."""
+        """Returns the number of trials: exact where there are values alone, else about."""
         grid = math.prod(map(len, self.grid.values())) + 12 * len(self.steps) if self.steps else 1
         return grid + sum(len(each) - 1 for each in self.values.values()) + sum(map(len, self.costs.values()))
 
@@ -91,7 +91,7 @@ def _better(a: Trial, b: Trial) -> Trial:
 
 
 class KeptNumbers:
-    """What options gave, computed once, in this run or one that was stopped.
+    """Keeps the numbers that options gave, so that each is computed once, also over a stop.
 
     Args:
         path: A file of it.

@@ -273,7 +273,7 @@ class _Tuner:
 
 
 def _of_ctc(decoder: CtcBeamDecoder, model: Model) -> Table:
-    """What is tried of the options that mean anything to a decoder."""
+    """Returns the table of the options that a decoder uses."""
     usable = {
         "lm_weight": decoder.lm is not None,
         "unk_score": decoder.lm is not None and decoder.has_unknown_words,
@@ -286,21 +286,21 @@ def _of_ctc(decoder: CtcBeamDecoder, model: Model) -> Table:
 
 
 def _of_attention(search: AttentionSearch) -> Table:
-    """What is tried of attention's search."""
+    """Returns the table of the attention search."""
     values = JOINED if search.options.ctc_weight else ALONE
     return Table(values={name: each for name, each in values.items() if name != "lm_weight" or search.lm is not None})
 
 
 @dataclass(frozen=True)
 class _DevSet:
-    """What the network says of a dev set, and what it should say."""
+    """The network's output for a dev set, and its references."""
 
     outputs: dict[float, list[EncoderOutput]]  # of each batch, by the warp of the mel axis
     references: list[str]
     unit: Unit
 
     def of(self, options: DecodingOptions) -> Iterator[EncoderOutput]:
-        """What a search with such options reads."""
+        """Returns the outputs that a search with such options reads."""
         for warp in options.warps or (1.0,):
             yield from self.outputs[warp]
 
@@ -310,7 +310,7 @@ class _DevSet:
         return [best_of_warps(search, outs) for outs in zip(*warped, strict=True)]
 
     def score(self, search: Search) -> Scores:
-        """Of the best hypotheses."""
+        """Scores the best hypotheses."""
         texts = [several[0].text for _, nbest in self.found(search) for several in nbest]
         return score(self.references, texts, unit=self.unit)
 

@@ -10,8 +10,8 @@ from wording import wording
 from asr.models.attention import AttentionKind
 from asr.models.attention_decoder import AttentionDecoder, AttentionDecoderConfig
 from asr.models.cells import step
-from asr.models.decoder import END_ID
-from asr.models.losses import label_smoothed_cross_entropy, with_end
+from asr.models.decoder import END_ID, with_end
+from asr.models.losses import label_smoothed_cross_entropy
 from asr.utils.errors import InputError
 
 D, V, T = 6, 9, 8
@@ -139,7 +139,7 @@ def test_an_utterance_does_not_depend_on_its_batch() -> None:
 
 
 def test_the_end_stands_behind_the_last_token() -> None:
-    targets, lens = with_end(TOKENS, TOKEN_LENS, END_ID)
+    targets, lens = with_end(TOKENS, TOKEN_LENS)
     assert targets.tolist() == [[3, 4, 5, 1, 0], [2, 2, 0, 0, 0], [0, 0, 0, 0, 0]]
     assert lens.tolist() == [5, 3, 1]
 
@@ -181,7 +181,7 @@ def test_it_learns_to_copy(attention: AttentionKind) -> None:
     encoder_out, lens, tokens, token_lens = batch()
     with torch.no_grad():
         log_probs = decoder(encoder_out, lens, tokens, token_lens)
-    targets, target_lens = with_end(tokens, token_lens, END_ID)
+    targets, target_lens = with_end(tokens, token_lens)
     real = torch.arange(targets.shape[1]) < target_lens[:, None]
     assert (log_probs.argmax(2) == targets)[real].float().mean() > 0.9
 
