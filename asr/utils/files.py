@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import difflib
 import glob
 import gzip
 import hashlib
@@ -14,12 +15,14 @@ import os
 import shutil
 import tarfile
 import zlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from asr.utils.errors import InputError
+from asr.utils.unicode import plain_name
 
 log = logging.getLogger(__name__)
 
@@ -186,6 +189,52 @@ def is_there(path: Path) -> bool:
         return path.exists()
     except OSError:
         return False
+
+
+def find_path(path: str | Path) -> Path:
+    """Returns the file or folder of this name, as people see names.
+
+    Where there is none of exactly this name, one whose name differs only in its Unicode normal form or kind of spaces
+    is taken; else the only one that differs in case. Where there is none or several, `path` is returned as it is.
+    """
+    path = Path(path)
+    if is_there(path):
+        return path
+    found = Path(path.anchor)
+    for part in path.parts[1:] if path.anchor else path.parts:
+        if is_there(found / part):
+            found = found / part
+            continue
+        names = _names_in(found)
+        same = [name for name in names if plain_name(name) == plain_name(part)]
+        same = same or [name for name in names if plain_name(name).casefold() == plain_name(part).casefold()]
+        if len(same) != 1:
+            return path
+        found = found / same[0]
+    return found
+
+
+def no_such_file(path: str | Path, remedy: str = "") -> InputError:
+    """Returns the error of a file that is not there; the nearest name in its folder is told."""
+    path = Path(path)
+    names = {plain_name(name): name for name in _names_in(path.parent)}
+    near = difflib.get_close_matches(plain_name(path.name), names, n=1, cutoff=0.75)
+    if near:
+        remedy = f"did you mean {names[near[0]]!r}?"
+    return InputError("no such file", where=path, remedy=remedy)
+
+
+def _names_in(folder: Path) -> Sequence[str]:
+    """The names in a folder; none where it cannot be read."""
+    try:
+        return _listed(str(folder), folder.stat().st_mtime_ns)
+    except OSError:
+        return ()
+
+
+@lru_cache(maxsize=64)
+def _listed(folder: str, changed: int) -> tuple[str, ...]:
+    return tuple(sorted(os.listdir(folder)))
 
 
 def _sound(data: bytes) -> str:

@@ -14,10 +14,20 @@ INVISIBLE = regex.compile(
     r"[\p{Cc}\p{Cf}\p{Co}\p{Cs}--[\s\u200c\u200d]]|(?<![\p{L}\p{M}\p{N}\p{S}])[\u200c\u200d]", regex.V1
 )
 
+_UNSEEN = regex.compile(r"[\p{Cc}\p{Cf}--[\s\u200c\u200d]]", regex.V1)  # in names; what is no character stays
+
 
 def graphemes(text: str) -> list[str]:
     """Perceived characters: Unicode's extended grapheme clusters (UAX 29), a letter with all its marks."""
     return list(_GRAPHEME.findall(text))
+
+
+def plain_name(name: str) -> str:
+    """Returns a name as people see it: NFC, runs of spaces of any kind as one space, no invisible characters.
+
+    Names of speakers, utterances, tiers and files are the same name whenever this is the same.
+    """
+    return " ".join(unicodedata.normalize("NFC", _UNSEEN.sub("", name)).split())
 
 
 def on_one_line(text: str) -> str:
