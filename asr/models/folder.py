@@ -219,6 +219,8 @@ def _read_config(path: Path) -> tuple[ModelConfig, dict[str, DecodingOptions], l
         )
     if version == 1:
         values = without_foreign_settings(values)
+    if isinstance(text := values.get("text"), dict):
+        text.setdefault("version", 1)  # of models that were made before the rules for texts had one
     plugins = values.pop("plugins", None) or []
     main, tuned = values.pop("decoding", None), values.pop("decoding_of", None) or {}
     files = values.pop("files", None) or []

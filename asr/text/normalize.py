@@ -6,46 +6,53 @@ Manifests keep the publisher's text; the normaliser belongs to the model's confi
 from __future__ import annotations
 
 import unicodedata
-from collections import Counter
-from collections.abc import Iterable
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Literal
 
 import regex
 
+from asr.text.orthography import SPACELESS, Dropped, WordMarks, lower, upper, windows_punctuation
 from asr.utils.config import Config, require
 from asr.utils.errors import InputError
 from asr.utils.unicode import INVISIBLE
 
-# Scripts that are written without spaces between words.
-_SPACELESS = regex.compile(r"[\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}]")
-# Apostrophes and hyphens between letters are part of a word ("don't", "well-known"); elsewhere they are punctuation.
-_WORD_MARKS = "'\u2019\u05f3\u05f4-"
-# What is attached to punctuation goes with it: marks (an emoji's variation selector), joiners, further word marks.
-_PUNCTUATION = regex.compile(
-    rf"(?:(?<![\p{{L}}\p{{M}}\p{{N}}])[{_WORD_MARKS}]|[{_WORD_MARKS}](?![\p{{L}}\p{{M}}\p{{N}}])|[\p{{P}}\p{{S}}--[{_WORD_MARKS}]])"
-    rf"[\p{{M}}\u200c\u200d{_WORD_MARKS}]*",
+# Version 1 of the rules: of what Unicode calls punctuation and symbols, these alone stay, between letters.
+_MARKS_1 = "'\u2019\u05f3\u05f4-"
+_PUNCTUATION_1 = regex.compile(
+    rf"(?:(?<![\p{{L}}\p{{M}}\p{{N}}])[{_MARKS_1}]|[{_MARKS_1}](?![\p{{L}}\p{{M}}\p{{N}}])|[\p{{P}}\p{{S}}--[{_MARKS_1}]])"
+    rf"[\p{{M}}\u200c\u200d{_MARKS_1}]*",
     regex.V1,
 )
+_SPACELESS = regex.compile(f"[{SPACELESS}]")
+_SPACELESS_1 = regex.compile(r"[\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}]")
+_BETWEEN_WORDS = regex.compile(rf"(?<=[\p{{M}}{SPACELESS}])\u200b", regex.V1)  # a space that nobody sees
 _MAX_LENGTH = 1_000_000
 _SPACE = regex.compile(r"\s+")
+_LETTERS_ALONE = regex.compile(r"[\p{L}\p{M}\p{N}\s]*")  # of which nothing is dropped
 
 
 @dataclass(frozen=True, kw_only=True)
 class TextConfig(Config):
     """How transcripts are normalised. Unicode NFC and single spaces always."""
 
-    # lower | upper | keep
+    # lower | upper | keep, as `language` has it
     case: Literal["lower", "upper", "keep"] = "lower"
-    # remove: punctuation and symbols become spaces, but for apostrophes and hyphens within words; keep: left as it is
+    # remove: punctuation and symbols become spaces, but for those that belong to words (asr.text.orthography);
+    # keep: left as it is
     punctuation: Literal["remove", "keep"] = "remove"
+    # characters that are letters in these texts, though elsewhere they are punctuation or symbols: "?!="
+    letters: str = ""
     # pieces of text and what replaces them, first of all (after NFC): {"&": " and ", "\u2019": "'"}
     replace: dict[str, str] = field(default_factory=dict)
     # whether words are separated by spaces; auto: as the script of the training text has it.
     # none: all spaces are dropped, and the error rate is the CER
     words: Literal["auto", "spaces", "none"] = "auto"
-    # of the texts, as BCP 47 has it: en, mdw, zh-Hant. Transcripts say it; it changes nothing
+    # of the texts, as BCP 47 has it: en, mdw, zh-Hant. Turkish and others have their own rule of case
     language: str = ""
+    # of these rules: 1 parts words at most marks, and has one rule of case. A model keeps that of its training
+    version: Literal[1, 2] = 2
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -54,41 +61,82 @@ class TextConfig(Config):
             f"language {self.language!r} is no tag of a language, such as en or zh-Hant",
         )
         require("" not in self.replace, "replace: an empty text cannot be replaced")
+        require(regex.fullmatch(r"[\p{P}\p{S}]*", self.letters) is not None, f"letters {self.letters!r}: has others")
 
 
 class TextNormalizer:
-    """Callable: a transcript -> its normal form. `changes` counts what was changed and dropped, to be shown."""
+    """Callable: a transcript -> its normal form.
+
+    Attributes:
+        changes: How often what was changed and dropped, to be shown.
+        examples: The first text of each character that was dropped, as far as it stands around it.
+        inside: Characters that were dropped between letters -> the words they stood in, as often as each came.
+        parted: The same of those that parted a word.
+    """
 
     def __init__(self, config: TextConfig | None = None) -> None:
         self.config = config or TextConfig()
         self.changes: Counter[str] = Counter()
+        self.examples: dict[str, str] = {}
+        self.inside: dict[str, Counter[str]] = defaultdict(Counter)
+        self.parted: dict[str, Counter[str]] = defaultdict(Counter)
+        self._marks = WordMarks(self.config.letters, self.config.replace)
+        self._replace = {unicodedata.normalize("NFC", old): new for old, new in self.config.replace.items()}
 
     def __call__(self, text: str) -> str:
-        config, count = self.config, self.changes
+        config, count, new_rules = self.config, self.changes, self.config.version > 1
         composed = unicodedata.normalize("NFC", text)
         count["composed (NFC)"] += composed != text
-        text = composed
-        for old, new in config.replace.items():
-            old = unicodedata.normalize("NFC", old)
-            if found := text.count(old):
-                count[f"replaced {old!r} by {new!r}"] += found
-                text = text.replace(old, new)
-                if len(text) > _MAX_LENGTH:  # a map from a stranger can double a text at each entry
-                    raise InputError(f"replacing {old!r} by {new!r} makes a text of {len(text):,} characters")
-        for dropped in INVISIBLE.findall(text):
-            count[f"dropped {_name(dropped)}"] += 1
-        text = INVISIBLE.sub("", text)
+        text = self._replaced(windows_punctuation(composed) if new_rules else composed)
+        text = self._visible(text)
         if config.case != "keep":  # before punctuation: the upper case of \u0149 starts with an apostrophe
-            cased = text.lower() if config.case == "lower" else text.upper()
+            language = config.language if new_rules else ""
+            cased = lower(text, language) if config.case == "lower" else upper(text, language)
             count[f"{config.case}-cased"] += cased != text
             text = cased
-        if config.punctuation == "remove":
-            for dropped in "".join(_PUNCTUATION.findall(text)):
-                count[f"dropped {dropped!r}"] += 1
-            text = _PUNCTUATION.sub(" ", text)
+        if config.punctuation == "remove" and not _LETTERS_ALONE.fullmatch(text):
+            text = self._without_punctuation(text) if new_rules else self._without_punctuation_1(text)
         text = str(_SPACE.sub("" if config.words == "none" else " ", text)).strip()
         # Case mapping decomposes some letters, and dropping brings letters and marks together: compose again.
         return unicodedata.normalize("NFC", text)
+
+    def _replaced(self, text: str) -> str:
+        for old, new in self._replace.items():
+            if times := text.count(old):
+                self.changes[f"replaced {old!r} by {new!r}"] += times
+                text = text.replace(old, new)
+                if len(text) > _MAX_LENGTH:  # a map from a stranger can double a text at each entry
+                    raise InputError(f"replacing {old!r} by {new!r} makes a text of {len(text):,} characters")
+        return text
+
+    def _visible(self, text: str) -> str:
+        """Drops what nobody sees; between words of scripts without spaces it may be one."""
+        if text.isascii() and text.isprintable():
+            return text
+        if self.config.version > 1:
+            text = _BETWEEN_WORDS.sub(" ", text)
+        for match in INVISIBLE.finditer(text):
+            self._count(self._marks.dropped(text, *match.span(), parts=False), _name)
+        return str(INVISIBLE.sub("", text))
+
+    def _without_punctuation(self, text: str) -> str:
+        dropped: list[Dropped] = []
+        text = self._marks.drop_punctuation(self._marks.make_one(text, self.changes), dropped)
+        for each in dropped:
+            self._count(each)
+        return text
+
+    def _without_punctuation_1(self, text: str) -> str:
+        for match in _PUNCTUATION_1.finditer(text):
+            self._count(self._marks.dropped(text, *match.span(), parts=True))
+        return str(_PUNCTUATION_1.sub(" ", text))
+
+    def _count(self, dropped: Dropped, named: Callable[[str], str] = repr) -> None:
+        for character in dropped.characters:
+            self.changes[f"dropped {named(character)}"] += 1
+            self.examples.setdefault(character, dropped.near)
+        if dropped.word:
+            (self.parted if dropped.parts else self.inside)[dropped.characters][dropped.word] += 1
 
     def report(self) -> list[str]:
         """What was changed and dropped so far, most frequent first: 'dropped ',': 214'."""

@@ -234,7 +234,7 @@ def _names_in(folder: Path) -> Sequence[str]:
 
 @lru_cache(maxsize=64)
 def _listed(folder: str, changed: int) -> tuple[str, ...]:
-    return tuple(sorted(os.listdir(folder)))
+    return tuple(sorted(path.name for path in Path(folder).iterdir()))
 
 
 def _sound(data: bytes) -> str:

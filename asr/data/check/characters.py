@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import unicodedata
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 
 from asr.data.check.confusables import (
     broken_pieces,
@@ -16,13 +16,21 @@ from asr.data.check.confusables import (
     strange_letters,
 )
 from asr.data.check.report import Example, Finding, Row, found
+from asr.text.normalize import TextConfig, TextNormalizer
 from asr.utils.unicode import graphemes
 
+_SOFT = set("\u00ad\u200b")  # where a word may be broken: no letters
 _RARE = 5  # a character seen less often in training is hardly learnt
 
 
-def check_characters(rows: Sequence[Row], training: Sequence[Row]) -> Iterator[Finding]:
-    """Faults of the characters, each named once: one that is broken is not told to be rare, too."""
+def check_characters(rows: Sequence[Row], training: Sequence[Row], normalizer: TextNormalizer) -> Iterator[Finding]:
+    """Faults of the characters, each named once: one that is broken is not told to be rare, too.
+
+    Args:
+        rows: All utterances.
+        training: Those of training.
+        normalizer: By which their texts were normalised.
+    """
     times: Counter[str] = Counter()
     in_training: Counter[str] = Counter()
     first: dict[str, str] = {}  # -> the id of the utterance that has it first
@@ -67,6 +75,8 @@ def check_characters(rows: Sequence[Row], training: Sequence[Row]) -> Iterator[F
     )
     yield from _two_spellings(rows)
     yield from _invisible(rows)
+    yield from _dropped(normalizer, sum(len(r.text.split()) for r in rows), {c for piece, _ in broken for c in piece})
+    yield from _dotless(rows, normalizer.config)
 
     told = {*strange, *alike, *(c for piece, _ in broken for c in graphemes(piece.lower()))}
     yield from found(
@@ -84,6 +94,74 @@ def check_characters(rows: Sequence[Row], training: Sequence[Row]) -> Iterator[F
         "they are hardly learnt; if they are slips, mend them",
         [Example(c, f"{name(c)}, {in_training[c]} times, first in {first[c]}") for c in rare],
         len(in_training),
+    )
+
+
+def _dropped(normalizer: TextNormalizer, total: int, told: Container[str]) -> Iterator[Finding]:
+    """What normalisation took out of the texts, of `total` words; within words it may be a letter of the language."""
+    for kind, words, what, remedy in (
+        (
+            "parted-words",
+            normalizer.parted,
+            "characters whose removal parts words",
+            "if it is one, name it in model.text.letters; if the words are two, or it is a slip, mend the text or use"
+            " model.text.replace",
+        ),
+        (
+            "dropped-within-words",
+            normalizer.inside,
+            "characters that are removed between letters",
+            "if it is a letter, write it by another character (model.text.replace)",
+        ),
+    ):
+        cases = [(c, each) for c, each in words.items() if c not in told and set(c) - _SOFT]
+        count = sum(each.total() for _, each in cases)
+        often = kind == "parted-words" and count >= max(_RARE, total / 1000)
+        yield from found(
+            kind,
+            "warning" if often else "note",
+            f"{what}, {count:,} of {total:,} words",
+            remedy,
+            [Example(repr(c), f"in {_times(each)}") for c, each in sorted(cases, key=lambda x: -x[1].total())],
+        )
+    changes = normalizer.changes
+    yield from found(
+        "marks-made-one",
+        "note",
+        "marks within words that are written in several ways",
+        "training makes them one; mend them for other programs",
+        [Example(change, f"{n:,} times") for change, n in changes.most_common() if change.startswith("wrote ")],
+    )
+    dropped = {c: n for c in normalizer.examples if c not in told and (n := changes[f"dropped {c!r}"])}
+    yield from found(
+        "dropped-characters",
+        "note",
+        "characters that training leaves out",
+        "if one of them is said, or is a letter, name it in model.text.letters or replace it (model.text.replace)",
+        [
+            Example(repr(c), f"{name(c)}, {n:,} times, first in '{' '.join(normalizer.examples[c].split())}'")
+            for c, n in sorted(dropped.items(), key=lambda item: -item[1])
+        ],
+    )
+
+
+def _times(words: Counter[str]) -> str:
+    first = ", ".join(f"'{word}'" for word, _ in words.most_common(3))
+    return f"{words.total():,} words, such as {first}"
+
+
+def _dotless(rows: Sequence[Row], text: TextConfig) -> Iterator[Finding]:
+    """Letters of Turkish and its like, whose case is another, where no language is named."""
+    dotless = (
+        [] if text.language or text.case == "keep" else [r for r in rows if set("\u0131\u0130") & set(r.utterance.text)]
+    )
+    yield from found(
+        "dotless-i",
+        "warning",
+        "texts with \u0131 or \u0130, whose case is that of English",
+        "name the language (model.text.language=tr, az, crh, tt): else I becomes i, and \u0130 an i with a second dot",
+        [r.example(r.shown) for r in dotless],
+        len(rows),
     )
 
 

@@ -77,7 +77,7 @@ def check_data(
         *check_missing(splits),
         *check_texts(rows, training, words=words),
         *check_lengths(rows, training, model, batch_seconds, fastest, words=words),
-        *check_characters(rows, training),
+        *check_characters(rows, training, normalizer),
         *check_audio(rows, training, model.features.sample_rate),
         *check_both_sides(splits, rows, words=words),
     ]

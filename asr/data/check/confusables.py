@@ -5,6 +5,7 @@ The tables are small on purpose: pairs that are seen in transcripts, not all of 
 
 from __future__ import annotations
 
+import html
 import unicodedata
 from collections.abc import Iterator, Mapping
 
@@ -31,6 +32,7 @@ _LATIN = {
 _BORROWED = frozenset("βθχλφΒΘΧΛΦµμΩ")
 _SCRIPTS = {name: regex.compile(rf"\p{{Script={name}}}") for name in ("Latin", "Cyrillic", "Greek")}
 _LETTERS = regex.compile(r"\p{L}\p{M}*")
+_HTML = regex.compile(r"&(?:#\d{1,7}|#[xX][0-9A-Fa-f]{1,6}|[A-Za-z]{2,8}\d?);")
 _PRIVATE_OR_CONTROL = regex.compile(r"[\p{Co}\p{Cs}\p{Cc}\ufffd--[\s]]", regex.V1)
 _INVISIBLE = regex.compile(r"[\p{Cf}--[\u200c\u200d\u0600-\u0605]]", regex.V1)
 # What the bytes of UTF-8 become where they are taken for Latin-1 or Windows-1252.
@@ -79,6 +81,9 @@ def broken_pieces(text: str) -> Iterator[tuple[str, str]]:
     for found in _MOJIBAKE.findall(text):
         if meant := _meant(found):
             yield found, f"{meant!r} in a wrong encoding"
+    for found in _HTML.findall(text):
+        if (meant := html.unescape(found)) != found:
+            yield found, f"{meant!r} as HTML writes it"
 
 
 def _meant(piece: str) -> str:

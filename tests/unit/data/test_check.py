@@ -256,7 +256,10 @@ def test_all_of_one_low_rate(splits: Splits) -> None:
 @pytest.mark.parametrize("text", ["", "  ", "?!"])
 def test_no_text(text: str, splits: Splits) -> None:
     report = check_data(with_text(splits, 7, text), ModelConfig())
-    assert kinds(report) == {"empty-text": ["train07"]}
+    assert kinds(report) == {
+        "empty-text": ["train07"],
+        **({"dropped-characters": ["'?'", "'!'"]} if "?" in text else {}),
+    }
     assert not report.fatal
 
 
@@ -341,7 +344,7 @@ def changed(splits: Splits, change: Callable[[str], str], index: int = 7) -> Spl
         ("broken-characters", "\x1b", lambda t: f"\x1b{t}"),
         ("broken-characters", "\ue012", lambda t: f"{t}\ue012"),
         ("broken-characters", "Ã©", lambda t: f"{t} cafÃ©"),
-        ("broken-characters", "â€™", lambda t: f"{t} donâ€™t"),
+        ("broken-characters", "&#39;", lambda t: f"{t} dog&#39;s"),
         ("mixed-scripts", "а", lambda t: f"{t} jаm"),  # Cyrillic
         ("mixed-scripts", "ο", lambda t: f"{t} bοx"),  # Greek
         ("mixed-scripts", "о", lambda t: f"{t} ох".replace("х", "x")),
@@ -375,7 +378,33 @@ def test_look_alikes(usual: str, other: str, splits: Splits) -> None:
     for i in range(6):
         splits = changed(splits, lambda t: f"{t} x{usual}x", i)
     assert check(splits) == {}
-    assert check(changed(splits, lambda t: f"{t} x{other}x")) == {"look-alikes": [other]}
+    planted = check(changed(splits, lambda t: f"{t} x{other}x"))
+    assert planted == ({"marks-made-one": ["wrote '’' as \"'\""]} if other == "’" else {"look-alikes": [other]})
+
+
+def test_characters_whose_removal_parts_words(splits: Splits) -> None:
+    once = check_data(changed(splits, lambda t: f"{t} and/or king!"), ModelConfig())
+    assert kinds(once) == {"parted-words": ["'/'"], "dropped-characters": ["'/'", "'!'"]}
+    assert {finding.severity for finding in once.findings} == {"note"}
+    for i in range(10):
+        splits = changed(splits, lambda t: f"{t} the?very", i)
+    often = check_data(splits, ModelConfig())
+    assert [f.severity for f in often.findings if f.kind == "parted-words"] == ["warning"]
+    assert "'the?very'" in often.findings[0].examples[0].detail
+    assert check(splits, model=from_dict(ModelConfig, {"text": {"letters": "?"}}, where="test")) == {}
+
+
+def test_characters_removed_between_letters(splits: Splits) -> None:
+    planted = check(changed(splits, lambda t: t.replace("e", "e\u055e", 1)))
+    assert planted == {"dropped-within-words": ["'\u055e'"], "dropped-characters": ["'\u055e'"]}
+
+
+def test_letters_whose_case_is_that_of_another_language(splits: Splits) -> None:
+    for i in range(6):
+        splits = changed(splits, lambda t: f"{t} kız", i)
+    assert check(splits) == {"dotless-i": [f"train{i:02d}" for i in range(6)]}
+    turkish = from_dict(ModelConfig, {"text": {"language": "tr"}}, where="test")
+    assert check(splits, model=turkish) == {}
 
 
 def test_two_spellings_of_one_accent(splits: Splits) -> None:
@@ -401,7 +430,7 @@ def test_scripts_that_belong_together_are_no_mixture(splits: Splits) -> None:
     texts = ["スマホで見る", "ðə θɪŋ βeta χi", "می\u200cخواهم", "क्\u200dष", "Привет мир", "CORAÇÃO «Â» naïve"]
     training = [replace(u, text=f"{u.text} {texts[i % 6]}") for i, u in enumerate(splits["train"])]
     found = check({**splits, "train": training})
-    assert found.keys() <= {"does-not-fit", "text-too-long", "rare-characters"}
+    assert found.keys() <= {"does-not-fit", "text-too-long", "rare-characters", "dropped-characters"}
 
 
 def test_spelling_out_what_was_meant() -> None:

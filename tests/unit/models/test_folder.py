@@ -97,6 +97,15 @@ def test_a_models_name_and_the_runs_folder(folder: Path, tmp_path: Path) -> None
     assert load_model(tmp_path / "exp" / "digits").name == "digits"
 
 
+def test_models_keep_the_rules_for_texts_of_their_training(folder: Path) -> None:
+    made = load_model(folder)
+    assert made.config.text.version == 2
+    assert "version: 2" in (folder / "config.yaml").read_text()
+    assert {load_model(name).config.text.version for name in available_models()} == {1}  # made before there were two
+    assert load_model("digits-en").normalizer()("don’t") == "don’t"
+    assert made.normalizer()("don’t") == "don't"
+
+
 def test_no_such_model_names_those_there_are(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=wording("no-such-model")) as error:
         load_model(tmp_path / "nowhere")
