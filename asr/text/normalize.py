@@ -26,7 +26,6 @@ _PUNCTUATION_1 = regex.compile(
     regex.V1,
 )
 _SPACELESS = regex.compile(f"[{SPACELESS}]")
-_SPACELESS_1 = regex.compile(r"[\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}]")
 _BETWEEN_WORDS = regex.compile(rf"(?<=[\p{{M}}{SPACELESS}])\u200b", regex.V1)  # a space that nobody sees
 _MAX_LENGTH = 1_000_000
 _SPACE = regex.compile(r"\s+")

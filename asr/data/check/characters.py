@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Container, Iterator, Sequence
@@ -20,6 +21,7 @@ from asr.text.normalize import TextConfig, TextNormalizer
 from asr.utils.unicode import graphemes
 
 _SOFT = set("\u00ad\u200b")  # where a word may be broken: no letters
+_COLON = re.compile(r"[^\W\d_]:[^\W\d_]")
 _RARE = 5  # a character seen less often in training is hardly learnt
 
 
@@ -76,6 +78,7 @@ def check_characters(rows: Sequence[Row], training: Sequence[Row], normalizer: T
     yield from _two_spellings(rows)
     yield from _invisible(rows)
     yield from _dropped(normalizer, sum(len(r.text.split()) for r in rows), {c for piece, _ in broken for c in piece})
+    yield from _colons(rows)
     yield from _dotless(rows, normalizer.config)
 
     told = {*strange, *alike, *(c for piece, _ in broken for c in graphemes(piece.lower()))}
@@ -142,6 +145,17 @@ def _dropped(normalizer: TextNormalizer, total: int, told: Container[str]) -> It
             Example(repr(c), f"{name(c)}, {n:,} times, first in '{' '.join(normalizer.examples[c].split())}'")
             for c, n in sorted(dropped.items(), key=lambda item: -item[1])
         ],
+    )
+
+
+def _colons(rows: Sequence[Row]) -> Iterator[Finding]:
+    words = Counter(word for row in rows for word in row.text.split() if _COLON.search(word))
+    yield from found(
+        "colons-within-words",
+        "note",
+        f"a colon that stays within words, {words.total():,} times",
+        "right for EU:n and k:a; where it ends a word, write a space behind it",
+        [Example(repr(":"), f"in {_times(words)}")] if words else [],
     )
 
 

@@ -394,6 +394,13 @@ def test_characters_whose_removal_parts_words(splits: Splits) -> None:
     assert check(splits, model=from_dict(ModelConfig, {"text": {"letters": "?"}}, where="test")) == {}
 
 
+def test_colons_that_stay_within_words(splits: Splits) -> None:
+    for i in range(6):
+        splits = changed(splits, lambda t: f"{t} king:the 10:30: so", i)
+    report = check_data(splits, ModelConfig())
+    assert "'king:the'" in next(f for f in report.findings if f.kind == "colons-within-words").examples[0].detail
+
+
 def test_characters_removed_between_letters(splits: Splits) -> None:
     planted = check(changed(splits, lambda t: t.replace("e", "e\u055e", 1)))
     assert planted == {"dropped-within-words": ["'\u055e'"], "dropped-characters": ["'\u055e'"]}

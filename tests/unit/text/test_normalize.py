@@ -1,11 +1,12 @@
 from __future__ import annotations
 
 import html
-import re
 import unicodedata
 from pathlib import Path
+from typing import Literal
 
 import pytest
+import regex as re
 from hypothesis import example, given, settings, strategies as st
 from wording import wording
 
@@ -206,6 +207,27 @@ def test_marks_made_one_and_words_parted_are_counted() -> None:
 def test_models_of_before_read_as_they_were_trained() -> None:
     first = TextNormalizer(TextConfig(version=1, language="tr"))
     assert first("İI don’t 3.14 EU:n ma˥") == "i̇i don’t 3 14 eu n ma"
+
+
+SCRIPTS = (
+    "Latin Greek Cyrillic Armenian Hebrew Arabic Syriac Thaana Nko Devanagari Bengali Gurmukhi Gujarati Oriya Tamil Telugu"
+    " Kannada Malayalam Sinhala Thai Lao Tibetan Myanmar Georgian Hangul Ethiopic Cherokee Canadian_Aboriginal Khmer"
+    " Mongolian Hiragana Katakana Bopomofo Han Yi Javanese Balinese Cham Tifinagh Vai Bamum Lisu Adlam Osage Chakma"
+    " Meetei_Mayek Ol_Chiki Coptic Miao"
+).split()
+
+
+@pytest.mark.parametrize("case", ["keep", "lower", "upper"])
+def test_every_letter_mark_and_number_of_many_scripts_stays(case: Literal["keep", "lower", "upper"]) -> None:
+    everything = "".join(map(chr, [*range(0xD800), *range(0xE000, 0x20000)]))
+    cased = {"keep": str, "lower": str.lower, "upper": str.upper}[case]
+    for script in SCRIPTS:
+        members = re.findall(rf"[\p{{Script={script}}}&&[\p{{L}}\p{{M}}\p{{N}}]]", everything, re.V1)
+        assert len(members) > 40, script
+        normalizer = TextNormalizer(TextConfig(case=case))
+        text = "".join(f"a{character}a " for character in members)
+        assert normalizer(text) == unicodedata.normalize("NFC", cased(unicodedata.normalize("NFC", text))).strip()
+        assert not any("dropped" in change for change in normalizer.changes if normalizer.changes[change])
 
 
 # Characters that are no part of words, whatever CLDR lists among a language's exemplars.
