@@ -209,12 +209,15 @@ def test_models_of_before_read_as_they_were_trained() -> None:
     assert first("İI don’t 3.14 EU:n ma˥") == "i̇i don’t 3 14 eu n ma"
 
 
-SCRIPTS = (
-    "Latin Greek Cyrillic Armenian Hebrew Arabic Syriac Thaana Nko Devanagari Bengali Gurmukhi Gujarati Oriya Tamil Telugu"
-    " Kannada Malayalam Sinhala Thai Lao Tibetan Myanmar Georgian Hangul Ethiopic Cherokee Canadian_Aboriginal Khmer"
-    " Mongolian Hiragana Katakana Bopomofo Han Yi Javanese Balinese Cham Tifinagh Vai Bamum Lisu Adlam Osage Chakma"
-    " Meetei_Mayek Ol_Chiki Coptic Miao"
-).split()
+SCRIPTS = re.findall(
+    r"\w+",
+    """
+    Latin Greek Cyrillic Armenian Hebrew Arabic Syriac Thaana Nko Devanagari Bengali Gurmukhi Gujarati Oriya Tamil
+    Telugu Kannada Malayalam Sinhala Thai Lao Tibetan Myanmar Georgian Hangul Ethiopic Cherokee
+    Canadian_Aboriginal Khmer Mongolian Hiragana Katakana Bopomofo Han Yi Javanese Balinese Cham Tifinagh Vai
+    Bamum Lisu Adlam Osage Chakma Meetei_Mayek Ol_Chiki Coptic Miao
+    """,
+)
 
 
 @pytest.mark.parametrize("case", ["keep", "lower", "upper"])
