@@ -18,13 +18,13 @@ from asr.audio.reader import SUFFIXES, audio_info
 from asr.data.tiers import Annotation, AnnotationFile, Tier
 from asr.utils.errors import InputError
 from asr.utils.files import files_sha256
+from data_prep._files import find_files
 from data_prep._manifest import (
     Progress,
     Source,
     Summary,
     already_prepared,
     check_source,
-    find_files,
     left_out_line,
     telling,
     write_corpus,

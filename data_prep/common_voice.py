@@ -10,19 +10,23 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from asr.utils.errors import InputError
+from data_prep._files import (
+    find_files,
+    only_file,
+)
 from data_prep._manifest import (
-    Listed,
     Progress,
     Source,
     Summary,
-    find_files,
-    only_file,
     opened,
-    pair,
-    read_lines,
     write_corpus,
 )
 from data_prep._splits import drop_repeats
+from data_prep._transcripts import (
+    Listed,
+    pair,
+    read_lines,
+)
 
 _COLUMNS = ("client_id", "path", "sentence")
 

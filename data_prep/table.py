@@ -27,11 +27,11 @@ from data_prep._manifest import (
     already_prepared,
     check_source,
     left_out_line,
-    read_lines,
     telling,
     write_corpus,
 )
 from data_prep._splits import check_split, split_sources
+from data_prep._transcripts import read_lines
 
 log = logging.getLogger(__name__)
 

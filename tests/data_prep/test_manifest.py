@@ -16,17 +16,21 @@ from wording import wording
 
 from asr.data.cuts import read_cuts
 from asr.utils.errors import InputError
-from data_prep._manifest import (
-    Listed,
-    Source,
-    already_prepared,
+from data_prep._files import (
     find_files,
     only_file,
+)
+from data_prep._manifest import (
+    Source,
+    already_prepared,
     opened,
+    write_corpus,
+)
+from data_prep._transcripts import (
+    Listed,
     pair,
     read_lines,
     read_transcript,
-    write_corpus,
 )
 
 RATE = 8000
