@@ -287,7 +287,7 @@ def _check_ids(rows: Sequence[tuple[str, Source]]) -> None:
 def _check_audio(path: Path) -> AudioInfo | InputError:
     """Decodes a file from end to end: a header alone does not tell whether the rest is there."""
     try:
-        if path.name and not is_there(path) and is_there(path.parent):
+        if not is_there(path) and "\0" not in str(path):
             return no_such_file(path)
         info = audio_info(path)
         samples = sum(len(block) for block in read_blocks(path, info.sample_rate))
@@ -307,8 +307,10 @@ def span(source: Source, length: float) -> tuple[float, float]:
     end = length if source.duration is None else source.start + source.duration
     start = max(source.start, 0.0)
     if not (source.start > -OVERRUN and start < min(end, length) and end < length + OVERRUN):
+        milliseconds = float(end).is_integer() and length < end <= 1000 * length
         raise InputError(
-            f"{source.id} is at {source.start:.2f}-{end:.2f} s, the audio is {length:.2f} s long", where=source.audio
+            f"is at {source.start:.3f} to {end:.3f} s, the recording is {length:.3f} s long",
+            remedy="if these are milliseconds, call them so: start_ms, end_ms" if milliseconds else "",
         )
     return start, min(end, length)
 
@@ -370,9 +372,12 @@ def _note(source: Source, info: AudioInfo, notes: Notes) -> None:
     """
     end = info.duration if source.duration is None else source.start + source.duration
     if end > info.duration + _ROUNDED:
-        notes.count(f"overrun their recording by less than {OVERRUN} s, cut at its end", source.origin or source.id)
+        notes.count(
+            f"utterances that overrun their recording by less than {OVERRUN} s, cut at its end",
+            source.origin or source.id,
+        )
     if source.start < -_ROUNDED:
-        notes.count("begin before their recording, cut at its beginning", source.origin or source.id)
+        notes.count("utterances that begin before their recording, cut at its beginning", source.origin or source.id)
     if source.length is None:
         return
     differing = abs(source.length - info.duration)
@@ -383,7 +388,7 @@ def _note(source: Source, info: AudioInfo, notes: Notes) -> None:
             remedy="where a part of it is meant, say where it starts",
         )
     if differing > max(0.1, 0.01 * info.duration):
-        notes.count("last up to a second more or less than their list says", source.origin or source.id)
+        notes.count("recordings that last up to a second more or less than their list says", source.origin or source.id)
 
 
 def write_wav(path: Path, samples: npt.NDArray[Any], rate: int) -> None:

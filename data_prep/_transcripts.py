@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import codecs
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from asr.utils.errors import InputError
 from asr.utils.files import UTF16, is_utf16
+from asr.utils.unicode import plain_name
 from data_prep._manifest import Source, check_source, left_out_line
 
 
@@ -45,7 +47,7 @@ def read_lines(path: Path) -> Iterator[tuple[int, str]]:
 def pair(
     lines: Iterable[Listed], audio: Mapping[str, Path], *, missing: str = "there is no {}.wav", unlisted: str | None
 ) -> tuple[list[Source], list[str]]:
-    """Finds the recording of each line; those whose text cannot be used are left out.
+    """Finds the recording of each line, by its id as people see it; those whose text cannot be used are left out.
 
     Args:
         lines: What the transcripts say, in their order.
@@ -56,25 +58,38 @@ def pair(
     Returns:
         The utterances, and what is left out: a line each.
     """
-    found: dict[str, Source] = {}
+    sources: dict[str, Source] = {}
     seen: set[str] = set()
     left_out: list[str] = []
+    keys = _keys(audio)
     for line in lines:
-        if line.id in found:
-            left_out.append(left_out_line(f"{line.id} is there already: {found[line.id].origin}", line.origin))
-        elif line.problem or line.id not in audio:
+        name = plain_name(line.id)
+        key = line.id if line.id in audio else keys.get(name, keys.get(name.casefold(), ""))
+        if name in sources:
+            left_out.append(left_out_line(f"{line.id} is there already: {sources[name].origin}", line.origin))
+        elif line.problem or not key:
             left_out.append(left_out_line(line.problem or missing.format(line.id), line.origin))
         else:
-            source = Source(line.id, audio[line.id], line.text, line.speaker, origin=line.origin)
+            source = Source(line.id, audio[key], line.text, line.speaker, origin=line.origin)
             try:
                 check_source(source)
-                found[line.id] = source
+                sources[name] = source
             except InputError as e:
                 left_out.append(left_out_line(str(e), line.origin))
-        seen.add(line.id)
+        seen.add(key)
     if unlisted is not None:
         left_out += [left_out_line(unlisted, path) for key, path in audio.items() if key not in seen]
-    return list(found.values()), left_out
+    return list(sources.values()), left_out
+
+
+def _keys(audio: Mapping[str, Path]) -> dict[str, str]:
+    """The recordings' ids by how people see them: as plain names; in lower case, where only one is."""
+    plain: dict[str, str] = {}
+    for key in audio:
+        plain.setdefault(plain_name(key), key)
+    several = Counter(name.casefold() for name in plain)
+    lower = {name.casefold(): key for name, key in plain.items() if several[name.casefold()] == 1}
+    return lower | plain
 
 
 def read_transcript(path: Path) -> tuple[str, str]:

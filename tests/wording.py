@@ -433,7 +433,7 @@ _WORDING = {
     "text-line-2-not-utf": "text, line 2: .*not UTF-8; convert",
     "text-txt-has-no-word": "text\\.txt: has no word that the model knows",
     "textgrid-cannot-be-written": "TextGrid: cannot be written",
-    "textgrid-is-no-textgrid-in": "TextGrid: is no TextGrid; in Praat",
+    "textgrid-is-a-sound-of": "TextGrid: is a Sound of Praat, not a TextGrid",
     "texts-with-words-that-have": "texts with words that have no pronunciation \\(\\d+ of 160\\)",
     "the-15-words-alone-need": "the 15 words alone need [\\d,]+ bytes, 500 are wanted; take a smaller",
     "the-array-link-is-cut": "the array link is cut short",

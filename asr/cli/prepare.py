@@ -40,8 +40,8 @@ class _Corpora(TyperGroup):
 
 app = typer.Typer(
     cls=_Corpora,
-    help="Turn a corpus into manifests for training; every file is checked. Of one's own recordings: elan, table,"
-    " textgrid.",
+    help="Turn a corpus into manifests for training; every file is checked. Of one's own recordings: elan, kaldi,"
+    " table, textgrid.",
     subcommand_metavar="CORPUS [FOLDER] --out DATA [OPTIONS]",
     no_args_is_help=True,
 )
@@ -105,6 +105,8 @@ def _prepare(run: Callable[..., Any], folder: Path | None, out: Path, options: d
         _tell(e.left_out)
         raise
     print(summary)
+    for note in summary.notes if summary.already_done else ():  # else they are logged
+        print(f"asr: {note}", file=sys.stderr)
     _tell(summary.left_out, f", listed in {out / 'corpus.json'}")
     if "train" in summary.utterances:
         say(f"asr: next: asr train CONFIG --data {out} --out exp/{out.name}")

@@ -1,7 +1,7 @@
 r"""Praat's backslash trigraphs: \ng for ŋ, \sw for ə, \'1 for the stress mark.
 
-They are those of Praat's manual ("Special symbols", "Phonetic symbols") and of its table of characters; a backslash with
-one letter and a space, which stands for that letter, is not among them.
+They are those of Praat's manual ("Special symbols", "Phonetic symbols") and of its table of characters; a backslash
+with one letter and a space, which stands for that letter, is not among them.
 """
 
 from __future__ import annotations

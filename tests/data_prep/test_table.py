@@ -296,7 +296,7 @@ def test_rows_that_cannot_be_used_are_named_and_the_rest_done(folder: Path) -> N
     complaints = {int(line.split(":")[0].removeprefix(f"{table}, row ")): line for line in summary.left_out}
     assert sorted(complaints) == list(range(2, 15))
     words = {2: "b.wav: ", 3: "no text", 4: "no path", 5: "no path", 6: "'soon'", 7: "[1]", 8: "start", 9: "ends at"}
-    words |= {10: "no end", 11: "-1", 12: "1.00 s long", 13: "cannot be opened", 14: "no path"}
+    words |= {10: "no end", 11: "-1", 12: "1.000 s long", 13: "cannot be opened", 14: "no path"}
     for number, word in words.items():
         assert word in complaints[number]
 
