@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import re
-from pathlib import Path, PurePath
+from collections.abc import Sequence
+from pathlib import Path, PurePath, PureWindowsPath
 
 from asr.utils.errors import InputError
+from asr.utils.files import find_path, is_there
 
 
 def is_folder(path: Path) -> bool:
@@ -76,3 +78,36 @@ def only_file(folder: Path, name: str, *, beside: str = "", remedy: str) -> Path
         names = f" ({', '.join(str(path.relative_to(folder)) for path in found[:3])})" if found else ""
         raise InputError(f"holds {len(found)} files {what}{names}, not one", where=folder, remedy=remedy)
     return found[0]
+
+
+def find_audio(path: str, folders: Sequence[Path]) -> Path:
+    """Returns the recording that a list names, in any of the folders, as people see names (`find_path`).
+
+    Of an absolute path of another machine it is the one at the end of the path, as much of it as is there. Where there
+    is none, it is the path in the first folder.
+
+    Raises:
+        InputError: It is no path, but an address, a command, a part of an archive, or has a gap to be filled in.
+    """
+    _check_path(path)
+    path = path.replace("\\", "/") if "\\" in path and not is_there(folders[0] / path) else path
+    for folder in folders:
+        if is_there(there := find_path(folder / path)):
+            return there
+    if PureWindowsPath(path).drive or Path(path).is_absolute():
+        parts = PureWindowsPath(path).parts[1:]
+        ends = [parts[n:] for n in range(len(parts)) if ".." not in parts[n:]]
+        found = (find_path(folder.joinpath(*end)) for end in ends for folder in folders)
+        return next((there for there in found if is_there(there)), folders[0] / path)
+    return folders[0] / path
+
+
+def _check_path(path: str) -> None:
+    for pattern, what, remedy in (
+        (r"\|$", "is a command, which is never run", "run it, and name the file that it makes"),
+        (r"^[a-z][a-z0-9+.-]+://", "is an address, which is not fetched", "fetch it, and name the file"),
+        (r"\.ark(:\d+)?$|\.ark:", "is a part of a Kaldi archive", "write it to a file of its own: wav-copy"),
+        (r"\{\w+\}|\$\w+", "has a gap that another program fills in", "write the folder there"),
+    ):
+        if re.search(pattern, path.strip(), re.IGNORECASE):
+            raise InputError(f"its path {path[:100]!r} {what}", remedy=remedy)

@@ -371,13 +371,11 @@ def _note(source: Source, info: AudioInfo, notes: Notes) -> None:
         InputError: Its list says that the file lasts much longer or shorter: it may be another one, or a part of it.
     """
     end = info.duration if source.duration is None else source.start + source.duration
+    where = source.origin or source.id
     if end > info.duration + _ROUNDED:
-        notes.count(
-            f"utterances that overrun their recording by less than {OVERRUN} s, cut at its end",
-            source.origin or source.id,
-        )
+        notes.count(f"utterances that overrun their recording by less than {OVERRUN} s, cut at its end", where)
     if source.start < -_ROUNDED:
-        notes.count("utterances that begin before their recording, cut at its beginning", source.origin or source.id)
+        notes.count("utterances that begin before their recording, cut at its beginning", where)
     if source.length is None:
         return
     differing = abs(source.length - info.duration)
@@ -388,7 +386,7 @@ def _note(source: Source, info: AudioInfo, notes: Notes) -> None:
             remedy="where a part of it is meant, say where it starts",
         )
     if differing > max(0.1, 0.01 * info.duration):
-        notes.count("recordings that last up to a second more or less than their list says", source.origin or source.id)
+        notes.count("recordings that last up to a second more or less than their list says", where)
 
 
 def write_wav(path: Path, samples: npt.NDArray[Any], rate: int) -> None:

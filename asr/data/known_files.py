@@ -69,6 +69,8 @@ _CLASS = regex.compile(r'(?:Object class\s*=\s*)"([\w ]+)"')
 
 def kind_of(data: bytes) -> Kind:
     """Returns what a file is, by the bytes at its beginning; an empty kind where it may be anything."""
+    if data[257:262] == b"ustar":
+        return Kind("a tar archive", _UNPACK)
     for beginning, kind in _BYTES:
         if data.startswith(beginning):
             return kind
