@@ -292,6 +292,10 @@ def _utterances(
     sources = []
     for tier in tiers:
         name = f"{prefix}-{tier.name}" if len(tiers) > 1 else prefix
+        if tier.annotations and all(each.start == each.end for each in tier.annotations):
+            what = f"its {len(tier.annotations):,} annotations are points of time, which have no duration"
+            problems.append(left_out_line(what, f"{path}, tier {tier.name!r}"))
+            continue
         for annotation in _joined(tier):
             source = Source(
                 id="_".join(f"{name}-{annotation.number}".split()),

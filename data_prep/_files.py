@@ -87,9 +87,8 @@ def find_audio(path: str, folders: Sequence[Path]) -> Path:
     is none, it is the path in the first folder.
 
     Raises:
-        InputError: It is no path, but an address, a command, a part of an archive, or has a gap to be filled in.
+        InputError: It is none, but an address, a command, a part of an archive, or has a gap to be filled in.
     """
-    _check_path(path)
     path = path.replace("\\", "/") if "\\" in path and not is_there(folders[0] / path) else path
     for folder in folders:
         if is_there(there := find_path(folder / path)):
@@ -97,12 +96,19 @@ def find_audio(path: str, folders: Sequence[Path]) -> Path:
     if PureWindowsPath(path).drive or Path(path).is_absolute():
         parts = PureWindowsPath(path).parts[1:]
         ends = [parts[n:] for n in range(len(parts)) if ".." not in parts[n:]]
-        found = (find_path(folder.joinpath(*end)) for end in ends for folder in folders)
-        return next((there for there in found if is_there(there)), folders[0] / path)
+        ways = (find_path(folder.joinpath(*end)) for end in ends for folder in folders)
+        if there := next((way for way in ways if is_there(way)), None):
+            return there
+    _check_path(path)
     return folders[0] / path
 
 
 def _check_path(path: str) -> None:
+    """Says why something that is not there is no path.
+
+    Raises:
+        InputError: It is none.
+    """
     for pattern, what, remedy in (
         (r"\|$", "is a command, which is never run", "run it, and name the file that it makes"),
         (r"^[a-z][a-z0-9+.-]+://", "is an address, which is not fetched", "fetch it, and name the file"),

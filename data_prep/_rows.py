@@ -116,6 +116,8 @@ def _csv_table(text: str, path: Path, *, csv_named: bool, literal: bool, notes: 
                         where=f"{path}, line {begins}",
                         remedy="quote texts that hold the separator",
                     )
+                if ends > begins and any(_holds_rows(each, delimiter) for each in fields):
+                    raise csv.Error("quotes that are opened here hold rows below")
                 table.rows.append((begins, dict(zip(table.header, fields, strict=False))))
                 longer += [begins] if ends > begins else []
             begins = ends + 1
@@ -125,6 +127,11 @@ def _csv_table(text: str, path: Path, *, csv_named: bool, literal: bool, notes: 
     if longer:
         notes.say(f"{path}: {len(longer):,} rows go over several lines, as their quotes say, the first at {longer[0]}")
     return table
+
+
+def _holds_rows(text: str, delimiter: str) -> bool:
+    """Whether a text of several lines swallowed rows: one that names a recording."""
+    return any(_AUDIO.search(line.partition(delimiter)[0]) for line in text.split("\n")[1:] if delimiter in line)
 
 
 def _delimiter(text: str, csv_named: bool) -> str:
@@ -207,7 +214,7 @@ def _json_values(text: str, path: Path) -> Iterator[tuple[int, Any]]:
         at = end
 
 
-def _rows_of(number: int, value: Any, path: Path) -> Sequence[tuple[int, Any]]:
+def _rows_of(number: int, value: Any, path: Path) -> list[tuple[int, Any]]:
     """The rows of a document; they are counted, where they have no lines of their own."""
     if isinstance(value, list):
         return [(n, each) for n, each in enumerate(value, 1)]

@@ -111,7 +111,7 @@ def prepare(
             sources.append(source)
         except InputError as e:
             problems.append(left_out_line(str(e), origin))
-    _check_found(rows, sources, table)
+    _check_found(rows, sources, table, notes)
     with telling(problems):
         if not sources:
             raise InputError(f"no row can be used: {problems[0] if problems else 'there is none'}", where=table)
@@ -198,7 +198,7 @@ def _source(row: _Row, folders: Sequence[Path], origin: str, counts_from_0: bool
     name = f"{PureWindowsPath(path).stem}-{row.number}" if segment else _id(path)
     return Source(
         id=row.text("id") or (name if channel is None or segment else f"{name}-{channel}"),
-        audio=find_audio(path, folders),
+        audio=_audio(path, folders),
         text=text,
         speaker=row.text("speaker"),
         start=start,
@@ -207,6 +207,14 @@ def _source(row: _Row, folders: Sequence[Path], origin: str, counts_from_0: bool
         channel=channel,
         length=None if segment else duration,
     )
+
+
+def _audio(path: str, folders: Sequence[Path]) -> Path:
+    """The recording; old tables of Common Voice name it without its ending."""
+    audio = find_audio(path, folders)
+    if len(folders) > 1 and not PureWindowsPath(path).suffix and not is_there(audio):
+        audio = find_audio(f"{path}.mp3", folders)
+    return audio
 
 
 def _channel(row: _Row, counts_from_0: bool) -> int | None:
@@ -228,19 +236,26 @@ def _channel(row: _Row, counts_from_0: bool) -> int | None:
     return int(label)
 
 
-def _check_found(rows: Sequence[_Row], sources: Sequence[Source], table: Path) -> None:
-    """No two paths may have become one file, where they were not found as they stand there."""
+def _check_found(rows: Sequence[_Row], sources: Sequence[Source], table: Path, notes: Notes) -> None:
+    """No two paths may have become one file, where one was not found as it stands there. Other letter case is told.
+
+    Raises:
+        InputError: Two have.
+    """
     of_row = {f"{table}, row {row.number}": row for row in rows}
     paths: dict[Path, str] = {}
     for source in sources:
         there = plain_name(of_row[source.origin].text("path")).replace("\\", "/")
         first = paths.setdefault(source.audio, there)
-        if first != there and not (table.parent / there).exists():
+        if first != there and not all(is_there(table.parent / each) for each in (first, there)):
             raise InputError(
                 f"{first} and {there} would both be {source.audio}",
                 where=source.origin,
                 remedy="give paths that are relative to the table",
             )
+        name = plain_name(source.audio.name)
+        if name != PureWindowsPath(there).name and name.casefold() == PureWindowsPath(there).name.casefold():
+            notes.count("paths that write their file's name in another case", source.origin)
 
 
 def _id(path: str) -> str:

@@ -43,9 +43,9 @@ _BYTES = (
 )
 _ROOTS = {
     "ANNOTATION_DOCUMENT": ELAN,
-    "preferences": Kind("a file of ELAN's preferences (.pfsx), not of annotations", "name the .eaf file"),
-    "CONTROLLED_VOCABULARY": Kind("a vocabulary of ELAN (.ecv), not annotations", "name the .eaf file"),
-    "CV_RESOURCE": Kind("a vocabulary of ELAN (.ecv), not annotations", "name the .eaf file"),
+    "preferences": Kind("a file of ELAN's preferences (.pfsx)", "name the .eaf file"),
+    "CONTROLLED_VOCABULARY": Kind("a vocabulary of ELAN (.ecv)", "name the .eaf file"),
+    "CV_RESOURCE": Kind("a vocabulary of ELAN (.ecv)", "name the .eaf file"),
     "Trans": Kind("a Transcriber file (.trs)", _TO_ELAN),
     "document": Kind("a FLEx file (.flextext) or another XML document", _TO_ELAN),
     "basic-transcription": Kind("an EXMARaLDA file (.exb)", _TO_ELAN),

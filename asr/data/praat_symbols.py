@@ -74,11 +74,12 @@ def from_trigraphs(text: str, seen: Counter[str]) -> str:
 
     def character(match: regex.Match[str]) -> str:
         if match[1]:
-            return match[1].replace("\\bs", "\\")
-        seen[match[0]] += 1
-        return SYMBOLS.get(match[0], match[0])
+            return str(match[1]).replace("\\bs", "\\")
+        sequence = str(match[0])
+        seen[sequence] += 1
+        return SYMBOLS.get(sequence, sequence)
 
-    return _SEQUENCE.sub(character, text) if "\\" in text else text
+    return str(_SEQUENCE.sub(character, text)) if "\\" in text else text
 
 
 def to_trigraphs(text: str) -> str:
