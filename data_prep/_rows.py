@@ -143,11 +143,11 @@ def _delimiter(text: str, csv_named: bool) -> str:
 
 
 def _quotes_fields(text: str) -> bool:
-    """Whether quotes stand around fields of a TSV, as programs for tables write them: whenever there are any, and those
-    within are doubled; else they are quotes of the texts."""
+    """Whether quotes stand around fields of a TSV, as programs for tables write them: around names of columns, too, or
+    around every field that holds some, which are doubled within. Else they are quotes of the texts."""
     fields = [each.strip() for line in text.splitlines() if '"' in line for each in line.split("\t") if '"' in each]
     whole = all(re.fullmatch(r'"(?:[^"]|"")*"', each) for each in fields)
-    return whole and any('""' in each[1:-1] for each in fields)
+    return whole and (text.startswith('"') or any('""' in each[1:-1] for each in fields))
 
 
 def _check_header(header: Sequence[str], text: str, path: Path) -> None:
