@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import codecs
-from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -58,38 +57,45 @@ def pair(
     Returns:
         The utterances, and what is left out: a line each.
     """
-    sources: dict[str, Source] = {}
+    found: dict[str, Source] = {}  # by the key of its recording
     seen: set[str] = set()
     left_out: list[str] = []
-    keys = _keys(audio)
+    key_of = _keys(audio)
     for line in lines:
-        name = plain_name(line.id)
-        key = line.id if line.id in audio else keys.get(name, keys.get(name.casefold(), ""))
-        if name in sources:
-            left_out.append(left_out_line(f"{line.id} is there already: {sources[name].origin}", line.origin))
+        key = key_of(line.id)
+        if key in found:
+            left_out.append(left_out_line(f"{line.id} is there already: {found[key].origin}", line.origin))
         elif line.problem or not key:
             left_out.append(left_out_line(line.problem or missing.format(line.id), line.origin))
         else:
             source = Source(line.id, audio[key], line.text, line.speaker, origin=line.origin)
             try:
                 check_source(source)
-                sources[name] = source
+                found[key] = source
             except InputError as e:
                 left_out.append(left_out_line(str(e), line.origin))
         seen.add(key)
     if unlisted is not None:
         left_out += [left_out_line(unlisted, path) for key, path in audio.items() if key not in seen]
-    return list(sources.values()), left_out
+    return list(found.values()), left_out
 
 
-def _keys(audio: Mapping[str, Path]) -> dict[str, str]:
-    """The recordings' ids by how people see them: as plain names; in lower case, where only one is."""
+def _keys(audio: Mapping[str, Path]) -> Callable[[str], str]:
+    """The key of a recording by an id as people see it, or "": the same, else the same plain name, else the only one
+    that differs in case."""
     plain: dict[str, str] = {}
+    lower: dict[str, list[str]] = {}
     for key in audio:
-        plain.setdefault(plain_name(key), key)
-    several = Counter(name.casefold() for name in plain)
-    lower = {name.casefold(): key for name, key in plain.items() if several[name.casefold()] == 1}
-    return lower | plain
+        if plain.setdefault(plain_name(key), key) == key:
+            lower.setdefault(plain_name(key).casefold(), []).append(key)
+
+    def key_of(name: str) -> str:
+        if name in audio:
+            return name
+        same = lower.get(plain_name(name).casefold(), [])
+        return plain.get(plain_name(name), same[0] if len(same) == 1 else "")
+
+    return key_of
 
 
 def read_transcript(path: Path) -> tuple[str, str]:

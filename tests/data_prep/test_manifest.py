@@ -343,3 +343,15 @@ def test_a_link_into_a_folder_that_is_not_utf_8(tmp_path: Path) -> None:
     (tmp_path / "link.wav").symlink_to(path)
     sources = [Source("a", tmp_path / "link.wav", "x"), Source("b", recording(tmp_path, "b.wav"), "x")]
     assert written(tmp_path / "out", sources)[0].startswith("the path of a is not UTF-8")
+
+
+def test_recordings_are_found_by_names_as_people_see_them() -> None:
+    audio = {"Cafe\u0301": Path("1.wav"), "B C": Path("2.wav"), "Ana": Path("3.wav"), "ana": Path("4.wav")}
+    names = ("café", "B\u00a0C", "ANA", "ana", "Café")
+    sources, left_out = pair([Listed(name, "x", "s", name) for name in names], audio, unlisted="unlisted")
+    assert [(source.id, source.audio.name) for source in sources] == [
+        ("café", "1.wav"),
+        ("B C", "2.wav"),
+        ("ana", "4.wav"),
+    ]
+    assert [line.split(":")[0] for line in left_out] == ["ANA", "Café", "3.wav"]  # not clear which; there already
