@@ -97,8 +97,9 @@ def find_audio(path: str, folders: Sequence[Path]) -> Path:
         parts = PureWindowsPath(path).parts[1:]
         ends = [parts[n:] for n in range(len(parts)) if ".." not in parts[n:]]
         ways = (find_path(folder.joinpath(*end)) for end in ends for folder in folders)
-        if there := next((way for way in ways if is_there(way)), None):
-            return there
+        for there in ways:
+            if is_there(there):
+                return there
     _check_path(path)
     return folders[0] / path
 
