@@ -380,9 +380,9 @@ def test_tiers_and_speakers_are_named_as_people_see_them(
 def test_files_of_other_programs_are_named(tmp_path: Path, record: Callable[..., Path]) -> None:
     record(tmp_path / "in" / "a.wav", SAID)
     grid(tmp_path / "in" / "a.TextGrid", "points", '0.5 "H*"\n1.0 "L*"', 2, kind="TextTier")
-    with pytest.raises(InputError, match=r"\.textgrid: .*prepare"):
+    with pytest.raises(InputError, match=r"\.textgrid:"):
         elan.prepare(tmp_path / "in", tmp_path / "out")
-    with pytest.raises(InputError, match="prepare.textgrid"):
+    with pytest.raises(InputError, match=r"prepare.textgrid"):
         elan.prepare(tmp_path / "in" / "a.TextGrid", tmp_path / "out")
     with pytest.raises(InputError, match=wording("its-2-annotations-are-points")) as raised:
         textgrid.prepare(tmp_path / "in", tmp_path / "out")
