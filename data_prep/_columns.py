@@ -56,7 +56,8 @@ def find_columns(table: Table, columns: Mapping[str, str], path: Path, notes: No
         InputError: There is none for the path or the text, or several may be meant.
     """
     taken = _as_told(table.header, columns, path)
-    free = [name for name in table.header if name not in {column.name for column in taken.values()}]
+    elsewhere = {column.name for ours, column in taken.items() if ours != "id"}  # what names a file may be its id, too
+    free = [name for name in table.header if name not in elsewhere]
     guessed: list[str] = []
     for ours in COLUMNS:
         if ours in taken:
@@ -82,7 +83,8 @@ def find_columns(table: Table, columns: Mapping[str, str], path: Path, notes: No
             )
     if guessed:
         notes.say(f"{path}: columns taken: {', '.join(guessed)}")
-    if unused := _shown(name for name in dict.fromkeys(free) if table.used(name)):
+    used = {column.name for column in taken.values()}
+    if unused := _shown(name for name in dict.fromkeys(free) if table.used(name) and name not in used):
         notes.say(f"{path}: columns not used: {unused}")
     return taken
 

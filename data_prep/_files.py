@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path, PurePath, PureWindowsPath
 
 from asr.utils.errors import InputError
-from asr.utils.files import find_path, is_there
+from asr.utils.files import find_path, is_there, no_such_file
 
 
 def is_folder(path: Path) -> bool:
@@ -83,11 +83,11 @@ def only_file(folder: Path, name: str, *, beside: str = "", remedy: str) -> Path
 def find_audio(path: str, folders: Sequence[Path]) -> Path:
     """Returns the recording that a list names, in any of the folders, as people see names (`find_path`).
 
-    Of an absolute path of another machine it is the one at the end of the path, as much of it as is there. Where there
-    is none, it is the path in the first folder.
+    Of an absolute path of another machine it is the one at the end of the path, as much of it as is there.
 
     Raises:
-        InputError: It is none, but an address, a command, a part of an archive, or has a gap to be filled in.
+        InputError: There is none; the nearest name in the first folder is told, or what is no path, but an address, a
+            command, a part of an archive.
     """
     path = path.replace("\\", "/") if "\\" in path and not is_there(folders[0] / path) else path
     for folder in folders:
@@ -101,7 +101,7 @@ def find_audio(path: str, folders: Sequence[Path]) -> Path:
             if is_there(there):
                 return there
     _check_path(path)
-    return folders[0] / path
+    raise no_such_file(folders[0] / path)
 
 
 def _check_path(path: str) -> None:

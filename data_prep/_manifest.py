@@ -279,7 +279,7 @@ def _check_ids(rows: Sequence[tuple[str, Source]]) -> None:
             raise InputError(
                 f"the id {source.id!r} stands for {other.audio} and for {source.audio}",
                 where=source.origin or None,
-                remedy="give each utterance an id of its own",
+                remedy="give each utterance an id of its own; of a table, --column id=NAME takes another column",
             )
         seen[source.id] = source
 

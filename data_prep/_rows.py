@@ -55,8 +55,8 @@ def read_table(path: Path, notes: Notes) -> Table:
     text = _text(path, data)
     if suffix in (".json", ".jsonl", ".ndjson") or re.match(r'\s*(?:\[\s*)?\{\s*"', text):
         return _json_table(text, path)
-    literal = suffix != ".csv" and not has_utf16_mark(data)  # but spreadsheets quote in "Unicode text", too
-    return _csv_table(text, path, csv_named=suffix == ".csv", literal=literal, notes=notes)
+    spreadsheet = has_utf16_mark(data)  # which quotes fields, in "Unicode text", too
+    return _csv_table(text, path, csv_named=suffix == ".csv", spreadsheet=spreadsheet, notes=notes)
 
 
 def _unpacked(data: bytes, path: Path) -> bytes:
@@ -91,7 +91,7 @@ def _text(path: Path, data: bytes) -> str:
 # CSV and TSV
 
 
-def _csv_table(text: str, path: Path, *, csv_named: bool, literal: bool, notes: Notes) -> Table:
+def _csv_table(text: str, path: Path, *, csv_named: bool, spreadsheet: bool, notes: Notes) -> Table:
     body = text.lstrip("\n\r")
     body = body if "\n" in body else body.replace("\r", "\n")  # of old Macs
     told = re.match(r"sep=(.)\r?\n", body)  # how Excel is told
@@ -99,8 +99,9 @@ def _csv_table(text: str, path: Path, *, csv_named: bool, literal: bool, notes: 
     above = text[: len(text) - len(body)].count("\n")  # lines that are no part of the table
     delimiter = told[1] if told else _delimiter(body, csv_named)
     dialect: dict[str, Any] = {"delimiter": delimiter, "skipinitialspace": True}
-    if delimiter == "\t" and literal and not _quotes_fields(body):
-        dialect = {"delimiter": "\t", "quoting": csv.QUOTE_NONE}
+    plain = delimiter == "|" or (delimiter == "\t" and not csv_named and not spreadsheet)
+    if plain and not _quotes_fields(body, delimiter):
+        dialect = {"delimiter": delimiter, "quoting": csv.QUOTE_NONE}
     reader = csv.reader(io.StringIO(body, newline=""), strict=True, **dialect)
     begins, longer = above + 1, []
     try:
@@ -142,10 +143,13 @@ def _delimiter(text: str, csv_named: bool) -> str:
     return max(",;\t|", key=head.count)
 
 
-def _quotes_fields(text: str) -> bool:
-    """Whether quotes stand around fields of a TSV, as programs for tables write them: around names of columns, too, or
-    around every field that holds some, which are doubled within. Else they are quotes of the texts."""
-    fields = [each.strip() for line in text.splitlines() if '"' in line for each in line.split("\t") if '"' in each]
+def _quotes_fields(text: str, delimiter: str) -> bool:
+    """Whether quotes stand around fields, as programs for tables write them: around names of columns, too, or around
+    every field that holds some, which are doubled within, or the separator. Else they are quotes of the texts."""
+    rows = [line.split(delimiter) for line in text.splitlines()]
+    if any(len(row) > len(rows[0]) and any(each.strip() for each in row[len(rows[0]) :]) for row in rows):
+        return '"' in text
+    fields = [each.strip() for row in rows for each in row if '"' in each]
     whole = all(re.fullmatch(r'"(?:[^"]|"")*"', each) for each in fields)
     return whole and (text.startswith('"') or any('""' in each[1:-1] for each in fields))
 

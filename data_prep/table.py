@@ -12,6 +12,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path, PureWindowsPath
 from typing import Any
@@ -125,10 +126,12 @@ def _refuse_tarred(content: Table, rows: Sequence[_Row], folders: Sequence[Path]
     Raises:
         InputError: It is one, and they are not unpacked.
     """
-    if "shard_id" in content.header and rows and not is_there(find_audio(rows[0].text("path"), folders)):
-        raise InputError(
-            "is a manifest of audio in tar archives (shard_id)", where=table, remedy="unpack them beside it"
-        )
+    if "shard_id" in content.header and rows:
+        try:
+            find_audio(rows[0].text("path"), folders)
+        except InputError:
+            what = "is a manifest of audio in tar archives (shard_id)"
+            raise InputError(what, where=table, remedy="unpack them beside it") from None
 
 
 def _label(row: _Row) -> str:
@@ -211,10 +214,10 @@ def _source(row: _Row, folders: Sequence[Path], origin: str, counts_from_0: bool
 
 def _audio(path: str, folders: Sequence[Path]) -> Path:
     """The recording; old tables of Common Voice name it without its ending."""
-    audio = find_audio(path, folders)
-    if len(folders) > 1 and not PureWindowsPath(path).suffix and not is_there(audio):
-        audio = find_audio(f"{path}.mp3", folders)
-    return audio
+    with suppress(InputError):
+        if len(folders) > 1 and not PureWindowsPath(path).suffix:
+            return find_audio(f"{path}.mp3", folders)
+    return find_audio(path, folders)
 
 
 def _channel(row: _Row, counts_from_0: bool) -> int | None:

@@ -38,6 +38,7 @@ _BYTES = (
     (b"\xfd7zXZ", Kind("an xz archive", _UNPACK)),
     (b"7z\xbc\xaf", Kind("a 7z archive", _UNPACK)),
     (b"Rar!", Kind("a RAR archive", _UNPACK)),
+    (b"version https://git-lfs", Kind("a pointer of Git LFS", "fetch the file itself: git lfs pull")),
     (b"ooBinaryFile\x08TextGrid", Kind("a binary TextGrid", "in Praat: Save as text file...")),
     (b"ooBinaryFile", Kind("a binary file of Praat", "in Praat: Save as text file...")),
 )

@@ -188,6 +188,21 @@ def test_our_names_go_before_those_of_others(folder: Path) -> None:
     assert unused.endswith("sentence, filename")
 
 
+def test_an_id_that_is_not_the_utterances(folder: Path) -> None:
+    table = "id,file_name,text\n" + "".join(f"7,{n}.wav,x\n" for n in NAMES)  # of a sentence
+    (folder / "t.csv").write_text(table)
+    with pytest.raises(InputError, match="--column"):
+        prepare(folder / "t.csv", folder / "out")
+    found, _ = made(folder / "t.csv", table, columns={"id": "file_name"})
+    assert found.keys() == {f"{n}.wav" for n in NAMES}
+
+
+def test_quotes_where_bars_separate(folder: Path) -> None:
+    rows = ['a.wav|"Yes," he said', 'b.wav|he said "no', "c.wav|x"]
+    found, _ = made(folder / "t.csv", "\n".join(["path|text", *rows]))
+    assert {u.text for u in found.values()} == {'"Yes," he said', 'he said "no', "x"}
+
+
 def test_channels(folder: Path) -> None:
     rest = "".join(f"{n}.wav,x,\n" for n in "abc")
     for zero, one in ("01", "AB", ("left", "right")):
@@ -222,6 +237,7 @@ def test_channels(folder: Path) -> None:
         ("wav.scp", "a a.wav\n", "prepare kaldi"),
         ("metadata.csv", "LJ001-0001|One|one\n", "prepare ljspeech"),
         ("m.csv", "a.wav|hi\nb.wav|ho\n", "a.wav|hi".replace("|", r"\|")),
+        ("t.csv", "version https://git-lfs.github.com/spec/v1\noid sha256:0\n", "git lfs"),
         ("m.tsv", "/data\na.wav\t16000\nb.wav\t16000\n", "fairseq"),
         ("cuts.jsonl.gz", gzip.compress(lines([{"id": "x", "supervisions": []}]).encode()), "Lhotse.*asr train"),
         ("recordings.jsonl", lines([{"id": "x", "sources": [], "sampling_rate": 1}]), "Lhotse"),
