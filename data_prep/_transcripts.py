@@ -57,27 +57,27 @@ def pair(
     Returns:
         The utterances, and what is left out: a line each.
     """
-    found: dict[str, Source] = {}  # by the key of its recording
+    sources: dict[str, Source] = {}  # by the key of its recording
     seen: set[str] = set()
     left_out: list[str] = []
     key_of = _keys(audio)
     for line in lines:
         key = key_of(line.id)
-        if key in found:
-            left_out.append(left_out_line(f"{line.id} is there already: {found[key].origin}", line.origin))
+        if key in sources:
+            left_out.append(left_out_line(f"{line.id} is there already: {sources[key].origin}", line.origin))
         elif line.problem or not key:
             left_out.append(left_out_line(line.problem or missing.format(line.id), line.origin))
         else:
             source = Source(line.id, audio[key], line.text, line.speaker, origin=line.origin)
             try:
                 check_source(source)
-                found[key] = source
+                sources[key] = source
             except InputError as e:
                 left_out.append(left_out_line(str(e), line.origin))
         seen.add(key)
     if unlisted is not None:
         left_out += [left_out_line(unlisted, path) for key, path in audio.items() if key not in seen]
-    return list(found.values()), left_out
+    return list(sources.values()), left_out
 
 
 def _keys(audio: Mapping[str, Path]) -> Callable[[str], str]:

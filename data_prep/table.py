@@ -18,7 +18,7 @@ from pathlib import Path, PureWindowsPath
 from typing import Any
 
 from asr.utils.errors import InputError
-from asr.utils.files import files_sha256, find_path, is_there, no_such_file
+from asr.utils.files import files_sha256, is_there, no_such_file
 from asr.utils.unicode import plain_name
 from data_prep._columns import Column, find_columns
 from data_prep._files import find_audio
@@ -74,7 +74,7 @@ def prepare(
         raise InputError(
             "table needs a CSV, TSV or JSONL file", where="FOLDER", remedy="asr prepare table FILE --out data/X"
         )
-    table = find_path(Path(table).absolute())
+    table = Path(table).absolute()
     if table.is_dir():
         kaldi = " (or `asr prepare kaldi FOLDER`)" if (table / "wav.scp").exists() else ""
         raise InputError("is a folder, not a table", where=table, remedy=f"name the table in it{kaldi}")
@@ -93,8 +93,8 @@ def prepare(
     if done := already_prepared(out_dir, settings):
         return done
     content = read_table(table, notes)
-    found = find_columns(content, columns, table, notes)
-    rows = [_Row(values, found, number) for number, values in content.rows]
+    taken = find_columns(content, columns, table, notes)
+    rows = [_Row(values, taken, number) for number, values in content.rows]
     folders = [table.parent]
     if any(name.casefold() == "client_id" for name in content.header):  # of Common Voice
         folders += [table.with_name("clips"), table.with_name("audios")]

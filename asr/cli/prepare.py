@@ -18,6 +18,7 @@ from typer.core import TyperGroup
 
 from asr.cli.common import Choice, counter, given, say
 from asr.utils.errors import InputError
+from asr.utils.files import find_path
 
 _SHOWN = 20  # lines of what was left out
 
@@ -100,7 +101,7 @@ def _arguments(docstring: str) -> dict[str, str]:
 
 def _prepare(run: Callable[..., Any], folder: Path | None, out: Path, options: dict[str, Any]) -> None:
     try:
-        summary = run(folder, out, progress=counter("checked"), **options)
+        summary = run(find_path(folder) if folder else None, out, progress=counter("checked"), **options)
     except InputError as e:
         _tell(e.left_out)
         raise

@@ -51,9 +51,9 @@ def test_a_data_folder(folder: Path) -> None:
     summary = prepare(made, folder / "out")
     assert summary.left_out == []
     assert sum(summary.utterances.values()) == 6
-    found = utterances(folder / "out")
-    assert {key: u.text for key, u in found.items()} == {f"u{n}": f"{n} is  said" for n in NAMES}
-    assert {key: u.speaker for key, u in found.items()} == dict(line.split() for line in SPEAKERS.splitlines())
+    got = utterances(folder / "out")
+    assert {key: u.text for key, u in got.items()} == {f"u{n}": f"{n} is  said" for n in NAMES}
+    assert {key: u.speaker for key, u in got.items()} == dict(line.split() for line in SPEAKERS.splitlines())
     sides = [{u.speaker for u in read_cuts(path)} for path in sorted((folder / "out").glob("cuts_*"))]
     assert sum(map(len, sides)) == 3  # whole speakers
     assert "spk2gender" in summary.notes[0]

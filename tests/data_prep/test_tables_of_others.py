@@ -79,8 +79,8 @@ NEMO = [{"audio_filepath": f"{n}.wav", "offset": 0.5, "duration": 1.0, "text": n
     ],
 )
 def test_segments_of_nemo(content: str, folder: Path) -> None:
-    found, notes = made(folder / "n.json", content)
-    assert {(u.text, u.start, u.duration) for u in found.values()} == {(n, 0.5, 1.0) for n in NAMES}
+    got, notes = made(folder / "n.json", content)
+    assert {(u.text, u.start, u.duration) for u in got.values()} == {(n, 0.5, 1.0) for n in NAMES}
     taken, unused = notes
     assert "audio_filepath for path, offset for start" in taken
     assert "pred_text" in unused
@@ -88,8 +88,8 @@ def test_segments_of_nemo(content: str, folder: Path) -> None:
 
 def test_a_duration_alone_is_that_of_the_file(folder: Path) -> None:
     rows = [{"audio_filepath": f"{n}.wav", "offset": None, "duration": SECONDS, "text": n} for n in NAMES]
-    found, _ = made(folder / "n.json", lines(rows))
-    assert {(u.start, u.duration) for u in found.values()} == {(0.0, SECONDS)}
+    got, _ = made(folder / "n.json", lines(rows))
+    assert {(u.start, u.duration) for u in got.values()} == {(0.0, SECONDS)}
     rows[0]["duration"], rows[1]["duration"] = 0.5, 1.7  # a part of it; rounded
     (folder / "n.json").write_text(lines(rows))
     summary = prepare(folder / "n.json", folder / "again")
@@ -118,8 +118,8 @@ def test_common_voice(header: str, ending: str, folder: Path) -> None:
         soundfile.write(folder / "clips" / f"cv_{n}.mp3", speechlike(0.5, 16000), 16000)
         row = {"client_id": f"s{n}", "path": f"cv_{n}{ending}", "sentence": f'"Hi, {n}', "up_votes": "2"}
         rows.append("\t".join(row.get(name, "") for name in header.split()))
-    found, _ = made(folder / "validated.tsv", "\n".join(rows))
-    assert {(u.id, u.text, u.speaker) for u in found.values()} == {(f"cv_{n}", f'"Hi, {n}', f"s{n}") for n in NAMES}
+    got, _ = made(folder / "validated.tsv", "\n".join(rows))
+    assert {(u.id, u.text, u.speaker) for u in got.values()} == {(f"cv_{n}", f'"Hi, {n}', f"s{n}") for n in NAMES}
 
 
 @pytest.mark.parametrize(
@@ -138,8 +138,8 @@ def test_common_voice(header: str, ending: str, folder: Path) -> None:
     ],
 )
 def test_well_known_tables(name: str, header: str, row: str, folder: Path) -> None:
-    found, _ = made(folder / name, "\n".join([header, *(row.format(n) for n in NAMES)]))
-    assert {(Path(u.audio).name, u.text) for u in found.values()} == {(f"{n}.wav", f"hi {n}") for n in NAMES}
+    got, _ = made(folder / name, "\n".join([header, *(row.format(n) for n in NAMES)]))
+    assert {(Path(u.audio).name, u.text) for u in got.values()} == {(f"{n}.wav", f"hi {n}") for n in NAMES}
 
 
 @pytest.mark.parametrize(
@@ -156,8 +156,8 @@ def test_well_known_tables(name: str, header: str, row: str, folder: Path) -> No
     ],
 )
 def test_times(header: str, row: str, columns: dict[str, str], folder: Path) -> None:
-    found, _ = made(folder / "t.csv", "\n".join([header, *(row.format(n) for n in NAMES)]), columns=columns)
-    assert {(u.start, u.duration) for u in found.values()} == {(0.5, 0.75)}
+    got, _ = made(folder / "t.csv", "\n".join([header, *(row.format(n) for n in NAMES)]), columns=columns)
+    assert {(u.start, u.duration) for u in got.values()} == {(0.5, 0.75)}
 
 
 def test_milliseconds_that_are_not_called_so(folder: Path) -> None:
@@ -183,8 +183,8 @@ def test_what_may_be_either_is_asked_for(header: str, asked: str, folder: Path) 
 
 def test_our_names_go_before_those_of_others(folder: Path) -> None:
     rows = "".join(f"{n}.wav,right,wrong,wrong\n" for n in NAMES)
-    found, (unused,) = made(folder / "t.csv", "path,text,sentence,filename\n" + rows)
-    assert {u.text for u in found.values()} == {"right"}
+    got, (unused,) = made(folder / "t.csv", "path,text,sentence,filename\n" + rows)
+    assert {u.text for u in got.values()} == {"right"}
     assert unused.endswith("sentence, filename")
 
 
@@ -193,21 +193,21 @@ def test_an_id_that_is_not_the_utterances(folder: Path) -> None:
     (folder / "t.csv").write_text(table)
     with pytest.raises(InputError, match="--column"):
         prepare(folder / "t.csv", folder / "out")
-    found, _ = made(folder / "t.csv", table, columns={"id": "file_name"})
-    assert found.keys() == {f"{n}.wav" for n in NAMES}
+    got, _ = made(folder / "t.csv", table, columns={"id": "file_name"})
+    assert got.keys() == {f"{n}.wav" for n in NAMES}
 
 
 def test_quotes_where_bars_separate(folder: Path) -> None:
     rows = ['a.wav|"Yes," he said', 'b.wav|he said "no', "c.wav|x"]
-    found, _ = made(folder / "t.csv", "\n".join(["path|text", *rows]))
-    assert {u.text for u in found.values()} == {'"Yes," he said', 'he said "no', "x"}
+    got, _ = made(folder / "t.csv", "\n".join(["path|text", *rows]))
+    assert {u.text for u in got.values()} == {'"Yes," he said', 'he said "no', "x"}
 
 
 def test_channels(folder: Path) -> None:
     rest = "".join(f"{n}.wav,x,\n" for n in "abc")
     for zero, one in ("01", "AB", ("left", "right")):
-        found, _ = made(folder / "t.csv", f"path,text,channel\ntwo.wav,first,{zero}\ntwo.wav,second,{one}\n{rest}")
-        by_text = {u.text: u for u in found.values()}
+        got, _ = made(folder / "t.csv", f"path,text,channel\ntwo.wav,first,{zero}\ntwo.wav,second,{one}\n{rest}")
+        by_text = {u.text: u for u in got.values()}
         for text, channel in (("first", 0), ("second", 1)):
             assert by_text[text].channel == channel
             expected = soundfile.read(folder / "two.wav", dtype="float32")[0][:, channel]
@@ -307,8 +307,8 @@ def test_names_are_the_same_when_people_see_them_as_the_same(folder: Path) -> No
     people = ["José", unicodedata.normalize("NFD", "José"), "Ana  Lu", "Ana\u00a0Lu", "ana lu", "Cy"]
     rows = [{"path": f"{n}.wav", "text": n, "speaker": person} for n, person in zip(NAMES, people, strict=True)]
     rows[0]["path"] = "w/CAFÉ.wav"
-    found, notes = made(folder / "t.jsonl", lines(rows))
-    assert {u.speaker for u in found.values()} == {"José", "Ana Lu", "ana lu", "Cy"}
+    got, notes = made(folder / "t.jsonl", lines(rows))
+    assert {u.speaker for u in got.values()} == {"José", "Ana Lu", "ana lu", "Cy"}
     assert any("'Ana Lu'" in note and "'ana lu'" in note for note in notes)
     assert any("row 1" in note for note in notes)  # a path in another case
     (folder / "t.jsonl").write_text(lines([*rows, {**rows[1], "path": "B.WAV"}]))
@@ -332,18 +332,18 @@ def test_what_overruns_its_recording_is_cut_and_counted(over: float, cut: bool |
     rows[0]["end"] = SECONDS + over
     (folder / "t.jsonl").write_text(lines(rows))
     summary = prepare(folder / "t.jsonl", folder / "out")
-    found = {u.text: u for u in utterances(summary.folder).values()}
+    got = {u.text: u for u in utterances(summary.folder).values()}
     assert len(summary.left_out) == (cut is None)
     assert len(summary.notes) == bool(cut)
-    assert ("a" in found) == (cut is not None)
-    assert all(u.duration == pytest.approx(1.0) for u in found.values())
+    assert ("a" in got) == (cut is not None)
+    assert all(u.duration == pytest.approx(1.0) for u in got.values())
     assert prepare(folder / "t.jsonl", folder / "out").notes == summary.notes
 
 
 def test_what_begins_a_hair_before_its_recording(folder: Path) -> None:
     rows = [{"path": f"{n}.wav", "text": n, "start": -0.05, "end": 1.0} for n in NAMES]
-    found, notes = made(folder / "t.jsonl", lines(rows))
-    assert {(u.start, u.duration) for u in found.values()} == {(0.0, 1.0)}
+    got, notes = made(folder / "t.jsonl", lines(rows))
+    assert {(u.start, u.duration) for u in got.values()} == {(0.0, 1.0)}
     assert len(notes) == 1
 
 
@@ -433,6 +433,6 @@ def test_the_same_rows_in_every_form_give_the_same_utterances(
     for number, (run, path, options) in enumerate(forms(written, folder)):
         summary = run(path, folder / f"out{number}", **options)
         assert summary.left_out == []
-        found = sorted((u.audio, u.text, u.speaker, u.start) for u in utterances(summary.folder).values())
-        assert found == expected, path
+        got = sorted((u.audio, u.text, u.speaker, u.start) for u in utterances(summary.folder).values())
+        assert got == expected, path
     shutil.rmtree(folder)

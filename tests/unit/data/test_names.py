@@ -30,13 +30,11 @@ def test_names_that_look_the_same(names: list[str], pairs: list[tuple[str, str]]
 
 def test_speakers_of_both_sides_whatever_their_spelling(tmp_path: Path) -> None:
     def spoken(name: str, *speakers: str) -> list[Utterance]:
-        found = []
+        got = []
         for i, speaker in enumerate(speakers):
             soundfile.write(tmp_path / f"{name}{i}.wav", speechlike(1.0, 16000, seed=len(name) + 10 * i), 16000)
-            found.append(
-                Utterance(f"{name}{i}", str(tmp_path / f"{name}{i}.wav"), "seven zebras", 1.0, speaker=speaker)
-            )
-        return found
+            got.append(Utterance(f"{name}{i}", str(tmp_path / f"{name}{i}.wav"), "seven zebras", 1.0, speaker=speaker))
+        return got
 
     splits = {"train": spoken("train", "José", "Maria", "Bo"), "dev": spoken("dev", "Jose\u0301", "maria", "Cy")}
     examples = {each.kind: [e.name for e in each.examples] for each in check_data(splits, ModelConfig()).findings}

@@ -57,5 +57,5 @@ def test_what_we_write_is_read_back(text: str) -> None:
 def test_a_textgrid_of_ours_is_read_back(tmp_path: Path) -> None:
     text = r'he said "\ng" and C:\sw \bs'
     (tmp_path / "a.TextGrid").write_text(to_textgrid(Transcript("a.wav", (Segment(0.0, 1.0, text),), 1.0)))
-    found = read_textgrid(tmp_path / "a.TextGrid")
-    assert [annotation.text for annotation in found.tiers[0].annotations] == [text]
+    got = read_textgrid(tmp_path / "a.TextGrid")
+    assert [annotation.text for annotation in got.tiers[0].annotations] == [text]
