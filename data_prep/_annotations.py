@@ -8,32 +8,37 @@ from __future__ import annotations
 
 import hashlib
 import logging
-import unicodedata
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path, PurePath, PurePosixPath
 
 from asr.audio.reader import SUFFIXES, audio_info
+from asr.data.praat_symbols import SYMBOLS
 from asr.data.tiers import Annotation, AnnotationFile, Tier
 from asr.utils.errors import InputError
 from asr.utils.files import files_sha256
+from asr.utils.unicode import plain_name
+from data_prep._files import find_files
 from data_prep._manifest import (
+    Notes,
     Progress,
     Source,
     Summary,
     already_prepared,
     check_source,
-    find_files,
     left_out_line,
+    span,
     telling,
     write_corpus,
 )
+from data_prep._selection import Selection, names_of
 from data_prep._splits import check_split, split_sources
 
 log = logging.getLogger(__name__)
 
 VIDEO = (".mp4", ".m4v", ".mov", ".mkv", ".avi", ".mpg", ".mpeg", ".m2ts", ".wmv", ".flv", ".3gp", ".webm", ".ogv")
+_SHOWN = 10  # symbols
 OVERLAP = 0.25  # of an utterance, that may be of other speakers, too
 
 
@@ -91,7 +96,7 @@ def prepare_annotations(
     listed = [folder] if folder.is_file() else find_files(folder, ending.lower())
     files = [path for path in listed if path.is_file()]
     if not files:
-        raise InputError(f"holds no {ending} file", where=folder)
+        raise InputError(f"holds no {ending} file", where=folder, remedy=_other_files(folder))
     root = folder.parent if folder.is_file() else folder
     recordings = _recordings([root, *([Path(media).absolute()] if media else [])])
     settings = {
@@ -106,8 +111,10 @@ def prepare_annotations(
         return done
     problems = [left_out_line("is a link to nothing", path) for path in listed if path not in files]
     read_files = _read_all(files, read, problems)
-    selection = _Selection(read_files.values(), tier, type, translation, where=folder)
+    selection = Selection(read_files.values(), tier, type, translation, where=folder)
     sources = _with_own_ids(_sources(read_files, root, recordings, selection, keep_overlaps, problems))
+    notes = Notes()
+    _note_symbols(read_files, notes)
     with telling(problems):
         if not sources:
             raise InputError(f"no annotation can be used: {problems[0]}", where=folder)
@@ -115,14 +122,14 @@ def prepare_annotations(
         splits = split_sources(
             sources, [""] * len(sources), split_by=split_by, dev=dev, test=test, seed=seed, where=folder
         )
-    return write_corpus(out_dir, splits, settings, left_out=problems, progress=progress)
+    return write_corpus(out_dir, splits, settings, left_out=problems, notes=notes, progress=progress)
 
 
 def _sources(
     files: dict[Path, AnnotationFile],
     root: Path,
     recordings: dict[str, list[Path]],
-    selection: _Selection,
+    selection: Selection,
     keep_overlaps: bool,
     problems: list[str],
 ) -> list[Source]:
@@ -167,118 +174,33 @@ def _read_all(
     return found
 
 
-def _speaker(tier: Tier) -> str:
-    """Whom a tier says that it is of."""
-    return tier.speaker or (tier.name.rpartition("@")[2] if "@" in tier.name else "")
+def _other_files(folder: Path) -> str:
+    """What of a folder something else reads, for those who took the wrong command."""
+    endings = {".eaf": "asr prepare elan", ".textgrid": "asr prepare textgrid"}
+    endings |= dict.fromkeys((".trs", ".flextext", ".cha", ".exb", ".antx", ".srt", ".vtt"), "import them into ELAN")
+    counts = Counter(path.suffix.lower() for path in find_files(folder, *endings))
+    return ", ".join(f"there are {n} {ending}: {endings[ending]}" for ending, n in counts.most_common(2))
 
 
-class _Selection:
-    """Which tiers are wanted: those of some names (`*` for anything) or of a linguistic type; and whose they are.
-
-    Raises:
-        InputError: There is no such tier, or none is named and it is not clear which is meant.
-    """
-
-    def __init__(
-        self,
-        files: Collection[AnnotationFile],
-        names: Sequence[str],
-        kind: str | None,
-        translation: str | None,
-        *,
-        where: Path,
-    ) -> None:
-        self.names, self.kind, self.translation = names, kind, translation
-        tiers = [tier for annotated in files for tier in annotated.tiers]
-        missing = [f"tier {name}" for name in names if not any(_matches(tier.name, name) for tier in tiers)]
-        if kind and not any(_same(tier.type, kind) for tier in tiers):
-            missing.append(f"tier of type {kind}")
-        if translation and not any(map(self._translates, tiers)):
-            missing.append(f"tier or type {translation}")
-        if missing:
-            raise InputError(f"no file has a {missing[0]}", where=where, remedy=f"there are {_names(tiers)}")
-        if not names and not kind:
-            self.names = [_common_top(files, tiers, where)]
-        self.speakers = _speakers_by_name([self.chosen(annotated.tiers) for annotated in files])
-
-    def chosen(self, tiers: Iterable[Tier]) -> list[Tier]:
-        """Those that are wanted."""
-        return [tier for tier in tiers if self._wants(tier)]
-
-    def _wants(self, tier: Tier) -> bool:
-        return any(_matches(tier.name, name) for name in self.names) or (
-            self.kind is not None and _same(tier.type, self.kind)
-        )
-
-    def translations(self, tiers: Iterable[Tier]) -> dict[str, str]:
-        """Of each annotation that has one the translation, by the annotation's id."""
-        found: dict[str, str] = {}
-        for each in (annotation for tier in tiers if self._translates(tier) for annotation in tier.annotations):
-            if each.parent:
-                found[each.parent] = f"{found.get(each.parent, '')} {each.text}".strip()
-        return found
-
-    def _translates(self, tier: Tier) -> bool:
-        return bool(self.translation) and any(_matches(name, self.translation or "") for name in (tier.name, tier.type))
-
-    def speaker(self, tier: Tier) -> str:
-        """Whose a tier is; empty where nobody says."""
-        return _speaker(tier) or (tier.name if tier.name in self.speakers else "")
-
-
-def _common_top(files: Collection[AnnotationFile], tiers: Sequence[Tier], where: Path) -> str:
-    """The name of the one tier with texts that all files have at the top."""
-    tops = Counter(tier.name for tier in tiers if not tier.parent)
-    spoken = {tier.name for tier in tiers if any(annotation.text for annotation in tier.annotations)}
-    common = [name for name, count in tops.items() if count == len(files) and name in spoken]
-    if len(common) != 1:
-        remedy = f"name it: --tier; {_names(tiers)}"
-        raise InputError("it is not clear which tier holds the texts", where=where, remedy=remedy)
-    return common[0]
-
-
-def _speakers_by_name(files: Iterable[Sequence[Tier]]) -> set[str]:
-    """The names of wanted tiers that are a speaker's, for want of a better: where no tier of any file says whose it is,
-    those that stand beside another one in some file. (Two tiers of one name in two files may be anybody's.)"""
-    tiers = [[tier for tier in each if any(annotation.text for annotation in tier.annotations)] for each in files]
-    if any(_speaker(tier) for each in tiers for tier in each):
-        return set()
-    return {tier.name for each in tiers if len(each) > 1 for tier in each}
-
-
-def _same(one: str, other: str | None) -> bool:
-    """However accents are written."""
-    return unicodedata.normalize("NFC", one) == unicodedata.normalize("NFC", other or "")
-
-
-def _matches(name: str, pattern: str) -> bool:
-    """Whether a name is a pattern's, in which * stands for anything. However accents are written."""
-    name, pattern = (unicodedata.normalize("NFC", text) for text in (name, pattern))
-    first, *rest = pattern.split("*")
-    if not rest:
-        return name == pattern
-    if not name.startswith(first):
-        return False
-    at = len(first)
-    for part in rest[:-1]:
-        at = name.find(part, at)
-        if at < 0:
-            return False
-        at += len(part)
-    return name.endswith(rest[-1]) and len(name) - len(rest[-1]) >= at
-
-
-def _names(tiers: Iterable[Tier]) -> str:
-    """Tiers for a message: how many texts each has, and its type."""
-    counts: Counter[tuple[str, str]] = Counter()
-    for tier in tiers:
-        counts[tier.name, tier.type] += sum(bool(annotation.text) for annotation in tier.annotations)
-    shown = [f"{name!r}{f' (type {kind})' if kind else ''}: {n} texts" for (name, kind), n in counts.most_common(12)]
-    return ", ".join(shown) + (f" and {len(counts) - 12} others" if len(counts) > 12 else "") or "none"
+def _note_symbols(files: Mapping[Path, AnnotationFile], notes: Notes) -> None:
+    """Tells which of Praat's backslash sequences became characters, and which are none of its."""
+    seen: Counter[str] = Counter()
+    first: dict[str, Path] = {}
+    for path, annotated in files.items():
+        seen.update(annotated.symbols)
+        for each in annotated.symbols:
+            first.setdefault(each, path)
+    known, unknown = ([each for each in seen.most_common() if (each[0] in SYMBOLS) == right] for right in (True, False))
+    if known:
+        shown = ", ".join(f"{each} {SYMBOLS[each]} {n:,} times" for each, n in known[:_SHOWN])
+        notes.say(f"{len(known):,} of Praat's backslash symbols became characters: {shown}")
+    if unknown:
+        shown = ", ".join(f"{each!r} {n:,} times" for each, n in unknown[:_SHOWN])
+        notes.say(f"{first[unknown[0][0]]}: a backslash that is no symbol of Praat's stays as it is: {shown}")
 
 
 def _recordings(folders: Sequence[Path]) -> dict[str, list[Path]]:
-    """Recordings below folders, by their name in lower case, without accents' other spelling."""
+    """Recordings below folders, by their plain names in lower case."""
     found: dict[str, list[Path]] = {}
     for path in dict.fromkeys(path for folder in folders for path in find_files(folder, *SUFFIXES)):
         found.setdefault(_key(path.name), []).append(path)
@@ -345,7 +267,7 @@ def _with_own_ids(sources: Sequence[Source]) -> list[Source]:
 
 
 def _key(name: str) -> str:
-    return unicodedata.normalize("NFC", name).lower()
+    return plain_name(name).casefold()
 
 
 def _utterances(
@@ -353,7 +275,7 @@ def _utterances(
     root: Path,
     annotated: AnnotationFile,
     recordings: dict[str, list[Path]],
-    selection: _Selection,
+    selection: Selection,
     problems: list[str],
 ) -> list[Source]:
     """The annotations of a file that have a text and a time; those of a parent on one tier are one text.
@@ -363,13 +285,17 @@ def _utterances(
     """
     tiers = selection.chosen(annotated.tiers)
     if not tiers:
-        raise InputError(f"has none of the tiers, only {_names(annotated.tiers)}")
+        raise InputError(f"has none of the tiers, only {names_of(annotated.tiers)}")
     audio, offset = _recording(path, root, annotated, recordings)
     length, translations = audio_info(audio).duration, selection.translations(annotated.tiers)
     prefix = path.relative_to(root).with_suffix("").as_posix().replace("/", "-")
     sources = []
     for tier in tiers:
         name = f"{prefix}-{tier.name}" if len(tiers) > 1 else prefix
+        if tier.annotations and all(each.start == each.end for each in tier.annotations):
+            what = f"its {len(tier.annotations):,} annotations are points of time, which have no duration"
+            problems.append(left_out_line(what, f"{path}, tier {tier.name!r}"))
+            continue
         for annotation in _joined(tier):
             source = Source(
                 id="_".join(f"{name}-{annotation.number}".split()),
@@ -390,13 +316,11 @@ def _utterances(
 
 
 def _check(source: Source, annotation: Annotation, length: float) -> None:
-    end = source.start + annotation.end - annotation.start
     if not annotation.text:
         raise InputError("has no text")
     if annotation.end <= annotation.start:
         raise InputError(f"has no duration: {annotation.start:.3f} to {annotation.end:.3f} s")
-    if not 0 <= source.start < end <= length + 0.02:
-        raise InputError(f"is at {source.start:.3f} to {end:.3f} s, the recording is {length:.3f} s long")
+    span(source, length)
     check_source(source)
 
 

@@ -6,52 +6,83 @@ utterances and hours, and what was left out. It is written whole or not at all.
 
 from __future__ import annotations
 
-import codecs
 import json
+import logging
 import os
-import re
 import wave
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from pathlib import Path, PurePath
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from asr.audio.reader import AudioInfo, audio_info, read_blocks
+from asr.data.names import names_that_look_the_same
 from asr.utils.errors import InputError
-from asr.utils.files import UTF8, UTF16, atomic_path, data_home, is_utf16, read_text, write_json, write_jsonl
+from asr.utils.files import UTF8, atomic_path, data_home, is_there, no_such_file, read_text, write_json, write_jsonl
+from asr.utils.unicode import on_one_line, plain_name
+from data_prep._files import is_folder
+
+log = logging.getLogger(__name__)
 
 FORMAT = 1  # of corpus.json
+OVERRUN = 0.1  # seconds that an utterance may lie outside its recording
+_ROUNDED = 0.001  # seconds, that are not worth telling
+_SHOWN = 10  # pairs of speakers
 Progress = Callable[[int, int], None]  # done, in all
 
 
 @dataclass(frozen=True)
 class Source:
-    """An utterance of a corpus: a file, or `duration` seconds of it from `start`."""
+    """An utterance of a corpus: a file, or `duration` seconds of it from `start`. Id and speaker are plain names."""
 
     id: str
     audio: Path
     text: str
     speaker: str = ""
     start: float = 0.0
-    duration: float | None = None
+    duration: float | None = None  # None: up to the end of the file
     origin: str = ""  # where it was listed ("table.csv, row 7"), for what is said of it
     translation: str = ""
+    channel: int | None = None  # from 0; None: all of them, averaged
+    length: float | None = None  # seconds that the whole file lasts, where its list says so
+
+    def __post_init__(self) -> None:
+        for name in ("id", "speaker"):
+            object.__setattr__(self, name, plain_name(getattr(self, name)))
 
 
-@dataclass(frozen=True)
-class Listed:
-    """What a line of a transcript says of a recording, which `pair` finds."""
+class Notes:
+    """What is told once, however often it happens: counted, with the first place.
 
-    id: str
-    text: str
-    speaker: str
-    origin: str  # file and line
-    problem: str = ""  # why it cannot be used
+    A line is logged when `tell` is called, and kept in `lines` for the summary.
+    """
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+        self._counts: dict[str, int] = {}
+        self._first: dict[str, str] = {}
+
+    def count(self, what: str, where: str) -> None:
+        """Counts that something happened, and where."""
+        self._counts[what] = self._counts.get(what, 0) + 1
+        self._first.setdefault(what, where)
+
+    def say(self, line: str) -> None:
+        """Tells something that happens once."""
+        self.lines.append(on_one_line(line))
+        log.warning("%s", self.lines[-1])
+
+    def tell(self) -> None:
+        """Tells what was counted."""
+        for what, n in self._counts.items():
+            self.say(f"{what}: {n:,}, the first at {self._first[what]}" if self._first[what] else f"{what}: {n:,}")
+        self._counts.clear()
+        self._first.clear()
 
 
 @dataclass
@@ -62,6 +93,7 @@ class Summary:
     utterances: dict[str, int]
     seconds: dict[str, float]
     left_out: list[str] = field(default_factory=list)  # one line each: what, why
+    notes: list[str] = field(default_factory=list)  # what was guessed or changed, a line each
     already_done: bool = False
 
     def __str__(self) -> str:
@@ -99,7 +131,8 @@ def already_prepared(out_dir: str | Path, settings: Mapping[str, Any]) -> Summar
             where=out_dir,
             remedy="choose another --out or remove it",
         )
-    return Summary(out_dir, done["utterances"], done["seconds"], done["left_out"], already_done=True)
+    notes = done.get("notes", [])
+    return Summary(out_dir, done["utterances"], done["seconds"], done["left_out"], notes, already_done=True)
 
 
 def opened(
@@ -135,6 +168,7 @@ def write_corpus(
     settings: Mapping[str, Any],
     *,
     left_out: Iterable[str] = (),
+    notes: Notes | None = None,
     progress: Progress | None = None,
 ) -> Summary:
     """Checks that each utterance can be read and has text, and writes the manifests.
@@ -144,6 +178,7 @@ def write_corpus(
         splits: Utterances by split, in the order in which they are to be written.
         settings: What determined the result (the corpus, its folder, options): the same again is a no-op.
         left_out: What the caller could not use, one line each.
+        notes: What the caller has told already; what is counted here joins it.
         progress: Called now and then.
 
     Raises:
@@ -151,6 +186,7 @@ def write_corpus(
     """
     rows = [(split, source) for split, sources in splits.items() for source in sources]
     problems = list(left_out)
+    notes = notes or Notes()
     _check_ids(rows)
     rows_out: dict[str, list[dict[str, Any]]] = {split: [] for split in splits}
     seconds = dict.fromkeys(splits, 0.0)
@@ -163,7 +199,7 @@ def write_corpus(
                 progress(done, len(paths))
     for split, source in rows:
         try:
-            row = _cut(source, infos[source.audio])
+            row = _cut(source, infos[source.audio], notes)
         except InputError as e:
             problems.append(left_out_line(str(e), source.origin))
             continue
@@ -180,6 +216,9 @@ def write_corpus(
                     where=settings.get("folder", out_dir),
                     remedy="each split needs one at least: add some, or name another folder",
                 )
+    for one, other in names_that_look_the_same(source.speaker for _, source in rows)[:_SHOWN]:
+        notes.say(f"speakers {one!r} and {other!r} are taken for two: write one name where they are one person")
+    notes.tell()
     counts = {split: len(found) for split, found in rows_out.items()}
     with atomic_path(out_dir) as folder:
         folder.mkdir(parents=True)
@@ -193,9 +232,10 @@ def write_corpus(
                 "utterances": counts,
                 "seconds": {split: round(value, 3) for split, value in seconds.items()},
                 "left_out": problems,
+                "notes": notes.lines,
             },
         )
-    return Summary(Path(out_dir), counts, seconds, problems)
+    return Summary(Path(out_dir), counts, seconds, problems, notes.lines)
 
 
 @contextmanager
@@ -206,129 +246,6 @@ def telling(problems: Sequence[str]) -> Iterator[None]:
     except InputError as e:
         e.left_out = e.left_out or list(problems)
         raise
-
-
-def is_folder(path: Path) -> bool:
-    """Whether there is such a folder.
-
-    Raises:
-        InputError: One above it cannot be read.
-    """
-    try:
-        return path.is_dir()
-    except OSError as e:
-        raise _unreadable(e) from e
-
-
-def find_files(folder: Path, *endings: str) -> list[Path]:
-    """The files below `folder` whose names end so, in either case; sorted, hidden ones left out, links followed.
-
-    Raises:
-        InputError: There is no such folder, or one below that cannot be read: which splits there are may hang on it.
-    """
-
-    def stop(e: OSError) -> None:
-        raise _unreadable(e) from e
-
-    if not is_folder(folder):
-        raise InputError("no such folder", where=folder)
-    found: list[Path] = []
-    seen: set[str] = set()
-    for above, folders, names in os.walk(folder, onerror=stop, followlinks=True):
-        real = os.path.realpath(above)
-        folders[:] = [] if real in seen else sorted(name for name in folders if not name.startswith("."))
-        if real not in seen:  # a link may lead back
-            found += [Path(above, n) for n in names if n.lower().endswith(endings) and not n.startswith(".")]
-        seen.add(real)
-    return sorted(found)
-
-
-def recordings_named(pattern: re.Pattern[str], folder: Path) -> list[Path]:
-    """The .wav files below a folder whose whole names fit; none where there is no such folder."""
-    return [p for p in find_files(folder, ".wav") if pattern.fullmatch(p.stem)] if is_folder(folder) else []
-
-
-def _unreadable(e: OSError) -> InputError:
-    remedy = "have it made readable, or name a folder without it"
-    return InputError(f"cannot be read ({e.strerror or e})", where=e.filename, remedy=remedy)
-
-
-def only_file(folder: Path, name: str, *, beside: str = "", remedy: str) -> Path:
-    """The one file below `folder` of this name, in either case, with a folder `beside` it.
-
-    Args:
-        folder: Where to look, at any depth.
-        name: The whole name, after those of folders around it if they matter: `basic5000/transcript_utf8.txt`.
-        beside: The name of a folder that must lie beside it.
-        remedy: What the folder should be.
-
-    Raises:
-        InputError: There is none, or several.
-    """
-    found = [
-        path
-        for path in find_files(folder, PurePath(name).suffix)
-        if path.as_posix().lower().endswith(f"/{name}".lower()) and is_folder(path.parent / beside)
-    ]
-    if len(found) != 1:
-        what = f"{name} beside a folder {beside}" if beside else name
-        names = f" ({', '.join(str(path.relative_to(folder)) for path in found[:3])})" if found else ""
-        raise InputError(f"holds {len(found)} files {what}{names}, not one", where=folder, remedy=remedy)
-    return found[0]
-
-
-def read_lines(path: Path) -> Iterator[tuple[int, str]]:
-    """The lines of a UTF-8 file that hold something, with their numbers from 1.
-
-    What is not UTF-8 in one becomes lone surrogates: `pair` leaves that utterance out, and says where.
-
-    Raises:
-        InputError: The file cannot be read, or is UTF-16.
-    """
-    try:
-        data = path.read_bytes()
-    except OSError as e:
-        raise InputError(f"cannot be read ({e.strerror or e})", where=path) from e
-    if is_utf16(data):
-        raise InputError("looks like UTF-16", where=path, remedy=UTF16)
-    for number, line in enumerate(data.removeprefix(codecs.BOM_UTF8).split(b"\n"), 1):
-        if line.strip():
-            yield number, line.decode("utf-8", "surrogateescape").rstrip("\r")
-
-
-def pair(
-    lines: Iterable[Listed], audio: Mapping[str, Path], *, missing: str = "there is no {}.wav", unlisted: str | None
-) -> tuple[list[Source], list[str]]:
-    """Finds the recording of each line; those whose text cannot be used are left out.
-
-    Args:
-        lines: What the transcripts say, in their order.
-        audio: Recordings by id.
-        missing: What is said of a line without one.
-        unlisted: What is said of a recording without a line; None: nothing, and it is none of those left out.
-
-    Returns:
-        The utterances, and what is left out: a line each.
-    """
-    found: dict[str, Source] = {}
-    seen: set[str] = set()
-    left_out: list[str] = []
-    for line in lines:
-        if line.id in found:
-            left_out.append(left_out_line(f"{line.id} is there already: {found[line.id].origin}", line.origin))
-        elif line.problem or line.id not in audio:
-            left_out.append(left_out_line(line.problem or missing.format(line.id), line.origin))
-        else:
-            source = Source(line.id, audio[line.id], line.text, line.speaker, origin=line.origin)
-            try:
-                check_source(source)
-                found[line.id] = source
-            except InputError as e:
-                left_out.append(left_out_line(str(e), line.origin))
-        seen.add(line.id)
-    if unlisted is not None:
-        left_out += [left_out_line(unlisted, path) for key, path in audio.items() if key not in seen]
-    return list(found.values()), left_out
 
 
 def left_out_line(what: str, where: str | Path) -> str:
@@ -355,17 +272,6 @@ def check_source(source: Source) -> None:
             raise InputError(f"the {name} of {source.id} is not UTF-8", remedy=remedy)
 
 
-def read_transcript(path: Path) -> tuple[str, str]:
-    """The text of a file that holds one transcript, on one line; and why it cannot be used, if it cannot."""
-    try:
-        lines = [line.strip() for _, line in read_lines(path)]
-    except InputError as e:
-        return "", str(e).removeprefix(f"{path}: ")
-    if len(lines) != 1:
-        return "", "has no text" if not lines else f"has {len(lines)} lines of text, not one"
-    return lines[0], ""
-
-
 def _check_ids(rows: Sequence[tuple[str, Source]]) -> None:
     seen: dict[str, Source] = {}
     for _, source in rows:
@@ -373,7 +279,7 @@ def _check_ids(rows: Sequence[tuple[str, Source]]) -> None:
             raise InputError(
                 f"the id {source.id!r} stands for {other.audio} and for {source.audio}",
                 where=source.origin or None,
-                remedy="give each utterance an id of its own",
+                remedy="give each utterance an id of its own; of a table, --column id=NAME takes another column",
             )
         seen[source.id] = source
 
@@ -381,6 +287,8 @@ def _check_ids(rows: Sequence[tuple[str, Source]]) -> None:
 def _check_audio(path: Path) -> AudioInfo | InputError:
     """Decodes a file from end to end: a header alone does not tell whether the rest is there."""
     try:
+        if not is_there(path) and "\0" not in str(path):
+            return no_such_file(path)
         info = audio_info(path)
         samples = sum(len(block) for block in read_blocks(path, info.sample_rate))
         return AudioInfo(samples / info.sample_rate, info.sample_rate, info.channels, info.format)
@@ -388,28 +296,50 @@ def _check_audio(path: Path) -> AudioInfo | InputError:
         return e
 
 
-def _cut(source: Source, info: AudioInfo | InputError) -> dict[str, Any]:
-    """An utterance as Lhotse writes a cut: a MonoCut, or a MultiCut over all channels."""
+def span(source: Source, length: float) -> tuple[float, float]:
+    """Returns where an utterance begins and ends in a recording of `length` seconds.
+
+    What lies outside by less than a tenth of a second, as where lengths were rounded, is cut off.
+
+    Raises:
+        InputError: It lies outside by more, or begins beyond the end.
+    """
+    end = length if source.duration is None else source.start + source.duration
+    start = max(source.start, 0.0)
+    if not (source.start > -OVERRUN and start < min(end, length) and end < length + OVERRUN):
+        milliseconds = float(end).is_integer() and length < end <= 1000 * length
+        raise InputError(
+            f"is at {source.start:.3f} to {end:.3f} s, the recording is {length:.3f} s long",
+            remedy="if these are milliseconds, call them so: start_ms, end_ms" if milliseconds else "",
+        )
+    return start, min(end, length)
+
+
+def _cut(source: Source, info: AudioInfo | InputError, notes: Notes) -> dict[str, Any]:
+    """An utterance as Lhotse writes a cut: a MonoCut of one channel, or a MultiCut over all of them."""
     if isinstance(info, InputError):
         raise info
     path = source.audio.resolve()
     check_source(replace(source, audio=path))
-    end = info.duration if source.duration is None else source.start + source.duration
-    if not (0 <= source.start < min(end, info.duration) and end <= info.duration + 0.02):
-        raise InputError(
-            f"{source.id} is at {source.start:.2f}-{end:.2f} s, the audio is {info.duration:.2f} s long",
-            where=source.audio,
-        )
-    duration = min(end, info.duration) - source.start
+    start, end = span(source, info.duration)
+    _note(source, info, notes)
+    duration = end - start
     channels = list(range(info.channels))
-    recording = source.id if source.duration is None else path.stem
+    if source.channel is not None and source.channel not in channels:
+        raise InputError(
+            f"{source.id} is channel {source.channel}, the audio has {info.channels}",
+            where=source.audio,
+            remedy="channels count from 0",
+        )
+    channel = channels if info.channels > 1 and source.channel is None else source.channel or 0
+    recording = source.id if source.duration is None and not start else path.stem
     # Lhotse's own classes would bring torch, and seconds of imports.
     supervision: dict[str, Any] = {
         "id": source.id,
         "recording_id": recording,
         "start": 0.0,
         "duration": duration,
-        "channel": channels if info.channels > 1 else 0,
+        "channel": channel,
         "text": source.text,
     }
     if source.speaker:
@@ -418,9 +348,9 @@ def _cut(source: Source, info: AudioInfo | InputError) -> dict[str, Any]:
         supervision["custom"] = {"translation": source.translation}
     return {
         "id": source.id,
-        "start": source.start,
+        "start": start,
         "duration": duration,
-        "channel": supervision["channel"],
+        "channel": channel,
         "supervisions": [supervision],
         "recording": {
             "id": recording,
@@ -430,8 +360,33 @@ def _cut(source: Source, info: AudioInfo | InputError) -> dict[str, Any]:
             "duration": info.duration,
             "channel_ids": channels,
         },
-        "type": "MultiCut" if info.channels > 1 else "MonoCut",
+        "type": "MultiCut" if isinstance(channel, list) else "MonoCut",
     }
+
+
+def _note(source: Source, info: AudioInfo, notes: Notes) -> None:
+    """Counts what is changed of an utterance, or told otherwise by its list.
+
+    Raises:
+        InputError: Its list says that the file lasts much longer or shorter: it may be another one, or a part of it.
+    """
+    end = info.duration if source.duration is None else source.start + source.duration
+    where = source.origin or source.id
+    if end > info.duration + _ROUNDED:
+        notes.count(f"utterances that overrun their recording by less than {OVERRUN} s, cut at its end", where)
+    if source.start < -_ROUNDED:
+        notes.count("utterances that begin before their recording, cut at its beginning", where)
+    if source.length is None:
+        return
+    differing = abs(source.length - info.duration)
+    if differing > max(1.0, 0.05 * info.duration):
+        raise InputError(
+            f"lasts {info.duration:.2f} s, its list says {source.length:.2f} s",
+            where=source.audio,
+            remedy="where a part of it is meant, say where it starts",
+        )
+    if differing > max(0.1, 0.01 * info.duration):
+        notes.count("recordings that last up to a second more or less than their list says", where)
 
 
 def write_wav(path: Path, samples: npt.NDArray[Any], rate: int) -> None:

@@ -12,7 +12,10 @@ from pathlib import Path
 
 from asr.audio.reader import audio_info
 from asr.utils.errors import InputError
-from data_prep._manifest import Source, left_out_line
+from data_prep._manifest import (
+    Source,
+    left_out_line,
+)
 
 log = logging.getLogger(__name__)
 

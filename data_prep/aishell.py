@@ -12,19 +12,23 @@ from dataclasses import replace
 from pathlib import Path
 
 from asr.utils.errors import InputError
+from data_prep._files import (
+    find_files,
+    is_folder,
+    only_file,
+)
 from data_prep._manifest import (
-    Listed,
     Progress,
     Source,
     Summary,
-    find_files,
-    is_folder,
     left_out_line,
-    only_file,
     opened,
+    write_corpus,
+)
+from data_prep._transcripts import (
+    Listed,
     pair,
     read_lines,
-    write_corpus,
 )
 
 _TRANSCRIPT = "aishell_transcript_v0.8.txt"

@@ -10,19 +10,23 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from asr.utils.errors import InputError
+from data_prep._files import (
+    find_files,
+    only_file,
+)
 from data_prep._manifest import (
-    Listed,
     Progress,
     Source,
     Summary,
-    find_files,
-    only_file,
     opened,
-    pair,
-    read_lines,
     write_corpus,
 )
 from data_prep._splits import drop_repeats
+from data_prep._transcripts import (
+    Listed,
+    pair,
+    read_lines,
+)
 
 _COLUMNS = ("client_id", "path", "sentence")
 
@@ -38,7 +42,10 @@ def prepare(corpus_dir: str | Path | None, out_dir: str | Path, *, progress: Pro
     folder, settings, done = opened("common_voice", corpus_dir, out_dir, page="Common Voice, commonvoice.mozilla.org")
     if done:
         return done
-    remedy = "name the folder of a language, with train.tsv, dev.tsv, test.tsv and clips"
+    remedy = (
+        "name the folder of a language, with train.tsv, dev.tsv, test.tsv and clips; where there are no such splits,"
+        " `asr prepare table validated.tsv` makes some"
+    )
     table = only_file(folder, "train.tsv", beside="clips", remedy=remedy)
     audio = {path.stem: path for path in find_files(table.with_name("clips"), ".mp3")}
     splits: dict[str, list[Source]] = {}

@@ -20,7 +20,15 @@ import numpy as np
 from asr.audio.reader import Samples, read_audio
 from asr.utils.errors import InputError
 from asr.utils.files import atomic_path, data_home, download_archive, files_sha256
-from data_prep._manifest import Progress, Source, Summary, opened, recordings_named, write_corpus, write_wav
+from data_prep._files import recordings_named
+from data_prep._manifest import (
+    Progress,
+    Source,
+    Summary,
+    opened,
+    write_corpus,
+    write_wav,
+)
 from data_prep._splits import part_of
 
 WORDS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")

@@ -10,8 +10,22 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from data_prep._manifest import Listed, Progress, Summary, find_files, only_file, opened, pair, read_lines, write_corpus
+from data_prep._files import (
+    find_files,
+    only_file,
+)
+from data_prep._manifest import (
+    Progress,
+    Summary,
+    opened,
+    write_corpus,
+)
 from data_prep._splits import split_ends
+from data_prep._transcripts import (
+    Listed,
+    pair,
+    read_lines,
+)
 
 
 def prepare(corpus_dir: str | Path | None, out_dir: str | Path, *, progress: Progress | None = None) -> Summary:

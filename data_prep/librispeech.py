@@ -13,34 +13,30 @@ from __future__ import annotations
 
 import logging
 import os
-import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from asr.utils.errors import InputError
+from data_prep._files import find_files
 from data_prep._manifest import (
-    Listed,
     Progress,
     Source,
     Summary,
-    find_files,
     left_out_line,
     opened,
-    pair,
-    read_lines,
     write_corpus,
 )
-from data_prep._splits import drop_repeats, share_at_random, share_by_speaker
+from data_prep._parts import hold_out, splits_of_parts
+from data_prep._splits import drop_repeats
+from data_prep._transcripts import (
+    Listed,
+    pair,
+    read_lines,
+)
 
 log = logging.getLogger(__name__)
 
 _ENDING = ".trans.txt"
-_SHARE = 0.1  # of dev, and of test, where no part is named for them
-_PURPOSE = re.compile(  # whole words: not `new-testament`
-    r"(?:^|[_. -])(?:(?P<train>train(?:ing)?)|(?P<dev>dev(?:elopment)?|valid(?:ation)?)|"
-    r"(?P<test>test(?:ing)?|eval(?:uation)?))(?![^\W\d_])",
-    re.IGNORECASE,
-)
 
 
 def prepare(
@@ -70,7 +66,7 @@ def prepare(
     if done:
         return done
     parts, problems = _read(folder)
-    splits = _splits(parts, chosen, folder, train_part)
+    splits = splits_of_parts(parts, chosen, folder, train_part)
     used = {name for names in splits.values() for name in names}
     left_out = [line for part, lines in problems.items() if part in used for line in lines]
     for split, names in splits.items():
@@ -78,7 +74,7 @@ def prepare(
     sources = {split: [source for name in names for source in parts[name]] for split, names in splits.items()}
     left_out += drop_repeats(sources)
     if sources.get("train"):
-        _hold_out(sources, folder)
+        hold_out(sources, folder)
     return write_corpus(out_dir, sources, settings, left_out=left_out, progress=progress)
 
 
@@ -139,73 +135,3 @@ def _part_folder(transcript: Path, corpus_dir: Path) -> Path:
         return folder.parent.parent  # which may lie above `corpus_dir`
     names = folder.relative_to(corpus_dir).parts
     return corpus_dir.joinpath(*names[: max(1, len(names) - 2)])
-
-
-def _purpose(part: str) -> str | None:
-    """What the name of a part, or else of a folder around it, says that it is for."""
-    matches = (_PURPOSE.search(name) for name in reversed(part.split("/")))
-    return next((match.lastgroup for match in matches if match), None)
-
-
-def _splits(
-    parts: Iterable[str], chosen: Mapping[str, str | None], corpus_dir: Path, train: Sequence[str] = ()
-) -> dict[str, list[str]]:
-    """The parts of each split."""
-    waiting = sorted(parts)
-    splits: dict[str, list[str]] = {"train": []}
-    named_parts = [("train", part) for part in sorted(set(train))]
-    named_parts += [(split, part) for split, part in chosen.items() if part is not None]
-    for split, part in named_parts:
-        if owner := next((name for name, names in splits.items() if part in names), None):
-            raise InputError(f"{part!r} is {owner} already", where=f"{split}_part", remedy="name another part")
-        if part not in waiting:
-            raise InputError(
-                f"{part!r} is none of {', '.join(waiting) or 'those left'}",
-                where=f"{split}_part",
-                remedy=f"name one of them, or unpack it into {corpus_dir}",
-            )
-        splits.setdefault(split, []).append(part)
-        waiting.remove(part)
-    if train:
-        waiting = [part for part in waiting if _purpose(part) != "train"]
-    for split in chosen:
-        named = [part for part in waiting if _purpose(part) == split]
-        if split not in splits and named:
-            splits[split] = [min(named, key=lambda part: (part != split, part != f"{split}-clean", part))]
-            waiting.remove(splits[split][0])
-    for purpose in ("train", None):  # where no name says train, parts whose names say nothing are
-        splits["train"] = splits["train"] or [part for part in waiting if _purpose(part) == purpose]
-    for part in waiting:
-        if part not in splits["train"]:
-            name = re.sub(r"\W+", "_", part)
-            splits[f"{name}_part" if name in ("train", *chosen) else name] = [part]
-    if not splits["train"]:
-        del splits["train"]
-        log.warning("%s has no part to train on", corpus_dir)
-    return splits
-
-
-def _hold_out(sources: dict[str, list[Source]], corpus_dir: Path) -> None:
-    """Takes dev and test, where they are missing, from train."""
-    shares = {split: _SHARE for split in ("test", "dev") if split not in sources}
-    if not shares:
-        return
-    train = sources["train"]
-    missing = " and ".join(sorted(shares))
-    options = " and ".join(f"--{split}-part" for split in sorted(shares))
-    if len({source.speaker for source in train}) > len(shares):
-        speakers = share_by_speaker(train, shares)
-        owner = {source.id: speakers[source.speaker] for source in train}
-        taken = ", ".join(sorted({source.speaker for source in train if owner[source.id] != "train"}))
-        log.warning(
-            "%s has no part named %s: speakers %s of train are taken; %s can name one",
-            *(corpus_dir, missing, taken, options),
-        )
-    else:
-        owner = share_at_random(train, shares, where=corpus_dir)
-        log.warning(
-            "%s has no part named %s: utterances of train are taken, so that its voices are in them; %s can name one",
-            *(corpus_dir, missing, options),
-        )
-    for split in ("train", *sorted(shares)):
-        sources[split] = [source for source in train if owner[source.id] == split]

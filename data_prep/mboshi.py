@@ -14,19 +14,23 @@ from typing import Any, Literal
 import regex
 
 from asr.utils.errors import InputError
+from data_prep._files import (
+    find_files,
+    is_folder,
+)
 from data_prep._manifest import (
-    Listed,
     Progress,
     Source,
     Summary,
-    find_files,
-    is_folder,
     opened,
-    pair,
-    read_transcript,
     write_corpus,
 )
 from data_prep._splits import drop_repeats, hash_share, part_of
+from data_prep._transcripts import (
+    Listed,
+    pair,
+    read_transcript,
+)
 
 Text = Literal["mboshi", "french"]
 _ENDINGS: dict[Text, str] = {"mboshi": ".mb.cleaned", "french": ".fr.cleaned"}

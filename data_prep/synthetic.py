@@ -19,7 +19,14 @@ from asr.audio.reader import Samples
 from asr.text.espeak import RATE, start_library
 from asr.utils.errors import InputError
 from asr.utils.files import atomic_path
-from data_prep._manifest import Progress, Source, Summary, already_prepared, write_corpus, write_wav
+from data_prep._manifest import (
+    Progress,
+    Source,
+    Summary,
+    already_prepared,
+    write_corpus,
+    write_wav,
+)
 from data_prep.fsdd import WORDS
 
 _ACCENTS = ("en-us", "en", "en-gb-scotland", "en-gb-x-rp", "en-029", "en-gb-x-gbclan", "en-gb-x-gbcwmd", "en-us-nyc")

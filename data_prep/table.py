@@ -1,41 +1,48 @@
-"""One's own recordings, listed in a table: CSV, TSV or JSONL with a line an utterance.
+"""One's own recordings, listed in a table: CSV, TSV, JSON lines or JSON, a row an utterance.
 
 Columns: `path` (relative to the table, or absolute) and `text`; where they are there, `id`, `speaker`, `start` and
-`end` (seconds into the file, or 1:02:03.5) and `split` (train, dev, test). Other columns are ignored; where names are
-others, `columns` says which is which. Tables are as spreadsheets write them: commas, semicolons or tabs, UTF-8 or
-UTF-16, paths of Windows, numbers with a comma.
+`end` (seconds into the file, or 1:02:03.5) or `duration`, `channel`, and `split` (train, dev, test). Manifests of NeMo,
+tables of Common Voice, of Hugging Face's AudioFolder and others are read as they are: well-known other names of columns
+are taken, and told; `columns` says which is which. Tables are as spreadsheets write them: commas, semicolons, tabs or
+|, UTF-8 or UTF-16, paths of Windows, numbers with a comma.
 """
 
 from __future__ import annotations
 
-import csv
-import io
 import json
-import logging
 import re
-import unicodedata
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path, PureWindowsPath
 from typing import Any
 
 from asr.utils.errors import InputError
-from asr.utils.files import files_sha256, has_utf16_mark, is_there, read_bytes, read_text
+from asr.utils.files import files_sha256, is_there, no_such_file
+from asr.utils.unicode import plain_name
+from data_prep._columns import Column, find_columns
+from data_prep._files import find_audio
 from data_prep._manifest import (
+    OVERRUN,
+    Notes,
     Progress,
     Source,
     Summary,
     already_prepared,
     check_source,
     left_out_line,
-    read_lines,
     telling,
     write_corpus,
 )
+from data_prep._rows import Table, read_table
 from data_prep._splits import check_split, split_sources
 
-log = logging.getLogger(__name__)
-
-_COLUMNS = ("path", "text", "id", "speaker", "start", "end", "split")
+_SPLITS = {
+    **dict.fromkeys(("training",), "train"),
+    **dict.fromkeys(("validation", "valid", "val", "development"), "dev"),
+    **dict.fromkeys(("testing", "evaluation"), "test"),
+}
+_CHANNELS = {"": None, "a": 0, "b": 1, "left": 0, "right": 1, "l": 0, "r": 1}
 
 
 def prepare(
@@ -68,9 +75,14 @@ def prepare(
             "table needs a CSV, TSV or JSONL file", where="FOLDER", remedy="asr prepare table FILE --out data/X"
         )
     table = Path(table).absolute()
+    if table.is_dir():
+        kaldi = " (or `asr prepare kaldi FOLDER`)" if (table / "wav.scp").exists() else ""
+        raise InputError("is a folder, not a table", where=table, remedy=f"name the table in it{kaldi}")
+    if not table.exists():
+        raise no_such_file(table)
     check_split(split_by, dev, test)
     columns = dict(columns or {})
-    rows = list(_rows(table, columns))
+    notes = Notes()
     settings = {
         "corpus": "table",
         "table": str(table.resolve()),
@@ -80,210 +92,189 @@ def prepare(
     }
     if done := already_prepared(out_dir, settings):
         return done
+    content = read_table(table, notes)
+    taken = find_columns(content, columns, table, notes)
+    rows = [_Row(values, taken, number) for number, values in content.rows]
+    folders = [table.parent]
+    if any(name.casefold() == "client_id" for name in content.header):  # of Common Voice
+        folders += [table.with_name("clips"), table.with_name("audios")]
+    _refuse_tarred(content, rows, folders, table)
+    counts_from_0 = any(str(row.value("channel")).strip() == "0" for row in rows)
     sources: list[Source] = []
     labels: list[str] = []
     problems: list[str] = []
-    for number, row in rows:
-        origin = f"{table}, row {number}"
+    for row in rows:
+        origin = f"{table}, row {row.number}"
         try:
-            source = _source(row, table.parent, number, origin)
+            source = _source(row, folders, origin, counts_from_0, notes)
             check_source(source)
+            labels.append(_label(row))
             sources.append(source)
-            labels.append(_string(row, "split").lower())
         except InputError as e:
             problems.append(left_out_line(str(e), origin))
-    _check_found(rows, sources, table)
+    _check_found(rows, sources, table, notes)
     with telling(problems):
         if not sources:
             raise InputError(f"no row can be used: {problems[0] if problems else 'there is none'}", where=table)
         splits = split_sources(sources, labels, split_by=split_by, dev=dev, test=test, seed=seed, where=table)
-    return write_corpus(out_dir, splits, settings, left_out=problems, progress=progress)
+    return write_corpus(out_dir, splits, settings, left_out=problems, notes=notes, progress=progress)
 
 
-def _rows(table: Path, columns: Mapping[str, str]) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Rows with their line numbers, by our names of columns."""
-    if table.suffix.lower() in (".jsonl", ".json"):
-        yield from _json_rows(table, columns)
-    elif table.suffix.lower() in (".csv", ".tsv", ".txt"):
-        yield from _csv_rows(table, columns)
-    else:
-        remedy = "name a .csv, .tsv or .jsonl file; spreadsheets save one as CSV"
-        raise InputError("is not a table", where=table, remedy=remedy)
+def _refuse_tarred(content: Table, rows: Sequence[_Row], folders: Sequence[Path], table: Path) -> None:
+    """A manifest of NeMo's archives names files within them.
 
-
-def _json_rows(table: Path, columns: Mapping[str, str]) -> Iterator[tuple[int, dict[str, Any]]]:
-    names: dict[str, str] | None = None
-    for number, line in enumerate(_text(table).split("\n"), 1):  # U+2028 and its like may stand in a JSON string
-        if line.strip():
-            try:
-                row = json.loads(line)
-            except (ValueError, RecursionError) as e:
-                raise InputError(f"is not JSON ({e})", where=f"{table}, line {number}") from e
-            if not isinstance(row, dict):
-                raise InputError("is not a JSON object", where=f"{table}, line {number}")
-            row = {_plain(name): value for name, value in row.items()}
-            if names is None:
-                names = _renamed([*row], columns, table)
-            yield number, {names.get(name, name): value for name, value in row.items()}
-
-
-def _csv_rows(table: Path, columns: Mapping[str, str]) -> Iterator[tuple[int, dict[str, Any]]]:
-    text = _text(table).lstrip("\n\r")
-    text = text if "\n" in text else text.replace("\r", "\n")  # of old Macs
-    # Tabs separate fields of a TSV, and quotes in it are quotes, but in what a spreadsheet exports as "Unicode text".
-    dialect: dict[str, Any] = {"delimiter": "\t"}
-    if table.suffix.lower() == ".csv":
-        if said := re.match(r"sep=(.)\r?\n", text):  # how Excel is told
-            text = text[said.end() :]
-        dialect = {"delimiter": said[1] if said else _delimiter(text)}
-    elif not has_utf16_mark(read_bytes(table)):
-        dialect["quoting"] = csv.QUOTE_NONE
-    reader = csv.reader(io.StringIO(text, newline=""), strict=True, **dialect)
-    try:
-        header = [_plain(name) for name in next(reader, [])]
-        names = _renamed(header, columns, table)
-        header = [names.get(name, name) for name in header]
-        for fields in reader:
-            if any(field.strip() for field in fields):
-                if any(field.strip() for field in fields[len(header) :]):
-                    raise InputError(
-                        f"has {len(fields)} fields, the header {len(header)}",
-                        where=f"{table}, line {reader.line_num}",
-                        remedy="quote texts that hold the separator",
-                    )
-                yield reader.line_num, dict(zip(header, fields, strict=False))
-    except csv.Error as e:
-        raise InputError(f"cannot be read as a table ({e})", where=f"{table}, line {reader.line_num}") from e
-
-
-def _text(table: Path) -> str:
-    """A table's text: UTF-8, or UTF-16 with its mark, as spreadsheets export "Unicode"."""
-    data = read_bytes(table)
-    if has_utf16_mark(data):
+    Raises:
+        InputError: It is one, and they are not unpacked.
+    """
+    if "shard_id" in content.header and rows:
         try:
-            return data.decode("utf-16")
-        except UnicodeDecodeError as e:
-            raise InputError(f"is no whole UTF-16 ({e.reason})", where=table) from e
-    next(read_lines(table), None)  # says so if it is UTF-16 all the same
-    return read_text(table)
+            find_audio(rows[0].text("path"), folders)
+        except InputError:
+            what = "is a manifest of audio in tar archives (shard_id)"
+            raise InputError(what, where=table, remedy="unpack them beside it") from None
 
 
-def _delimiter(text: str) -> str:
-    """What separates the fields of a CSV: comma, or semicolon or tab, as where the comma is in numbers."""
-    head = re.sub(r'"[^"]*"', "", text.partition("\n")[0])
-    return max(",;\t", key=head.count)
+def _label(row: _Row) -> str:
+    label = row.text("split").lower()
+    return _SPLITS.get(label, label)
 
 
-def _plain(name: str) -> str:
-    return unicodedata.normalize("NFC", name).strip().lower()
+@dataclass(frozen=True)
+class _Row:
+    """A row, by our names of columns."""
 
+    values: Mapping[str, Any]
+    columns: Mapping[str, Column]
+    number: int  # of its line
 
-def _renamed(header: list[str], columns: Mapping[str, str], table: Path) -> dict[str, str]:
-    """Names of a table's columns -> ours, where they are others."""
-    if not any(header):
-        raise InputError("is empty", where=table, remedy="its first line names the columns: path, text, ...")
-    there = ", ".join(header)
-    for ours, theirs in columns.items():
-        if ours not in _COLUMNS:
-            raise InputError(f"{ours!r} is none of {', '.join(_COLUMNS)}", where="--column")
-        if _plain(theirs) not in header:
-            raise InputError(f"has no column {theirs!r}, only {there}", where=table)
-    ours_there = [name for name in header if name in (*_COLUMNS, *map(_plain, columns.values()))]
-    if twice := [name for name in ours_there if ours_there.count(name) > 1]:
-        raise InputError(f"has {twice[0]!r} {ours_there.count(twice[0])} times", where=table, remedy="rename one")
-    names = {_plain(theirs): ours for ours, theirs in columns.items()}
-    # One of our names that means something else there is not ours.
-    names |= {name: f"their {name}" for name in header if name in columns and name not in names}
-    for name in ("path", "text"):
-        if name not in [names.get(each, each) for each in header]:
+    def value(self, name: str) -> Any:
+        return self.values.get(self.columns[name].name) if name in self.columns else None
+
+    def text(self, name: str) -> str:
+        """A value as text.
+
+        Raises:
+            InputError: It is a list, an object, or one of JSON's true and false.
+        """
+        value = self.value(name)
+        if value is None:
+            return ""
+        if not isinstance(value, str):
+            shown = json.dumps(value, ensure_ascii=False)[:100]
             raise InputError(
-                f"has no column {name!r}, only {there}",
-                where=table,
-                remedy=f"name it in the first line, or say which it is: --column {name}=NAME. There are path and text,"
-                " and if there: id, speaker, start, end, split",
+                f"{name} {shown} is not a text", remedy="put it in quotes" if value in (True, False) else ""
             )
-    return names
+        return value.strip()
+
+    def seconds(self, name: str) -> float | None:
+        """A time in seconds; None where there is none."""
+        text = self.text(name)
+        if not text:
+            return None
+        try:
+            seconds = _clock(text) * self.columns[name].scale
+        except (ValueError, OverflowError):
+            raise InputError(f"{name} {text!r} is not a number of seconds") from None
+        if not -OVERRUN < seconds < float("inf"):
+            raise InputError(f"{name} {text!r} is not a time in a file")
+        return seconds
 
 
-def _source(row: dict[str, Any], folder: Path, number: int, origin: str) -> Source:
-    path, text, name, speaker = (_string(row, column) for column in ("path", "text", "id", "speaker"))
-    path = path.replace("\\", "/") if "\\" in path and not is_there(folder / path) else path
-    if not path or not Path(path).name:
+def _source(row: _Row, folders: Sequence[Path], origin: str, counts_from_0: bool, notes: Notes) -> Source:
+    path, text = row.text("path"), row.text("text")
+    if not path or not PureWindowsPath(path).name:
         raise InputError("has no path")
     if not text:
         raise InputError("has no text")
-    start, end = _seconds(row, "start"), _seconds(row, "end")
+    start, end, duration = (row.seconds(name) for name in ("start", "end", "duration"))
+    if start is not None and end is None and duration is not None:
+        end = start + duration
     segment = start is not None or end is not None
-    if end is not None and end <= (start or 0.0):
-        raise InputError(f"ends at {end} s, before it begins at {start or 0.0} s")
+    start = start or 0.0
+    if end is not None and duration is not None and abs(end - start - duration) > OVERRUN:
+        notes.count("rows whose duration is not that from start to end, which are taken", origin)
+    if end is not None and end <= start:
+        raise InputError(f"ends at {end} s, before it begins at {start} s")
     if segment and end is None:
-        raise InputError("has a start, but no end")
+        raise InputError("has a start, but neither end nor duration")
+    channel = _channel(row, counts_from_0)
+    name = f"{PureWindowsPath(path).stem}-{row.number}" if segment else _id(path)
     return Source(
-        id=name or (f"{Path(path).stem}-{number}" if segment else _id(path)),
-        audio=_audio(path, folder),
+        id=row.text("id") or (name if channel is None or segment else f"{name}-{channel}"),
+        audio=_audio(path, folders),
         text=text,
-        speaker=speaker,
-        start=start or 0.0,
-        duration=None if end is None else end - (start or 0.0),
+        speaker=row.text("speaker"),
+        start=start,
+        duration=None if end is None else end - start,
         origin=origin,
+        channel=channel,
+        length=None if segment else duration,
     )
 
 
-def _check_found(rows: Sequence[tuple[int, dict[str, Any]]], sources: Sequence[Source], table: Path) -> None:
-    """No two paths of another machine may have become one file here."""
-    of_row = {f"{table}, row {number}": _string(row, "path") for number, row in rows}
+def _audio(path: str, folders: Sequence[Path]) -> Path:
+    """The recording; old tables of Common Voice name it without its ending."""
+    with suppress(InputError):
+        if len(folders) > 1 and not PureWindowsPath(path).suffix:
+            return find_audio(f"{path}.mp3", folders)
+    return find_audio(path, folders)
+
+
+def _channel(row: _Row, counts_from_0: bool) -> int | None:
+    """The channel of a row: 0, 1, ..., or A and B, or left and right.
+
+    Raises:
+        InputError: It is none.
+    """
+    label = row.text("channel").lower()
+    if label in _CHANNELS:
+        return _CHANNELS[label]
+    if not re.fullmatch(r"\d{1,3}", label, re.ASCII):
+        raise InputError(f"channel {label!r} is none", remedy="channels are 0 and 1, or A and B, or left and right")
+    if not counts_from_0:
+        raise InputError(
+            f"channel {label}: no row has channel 0, from which they count here",
+            remedy="write 0 and 1, or A and B, or left and right",
+        )
+    return int(label)
+
+
+def _check_found(rows: Sequence[_Row], sources: Sequence[Source], table: Path, notes: Notes) -> None:
+    """No two paths may have become one file, where one was not found as it stands there. Other letter case is told.
+
+    Raises:
+        InputError: Two have.
+    """
+    of_row = {f"{table}, row {row.number}": row for row in rows}
     paths: dict[Path, str] = {}
     for source in sources:
-        given = of_row[source.origin].replace("\\", "/")
-        first = paths.setdefault(source.audio, given)
-        if first != given and source.audio.name == PureWindowsPath(given).name and PureWindowsPath(given).drive:
+        there = plain_name(of_row[source.origin].text("path")).replace("\\", "/")
+        first = paths.setdefault(source.audio, there)
+        if first != there and not all(is_there(table.parent / each) for each in (first, there)):
             raise InputError(
-                f"{first} and {given} would both be {source.audio}",
+                f"{first} and {there} would both be {source.audio}",
                 where=source.origin,
                 remedy="give paths that are relative to the table",
             )
+        name = plain_name(source.audio.name)
+        if name != PureWindowsPath(there).name and name.casefold() == PureWindowsPath(there).name.casefold():
+            notes.count("paths that write their file's name in another case", source.origin)
 
 
 def _id(path: str) -> str:
     """Of a relative path all, of one from another machine's drive its name."""
-    whole = PureWindowsPath(path).name if PureWindowsPath(path).drive else path
-    return Path(whole).with_suffix("").as_posix().replace("/", "-")
-
-
-def _audio(path: str, folder: Path) -> Path:
-    """The recording; of an absolute path on another machine, that at the end of the path, as much of it as is there,
-    beside the table."""
-    if (PureWindowsPath(path).drive or Path(path).is_absolute()) and not is_there(folder / path):
-        parts = PureWindowsPath(path).parts[1:]
-        ends = (folder.joinpath(*parts[n:]) for n in range(len(parts)) if ".." not in parts[n:])
-        return next((end for end in ends if is_there(end)), folder / path)
-    return folder / path
-
-
-def _string(row: dict[str, Any], name: str) -> str:
-    value = row.get(name)
-    return "" if value is None else str(value).strip()  # JSON has numbers, too: speaker 0
-
-
-def _seconds(row: dict[str, Any], name: str) -> float | None:
-    value = row.get(name)
-    if value is None or str(value).strip() == "":
-        return None
-    try:
-        seconds = _clock(value) if isinstance(value, str) else float(value)
-    except (TypeError, ValueError, OverflowError):
-        raise InputError(f"{name} {value!r} is not a number of seconds") from None
-    if not 0 <= seconds < float("inf"):
-        raise InputError(f"{name} {value!r} is not a time in a file")
-    return seconds
+    whole = PureWindowsPath(path)
+    return PureWindowsPath(whole.name if whole.drive else whole).with_suffix("").as_posix().replace("/", "-")
 
 
 def _clock(text: str) -> float:
-    """Seconds: 3.5, 3,5, 02:03.5 or 1:02:03.5."""
-    *larger, last = text.strip().split(":")
+    """Seconds: 3.5, 3,5, 02:03.5, 1:02:03.5 or 1:02:03,500."""
+    *larger, last = text.split(":")
     if len(larger) > 2 or not all(re.fullmatch(r"\d+", part, re.ASCII) for part in larger):
         raise ValueError(text)
-    seconds = float(last.replace(",", ".") if re.fullmatch(r"\d+,\d+", last.strip()) else last)
+    if not re.fullmatch(r"-?\d+([.,]\d*)?([eE][-+]?\d+)?" if not larger else r"\d+([.,]\d*)?", last, re.ASCII):
+        raise ValueError(text)
+    seconds = float(last.replace(",", "."))
     for place, part in enumerate(reversed(larger), 1):
         seconds += int(part) * 60**place
     return seconds

@@ -14,19 +14,21 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from asr.utils.errors import InputError
+from data_prep._files import find_files
 from data_prep._manifest import (
-    Listed,
     Progress,
     Source,
     Summary,
-    find_files,
     left_out_line,
     opened,
-    pair,
-    read_lines,
     write_corpus,
 )
 from data_prep._splits import drop_repeats
+from data_prep._transcripts import (
+    Listed,
+    pair,
+    read_lines,
+)
 
 _PLACE = re.compile(r"(train|test)/dr\d/(\w+)/(s[ix]\d+)(?:\.wav|\.txt|\.phn)+", re.IGNORECASE)
 

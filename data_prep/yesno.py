@@ -12,7 +12,14 @@ from pathlib import Path
 
 from asr.utils.errors import InputError
 from asr.utils.files import data_home, download_archive
-from data_prep._manifest import Progress, Source, Summary, opened, recordings_named, write_corpus
+from data_prep._files import recordings_named
+from data_prep._manifest import (
+    Progress,
+    Source,
+    Summary,
+    opened,
+    write_corpus,
+)
 
 URL = "https://www.openslr.org/resources/1/waves_yesno.tar.gz"
 SHA256 = "30301975fd8c5cac4040c261c0852f57cfa8adbbad2ce78e77e4986957445f27"

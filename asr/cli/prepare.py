@@ -18,6 +18,7 @@ from typer.core import TyperGroup
 
 from asr.cli.common import Choice, counter, given, say
 from asr.utils.errors import InputError
+from asr.utils.files import find_path
 
 _SHOWN = 20  # lines of what was left out
 
@@ -40,8 +41,8 @@ class _Corpora(TyperGroup):
 
 app = typer.Typer(
     cls=_Corpora,
-    help="Turn a corpus into manifests for training; every file is checked. Of one's own recordings: elan, table,"
-    " textgrid.",
+    help="Turn a corpus into manifests for training; every file is checked. Of one's own recordings: elan, kaldi,"
+    " table, textgrid.",
     subcommand_metavar="CORPUS [FOLDER] --out DATA [OPTIONS]",
     no_args_is_help=True,
 )
@@ -100,11 +101,13 @@ def _arguments(docstring: str) -> dict[str, str]:
 
 def _prepare(run: Callable[..., Any], folder: Path | None, out: Path, options: dict[str, Any]) -> None:
     try:
-        summary = run(folder, out, progress=counter("checked"), **options)
+        summary = run(find_path(folder) if folder else None, out, progress=counter("checked"), **options)
     except InputError as e:
         _tell(e.left_out)
         raise
     print(summary)
+    for note in summary.notes if summary.already_done else ():  # else they are logged
+        print(f"asr: {note}", file=sys.stderr)
     _tell(summary.left_out, f", listed in {out / 'corpus.json'}")
     if "train" in summary.utterances:
         say(f"asr: next: asr train CONFIG --data {out} --out exp/{out.name}")

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from asr.audio.reader import Samples, read_audio
 from asr.utils.errors import InputError
+from asr.utils.unicode import plain_name
 
 
 @dataclass(frozen=True)
@@ -126,7 +127,7 @@ def _utterance(cut: object, where: str) -> Utterance:
         duration=float(cut.duration),
         whole=cut.start == 0 and abs(cut.duration - recording.duration) < 1e-3,
         channel=wanted[0] if len(wanted) < len(everything) else None,
-        speaker=supervision.speaker or "",
+        speaker=plain_name(str(supervision.speaker or "")),
     )
 
 

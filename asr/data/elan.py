@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
+from asr.data.known_files import ELAN, XML, refuse_others
 from asr.data.tiers import Annotation, AnnotationFile, Media, Tier
 from asr.utils.errors import InputError
 from asr.utils.files import read_bytes
@@ -73,8 +74,10 @@ def _parsed(path: str | Path) -> Any:
     except DefusedXmlException as e:
         raise InputError("declares entities or a DTD, which no ELAN file needs", where=path) from e
     except (ElementTree.ParseError, ValueError, LookupError, RecursionError) as e:
+        refuse_others(data, path, "an ELAN file", but=ELAN)
         raise InputError(f"is not XML ({e})", where=path, remedy="open it in ELAN and save it again") from e
     if root.tag != "ANNOTATION_DOCUMENT":
+        refuse_others(data, path, "an ELAN file", but=XML)
         raise InputError(f"is no ELAN file: its root is {root.tag[:60]}", where=path)
     return root
 

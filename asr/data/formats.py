@@ -17,6 +17,7 @@ from pathlib import PurePath
 from typing import Any
 
 from asr.data.elan_writer import to_eaf, with_confidence
+from asr.data.praat_symbols import to_trigraphs
 from asr.data.transcript import PAUSE, Segment, Transcript, Word
 from asr.utils.unicode import graphemes
 from asr.utils.units import clock
@@ -130,7 +131,7 @@ def to_textgrid(transcript: Transcript, word_times: bool = False, *, check_below
         lines += [f"    item [{number}]:", '        class = "IntervalTier"', f'        name = "{name}"']
         lines += ["        xmin = 0", f"        xmax = {end / 1000:.3f}", f"        intervals: size = {len(intervals)}"]
         for place, (first, last, text) in enumerate(intervals, 1):
-            quoted = " ".join(text.split()).replace('"', '""')
+            quoted = to_trigraphs(" ".join(text.split())).replace('"', '""')
             lines += [f"        intervals [{place}]:", f"            xmin = {first / 1000:.3f}"]
             lines += [f"            xmax = {last / 1000:.3f}", f'            text = "{quoted}"']
     return "\n".join(lines) + "\n"

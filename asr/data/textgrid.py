@@ -1,16 +1,19 @@
 """Praat's TextGrid files, long and short.
 
 Praat reads numbers, texts in quotes and flags that stand by themselves, and passes over all else (its manual, "Text
-files"): so both forms are one.
+files"): so both forms are one. Texts and names may hold its trigraphs, which become characters.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
 import regex
 
+from asr.data.known_files import TEXTGRID, refuse_others
+from asr.data.praat_symbols import from_trigraphs
 from asr.data.tiers import Annotation, AnnotationFile, Tier
 from asr.utils.errors import InputError
 from asr.utils.files import has_utf16_mark, read_bytes
@@ -28,6 +31,7 @@ def read_textgrid(path: str | Path) -> AnnotationFile:
         InputError: It cannot be read, or is no TextGrid in text form.
     """
     tokens = _tokens(_text(path))
+    symbols: Counter[str] = Counter()
     try:
         kinds = [next(tokens), next(tokens)]
         if kinds[0] not in ("ooTextFile", "ooTextFile short") or kinds[1] != "TextGrid":
@@ -35,20 +39,19 @@ def read_textgrid(path: str | Path) -> AnnotationFile:
         begin, _ = _time(next(tokens)), next(tokens)
         if next(tokens) != "<exists>":
             return AnnotationFile(())
-        tiers = [_tier(tokens, begin) for _ in range(_count(next(tokens)))]
+        tiers = [_tier(tokens, begin, symbols) for _ in range(_count(next(tokens)))]
     except InputError:
         raise
     except StopIteration:
         raise InputError("ends before its tiers do", where=path, remedy="save it again in Praat") from None
     except ValueError as e:
         raise InputError(f"is no whole TextGrid ({e})", where=path, remedy="save it again in Praat") from e
-    return AnnotationFile(tuple(tiers))
+    return AnnotationFile(tuple(tiers), symbols=symbols)
 
 
 def _text(path: str | Path) -> str:
     data = read_bytes(path, limit=_MOST_BYTES)
-    if data.startswith(b"ooBinaryFile"):
-        raise InputError("is a binary TextGrid", where=path, remedy="in Praat: Save as text file...")
+    refuse_others(data, path, "a TextGrid in text form", but=TEXTGRID)
     wide = has_utf16_mark(data)
     try:
         return data.decode("utf-16" if wide else "utf-8-sig")
@@ -70,7 +73,7 @@ def _tokens(text: str) -> Iterator[str]:
             yield flag or number
 
 
-def _tier(tokens: Iterator[str], begin: float) -> Tier:
+def _tier(tokens: Iterator[str], begin: float, symbols: Counter[str]) -> Tier:
     kind, name = next(tokens), next(tokens)
     if kind not in ("IntervalTier", "TextTier"):
         raise ValueError(f"a tier is a {kind[:40]!r}")
@@ -79,8 +82,8 @@ def _tier(tokens: Iterator[str], begin: float) -> Tier:
     for number in range(1, _count(next(tokens)) + 1):
         start = _time(next(tokens)) - begin
         end = _time(next(tokens)) - begin if kind == "IntervalTier" else start
-        found.append(Annotation(start, end, " ".join(next(tokens).split()), number))
-    return Tier(name, tuple(found))
+        found.append(Annotation(start, end, " ".join(from_trigraphs(next(tokens), symbols).split()), number))
+    return Tier(from_trigraphs(name, symbols), tuple(found))
 
 
 def _time(token: str) -> float:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+
+from asr.utils.unicode import plain_name
 
 
 @dataclass(frozen=True)
@@ -20,13 +23,17 @@ class Annotation:
 
 @dataclass(frozen=True)
 class Tier:
-    """Annotations of one kind, mostly of one speaker, in the order of the file."""
+    """Annotations of one kind, mostly of one speaker, in the order of the file. Names are plain (`plain_name`)."""
 
     name: str
     annotations: tuple[Annotation, ...]
     speaker: str = ""
     type: str = ""  # ELAN's linguistic type
     parent: str = ""  # the tier above
+
+    def __post_init__(self) -> None:
+        for name in ("name", "speaker", "type", "parent"):
+            object.__setattr__(self, name, plain_name(getattr(self, name)))
 
 
 @dataclass(frozen=True)
@@ -44,3 +51,4 @@ class AnnotationFile:
     tiers: tuple[Tier, ...]
     media: tuple[Media, ...] = ()  # sound before film, relative paths first
     problems: tuple[str, ...] = field(default=())  # what could not be read, a line each
+    symbols: Mapping[str, int] = field(default_factory=dict)  # Praat's backslash sequences, known or not: how often

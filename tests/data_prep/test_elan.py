@@ -11,6 +11,8 @@ from typing import Any
 
 import pympi
 import pytest
+import soundfile
+from helpers import speechlike
 from praatio import textgrid as praat
 from praatio.utilities.constants import Interval
 from typer.testing import CliRunner
@@ -327,3 +329,71 @@ def test_translations_of_several_speakers(tmp_path: Path, record: Callable[..., 
     cuts = "".join(gzip.decompress(path.read_bytes()).decode() for path in summary.folder.glob("cuts_*"))
     assert '"translation": "say A"' in cuts
     assert '"translation": "say B"' in cuts
+
+
+def grid(path: Path, name: str, intervals: str, count: int, kind: str = "IntervalTier", end: float = 2.1) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    text = f'"ooTextFile"\n"TextGrid"\n0\n{end}\n<exists>\n1\n"{kind}"\n"{name}"\n0\n{end}\n{count}\n{intervals}\n'
+    path.write_text(text, encoding="utf-8")
+
+
+def test_annotations_that_overrun_are_cut_and_counted(tmp_path: Path, record: Callable[..., Path]) -> None:
+    soundfile.write(record(tmp_path / "in" / "a.wav"), speechlike(2.0, 8000), 8000)
+    words = '0 0.5 "one"\n0.5 1 "two"\n1 1.5 "three"\n1.5 2.05 "four"\n1.4 2.1 "five"\n2.02 2.08 "six"'
+    grid(tmp_path / "in" / "a.TextGrid", "Ana", words, 6)
+    summary = textgrid.prepare(tmp_path / "in", tmp_path / "out", keep_overlaps=True)
+    assert [line.split(":")[0].rpartition(" ")[2] for line in summary.left_out] == ["5", "6"]
+    assert len(summary.notes) == 1
+    assert "annotation 4" in summary.notes[0]
+    made = pympi.Eaf()
+    made.add_tier("Phrase")
+    for start in (0, 500, 1000, 1550):
+        made.add_annotation("Phrase", start, start + 500, "x")
+    (tmp_path / "in" / "a.TextGrid").unlink()
+    made.to_file(str(tmp_path / "in" / "a.eaf"))
+    summary = elan.prepare(tmp_path / "in", tmp_path / "out2", tier=["Phrase"])
+    assert (summary.left_out, len(summary.notes)) == ([], 1)
+    assert sum(summary.utterances.values()) == 4
+
+
+def test_symbols_of_praat(tmp_path: Path, record: Callable[..., Path], prepared: Any) -> None:
+    soundfile.write(record(tmp_path / "in" / "a.wav"), speechlike(2.0, 8000), 8000)
+    grid(tmp_path / "in" / "a.TextGrid", r"\eef", '0 0.5 "\\ng\\a""a"\n0.5 1 "C:\\ng"\n1 1.5 "b\\xyc"', 3)
+    summary = textgrid.prepare(tmp_path / "in", tmp_path / "out")
+    assert {text for text, _ in everything(prepared, tmp_path / "out").values()} == {"ŋäa", r"C:\ng", r"b\xyc"}
+    known, unknown = summary.notes
+    assert r"\ng" in known
+    assert r"\\xy" in unknown
+    assert str(tmp_path / "in" / "a.TextGrid") in unknown
+
+
+def test_tiers_and_speakers_are_named_as_people_see_them(
+    tmp_path: Path, record: Callable[..., Path], prepared: Any
+) -> None:
+    for name, tier in (("a", "tx@José"), ("b", "tx@Jose\u0301"), ("c", "tx@\u00a0José")):
+        soundfile.write(record(tmp_path / "in" / f"{name}.wav"), speechlike(2.0, 8000), 8000)
+        grid(tmp_path / "in" / f"{name}.TextGrid", tier, '0 0.5 "x"\n0.5 1 "y"', 2)
+    textgrid.prepare(tmp_path / "in", tmp_path / "out", tier=["tx@Jose\u0301"])
+    assert {speaker for _, speaker in everything(prepared, tmp_path / "out").values()} == {"José"}
+
+
+def test_files_of_other_programs_are_named(tmp_path: Path, record: Callable[..., Path]) -> None:
+    record(tmp_path / "in" / "a.wav", SAID)
+    grid(tmp_path / "in" / "a.TextGrid", "points", '0.5 "H*"\n1.0 "L*"', 2, kind="TextTier")
+    with pytest.raises(InputError, match=r"\.textgrid:"):
+        elan.prepare(tmp_path / "in", tmp_path / "out")
+    with pytest.raises(InputError, match=r"prepare.textgrid"):
+        elan.prepare(tmp_path / "in" / "a.TextGrid", tmp_path / "out")
+    with pytest.raises(InputError, match=wording("its-2-annotations-are-points")) as raised:
+        textgrid.prepare(tmp_path / "in", tmp_path / "out")
+    assert len(raised.value.left_out) == 1
+    for name, content, kind in (
+        ("b.eaf", "<?xml version='1.0'?><ANNOTATION_DOCUMENT/>", "asr prepare elan"),
+        ("b.trs", "<?xml version='1.0'?>\n<!DOCTYPE Trans SYSTEM 'trans-14.dtd'>\n<Trans/>", "Transcriber"),
+        ("b.pfsx", "<preferences/>", "pfsx"),
+        ("b.Collection", 'File type = "ooTextFile"\nObject class = "Collection"\n', "Collection"),
+        ("b.PitchTier", '"ooTextFile"\n"PitchTier"\n0 1 0\n', "PitchTier"),
+    ):
+        (tmp_path / name).write_text(content)
+        with pytest.raises(InputError, match=kind):
+            textgrid.prepare(tmp_path / name, tmp_path / "out")

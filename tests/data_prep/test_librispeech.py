@@ -11,7 +11,8 @@ from wording import wording
 
 from asr.utils.errors import InputError
 from asr.utils.files import UTF8
-from data_prep.librispeech import _part_folder, _splits, prepare
+from data_prep._parts import splits_of_parts
+from data_prep.librispeech import _part_folder, prepare
 
 Add = Callable[..., Path]
 
@@ -96,13 +97,13 @@ def test_lhotse_finds_the_same(add: Add, tmp_path: Path, prepared: Any) -> None:
     ],
 )
 def test_names_of_parts_tell_their_splits(parts: str, expected: str) -> None:
-    splits = _splits(reversed(parts.split()), {"dev": None, "test": None}, Path("x"))
+    splits = splits_of_parts(reversed(parts.split()), {"dev": None, "test": None}, Path("x"))
     assert " ".join(f"{split}={','.join(names)}" for split, names in splits.items()) == expected
 
 
 def test_parts_that_are_chosen() -> None:
     def chosen(dev: str | None, test: str | None) -> dict[str, list[str]]:
-        return _splits(["dev", "b", "dev-clean", "a", "train-x"], {"dev": dev, "test": test}, Path("x"))
+        return splits_of_parts(["dev", "b", "dev-clean", "a", "train-x"], {"dev": dev, "test": test}, Path("x"))
 
     assert chosen("a", "b") == {
         **{"train": ["train-x"], "dev": ["a"], "test": ["b"]},
@@ -118,7 +119,7 @@ def test_parts_that_are_chosen() -> None:
 def test_parts_of_train_that_are_chosen() -> None:
     def chosen(*train: str, dev: str | None = None) -> dict[str, list[str]]:
         parts = ["train-a", "train-b", "train-c", "dev-clean", "extra", "test"]
-        return _splits(parts, {"dev": dev, "test": None}, Path("x"), train)
+        return splits_of_parts(parts, {"dev": dev, "test": None}, Path("x"), train)
 
     others = {"dev": ["dev-clean"], "test": ["test"], "extra": ["extra"]}
     assert chosen("train-b", "train-a", "train-b") == {"train": ["train-a", "train-b"], **others}

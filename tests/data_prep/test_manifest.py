@@ -16,17 +16,21 @@ from wording import wording
 
 from asr.data.cuts import read_cuts
 from asr.utils.errors import InputError
-from data_prep._manifest import (
-    Listed,
-    Source,
-    already_prepared,
+from data_prep._files import (
     find_files,
     only_file,
+)
+from data_prep._manifest import (
+    Source,
+    already_prepared,
     opened,
+    write_corpus,
+)
+from data_prep._transcripts import (
+    Listed,
     pair,
     read_lines,
     read_transcript,
-    write_corpus,
 )
 
 RATE = 8000
@@ -118,7 +122,15 @@ def test_what_cannot_be_used_is_named_and_the_rest_done(tmp_path: Path) -> None:
         str(tmp_path / "text.wav"),
         *(f"row {n}" for n in range(4, 8)),
     ]
-    words = ["no such file", "cut short", "not audio", "no text", "0.90-1.10 s", "1.00 s long", "0.50-0.40 s"]
+    words = [
+        "no such file",
+        "cut short",
+        "not audio",
+        "no text",
+        "0.900 to 1.100 s",
+        "1.000 s long",
+        "0.500 to 0.400 s",
+    ]
     assert all(word in line for word, line in zip(words, complaints, strict=True)), complaints
     cuts = list(CutSet.from_file(tmp_path / "out" / "cuts_train.jsonl.gz"))
     assert [(cut.id, cut.duration) for cut in cuts] == [("good", 1.0), ("rounded", 0.5)]
@@ -331,3 +343,15 @@ def test_a_link_into_a_folder_that_is_not_utf_8(tmp_path: Path) -> None:
     (tmp_path / "link.wav").symlink_to(path)
     sources = [Source("a", tmp_path / "link.wav", "x"), Source("b", recording(tmp_path, "b.wav"), "x")]
     assert written(tmp_path / "out", sources)[0].startswith("the path of a is not UTF-8")
+
+
+def test_recordings_are_found_by_names_as_people_see_them() -> None:
+    audio = {"Cafe\u0301": Path("1.wav"), "B C": Path("2.wav"), "Ana": Path("3.wav"), "ana": Path("4.wav")}
+    names = ("café", "B\u00a0C", "ANA", "ana", "Café")
+    sources, left_out = pair([Listed(name, "x", "s", name) for name in names], audio, unlisted="unlisted")
+    assert [(source.id, source.audio.name) for source in sources] == [
+        ("café", "1.wav"),
+        ("B C", "2.wav"),
+        ("ana", "4.wav"),
+    ]
+    assert [line.split(":")[0] for line in left_out] == ["ANA", "Café", "3.wav"]  # not clear which; there already

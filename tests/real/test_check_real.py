@@ -17,7 +17,10 @@ from asr.data.check import Report, check_data, read_splits
 from asr.data.cuts import Utterance
 from asr.models.config import ModelConfig
 from data_prep import fsdd as fsdd_corpus, yesno as yesno_corpus
-from data_prep._manifest import Source, write_corpus
+from data_prep._manifest import (
+    Source,
+    write_corpus,
+)
 
 Splits = dict[str, list[Utterance]]
 

@@ -9,6 +9,8 @@ from typing import Any
 from asr.data.check.audio_facts import SILENT, AudioFacts
 from asr.data.check.report import Example, Finding, Row, found
 from asr.data.cuts import Utterance
+from asr.data.names import names_that_look_the_same
+from asr.utils.unicode import plain_name
 
 _LITTLE = 60.0  # seconds of training speech, with which nothing was ever learnt
 
@@ -61,20 +63,7 @@ def check_both_sides(splits: Mapping[str, Sequence[Utterance]], rows: Sequence[R
     )
     training = [r for r in rows if r.split == "train"]
     others = [r for r in rows if r.split != "train" and "train" in splits]
-    speakers = {r.utterance.speaker for r in training if r.utterance.speaker}
-    by_speaker: dict[tuple[str, str], int] = Counter((r.utterance.speaker, r.split) for r in others)
-    shared = {key: n for key, n in by_speaker.items() if key[0] in speakers}
-    named = {key for key in by_speaker if key[0]}
-    if len(speakers | {speaker for speaker, _ in named}) > 1:
-        mistake = 2 * len(shared) < len(named)  # where most are on both sides, that is meant
-        yield from found(
-            "shared-speakers",
-            "warning" if mistake else "note",
-            "speakers of training in other splits",
-            "error rates are those of known voices; new ones will be worse",
-            [Example(speaker, f"{n:,} utterances in {split}") for (speaker, split), n in sorted(shared.items())],
-            len(named),
-        )
+    yield from _check_speakers(training, others)
     sentences = {r.text: r for r in training if _is_sentence(r, words)}
     again = [(r, sentences[r.text]) for r in others if r.text in sentences]
     yield from found(
@@ -85,6 +74,37 @@ def check_both_sides(splits: Mapping[str, Sequence[Utterance]], rows: Sequence[R
         [r.example(f"{r.split}, as {known.utterance.id}, {r.shown}") for r, known in again],
         len(others),
     )
+
+
+def _check_speakers(training: Sequence[Row], others: Sequence[Row]) -> Iterator[Finding]:
+    """Speakers of training in other splits, and names that may be one speaker's."""
+    speakers = {_speaker(r) for r in training if _speaker(r)}
+    by_speaker: dict[tuple[str, str], int] = Counter((_speaker(r), r.split) for r in others)
+    shared = {key: n for key, n in by_speaker.items() if key[0] in speakers}
+    named = {key for key in by_speaker if key[0]}
+    everybody = speakers | {speaker for speaker, _ in named}
+    if len(everybody) > 1:
+        mistake = 2 * len(shared) < len(named)  # where most are on both sides, that is meant
+        yield from found(
+            "shared-speakers",
+            "warning" if mistake else "note",
+            "speakers of training in other splits",
+            "error rates are those of known voices; new ones will be worse",
+            [Example(speaker, f"{n:,} utterances in {split}") for (speaker, split), n in sorted(shared.items())],
+            len(named),
+        )
+    yield from found(
+        "similar-speakers",
+        "warning",
+        "speakers whose names look the same, taken for two",
+        "where they are one person, write the name in one way: else one voice is on both sides of a split",
+        [Example(one, f"and {other}") for one, other in names_that_look_the_same(everybody)],
+        len(everybody),
+    )
+
+
+def _speaker(row: Row) -> str:
+    return plain_name(row.utterance.speaker)
 
 
 def _is_sentence(row: Row, words: bool) -> bool:

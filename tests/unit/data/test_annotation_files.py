@@ -212,7 +212,7 @@ def test_a_textgrid_of_praatios(tmp_path: Path, form: str, encoding: str) -> Non
     ("text", "message"),
     [
         ("", wording("ends-before")),
-        ('"ooTextFile" "Sound"', wording("textgrid-is-no-textgrid-in")),
+        ('"ooTextFile" "Sound"', wording("textgrid-is-a-sound-of")),
         ('"ooTextFile" "TextGrid" 0 1 <exists> 1 "IntervalTier" "a" 0 1 2 0 1 "x"', wording("ends-before")),
         ('"ooTextFile" "TextGrid" 0 1 <exists> 1 "Matrix"  "a"', wording("a-tier-is-a-matrix")),
         ('"ooTextFile" "TextGrid" 0 1 <exists> 99999999999', wording("is-no-number-of-tiers")),
