@@ -22,6 +22,7 @@ import numpy.typing as npt
 
 from asr.audio.reader import AudioInfo, audio_info, read_blocks
 from asr.data.names import names_that_look_the_same
+from asr.text.normalize import TextNormalizer
 from asr.utils.errors import InputError
 from asr.utils.files import UTF8, atomic_path, data_home, is_there, no_such_file, read_text, write_json, write_jsonl
 from asr.utils.unicode import on_one_line, plain_name
@@ -219,6 +220,11 @@ def write_corpus(
     for one, other in names_that_look_the_same(source.speaker for _, source in rows)[:_SHOWN]:
         notes.say(f"speakers {one!r} and {other!r} are taken for two: write one name where they are one person")
     notes.tell()
+    normalizer = TextNormalizer()
+    for _, source in rows:
+        normalizer(source.text)
+    for line in normalizer.losses():
+        notes.say(f"texts: {line}")
     counts = {split: len(found) for split, found in rows_out.items()}
     with atomic_path(out_dir) as folder:
         folder.mkdir(parents=True)

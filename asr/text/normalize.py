@@ -141,6 +141,35 @@ class TextNormalizer:
         """What was changed and dropped so far, most frequent first: 'dropped ',': 214'."""
         return [f"{what}: {n}" for what, n in self.changes.most_common() if n]
 
+    @property
+    def dropped(self) -> Counter[str]:
+        """How often each visible character was dropped."""
+        times = {character: self.changes[f"dropped {character!r}"] for character in self.examples}
+        return Counter({character: n for character, n in times.items() if n})
+
+    def losses(self, shown: int = 5) -> list[str]:
+        """Returns what was taken out of the texts so far, in sentences; those that part words first.
+
+        Args:
+            shown: Of each kind, so many characters at most.
+        """
+        lines = []
+        parted = sorted(self.parted.items(), key=lambda item: -item[1].total())
+        for characters, words in parted[:shown]:
+            named = ", ".join(repr(word) for word, _ in words.most_common(3))
+            lines.append(
+                f"removing {characters!r} parts {words.total():,} words ({named}): if it is a letter, train with"
+                f" model.text.letters={characters!r}"
+            )
+        dropped = Counter({c: self.changes[f"dropped {c!r}"] for c in self.examples if self.changes[f"dropped {c!r}"]})
+        if dropped:
+            each = (
+                f"{c!r} {n:,} times ('{' '.join(self.examples[c].split())}')" for c, n in dropped.most_common(shown)
+            )
+            more = f" and {len(dropped) - shown} others" if len(dropped) > shown else ""
+            lines.append(f"training leaves out {', '.join(each)}{more}")
+        return lines
+
 
 def has_word_spaces(texts: Iterable[str]) -> bool:
     """Whether the script of the texts separates words by spaces: not Chinese, Japanese, Thai, Lao, Khmer, Burmese."""

@@ -135,7 +135,7 @@ def _dropped(normalizer: TextNormalizer, total: int, told: Container[str]) -> It
         "training makes them one; mend them for other programs",
         [Example(change, f"{n:,} times") for change, n in changes.most_common() if change.startswith("wrote ")],
     )
-    dropped = {c: n for c in normalizer.examples if c not in told and (n := changes[f"dropped {c!r}"])}
+    dropped = [(c, n) for c, n in normalizer.dropped.most_common() if c not in told]
     yield from found(
         "dropped-characters",
         "note",
@@ -143,7 +143,7 @@ def _dropped(normalizer: TextNormalizer, total: int, told: Container[str]) -> It
         "if one of them is said, or is a letter, name it in model.text.letters or replace it (model.text.replace)",
         [
             Example(repr(c), f"{name(c)}, {n:,} times, first in '{' '.join(normalizer.examples[c].split())}'")
-            for c, n in sorted(dropped.items(), key=lambda item: -item[1])
+            for c, n in dropped
         ],
     )
 
