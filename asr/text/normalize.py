@@ -17,6 +17,7 @@ from asr.text.orthography import SPACELESS, Dropped, WordMarks, lower, upper, wi
 from asr.utils.config import Config, require
 from asr.utils.errors import InputError
 from asr.utils.unicode import INVISIBLE
+from asr.utils.units import counted
 
 # Version 1 of the rules: of what Unicode calls punctuation and symbols, these alone stay, between letters.
 _MARKS_1 = "'\u2019\u05f3\u05f4-"
@@ -158,7 +159,7 @@ class TextNormalizer:
         for characters, words in parted[:shown]:
             named = ", ".join(repr(word) for word, _ in words.most_common(3))
             lines.append(
-                f"removing {characters!r} parts {words.total():,} words ({named}): if it is a letter, train with"
+                f"removing {characters!r} parts {counted(words.total(), 'word')} ({named}): if it is a letter, train with"
                 f" model.text.letters={characters!r}"
             )
         dropped = Counter({c: self.changes[f"dropped {c!r}"] for c in self.examples if self.changes[f"dropped {c!r}"]})

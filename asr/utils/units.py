@@ -15,3 +15,8 @@ def clock(milliseconds: int, point: str = ".") -> str:
     """A time as subtitles write it: 01:02:03.450, hours with two digits or more."""
     seconds, rest = divmod(milliseconds, 1000)
     return f"{seconds // 3600:02d}:{seconds // 60 % 60:02d}:{seconds % 60:02d}{point}{rest:03d}"
+
+
+def counted(number: int, thing: str) -> str:
+    """Returns a number and its noun: '1 word', '2,000 words'."""
+    return f"{number:,} {thing}" if number == 1 else f"{number:,} {thing}s"
