@@ -159,8 +159,8 @@ class TextNormalizer:
         for characters, words in parted[:shown]:
             named = ", ".join(repr(word) for word, _ in words.most_common(3))
             lines.append(
-                f"removing {characters!r} parts {counted(words.total(), 'word')} ({named}): if it is a letter, train with"
-                f" model.text.letters={characters!r}"
+                f"removing {characters!r} parts {counted(words.total(), 'word')} ({named}):"
+                f" if it is a letter, train with model.text.letters={characters!r}"
             )
         dropped = Counter({c: self.changes[f"dropped {c!r}"] for c in self.examples if self.changes[f"dropped {c!r}"]})
         if dropped:
