@@ -1,0 +1,247 @@
+"""Which hypothesis is of which reference: by id, by recording, by time."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import regex
+
+from asr.evaluate.texts.alternations import closest, first
+from asr.evaluate.texts.contents import Piece, Texts, several_channels, whole_recordings
+from asr.evaluate.wer import Unit
+from asr.utils.errors import InputError
+from asr.utils.unicode import graphemes
+
+_FOLDERS = regex.compile(r".*[/\\]", regex.S)
+_ENDING = regex.compile(r"\.[A-Za-z][A-Za-z0-9]{1,4}$")
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """References and hypotheses, one by one in the order of the references."""
+
+    ids: list[str]
+    references: list[str]
+    hypotheses: list[str]  # empty where there is none
+    theirs: list[str | None]  # the id of each hypothesis in its own file
+    speakers: list[str]  # as the two files tell them; empty where neither does
+    missing: list[str]  # ids of references without a hypothesis
+    extra: list[str]  # ids of hypotheses without a reference
+    notes: list[str]  # what has to be told
+
+
+def pair(references: Texts, hypotheses: Texts, *, unit: Unit = "words") -> Pairs:
+    """Pairs the references of a file with the hypotheses of another, or of the same.
+
+    A missing hypothesis counts as an empty one, so its words as deletions; a superfluous one is left out.
+
+    Args:
+        unit: What errors are counted in: by it the best of several readings of a reference is chosen.
+
+    Raises:
+        InputError: One file holds no such texts, or no id is in both.
+    """
+    check_references(references)
+    if hypotheses.references and not hypotheses.hypotheses:
+        raise InputError("holds references and no hypotheses", where=hypotheses.path)
+    notes: list[str] = []
+    if references.pieces and hypotheses.pieces:
+        said, heard, speakers = _by_time(references, hypotheses, notes)
+    else:
+        said, heard = references.references, hypotheses.hypotheses
+        speakers = {**hypotheses.speakers, **references.speakers}
+        if ignored := sum(piece.ignored for piece in references.pieces):
+            notes.append(f"words within {ignored} segments not to be scored count as errors: these texts have no times")
+    single = not (references.named and hypotheses.named) and len(said) == len(heard) == 1
+    theirs = _partners(list(said), list(heard), single, notes)
+    missing = [key for key in said if key not in theirs]
+    extra = [key for key in heard if key not in {*theirs.values()}]
+    if missing:
+        notes.append(f"{len(missing)} references have no hypothesis and count as deletions (first: {missing[0]})")
+    if extra:
+        notes.append(f"{len(extra)} hypotheses have no reference and are left out (first: {extra[0]})")
+    own = hypotheses.references if hypotheses.references is not hypotheses.hypotheses else {}
+    others = [key for key, their in theirs.items() if own and own.get(their, said[key]).split() != said[key].split()]
+    if others and not _has_both_as_same(hypotheses):
+        notes.append(
+            f"{len(others)} of its own references are others than those it is compared with (first: {others[0]})"
+        )
+    texts = [heard[theirs[key]] if key in theirs else "" for key in said]
+    if hypotheses.markup:
+        texts = [first(text) for text in texts]
+    chosen = list(said.values())
+    if references.markup:
+        cut = _letters if unit == "characters" else str.split
+        chosen = [closest(text, other, cut) for text, other in zip(chosen, texts, strict=True)]
+    voices = [speakers.get(key) or speakers.get(theirs.get(key, ""), "") for key in said]
+    return Pairs([*said], chosen, texts, [theirs.get(key) for key in said], voices, missing, extra, notes)
+
+
+def check_references(texts: Texts) -> None:
+    """Refuses a file that has no references."""
+    if texts.hypotheses and not texts.references:
+        raise InputError("holds hypotheses and no references", where=texts.path)
+
+
+def _has_both_as_same(texts: Texts) -> bool:
+    return texts.references == texts.hypotheses
+
+
+def _letters(text: str) -> list[str]:
+    return graphemes("".join(text.split()))
+
+
+def _partners(said: Sequence[str], heard: Sequence[str], single: bool, notes: list[str]) -> dict[str, str]:
+    """The id of the hypothesis of each reference; where no id is the same, by the names of files alone."""
+    if not heard or not said:
+        return {}
+    if both := set(said) & set(heard):
+        return {key: key for key in said if key in both}
+    if single:  # neither could be another's
+        notes.append(f"the only text is compared with that of {said[0]!r}")
+        return {said[0]: heard[0]}
+    for rule, what in ((_file_name, "file name alone"), (_folded, "file name alone, in any case")):
+        theirs = {name: key for key in heard if (name := rule(key))}
+        ours = {name: key for key in said if (name := rule(key))}
+        both = theirs.keys() & ours.keys()
+        if both and len(theirs) == len(heard) and len(ours) == len(said):
+            found = {key: theirs[name] for name, key in ours.items() if name in both}
+            key = next(iter(found))
+            notes.append(f"ids are the same by {what} ({key!r} is {found[key]!r})")
+            return found
+    raise InputError(
+        f"references and hypotheses have no id in common ({said[0]!r} stands first in the one, {heard[0]!r} in the other)",
+        remedy="if these are plain lines in order, use --lines",
+    )
+
+
+def _file_name(key: str) -> str:
+    """The name of a file, without folders and ending: "a" of clips/a.wav."""
+    return _ENDING.sub("", _FOLDERS.sub("", key))
+
+
+def _folded(key: str) -> str:
+    return _file_name(key).casefold()
+
+
+def _by_time(
+    references: Texts, hypotheses: Texts, notes: list[str]
+) -> tuple[dict[str, str], dict[str, str], dict[str, str]]:
+    """References, hypotheses and speakers by id: of segments, where words or the same segments are given for them."""
+    pieces = _same_recordings(references, hypotheses, notes)
+    pieces = _same_channels(references.pieces, pieces)
+    pieces = _without_ignored(references.pieces, pieces, notes)
+    segments = _named_segments([piece for piece in references.pieces if not piece.ignored])
+    if not references.words and references.named:
+        speakers = {key: piece.speaker for key, piece in segments.items() if piece.speaker}
+        if hypotheses.words:
+            return {key: piece.text for key, piece in segments.items()}, _placed(segments, pieces, notes), speakers
+        theirs = _named_segments(pieces)
+        if 2 * len(segments.keys() & theirs.keys()) > len(theirs):
+            texts = [{key: piece.text for key, piece in each.items()} for each in (segments, theirs)]
+            return texts[0], texts[1], speakers
+    several = several_channels([*references.pieces, *pieces])
+    said, heard = (whole_recordings(each, several) for each in (references.pieces, pieces))
+    if references.named:
+        notes.append(f"{len(said)} whole recordings are compared")
+    return said, heard, {}
+
+
+def _same_recordings(references: Texts, hypotheses: Texts, notes: list[str]) -> list[Piece]:
+    """The hypotheses' pieces, of recordings called as the references call them."""
+    said, heard = (list(dict.fromkeys(each.recording for each in texts.pieces)) for texts in (references, hypotheses))
+    single = not (references.named and hypotheses.named) and len(said) == len(heard) == 1
+    ours = {their: key for key, their in _partners(said, heard, single, notes).items()}
+    return [replace(piece, recording=ours.get(piece.recording, piece.recording)) for piece in hypotheses.pieces]
+
+
+def _same_channels(references: Iterable[Piece], pieces: Iterable[Piece]) -> list[Piece]:
+    """Pieces with their channels called as those of the references: 1 or A; any, where each side has but one."""
+    pieces = list(pieces)
+    ours: dict[str, set[str]] = {}
+    theirs: dict[str, set[str]] = {}
+    for of, each in [*((ours, piece) for piece in references), *((theirs, piece) for piece in pieces)]:
+        of.setdefault(each.recording, set()).add(each.channel)
+
+    def channel(piece: Piece) -> str:
+        known = ours.get(piece.recording, set())
+        if len(known) == len(theirs[piece.recording]) == 1:
+            return next(iter(known))
+        return next((name for name in known if _letter(name) == _letter(piece.channel)), piece.channel)
+
+    return [replace(piece, channel=channel(piece)) for piece in pieces]
+
+
+def _letter(channel: str) -> str:
+    return {"1": "A", "2": "B"}.get(channel, channel.upper())
+
+
+def _without_ignored(references: Iterable[Piece], pieces: Iterable[Piece], notes: list[str]) -> list[Piece]:
+    """Pieces without those whose middle lies where nothing is to be scored."""
+    pieces = list(pieces)
+    ignored: dict[tuple[str, str], list[tuple[float, float]]] = {}
+    for each in references:
+        if each.ignored:
+            ignored.setdefault((each.recording, each.channel), []).append((each.start, each.end))
+    if not ignored:
+        return pieces
+    kept = []
+    for piece in pieces:
+        spans = ignored.get((piece.recording, piece.channel), ()) if piece.end > piece.start else ()
+        if not any(start <= piece.middle <= end for start, end in spans):
+            kept.append(piece)
+    spans_of = sum(map(len, ignored.values()))
+    notes.append(
+        f"{spans_of} segments are not to be scored: what was heard there, {len(pieces) - len(kept)} pieces, is left out"
+    )
+    return kept
+
+
+def _named_segments(pieces: Iterable[Piece]) -> dict[str, Piece]:
+    """Segments by ids made of recording, channel and times; of several at one time each has a number."""
+    segments: dict[str, Piece] = {}
+    seen: Counter[str] = Counter()
+    for piece in pieces:
+        key = f"{piece.recording}-{piece.channel}-{piece.start:.2f}-{piece.end:.2f}"
+        seen[key] += 1
+        segments[key if seen[key] == 1 else f"{key}-{seen[key]}"] = piece
+    return segments
+
+
+def _placed(segments: Mapping[str, Piece], words: Iterable[Piece], notes: list[str]) -> dict[str, str]:
+    """The words of each segment, as sclite places them: by their middles, those between segments in the next one, those
+    behind all in the last. Segments without words have an empty text where anything was heard of the recording."""
+    of: dict[tuple[str, str], list[tuple[float, str]]] = {}
+    for key, piece in segments.items():
+        of.setdefault((piece.recording, piece.channel), []).append((piece.end, key))
+    ends: dict[tuple[str, str], tuple[list[float], list[str]]] = {}
+    overlapping = 0
+    for place, each in of.items():
+        each.sort(key=lambda one: (one[0], segments[one[1]].start))
+        ends[place] = [end for end, _ in each], [key for _, key in each]
+        overlapping += sum(segments[key].start < end for (end, _), (_, key) in zip(each, each[1:], strict=False))
+    texts: dict[str, list[str]] = {}
+    heard = set()
+    outside = unknown = 0
+    for word in sorted(words, key=lambda word: word.start):
+        place = (word.recording, word.channel)
+        if place not in ends:
+            unknown += 1
+            continue
+        heard.add(word.recording)
+        times, keys = ends[place]
+        key = keys[min(bisect_right(times, word.middle), len(keys) - 1)]
+        outside += not segments[key].start <= word.middle <= segments[key].end
+        texts.setdefault(key, []).append(word.text)
+    if outside:
+        notes.append(f"{outside} words lie in no segment and count as insertions in the next")
+    if unknown:
+        notes.append(f"{unknown} words are of recordings or channels without reference and are left out")
+    if overlapping:
+        notes.append(
+            f"{overlapping} segments begin before another ends: words there are taken for the one that ends first"
+        )
+    return {key: " ".join(texts.get(key, ())) for key, piece in segments.items() if piece.recording in heard}
