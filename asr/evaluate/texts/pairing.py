@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from bisect import bisect_right
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -44,31 +45,28 @@ def pair(references: Texts, hypotheses: Texts, *, unit: Unit = "words") -> Pairs
     Raises:
         InputError: One file holds no such texts, or no id is in both.
     """
-    check_references(references)
     if hypotheses.references and not hypotheses.hypotheses:
         raise InputError("holds references and no hypotheses", where=hypotheses.path)
     notes: list[str] = []
     if references.pieces and hypotheses.pieces:
         said, heard, speakers = _by_time(references, hypotheses, notes)
     else:
-        said, heard = references.references, hypotheses.hypotheses
+        said, heard = dict(references.references), dict(hypotheses.hypotheses)
         speakers = {**hypotheses.speakers, **references.speakers}
         if ignored := sum(piece.ignored for piece in references.pieces):
             notes.append(f"words within {ignored} segments not to be scored count as errors: these texts have no times")
     single = not (references.named and hypotheses.named) and len(said) == len(heard) == 1
-    theirs = _partners(list(said), list(heard), single, notes)
+    theirs = _partners(list(said), list(heard), single, notes, bool(references.pieces or hypotheses.pieces))
     missing = [key for key in said if key not in theirs]
     extra = [key for key in heard if key not in {*theirs.values()}]
     if missing:
         notes.append(f"{len(missing)} references have no hypothesis and count as deletions (first: {missing[0]})")
     if extra:
         notes.append(f"{len(extra)} hypotheses have no reference and are left out (first: {extra[0]})")
-    own = hypotheses.references if hypotheses.references is not hypotheses.hypotheses else {}
-    others = [key for key, their in theirs.items() if own and own.get(their, said[key]).split() != said[key].split()]
-    if others and not _has_both_as_same(hypotheses):
-        notes.append(
-            f"{len(others)} of its own references are others than those it is compared with (first: {others[0]})"
-        )
+    own = hypotheses.references if "reference" in hypotheses.fields else {}
+    differ = [key for key, their in theirs.items() if own and own.get(their, "").split() != said[key].split()]
+    if differ:
+        notes.append(f"{len(differ)} of its own references are others than those of REF (first: {differ[0]})")
     texts = [heard[theirs[key]] if key in theirs else "" for key in said]
     if hypotheses.markup:
         texts = [first(text) for text in texts]
@@ -80,22 +78,19 @@ def pair(references: Texts, hypotheses: Texts, *, unit: Unit = "words") -> Pairs
     return Pairs([*said], chosen, texts, [theirs.get(key) for key in said], voices, missing, extra, notes)
 
 
-def check_references(texts: Texts) -> None:
-    """Refuses a file that has no references."""
-    if texts.hypotheses and not texts.references:
-        raise InputError("holds hypotheses and no references", where=texts.path)
-
-
-def _has_both_as_same(texts: Texts) -> bool:
-    return texts.references == texts.hypotheses
-
-
 def _letters(text: str) -> list[str]:
     return graphemes("".join(text.split()))
 
 
-def _partners(said: Sequence[str], heard: Sequence[str], single: bool, notes: list[str]) -> dict[str, str]:
-    """The id of the hypothesis of each reference; where no id is the same, by the names of files alone."""
+def _partners(
+    said: Sequence[str], heard: Sequence[str], single: bool, notes: list[str], recordings: bool
+) -> dict[str, str]:
+    """The id of the hypothesis of each reference; where no id is the same, by the names of files alone.
+
+    Args:
+        single: Each side has but one text, one of them without a name of its own.
+        recordings: The ids of one side are names of recordings.
+    """
     if not heard or not said:
         return {}
     if both := set(said) & set(heard):
@@ -112,15 +107,17 @@ def _partners(said: Sequence[str], heard: Sequence[str], single: bool, notes: li
             key = next(iter(found))
             notes.append(f"ids are the same by {what} ({key!r} is {found[key]!r})")
             return found
+    lines, times = "if these are plain lines in order, use --lines", "texts with times are those of whole recordings"
     raise InputError(
-        f"references and hypotheses have no id in common ({said[0]!r} stands first in the one, {heard[0]!r} in the other)",
-        remedy="if these are plain lines in order, use --lines",
+        f"references and hypotheses have no id in common ({said[0]!r} stands first in the one,"
+        f" {heard[0]!r} in the other)",
+        remedy=times if recordings else lines,
     )
 
 
 def _file_name(key: str) -> str:
     """The name of a file, without folders and ending: "a" of clips/a.wav."""
-    return _ENDING.sub("", _FOLDERS.sub("", key))
+    return str(_ENDING.sub("", _FOLDERS.sub("", key)))
 
 
 def _folded(key: str) -> str:
@@ -154,7 +151,7 @@ def _same_recordings(references: Texts, hypotheses: Texts, notes: list[str]) -> 
     """The hypotheses' pieces, of recordings called as the references call them."""
     said, heard = (list(dict.fromkeys(each.recording for each in texts.pieces)) for texts in (references, hypotheses))
     single = not (references.named and hypotheses.named) and len(said) == len(heard) == 1
-    ours = {their: key for key, their in _partners(said, heard, single, notes).items()}
+    ours = {their: key for key, their in _partners(said, heard, single, notes, True).items()}
     return [replace(piece, recording=ours.get(piece.recording, piece.recording)) for piece in hypotheses.pieces]
 
 
@@ -193,10 +190,8 @@ def _without_ignored(references: Iterable[Piece], pieces: Iterable[Piece], notes
         spans = ignored.get((piece.recording, piece.channel), ()) if piece.end > piece.start else ()
         if not any(start <= piece.middle <= end for start, end in spans):
             kept.append(piece)
-    spans_of = sum(map(len, ignored.values()))
-    notes.append(
-        f"{spans_of} segments are not to be scored: what was heard there, {len(pieces) - len(kept)} pieces, is left out"
-    )
+    number, left_out = sum(map(len, ignored.values())), len(pieces) - len(kept)
+    notes.append(f"{number} segments are not to be scored: {left_out} pieces that were heard there are left out")
     return kept
 
 
@@ -222,7 +217,7 @@ def _placed(segments: Mapping[str, Piece], words: Iterable[Piece], notes: list[s
     for place, each in of.items():
         each.sort(key=lambda one: (one[0], segments[one[1]].start))
         ends[place] = [end for end, _ in each], [key for _, key in each]
-        overlapping += sum(segments[key].start < end for (end, _), (_, key) in zip(each, each[1:], strict=False))
+        overlapping += sum(segments[key].start < end for (end, _), (_, key) in itertools.pairwise(each))
     texts: dict[str, list[str]] = {}
     heard = set()
     outside = unknown = 0

@@ -7,6 +7,7 @@ import gzip
 import json
 import zlib
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -66,7 +67,7 @@ def read_texts(path: str | Path, *, empty: bool = False) -> Texts:
         empty: Whether a file without any text is one of a system that heard nothing, and no mistake.
 
     Raises:
-        InputError: Names the file, and the line of what cannot be read; or the file's format, where it is none of these.
+        InputError: Names the file and the line of what cannot be read, or what the file is, if none of these.
     """
     source = _source(path)
     if not source.numbered:
@@ -78,6 +79,21 @@ def read_texts(path: str | Path, *, empty: bool = False) -> Texts:
     if not texts.references and not texts.hypotheses and not empty:
         fields = f": its fields are {', '.join(texts.fields.values())}" if texts.fields else ""
         raise InputError(f"holds no text{fields}", where=path)
+    return texts
+
+
+def read_references(path: str | Path) -> Texts:
+    """Returns the texts of a file that has what others are compared with; of one with hypotheses too, that is told.
+
+    Raises:
+        InputError: As read_texts; or the file holds hypotheses alone.
+    """
+    texts = read_texts(path)
+    if not texts.references:
+        raise InputError("holds hypotheses and no references", where=path)
+    if field := texts.fields.get("reference"):
+        note = f"holds hypotheses, too: its field {field!r} is what they should be"
+        texts = replace(texts, notes=(*texts.notes, note))
     return texts
 
 
@@ -111,8 +127,8 @@ def read_lines(path: str | Path, *, empty: bool = False) -> Texts:
     if not empty and not source.numbered:
         raise InputError("holds no text", where=path)
     if source.numbered and (parse := _parser(source)):
-        format = parse(source).format
-        raise InputError(f"is no file of plain lines, but {format}", where=path, remedy="leave --lines out")
+        what = f"is no file of plain lines, but {parse(source).format}"
+        raise InputError(what, where=path, remedy="leave --lines out")
     lines = {str(number): line.strip() for number, line in enumerate(lines_of(source.text), 1)}
     return Texts(source.path, "lines", lines, lines)
 
@@ -216,14 +232,14 @@ def _parse_kaldi(source: Source, *, checked: bool = True) -> Texts:
     entries = []
     for number, line in lines:
         key, *rest = separator.split(line.strip("\r\n") if tabs else line.strip(), maxsplit=1)
-        entries.append(Entry(key, source.where(number), *[rest[0] if rest else ""] * 2))
+        entries.append(Entry(key, source.where(number), text := rest[0] if rest else "", text))
     notes = source.notes()
     spaced = [entry.id for entry in entries if len(entry.id.split()) > 1]
     if spaced:
         notes.append(f"{len(spaced)} ids hold spaces, as a tab ends each (first: {spaced[0].strip()!r})")
     if checked and not tabs and not any(is_id_like(entry.id) for entry in entries):
         notes.append(
-            f"the first word of each line is taken for its id (first: {entries[0].id!r}); if it is none: --lines"
+            f"the first word of each line is taken for an id (first: {entries[0].id!r}); if it is none, use --lines"
         )
     return texts_of(source, "lines of ids and texts", entries, notes=tuple(notes))
 

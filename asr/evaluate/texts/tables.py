@@ -9,7 +9,7 @@ import csv
 import io
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import regex
@@ -28,8 +28,8 @@ _NAMES = {  # of each kind of field, in the order in which they are taken
         "id": "id utt_id utterance_id uttid utt utterance key segment_id sample_id audio_id file_id item_id "
         f"{_PATHS} name index recording recording_id unnamed:_0",
         "text": "text transcript transcription sentence normalized_text raw_text transcripts",
-        "reference": "reference ref references reference_text ref_text ground_truth groundtruth ground_truth_text truth "
-        "gold target label labels expected correct reference_transcript reference_transcription",
+        "reference": "reference ref references reference_text ref_text ground_truth groundtruth ground_truth_text "
+        "truth gold target label labels expected correct reference_transcript reference_transcription",
         "hypothesis": "hypothesis hyp hypotheses hypothesis_text hyp_text prediction predictions predicted pred "
         "pred_text predicted_text asr asr_text asr_output output recognized recognised recognized_text decoded "
         "rec_text asr_transcript predicted_transcript predicted_transcription",
@@ -135,18 +135,16 @@ def refuse_table(source: Source) -> None:
     lines = source.lines
     head = lines[0][1].strip()
     if source.ending == ".csv" or all(regex.match(r"\s*[^\s,;|]+[,;|]\S?", line) for _, line in lines):
-        raise InputError(
-            f"is a table, but its first line names no columns that are known: {head[:60]!r}", **_at(source)
-        )
+        raise InputError(f"is a table whose first line names no columns that are known: {head[:60]!r}", **_at(source))
     columns = [line.rstrip("\r\n").split("\t") for _, line in lines]
     if len(columns[0]) > 2 and len({len(each) for each in columns}) == 1:
         raise InputError(
             f"has {len(columns[0])} columns, and its first line does not name them: {head[:60]!r}", **_at(source)
         )
     keys = [each[0].strip() for each in columns]
-    if len(columns[0]) == 2 and len(lines) > 2 and len(columns[0][1].split()) == 1:
-        if not is_id_like(keys[0]) and all(map(is_id_like, keys[1:])):
-            raise InputError(f"its first line could be names of columns: {head[:60]!r}", **_at(source))
+    alone = len(lines) > 2 and not is_id_like(keys[0]) and all(map(is_id_like, keys[1:]))
+    if alone and len(columns[0]) == 2 and len(columns[0][1].split()) == 1:
+        raise InputError(f"its first line could be names of columns: {head[:60]!r}", **_at(source))
 
 
 def is_id_like(word: str) -> bool:
@@ -179,9 +177,8 @@ def segments_of(source: Source, rows: Sequence[tuple[str, Mapping[str, Any]]], f
     """Returns the texts of rows that have times and no ids; None of others."""
     where, head = rows[0]
     roles = roles_of([name for name, value in head.items() if not isinstance(value, dict | list)], where)
-    if (roles.id and not (_plain(roles.id) == "id" and isinstance(head[roles.id], int))) or not roles.text:
-        return None
-    if not roles.start or not roles.end:
+    numbered = roles.id is not None and _plain(roles.id) == "id" and isinstance(head[roles.id], int)
+    if (roles.id and not numbered) or not (roles.text and roles.start and roles.end):
         return None
     return _timed(source, rows, roles, format)
 
@@ -197,7 +194,6 @@ def _is_header(roles: Roles) -> bool:
 
 
 def _table(source: Source, text: str, delimiter: str) -> Texts:
-    format = "a table"
     rows = list(_rows(source, text, delimiter))
     header = rows[0][1]
     roles = roles_of(header, source.where(1))
@@ -205,14 +201,14 @@ def _table(source: Source, text: str, delimiter: str) -> Texts:
         raise InputError(f"has {twice[0]!r} twice", where=source.where(1), remedy="rename one")
     named = [(source.where(number), dict(zip(header, fields, strict=False))) for number, fields in rows[1:]]
     if not roles.id and roles.start and roles.end and roles.text:
-        return _timed(source, named, roles, format)
+        return _timed(source, named, roles, "a table")
     if roles.id is None:
         if not roles.has_text:
             raise InputError(f"has no column that is known: {', '.join(header)}", where=source.path, remedy=_REMEDY)
         named = [(where, {**row, "": str(number)}) for number, (where, row) in enumerate(named, 1)]
         roles = Roles("", roles.text, roles.reference, roles.hypothesis, roles.speaker)
     entries = (_entry(row, roles, where, False) for where, row in _apart(named, roles))
-    return _told(texts_of(source, format, entries, fields=roles.named()))
+    return _told(texts_of(source, "a table", entries, fields=roles.named()))
 
 
 def _rows(source: Source, text: str, delimiter: str) -> Iterator[tuple[int, list[str]]]:
@@ -269,25 +265,26 @@ def _entry(
 
 def _apart(rows: Sequence[tuple[str, Mapping[str, Any]]], roles: Roles) -> Iterator[tuple[str, Mapping[str, Any]]]:
     """Rows; where several are of one file from different times on, the time is part of the id."""
-    is_path = roles.id is not None and _plain(roles.id) in _PATHS.split()
-    often = Counter(str(row.get(roles.id)) for _, row in rows) if is_path and roles.start else Counter[str]()
+    key = roles.id or ""
+    several = roles.start and _plain(key) in _PATHS.split()
+    often = Counter(str(row.get(key)) for _, row in rows) if several else Counter[str]()
     for where, row in rows:
-        key = str(row.get(roles.id or ""))
-        yield where, {**row, roles.id or "": f"{key} {row.get(roles.start or '')}"} if often[key] > 1 else row
+        apart = often[str(row.get(key))] > 1
+        yield where, {**row, key: f"{row.get(key)} {row.get(roles.start or '')}"} if apart else row
 
 
 def _timed(source: Source, rows: Sequence[tuple[str, Mapping[str, Any]]], roles: Roles, format: str) -> Texts:
     pieces = []
+    names = [name for name in (roles.start, roles.end) if name]
+    milliseconds = all(str(row.get(name)).strip().isdigit() for _, row in rows for name in names)  # whisper's tsv
     for where, row in rows:
         try:
-            start, end = (float(row[name]) for name in (roles.start, roles.end) if name)
+            start, end = (float(row[name]) / (1000 if milliseconds else 1) for name in names)
         except (TypeError, ValueError, KeyError):
             raise InputError("has no times", where=where) from None
         if not isinstance(text := row.get(roles.text or ""), str):
             raise InputError(f"its {roles.text} is {_shown(text)}, no text", where=where)
         pieces.append(Piece(source.path.stem, start, end, text))
-    if pieces and all(piece.start.is_integer() and piece.end.is_integer() for piece in pieces):  # milliseconds
-        pieces = [Piece(each.recording, each.start / 1000, each.end / 1000, each.text) for each in pieces]
     return timed_texts(source, format, pieces, named=False, notes=(joined_note(len(pieces), "lines"),))
 
 
@@ -310,8 +307,6 @@ def _of_cut(row: Mapping[str, Any], where: str) -> Mapping[str, Any]:
 
 def _told(texts: Texts) -> Texts:
     """Says which fields are read, where others could be meant."""
-    from dataclasses import replace
-
     named = [name or "the number of the row" for name in texts.fields.values()]
     if texts.format == "JSON" and not {*named} - {"id", "text", "speaker", "reference"}:
         return texts
@@ -321,7 +316,7 @@ def _told(texts: Texts) -> Texts:
 
 
 def _plain(name: str) -> str:
-    return regex.sub(r"[\s-]+", "_", plain_name(name).casefold())
+    return str(regex.sub(r"[\s-]+", "_", plain_name(name).casefold()))
 
 
 def _shown(value: Any) -> str:

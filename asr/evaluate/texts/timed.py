@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import itertools
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -236,7 +237,7 @@ def _without_tags(line: str, web: bool) -> str:
 
 def _rolled_up(cues: list[list[str]]) -> int:
     """Takes away lines that a cue has from the one before, where most cues have such (YouTube's); returns how many."""
-    follows = [bool(before and cue and cue[0] == before[-1]) for before, cue in zip(cues, cues[1:], strict=False)]
+    follows = [bool(before and cue and cue[0] == before[-1]) for before, cue in itertools.pairwise(cues)]
     if len(follows) < 2 or 2 * sum(follows) < len(follows) or max(map(len, cues)) < 2:
         return 0
     last = [list(cue) for cue in cues]
