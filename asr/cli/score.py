@@ -42,13 +42,13 @@ def score(
     place. Texts are compared as they are: case and punctuation count, and what only they cost is said.
     """
     from asr.evaluate.significance import compare
-    from asr.evaluate.texts import read_lines, read_references, read_speakers, read_texts
+    from asr.evaluate.texts import as_references, read_lines, read_speakers, read_texts
     from asr.text.normalize import has_word_spaces
     from asr.utils.errors import InputError
 
     if unit not in (None, "words", "characters"):
         raise InputError(f"{unit!r} is neither words nor characters", where="--unit")
-    references = read_lines(reference) if lines else read_references(reference)
+    references = read_lines(reference) if lines else as_references(read_texts(reference))
     texts = [(read_lines if lines else read_texts)(path, empty=True) for path in hypotheses]
     counted: Any = unit or ("words" if has_word_spaces(references.references.values()) else "characters")
     _tell(references)

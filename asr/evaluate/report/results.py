@@ -10,7 +10,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from asr.evaluate.texts import pair, read_references, read_texts
+from asr.evaluate.texts import as_references, pair, read_texts
 from asr.evaluate.wer import SCORES_FORMAT, Scores, Unit, score
 from asr.text.normalize import has_word_spaces
 from asr.utils.errors import InputError
@@ -143,7 +143,7 @@ def _name(folder: Path, facts: Mapping[str, Any]) -> str:
 
 
 def _of_texts(reference: Path, hypothesis: Path) -> Results:
-    references, texts = read_references(reference), read_texts(hypothesis, empty=True)
+    references, texts = as_references(read_texts(reference)), read_texts(hypothesis, empty=True)
     unit = _unit(references.references.values())
     pairs = pair(references, texts, unit=unit)
     rows = []

@@ -30,8 +30,7 @@ def slots(text: str) -> list[Slot]:
     row: list[Slot] = []
     end = 0
     for match in _SPAN.finditer(text):
-        options = _options(match[0][1:-1])
-        if len(options) > 1:
+        if options := _options(match[0][1:-1]):
             row += [*_with_optional(text[end : match.start()]), tuple(options)]
             end = match.end()
     return [*row, *_with_optional(text[end:])]
@@ -89,7 +88,7 @@ def _advanced(costs: Any, units: Sequence[int], heard: Any) -> Any:
 
 
 def _options(inside: str) -> list[str]:
-    """Returns what may stand for what is within braces; one text where there is nothing to choose from."""
+    """Returns what may stand for what is within braces; nothing where no slash parts it."""
     parts: list[str] = [""]
     end = 0
     for match in regex.finditer(rf"{_SPAN.pattern}|/", inside, regex.V1):
@@ -101,7 +100,7 @@ def _options(inside: str) -> list[str]:
             parts[-1] += match[0]
     parts[-1] += inside[end:]
     if len(parts) == 1:
-        return parts
+        return []
     return list(dict.fromkeys(option for part in parts for option in _readings(part)))
 
 
@@ -110,7 +109,7 @@ def _readings(part: str) -> Iterator[str]:
     inner: list[Sequence[str]] = []
     end, ways = 0, 1
     for match in _SPAN.finditer(part):
-        inner += [[part[end : match.start()]], _options(match[0][1:-1])]
+        inner += [[part[end : match.start()]], _options(match[0][1:-1]) or [match[0]]]
         end, ways = match.end(), ways * len(inner[-1])
         if ways > _MOST:
             raise ValueError(f"there are more than {_MOST} ways to read an alternation")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -168,6 +169,17 @@ def several_channels(pieces: Iterable[Piece]) -> list[str]:
     channels = dict.fromkeys((piece.recording, piece.channel) for piece in pieces)
     names = [recording for recording, _ in channels]
     return [name for name in dict.fromkeys(names) if names.count(name) > 1]
+
+
+def named_segments(pieces: Iterable[Piece]) -> dict[str, Piece]:
+    """Returns segments by ids made of recording, channel and times; of several at one time each has a number."""
+    segments: dict[str, Piece] = {}
+    seen: Counter[str] = Counter()
+    for piece in pieces:
+        key = f"{piece.recording}-{piece.channel}-{piece.start:.2f}-{piece.end:.2f}"
+        seen[key] += 1
+        segments[key if seen[key] == 1 else f"{key}-{seen[key]}"] = piece
+    return segments
 
 
 def is_comment(line: str) -> bool:

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import itertools
 from bisect import bisect_right
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import regex
 
 from asr.evaluate.texts.alternations import closest, first
-from asr.evaluate.texts.contents import Piece, Texts, several_channels, whole_recordings
+from asr.evaluate.texts.contents import Piece, Texts, named_segments, several_channels, whole_recordings
 from asr.evaluate.wer import Unit
 from asr.utils.errors import InputError
 from asr.utils.unicode import graphemes
@@ -126,20 +125,23 @@ def _folded(key: str) -> str:
 
 def _by_time(
     references: Texts, hypotheses: Texts, notes: list[str]
-) -> tuple[dict[str, str], dict[str, str], dict[str, str]]:
+) -> tuple[dict[str, str], dict[str, str], Mapping[str, str]]:
     """References, hypotheses and speakers by id: of segments, where words or the same segments are given for them."""
     pieces = _same_recordings(references, hypotheses, notes)
     pieces = _same_channels(references.pieces, pieces)
     pieces = _without_ignored(references.pieces, pieces, notes)
-    segments = _named_segments([piece for piece in references.pieces if not piece.ignored])
+    segments = named_segments([piece for piece in references.pieces if not piece.ignored])
     if not references.words and references.named:
-        speakers = {key: piece.speaker for key, piece in segments.items() if piece.speaker}
         if hypotheses.words:
-            return {key: piece.text for key, piece in segments.items()}, _placed(segments, pieces, notes), speakers
-        theirs = _named_segments(pieces)
+            return (
+                {key: piece.text for key, piece in segments.items()},
+                _placed(segments, pieces, notes),
+                references.speakers,
+            )
+        theirs = named_segments(pieces)
         if 2 * len(segments.keys() & theirs.keys()) > len(theirs):
             texts = [{key: piece.text for key, piece in each.items()} for each in (segments, theirs)]
-            return texts[0], texts[1], speakers
+            return texts[0], texts[1], references.speakers
     several = several_channels([*references.pieces, *pieces])
     said, heard = (whole_recordings(each, several) for each in (references.pieces, pieces))
     if references.named:
@@ -193,17 +195,6 @@ def _without_ignored(references: Iterable[Piece], pieces: Iterable[Piece], notes
     number, left_out = sum(map(len, ignored.values())), len(pieces) - len(kept)
     notes.append(f"{number} segments are not to be scored: {left_out} pieces that were heard there are left out")
     return kept
-
-
-def _named_segments(pieces: Iterable[Piece]) -> dict[str, Piece]:
-    """Segments by ids made of recording, channel and times; of several at one time each has a number."""
-    segments: dict[str, Piece] = {}
-    seen: Counter[str] = Counter()
-    for piece in pieces:
-        key = f"{piece.recording}-{piece.channel}-{piece.start:.2f}-{piece.end:.2f}"
-        seen[key] += 1
-        segments[key if seen[key] == 1 else f"{key}-{seen[key]}"] = piece
-    return segments
 
 
 def _placed(segments: Mapping[str, Piece], words: Iterable[Piece], notes: list[str]) -> dict[str, str]:

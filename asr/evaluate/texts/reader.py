@@ -23,9 +23,10 @@ from asr.utils.unicode import plain_name
 _MOST_BYTES = 1 << 30
 _TRN = regex.compile(r"(.*?)\s*\(([^()\s]*[\d_-][^()\s]*)(?:\s+-?[\d.]+)?\)\s*")  # (laughter) is no id
 _TRN_ANY = regex.compile(r"(.*?)\s*\(\s*([^()\s]+)(?:\s+-?[\d.]+)?\s*\)\s*")  # Sphinx has a score behind the id
-_EDGES = regex.compile(r"\s*<s>(?:\s+|$)|(?:^|\s+)</s>\s*$")
+_EDGES = regex.compile(r"^\s*<s>(?!\S)|(?<!\S)</s>\s*$")
 _CLOCK = regex.compile(r"\s*[\[(]?\d{1,2}:\d{2}(?::\d{2})?(?:[.,]\d+)?[\])]?(?:\s|$|[^\d\s])")
-_RECORDING = regex.compile(r"\s*\S+\s+(?:\S+\.(?:wav|flac|mp3|ogg|opus|sph|m4a)|.*\|)\s*", regex.I)
+_RECORDING = regex.compile(r"\s*\S+\s+(?:\S+\.(?:wav|flac|mp3|ogg|opus|sph|m4a)|.*\b(?:sox|sph2pipe|ffmpeg|flac|cat)\b.*\|)\s*", regex.I)
+_XML = regex.compile(r"<(?:[?!]|(?:html|tt|transcript|trans|body|text)\b[^<>]*>\s*<)", regex.I)
 _SEGMENTS = regex.compile(r"\s*\S+\s+\S+\s+\d+\.\d+\s+-?\d+(?:\.\d+)?\s*")
 _AS_TEXT = "save its texts as a table (CSV with a first line id,text) or as SubRip"
 # How files begin that hold no texts to be read, and what they are.
@@ -82,15 +83,14 @@ def read_texts(path: str | Path, *, empty: bool = False) -> Texts:
     return texts
 
 
-def read_references(path: str | Path) -> Texts:
-    """Returns the texts of a file that has what others are compared with; of one with hypotheses too, that is told.
+def as_references(texts: Texts) -> Texts:
+    """Returns texts as what others are compared with; where the file has hypotheses, too, that is told.
 
     Raises:
-        InputError: As read_texts; or the file holds hypotheses alone.
+        InputError: The file holds hypotheses alone.
     """
-    texts = read_texts(path)
     if not texts.references:
-        raise InputError("holds hypotheses and no references", where=path)
+        raise InputError("holds hypotheses and no references", where=texts.path)
     if field := texts.fields.get("reference"):
         note = f"holds hypotheses, too: its field {field!r} is what they should be"
         texts = replace(texts, notes=(*texts.notes, note))
@@ -172,7 +172,7 @@ def _parser(source: Source) -> Callable[[Source], Texts] | None:
     if source.ending == ".eaf" or regex.match(r"<(?:[^<>]*>\s*<)*ANNOTATION_DOCUMENT", text[:4000]):
         return timed.parse_eaf
     for beginning, kind in _BEGINNINGS.items():
-        if text.startswith(beginning) and (beginning != "<" or regex.match(r"<[?!a-zA-Z][^<>]*>\s*<", text)):
+        if text.startswith(beginning) and (beginning != "<" or _XML.match(text)):
             raise InputError(f"is {kind}", where=source.path, remedy=_AS_TEXT)
     if text.startswith("WEBVTT") or timed.CUE.search(text) or source.ending in (".srt", ".vtt", ".sbv"):
         return timed.parse_subtitles
@@ -262,7 +262,7 @@ def _parse_json(source: Source) -> Texts:
     rows = list(_json_rows(source))
     if not rows:
         return Texts(source.path, "JSON")
-    if all(timed.is_transcript(row) for _, row in rows):
+    if all(timed.is_transcript(row, where) for where, row in rows):
         return segments_of(source, rows, "JSON") or timed.transcripts_of(source, rows)
     return segments_of(source, rows, "JSON") or rows_of(source, rows, "JSON")
 
@@ -300,7 +300,7 @@ def _json_rows(source: Source) -> Iterator[tuple[str, Mapping[str, Any]]]:
 def _of_object(source: Source, values: dict[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
     """One row, or what an object says by id."""
     where = source.where(source.numbered[0][0])
-    plain = timed.is_transcript(values) or "id" in values or "text" in values
+    plain = timed.is_transcript(values, where) or "id" in values or "text" in values
     kinds = {type(value) for value in values.values()}
     if plain or (kinds - {str} and kinds != {dict}) or not values:
         if values:

@@ -74,7 +74,7 @@ class Roles:
         known = {"id": self.id, "reference": self.reference_field, "hypothesis": self.hypothesis_field}
         if known["reference"] == known["hypothesis"]:
             known = {"id": self.id, "text": self.text}
-        return {kind: name for kind, name in {**known, "speaker": self.speaker}.items() if name}
+        return {kind: name for kind, name in {**known, "speaker": self.speaker}.items() if name is not None}
 
 
 def roles_of(names: Sequence[str], where: str) -> Roles:
@@ -100,6 +100,11 @@ def roles_of(names: Sequence[str], where: str) -> Roles:
     if "id" not in of and names and not names[0].strip():  # the index of a data frame has no name
         of["id"] = names[0]
     return Roles(**of)
+
+
+def roles_of_row(row: Mapping[str, Any], where: str) -> Roles:
+    """Returns what the fields of a row of JSON are; those that hold lists or objects are nothing."""
+    return roles_of([name for name, value in row.items() if not isinstance(value, dict | list)], where)
 
 
 def table_of(source: Source) -> Texts | None:
@@ -160,9 +165,9 @@ def rows_of(source: Source, rows: Sequence[tuple[str, Mapping[str, Any]]], forma
     """
     rows = [(where, _of_cut(row, where)) for where, row in rows]
     where, head = rows[0]
-    roles = roles_of([name for name, value in head.items() if not isinstance(value, dict | list)], where)
-    if not roles.id or not (roles.has_text or roles.speaker):
-        missing = "id" if not roles.id else "text"
+    roles = roles_of_row(head, where)
+    if roles.id is None or not (roles.has_text or roles.speaker):
+        missing = "id" if roles.id is None else "text"
         raise InputError(
             f"is not a JSON object with `id` and `text`: there is no {missing} among {', '.join(head) or 'nothing'}",
             where=where,
@@ -176,16 +181,16 @@ def rows_of(source: Source, rows: Sequence[tuple[str, Mapping[str, Any]]], forma
 def segments_of(source: Source, rows: Sequence[tuple[str, Mapping[str, Any]]], format: str) -> Texts | None:
     """Returns the texts of rows that have times and no ids; None of others."""
     where, head = rows[0]
-    roles = roles_of([name for name, value in head.items() if not isinstance(value, dict | list)], where)
-    numbered = roles.id is not None and _plain(roles.id) == "id" and isinstance(head[roles.id], int)
-    if (roles.id and not numbered) or not (roles.text and roles.start and roles.end):
+    roles = roles_of_row(head, where)
+    numbered = roles.id is not None and _plain(roles.id) == "id" and isinstance(head.get(roles.id or ""), int)
+    if (roles.id is not None and not numbered) or not (roles.text and roles.start and roles.end):
         return None
     return _timed(source, rows, roles, format)
 
 
 def _is_header(roles: Roles) -> bool:
     """Returns whether names are those of a table."""
-    if roles.id:
+    if roles.id is not None:
         return roles.has_text or bool(roles.speaker)
     return bool(
         (roles.reference_field and roles.hypothesis_field and (roles.reference or roles.hypothesis))
@@ -200,7 +205,7 @@ def _table(source: Source, text: str, delimiter: str) -> Texts:
     if twice := [name for name, n in Counter(header).items() if n > 1 and name in roles.named().values()]:
         raise InputError(f"has {twice[0]!r} twice", where=source.where(1), remedy="rename one")
     named = [(source.where(number), dict(zip(header, fields, strict=False))) for number, fields in rows[1:]]
-    if not roles.id and roles.start and roles.end and roles.text:
+    if roles.id is None and roles.start and roles.end and roles.text:
         return _timed(source, named, roles, "a table")
     if roles.id is None:
         if not roles.has_text:

@@ -10,8 +10,8 @@ from typing import Any
 import regex
 
 from asr.evaluate.texts.alternations import count
-from asr.evaluate.texts.contents import Piece, Source, Texts, timed_texts
-from asr.evaluate.texts.tables import joined_note, roles_of
+from asr.evaluate.texts.contents import Piece, Source, Texts, named_segments, timed_texts
+from asr.evaluate.texts.tables import joined_note, roles_of_row
 from asr.utils.errors import InputError
 from asr.utils.unicode import plain_name
 
@@ -21,6 +21,7 @@ _CTM = regex.compile(
     rf"\s*(\S+)\s+(\S+)\s+({_NUMBER})\s+({_NUMBER})\s+(\S+)(?:\s+(-?[\d.]+(?:[eE][-+]?\d+)?|NA))?(\s.*)?"
 )
 _CHOICE = regex.compile(r"\s*(\S+)\s+(\S+)\s+\*\s+\*\s+<(ALT_BEGIN|ALT|ALT_END)>.*")
+_TYPES = ("lex", "fp", "frag", "un-lex", "for-lex", "non-lex", "misc", "noscore", "null", "<na>")
 _LABEL = regex.compile(r"(<[^<>\s]*>)(?:\s+|$)")
 _IGNORED = "IGNORE_TIME_SEGMENT_IN_SCORING"
 _CLOCK = r"(?:(\d+):)?(\d{1,2}):(\d{1,2})[.,](\d{1,3})"
@@ -75,7 +76,8 @@ def parse_stm(source: Source) -> Texts:
         said = "" if ignored else text
         pieces.append(Piece(plain_name(recording), start, end, said, channel, speaker, ignored))
     notes = [*source.notes(), *markup_notes(piece.text for piece in pieces)]
-    return timed_texts(source, "STM", pieces, markup=True, notes=tuple(notes))
+    voices = {key: piece.speaker for key, piece in named_segments(each for each in pieces if not each.ignored).items()}
+    return timed_texts(source, "STM", pieces, speakers=voices, markup=True, notes=tuple(notes))
 
 
 def parse_ctm(source: Source) -> Texts:
@@ -94,7 +96,8 @@ def parse_ctm(source: Source) -> Texts:
                 choice.append([])
             continue
         match = _CTM.fullmatch(line)
-        if not match or (match[7] and not regex.fullmatch(r"\s*(?:[a-z-]+(?:\s+\S+)?)?\s*", match[7])):
+        rest = (match[7] or "").split() if match else []
+        if not match or (rest and not (match[6] and rest[0].lower() in _TYPES)):
             remedy = "recording channel start duration word, then its confidence"
             raise InputError("is no line of a CTM file", where=where, remedy=remedy)
         recording, channel, start, duration, word = match.groups()[:5]
@@ -157,12 +160,10 @@ def parse_eaf(source: Source) -> Texts:
     return _parse_tiers(source, "an ELAN file", read_eaf)
 
 
-def is_transcript(value: Mapping[str, Any]) -> bool:
+def is_transcript(value: Mapping[str, Any], where: str) -> bool:
     """Returns whether an object of JSON is the transcript of a recording, as recognisers write it."""
-    roles = roles_of(
-        [name for name, each in value.items() if name != "audio" and not isinstance(each, dict | list)], ""
-    )
-    if roles.id or roles.reference or roles.hypothesis:
+    roles = roles_of_row({name: each for name, each in value.items() if name != "audio"}, where)
+    if roles.id is not None or roles.reference or roles.hypothesis:
         return False
     parts = _parts(value)
     if isinstance(value.get("text"), str):
