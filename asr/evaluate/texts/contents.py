@@ -13,6 +13,9 @@ from typing import Any
 from asr.utils.errors import InputError
 from asr.utils.unicode import plain_name
 
+LINES = "plain lines"
+IDS = "lines of ids and texts"
+
 
 @dataclass(frozen=True)
 class Source:
@@ -130,7 +133,8 @@ def texts_of(source: Source, format: str, entries: Iterable[Entry], **more: Any)
         if not key:
             raise InputError("has no id", where=entry.where)
         if key in seen:
-            raise InputError(f"the id {key!r} stands there twice", where=entry.where)
+            remedy = "if these are plain lines in order, use --lines" if format == IDS else ""
+            raise InputError(f"the id {key!r} stands there twice", where=entry.where, remedy=remedy)
         seen.add(key)
         if entry.reference is not None:
             references[key] = entry.reference.strip()

@@ -10,7 +10,8 @@ from dataclasses import dataclass, replace
 import regex
 
 from asr.evaluate.texts.alternations import closest, first
-from asr.evaluate.texts.contents import Piece, Texts, named_segments, several_channels, whole_recordings
+from asr.evaluate.texts.contents import IDS, LINES, Piece, Texts, named_segments, several_channels, whole_recordings
+from asr.evaluate.texts.tables import is_id_like
 from asr.evaluate.wer import Unit
 from asr.utils.errors import InputError
 from asr.utils.unicode import graphemes
@@ -47,6 +48,10 @@ def pair(references: Texts, hypotheses: Texts, *, unit: Unit = "words") -> Pairs
     if hypotheses.references and not hypotheses.hypotheses:
         raise InputError("holds references and no hypotheses", where=hypotheses.path)
     notes: list[str] = []
+    references, hypotheses = (
+        _of_one_recording(references, hypotheses, notes),
+        _of_one_recording(hypotheses, references, notes),
+    )
     if references.pieces and hypotheses.pieces:
         said, heard, speakers = _by_time(references, hypotheses, notes)
     else:
@@ -54,10 +59,11 @@ def pair(references: Texts, hypotheses: Texts, *, unit: Unit = "words") -> Pairs
         speakers = {**hypotheses.speakers, **references.speakers}
         if ignored := sum(piece.ignored for piece in references.pieces):
             notes.append(f"words within {ignored} segments not to be scored count as errors: these texts have no times")
-    single = not (references.named and hypotheses.named) and len(said) == len(heard) == 1
+    single = _nameless(references, hypotheses) and len(said) == len(heard) == 1
     theirs = _partners(list(said), list(heard), single, notes, bool(references.pieces or hypotheses.pieces))
     missing = [key for key in said if key not in theirs]
-    extra = [key for key in heard if key not in {*theirs.values()}]
+    taken = {*theirs.values()}
+    extra = [key for key in heard if key not in taken]
     if missing:
         notes.append(f"{len(missing)} references have no hypothesis and count as deletions (first: {missing[0]})")
     if extra:
@@ -75,6 +81,22 @@ def pair(references: Texts, hypotheses: Texts, *, unit: Unit = "words") -> Pairs
         chosen = [closest(text, other, cut) for text, other in zip(chosen, texts, strict=True)]
     voices = [speakers.get(key) or speakers.get(theirs.get(key, ""), "") for key in said]
     return Pairs([*said], chosen, texts, [theirs.get(key) for key in said], voices, missing, extra, notes)
+
+
+def _of_one_recording(texts: Texts, other: Texts, notes: list[str]) -> Texts:
+    """Plain lines as one text, where the other file has that of one recording."""
+    if texts.format != LINES or not other.pieces:
+        return texts
+    whole = {texts.path.stem: " ".join(filter(None, texts.references.values()))}
+    notes.append(f"{len(texts.references)} plain lines are joined to one text")
+    return replace(texts, references=whole, hypotheses=whole, named=False)
+
+
+def _nameless(references: Texts, hypotheses: Texts) -> bool:
+    """Whether a file does not name its recording, and the first words of the other look like ids, if they are such."""
+    ids = [*(references.references if references.format == IDS else ())]
+    ids += hypotheses.hypotheses if hypotheses.format == IDS else ()
+    return not (references.named and hypotheses.named) and all(map(is_id_like, ids))
 
 
 def _letters(text: str) -> list[str]:
@@ -106,11 +128,13 @@ def _partners(
             key = next(iter(found))
             notes.append(f"ids are the same by {what} ({key!r} is {found[key]!r})")
             return found
-    lines, times = "if these are plain lines in order, use --lines", "texts with times are those of whole recordings"
+    remedy = "if these are plain lines in order, use --lines"
+    if recordings:
+        remedy = "begin the line of a recording's text with its name, or use --lines if lines are plain"
     raise InputError(
         f"references and hypotheses have no id in common ({said[0]!r} stands first in the one,"
         f" {heard[0]!r} in the other)",
-        remedy=times if recordings else lines,
+        remedy=remedy,
     )
 
 
@@ -152,7 +176,7 @@ def _by_time(
 def _same_recordings(references: Texts, hypotheses: Texts, notes: list[str]) -> list[Piece]:
     """The hypotheses' pieces, of recordings called as the references call them."""
     said, heard = (list(dict.fromkeys(each.recording for each in texts.pieces)) for texts in (references, hypotheses))
-    single = not (references.named and hypotheses.named) and len(said) == len(heard) == 1
+    single = _nameless(references, hypotheses) and len(said) == len(heard) == 1
     ours = {their: key for key, their in _partners(said, heard, single, notes, True).items()}
     return [replace(piece, recording=ours.get(piece.recording, piece.recording)) for piece in hypotheses.pieces]
 

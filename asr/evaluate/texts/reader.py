@@ -14,7 +14,7 @@ from typing import Any
 import regex
 
 from asr.evaluate.texts import timed
-from asr.evaluate.texts.contents import Entry, Source, Texts, lines_of, texts_of
+from asr.evaluate.texts.contents import IDS, LINES, Entry, Source, Texts, lines_of, texts_of
 from asr.evaluate.texts.tables import is_id_like, refuse_table, rows_of, segments_of, table_of
 from asr.utils.errors import InputError
 from asr.utils.files import find_path, has_utf16_mark, is_there, is_utf16, no_such_file, read_bytes, read_text
@@ -25,7 +25,9 @@ _TRN = regex.compile(r"(.*?)\s*\(([^()\s]*[\d_-][^()\s]*)(?:\s+-?[\d.]+)?\)\s*")
 _TRN_ANY = regex.compile(r"(.*?)\s*\(\s*([^()\s]+)(?:\s+-?[\d.]+)?\s*\)\s*")  # Sphinx has a score behind the id
 _EDGES = regex.compile(r"^\s*<s>(?!\S)|(?<!\S)</s>\s*$")
 _CLOCK = regex.compile(r"\s*[\[(]?\d{1,2}:\d{2}(?::\d{2})?(?:[.,]\d+)?[\])]?(?:\s|$|[^\d\s])")
-_RECORDING = regex.compile(r"\s*\S+\s+(?:\S+\.(?:wav|flac|mp3|ogg|opus|sph|m4a)|.*\b(?:sox|sph2pipe|ffmpeg|flac|cat)\b.*\|)\s*", regex.I)
+_RECORDING = regex.compile(
+    r"\s*\S+\s+(?:\S+\.(?:wav|flac|mp3|ogg|opus|sph|m4a)|.*\b(?:sox|sph2pipe|ffmpeg|flac|cat)\b.*\|)\s*", regex.I
+)
 _XML = regex.compile(r"<(?:[?!]|(?:html|tt|transcript|trans|body|text)\b[^<>]*>\s*<)", regex.I)
 _SEGMENTS = regex.compile(r"\s*\S+\s+\S+\s+\d+\.\d+\s+-?\d+(?:\.\d+)?\s*")
 _AS_TEXT = "save its texts as a table (CSV with a first line id,text) or as SubRip"
@@ -91,7 +93,7 @@ def as_references(texts: Texts) -> Texts:
     """
     if not texts.references:
         raise InputError("holds hypotheses and no references", where=texts.path)
-    if field := texts.fields.get("reference"):
+    if "hypothesis" in texts.fields and (field := texts.fields.get("reference")):
         note = f"holds hypotheses, too: its field {field!r} is what they should be"
         texts = replace(texts, notes=(*texts.notes, note))
     return texts
@@ -117,6 +119,8 @@ def read_speakers(path: str | Path) -> dict[str, str]:
 def read_lines(path: str | Path, *, empty: bool = False) -> Texts:
     """Returns plain lines in order, the line's number as the id; an empty line is an empty text.
 
+    Of subtitles and the like, which are of one recording, it returns what read_texts does: lines may be of the same.
+
     Args:
         empty: As in read_texts.
 
@@ -127,10 +131,12 @@ def read_lines(path: str | Path, *, empty: bool = False) -> Texts:
     if not empty and not source.numbered:
         raise InputError("holds no text", where=path)
     if source.numbered and (parse := _parser(source)):
-        what = f"is no file of plain lines, but {parse(source).format}"
-        raise InputError(what, where=path, remedy="leave --lines out")
+        texts = parse(source)
+        if texts.pieces and not texts.named:
+            return texts
+        raise InputError(f"is no file of plain lines, but {texts.format}", where=path, remedy="leave --lines out")
     lines = {str(number): line.strip() for number, line in enumerate(lines_of(source.text), 1)}
-    return Texts(source.path, "lines", lines, lines)
+    return Texts(source.path, LINES, lines, lines)
 
 
 def _source(path: str | Path) -> Source:
@@ -227,21 +233,22 @@ def _parse_kaldi(source: Source, *, checked: bool = True) -> Texts:
     if checked:
         _refuse(source)
         refuse_table(source)
-    tabs = all("\t" in line or not regex.search(r"\s", line.strip()) for _, line in lines)
+    parted = [line for _, line in lines if regex.search(r"\s", line.strip())]
+    tabs = bool(parted) and all("\t" in line for line in parted)
     separator = regex.compile(r"\t" if tabs else r"[ \t]+")
     entries = []
     for number, line in lines:
         key, *rest = separator.split(line.strip("\r\n") if tabs else line.strip(), maxsplit=1)
         entries.append(Entry(key, source.where(number), text := rest[0] if rest else "", text))
     notes = source.notes()
-    spaced = [entry.id for entry in entries if len(entry.id.split()) > 1]
-    if spaced:
-        notes.append(f"{len(spaced)} ids hold spaces, as a tab ends each (first: {spaced[0].strip()!r})")
+    long = [entry.id.strip() for entry in entries if len(entry.id.split()) > 1]
+    if long:
+        notes.append(f"{len(long)} ids hold spaces, as a tab ends each (first: {long[0]!r})")
     if checked and not tabs and not any(is_id_like(entry.id) for entry in entries):
         notes.append(
             f"the first word of each line is taken for an id (first: {entries[0].id!r}); if it is none, use --lines"
         )
-    return texts_of(source, "lines of ids and texts", entries, notes=tuple(notes))
+    return texts_of(source, IDS, entries, notes=tuple(notes))
 
 
 def _refuse(source: Source) -> None:

@@ -111,7 +111,9 @@ def test_the_same_texts_in_every_format(tmp_path: Path, name: str) -> None:
     assert errors(paired(plain, hypothesis)) == (1, 5)
 
 
-WORD = st.text(st.sampled_from("abcéößаяاबあ한'-.,;:|\"/@#&<>0159"), min_size=1, max_size=6)
+WORD = st.text(st.sampled_from("abcéößаяاबあ한'-.,;:|\"/@#&<>0159"), min_size=1, max_size=6).filter(
+    lambda word: not word.startswith(";;")
+)
 ID = st.from_regex(r"[a-z]{1,4}[-_][0-9]{1,3}", fullmatch=True)
 
 
@@ -165,7 +167,8 @@ OF_A_RECORDING: dict[str, str] = {
         for i, (text, a, b) in enumerate(SEGMENTS)
     ),
     "rolling.vtt": "WEBVTT\nKind: captions\n\n"
-    "00:00:00.000 --> 00:00:02.000 align:start position:0%\n \nhello<00:00:00.700><c> big</c><00:00:01.400><c> world</c>\n\n"
+    "00:00:00.000 --> 00:00:02.000 align:start position:0%\n \n"
+    "hello<00:00:00.700><c> big</c><00:00:01.400><c> world</c>\n\n"
     "00:00:02.000 --> 00:00:02.010 align:start position:0%\nhello big world\n \n\n"
     "00:00:02.010 --> 00:00:04.000 align:start position:0%\nhello big world\ngood<00:00:03.000><c> day</c>\n\n",
     "captions.sbv": "".join(f"0:00:0{a:.3f},0:00:0{b:.3f}\n{text}\n\n" for text, a, b in SEGMENTS),
@@ -193,12 +196,12 @@ OF_A_RECORDING: dict[str, str] = {
 
 @pytest.mark.parametrize("name", OF_A_RECORDING)
 def test_the_text_of_a_recording_in_every_format(tmp_path: Path, name: str) -> None:
-    path = written(tmp_path / name, OF_A_RECORDING[name])
+    path = written(tmp_path / f"talk{Path(name).suffix}", OF_A_RECORDING[name])
     (text,) = read_texts(path).references.values()
     assert text == "hello big world good day"
     plain = written(tmp_path / "plain", "talk hello world good day\n")
     assert errors(paired(path, plain)) == (1, 5)
-    other = written(tmp_path / "talk.srt", OF_A_RECORDING["a.srt"])
+    other = written(tmp_path / "other.srt", OF_A_RECORDING["a.srt"])
     assert errors(paired(other, path)) == errors(paired(path, other)) == (0, 5)
 
 
@@ -381,7 +384,15 @@ def test_plain_lines(tmp_path: Path) -> None:
     assert read_texts(path, empty=True).hypotheses == {}  # of a system that heard nothing
     for name in ("a.trn", "a.csv", "a.jsonl"):
         assert "--lines" in error_of(written(tmp_path / name, BY_ID[name](REFERENCES)), read_lines)
-    assert "--lines" in error_of(written(tmp_path / "a.srt", OF_A_RECORDING["a.srt"]), read_lines)
+    subtitles = read_lines(written(tmp_path / "a.srt", OF_A_RECORDING["a.srt"]))
+    assert pair(read_lines(written(path, "hello big\nworld good day\n")), subtitles).references == [
+        "hello big world good day"
+    ]
+    assert pair(subtitles, read_lines(path)).hypotheses == ["hello big world good day"]
+    with pytest.raises(InputError):
+        pair(subtitles, read_texts(written(path, "hello big world good day\n")))  # what would become of hello?
+    named = pair(subtitles, read_texts(written(path, "rec-1 hello big world good day\n")))
+    assert named.references == named.hypotheses
 
 
 # Pairs.
