@@ -88,7 +88,7 @@ def _of_one_recording(texts: Texts, other: Texts, notes: list[str]) -> Texts:
     if texts.format != LINES or not other.pieces:
         return texts
     whole = {texts.path.stem: " ".join(filter(None, texts.references.values()))}
-    notes.append(f"{len(texts.references)} plain lines are joined to one text")
+    notes.append(f"the plain lines of {texts.path}, {len(texts.references)}, are joined to one text")
     return replace(texts, references=whole, hypotheses=whole, named=False)
 
 
@@ -116,9 +116,6 @@ def _partners(
         return {}
     if both := set(said) & set(heard):
         return {key: key for key in said if key in both}
-    if single:  # neither could be another's
-        notes.append(f"the only text is compared with that of {said[0]!r}")
-        return {said[0]: heard[0]}
     for rule, what in ((_file_name, "file name alone"), (_folded, "file name alone, in any case")):
         theirs = {name: key for key in heard if (name := rule(key))}
         ours = {name: key for key in said if (name := rule(key))}
@@ -128,6 +125,9 @@ def _partners(
             key = next(iter(found))
             notes.append(f"ids are the same by {what} ({key!r} is {found[key]!r})")
             return found
+    if single:  # neither could be another's
+        notes.append(f"the only text is compared with that of {said[0]!r}")
+        return {said[0]: heard[0]}
     remedy = "if these are plain lines in order, use --lines"
     if recordings:
         remedy = "begin the line of a recording's text with its name, or use --lines if lines are plain"

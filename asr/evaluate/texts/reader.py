@@ -29,7 +29,7 @@ _RECORDING = regex.compile(
     r"\s*\S+\s+(?:\S+\.(?:wav|flac|mp3|ogg|opus|sph|m4a)|.*\b(?:sox|sph2pipe|ffmpeg|flac|cat)\b.*\|)\s*", regex.I
 )
 _XML = regex.compile(r"<(?:[?!]|(?:html|tt|transcript|trans|body|text)\b[^<>]*>\s*<)", regex.I)
-_SEGMENTS = regex.compile(r"\s*\S+\s+\S+\s+\d+\.\d+\s+-?\d+(?:\.\d+)?\s*")
+_SEGMENTS = regex.compile(r"\s*\S+\s+(?:\S+\s+)?\d+\.\d+\s+-?\d+(?:\.\d+)?(?:\s.*)?")
 _AS_TEXT = "save its texts as a table (CSV with a first line id,text) or as SubRip"
 # How files begin that hold no texts to be read, and what they are.
 _BYTES = {
@@ -198,9 +198,13 @@ def _parser(source: Source) -> Callable[[Source], Texts] | None:
 
 
 def _is_trn(source: Source) -> bool:
-    """Whether most lines end in an id of their own."""
-    ids = [match[2] for _, line in source.lines if (match := _TRN.fullmatch(line))]
-    return len(set(ids)) == len(ids) and 2 * len(ids) > len(source.lines)
+    """Whether most lines end in an id of their own; whether all do, where they do not begin with one."""
+    lines = [line for _, line in source.lines]
+    ids = [match[2] for line in lines if (match := _TRN.fullmatch(line))]
+    words = [match[2] for line in lines if (match := _TRN_ANY.fullmatch(line))]
+    if len(words) == len({*words}) == len(lines) > 1 and not any(is_id_like(line.split()[0]) for line in lines):
+        return True
+    return len({*ids}) == len(ids) and 2 * len(ids) > len(lines)
 
 
 def _parse_trn(source: Source) -> Texts:
@@ -255,9 +259,9 @@ def _refuse(source: Source) -> None:
     """Refuses lines in which something else than a text stands behind the id."""
     lines = [line for _, line in source.lines]
     refused = {
-        "begin with times, not with ids": 2 * sum(bool(_CLOCK.match(line)) for line in lines) > len(lines),
+        "begin with times, not with ids": 2 * sum(bool(_CLOCK.match(line)) for line in lines) >= len(lines),
         "name recordings, as Kaldi's wav.scp does": all(map(_RECORDING.fullmatch, lines)),
-        "hold times alone, as Kaldi's segments does": all(map(_SEGMENTS.fullmatch, lines)),
+        "hold times, as those of Kaldi's segments do": all(map(_SEGMENTS.fullmatch, lines)),
         "are those of RTTM": source.ending == ".rttm" or all(line.startswith("SPEAKER ") for line in lines),
     }
     for why in (why for why, is_so in refused.items() if is_so):
