@@ -178,6 +178,8 @@ def _same_recordings(references: Texts, hypotheses: Texts, notes: list[str]) -> 
     said, heard = (list(dict.fromkeys(each.recording for each in texts.pieces)) for texts in (references, hypotheses))
     single = _nameless(references, hypotheses) and len(said) == len(heard) == 1
     ours = {their: key for key, their in _partners(said, heard, single, notes, True).items()}
+    if all(their == key for their, key in ours.items()):
+        return [*hypotheses.pieces]
     return [replace(piece, recording=ours.get(piece.recording, piece.recording)) for piece in hypotheses.pieces]
 
 
@@ -189,13 +191,16 @@ def _same_channels(references: Iterable[Piece], pieces: Iterable[Piece]) -> list
     for of, each in [*((ours, piece) for piece in references), *((theirs, piece) for piece in pieces)]:
         of.setdefault(each.recording, set()).add(each.channel)
 
-    def channel(piece: Piece) -> str:
+    def renamed(piece: Piece) -> Piece:
         known = ours.get(piece.recording, set())
+        if piece.channel in known:
+            return piece
+        alike = [name for name in known if _letter(name) == _letter(piece.channel)]
         if len(known) == len(theirs[piece.recording]) == 1:
-            return next(iter(known))
-        return next((name for name in known if _letter(name) == _letter(piece.channel)), piece.channel)
+            alike = [*known]
+        return replace(piece, channel=alike[0]) if alike else piece
 
-    return [replace(piece, channel=channel(piece)) for piece in pieces]
+    return [*map(renamed, pieces)]
 
 
 def _letter(channel: str) -> str:
