@@ -52,8 +52,9 @@ def score(
     texts = [(read_lines if lines else read_texts)(path, empty=True) for path in hypotheses]
     counted: Any = unit or ("words" if has_word_spaces(references.references.values()) else "characters")
     _tell(references)
+    of_speaker = read_speakers(speakers) if speakers else None
     systems = [
-        _System(name, references, each, read_speakers(speakers) if speakers else None, counted, translation=translation)
+        _System(name, references, each, of_speaker, counted, translation=translation)
         for each, name in zip(texts, _names(hypotheses), strict=True)
     ]
     if speakers and (unknown := [key for key in systems[0].pairs.ids if not systems[0].voices[key]]):
