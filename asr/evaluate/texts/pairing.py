@@ -52,7 +52,7 @@ def pair(references: Texts, hypotheses: Texts, *, unit: Unit = "words") -> Pairs
         _of_one_recording(references, hypotheses, notes),
         _of_one_recording(hypotheses, references, notes),
     )
-    if references.pieces and hypotheses.pieces:
+    if references.pieces and (hypotheses.pieces or not hypotheses.hypotheses):
         said, heard, speakers = _by_time(references, hypotheses, notes)
     else:
         said, heard = dict(references.references), dict(hypotheses.hypotheses)
@@ -156,7 +156,7 @@ def _by_time(
     pieces = _without_ignored(references.pieces, pieces, notes)
     segments = named_segments([piece for piece in references.pieces if not piece.ignored])
     if not references.words and references.named:
-        if hypotheses.words:
+        if hypotheses.words or not hypotheses.pieces:
             return (
                 {key: piece.text for key, piece in segments.items()},
                 _placed(segments, pieces, notes),

@@ -506,6 +506,8 @@ def test_words_go_to_segments_by_their_middle(tmp_path: Path) -> None:
     assert found.hypotheses == ["hello large world", "good tail", "cough"]
     assert found.speakers == ["ann", "bob", "inter_segment_gap"]
     assert len(found.notes) == 2  # the segment that is ignored, the word behind all
+    nothing = paired(files[0], written(tmp_path / "nothing", ""))
+    assert (nothing.ids, errors(nothing)) == (found.ids, (4, 4))  # what may be missing does not count
     assert [*read_speakers(files[0]).values()] == ["ann", "bob", "inter_segment_gap"]
     if shutil.which("sctk"):  # sclite counts the same, of one channel
         options = ["-r", "ref.stm", "stm", "-h", "hyp.ctm", "ctm", "-D", "-o", "rsum", "stdout"]
