@@ -63,16 +63,16 @@ def score(
         for system in systems:
             system.tell(named=len(systems) > 1)
     scores, voices = _comparable(systems)
-    found = compare(scores, voices) if len(systems) > 1 and systems[0].scores.error.length else []
+    comparisons = compare(scores, voices) if len(systems) > 1 and systems[0].scores.error.length else []
     if as_json:
         facts = [system.facts() for system in systems]
         several = {
             "systems": [{"name": system.name, **each} for system, each in zip(systems, facts, strict=True)],
-            "comparisons": [each.as_dict() for each in found],
+            "comparisons": [each.as_dict() for each in comparisons],
         }
         print(json.dumps(several if len(systems) > 1 else facts[0], ensure_ascii=False, allow_nan=False))
-    elif found:
-        print("", *found, sep="\n")
+    elif comparisons:
+        print("", *comparisons, sep="\n")
 
 
 class _System:

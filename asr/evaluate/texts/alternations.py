@@ -61,28 +61,28 @@ def closest(text: str, hypothesis: str, cut: Callable[[str], list[str]]) -> str:
 
     units: dict[str, int] = {}
     of = [[[units.setdefault(unit, len(units)) for unit in cut(option)] for option in slot] for slot in row]
-    heard = np.array([units.setdefault(unit, len(units)) for unit in cut(hypothesis)], np.int64)
-    costs = [np.arange(len(heard) + 1)]  # of each number of heard units, before each slot
+    hyp_units = np.array([units.setdefault(unit, len(units)) for unit in cut(hypothesis)], np.int64)
+    costs = [np.arange(len(hyp_units) + 1)]  # of each number of units of the hypothesis, before each slot
     for options in of:
-        costs.append(np.min([_advanced(costs[-1], option, heard) for option in options], axis=0))
+        costs.append(np.min([_advanced(costs[-1], option, hyp_units) for option in options], axis=0))
     chosen: list[str] = []
-    end = len(heard)
+    end = len(hyp_units)
     for slot, options, before in reversed(list(zip(row, of, costs[:-1], strict=True))):
         steps = np.arange(end + 1)
-        ways = [before[: end + 1] + _advanced(steps, option[::-1], heard[:end][::-1])[::-1] for option in options]
+        ways = [before[: end + 1] + _advanced(steps, option[::-1], hyp_units[:end][::-1])[::-1] for option in options]
         best, end = divmod(int(np.argmin(ways)), end + 1)
         chosen.append(slot[best])
     return " ".join(filter(None, reversed(chosen)))
 
 
-def _advanced(costs: Any, units: Sequence[int], heard: Any) -> Any:
+def _advanced(costs: Any, units: Sequence[int], hyp_units: Any) -> Any:
     """Returns the edit distances (H + 1,) after more units of the reference."""
     import numpy as np
 
-    steps = np.arange(len(heard) + 1)
+    steps = np.arange(len(hyp_units) + 1)
     for unit in units:
         after = costs + 1
-        after[1:] = np.minimum(after[1:], costs[:-1] + (heard != unit))
+        after[1:] = np.minimum(after[1:], costs[:-1] + (hyp_units != unit))
         costs = np.minimum.accumulate(after - steps) + steps
     return costs
 

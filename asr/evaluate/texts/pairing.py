@@ -53,34 +53,34 @@ def pair(references: Texts, hypotheses: Texts, *, unit: Unit = "words") -> Pairs
         _of_one_recording(hypotheses, references, notes),
     )
     if references.pieces and (hypotheses.pieces or not hypotheses.hypotheses):
-        said, heard, speakers = _by_time(references, hypotheses, notes)
+        ref_texts, hyp_texts, speakers = _by_time(references, hypotheses, notes)
     else:
-        said, heard = dict(references.references), dict(hypotheses.hypotheses)
+        ref_texts, hyp_texts = dict(references.references), dict(hypotheses.hypotheses)
         speakers = {**hypotheses.speakers, **references.speakers}
         if ignored := sum(piece.ignored for piece in references.pieces):
             notes.append(f"words within {ignored} segments not to be scored count as errors: these texts have no times")
-    single = _nameless(references, hypotheses) and len(said) == len(heard) == 1
-    theirs = _partners(list(said), list(heard), single, notes, bool(references.pieces or hypotheses.pieces))
-    missing = [key for key in said if key not in theirs]
+    single = _nameless(references, hypotheses) and len(ref_texts) == len(hyp_texts) == 1
+    theirs = _partners(list(ref_texts), list(hyp_texts), single, notes, bool(references.pieces or hypotheses.pieces))
+    missing = [key for key in ref_texts if key not in theirs]
     taken = {*theirs.values()}
-    extra = [key for key in heard if key not in taken]
+    extra = [key for key in hyp_texts if key not in taken]
     if missing:
         notes.append(f"{len(missing)} references have no hypothesis and count as deletions (first: {missing[0]})")
     if extra:
         notes.append(f"{len(extra)} hypotheses have no reference and are left out (first: {extra[0]})")
     own = hypotheses.references if "reference" in hypotheses.fields else {}
-    differ = [key for key, their in theirs.items() if own and own.get(their, "").split() != said[key].split()]
+    differ = [key for key, their in theirs.items() if own and own.get(their, "").split() != ref_texts[key].split()]
     if differ:
         notes.append(f"{len(differ)} of its own references are others than those of REF (first: {differ[0]})")
-    texts = [heard[theirs[key]] if key in theirs else "" for key in said]
+    texts = [hyp_texts[theirs[key]] if key in theirs else "" for key in ref_texts]
     if hypotheses.markup:
         texts = [first(text) for text in texts]
-    chosen = list(said.values())
+    chosen = list(ref_texts.values())
     if references.markup:
         cut = _letters if unit == "characters" else str.split
         chosen = [closest(text, other, cut) for text, other in zip(chosen, texts, strict=True)]
-    voices = [speakers.get(key) or speakers.get(theirs.get(key, ""), "") for key in said]
-    return Pairs([*said], chosen, texts, [theirs.get(key) for key in said], voices, missing, extra, notes)
+    voices = [speakers.get(key) or speakers.get(theirs.get(key, ""), "") for key in ref_texts]
+    return Pairs([*ref_texts], chosen, texts, [theirs.get(key) for key in ref_texts], voices, missing, extra, notes)
 
 
 def _of_one_recording(texts: Texts, other: Texts, notes: list[str]) -> Texts:
@@ -104,7 +104,7 @@ def _letters(text: str) -> list[str]:
 
 
 def _partners(
-    said: Sequence[str], heard: Sequence[str], single: bool, notes: list[str], recordings: bool
+    ref_ids: Sequence[str], hyp_ids: Sequence[str], single: bool, notes: list[str], recordings: bool
 ) -> dict[str, str]:
     """The id of the hypothesis of each reference; where no id is the same, by the names of files alone.
 
@@ -112,28 +112,28 @@ def _partners(
         single: Each side has but one text, one of them without a name of its own.
         recordings: The ids of one side are names of recordings.
     """
-    if not heard or not said:
+    if not hyp_ids or not ref_ids:
         return {}
-    if both := set(said) & set(heard):
-        return {key: key for key in said if key in both}
+    if both := set(ref_ids) & set(hyp_ids):
+        return {key: key for key in ref_ids if key in both}
     for rule, what in ((_file_name, "file name alone"), (_folded, "file name alone, in any case")):
-        theirs = {name: key for key in heard if (name := rule(key))}
-        ours = {name: key for key in said if (name := rule(key))}
+        theirs = {name: key for key in hyp_ids if (name := rule(key))}
+        ours = {name: key for key in ref_ids if (name := rule(key))}
         both = theirs.keys() & ours.keys()
-        if both and len(theirs) == len(heard) and len(ours) == len(said):
-            found = {key: theirs[name] for name, key in ours.items() if name in both}
-            key = next(iter(found))
-            notes.append(f"ids are the same by {what} ({key!r} is {found[key]!r})")
-            return found
+        if both and len(theirs) == len(hyp_ids) and len(ours) == len(ref_ids):
+            partners = {key: theirs[name] for name, key in ours.items() if name in both}
+            key = next(iter(partners))
+            notes.append(f"ids are the same by {what} ({key!r} is {partners[key]!r})")
+            return partners
     if single:  # neither could be another's
-        notes.append(f"the only text is compared with that of {said[0]!r}")
-        return {said[0]: heard[0]}
+        notes.append(f"the only text is compared with that of {ref_ids[0]!r}")
+        return {ref_ids[0]: hyp_ids[0]}
     remedy = "if these are plain lines in order, use --lines"
     if recordings:
         remedy = "begin the line of a recording's text with its name, or use --lines if lines are plain"
     raise InputError(
-        f"references and hypotheses have no id in common ({said[0]!r} stands first in the one,"
-        f" {heard[0]!r} in the other)",
+        f"references and hypotheses have no id in common ({ref_ids[0]!r} stands first in the one,"
+        f" {hyp_ids[0]!r} in the other)",
         remedy=remedy,
     )
 
@@ -167,17 +167,19 @@ def _by_time(
             texts = [{key: piece.text for key, piece in each.items()} for each in (segments, theirs)]
             return texts[0], texts[1], references.speakers
     several = several_channels([*references.pieces, *pieces])
-    said, heard = (whole_recordings(each, several) for each in (references.pieces, pieces))
+    ref_texts, hyp_texts = (whole_recordings(each, several) for each in (references.pieces, pieces))
     if references.named:
-        notes.append(f"{len(said)} whole recordings are compared")
-    return said, heard, {}
+        notes.append(f"{len(ref_texts)} whole recordings are compared")
+    return ref_texts, hyp_texts, {}
 
 
 def _same_recordings(references: Texts, hypotheses: Texts, notes: list[str]) -> list[Piece]:
     """The hypotheses' pieces, of recordings called as the references call them."""
-    said, heard = (list(dict.fromkeys(each.recording for each in texts.pieces)) for texts in (references, hypotheses))
-    single = _nameless(references, hypotheses) and len(said) == len(heard) == 1
-    ours = {their: key for key, their in _partners(said, heard, single, notes, True).items()}
+    ref_ids, hyp_ids = (
+        list(dict.fromkeys(each.recording for each in texts.pieces)) for texts in (references, hypotheses)
+    )
+    single = _nameless(references, hypotheses) and len(ref_ids) == len(hyp_ids) == 1
+    ours = {their: key for key, their in _partners(ref_ids, hyp_ids, single, notes, True).items()}
     if all(their == key for their, key in ours.items()):
         return [*hypotheses.pieces]
     return [replace(piece, recording=ours.get(piece.recording, piece.recording)) for piece in hypotheses.pieces]
@@ -239,14 +241,14 @@ def _placed(segments: Mapping[str, Piece], words: Iterable[Piece], notes: list[s
         ends[place] = [end for end, _ in each], [key for _, key in each]
         overlapping += sum(segments[key].start < end for (end, _), (_, key) in itertools.pairwise(each))
     texts: dict[str, list[str]] = {}
-    heard = set()
+    recordings = set()
     outside = unknown = 0
     for word in sorted(words, key=lambda word: word.start):
         place = (word.recording, word.channel)
         if place not in ends:
             unknown += 1
             continue
-        heard.add(word.recording)
+        recordings.add(word.recording)
         times, keys = ends[place]
         key = keys[min(bisect_right(times, word.middle), len(keys) - 1)]
         outside += not segments[key].start <= word.middle <= segments[key].end
@@ -259,4 +261,4 @@ def _placed(segments: Mapping[str, Piece], words: Iterable[Piece], notes: list[s
         notes.append(
             f"{overlapping} segments begin before another ends: words there are taken for the one that ends first"
         )
-    return {key: " ".join(texts.get(key, ())) for key, piece in segments.items() if piece.recording in heard}
+    return {key: " ".join(texts.get(key, ())) for key, piece in segments.items() if piece.recording in recordings}

@@ -306,8 +306,8 @@ def _of_cut(row: Mapping[str, Any], where: str) -> Mapping[str, Any]:
         raise InputError(
             f"has {len(row['supervisions'])} supervisions, not one", where=where, remedy="use trim_to_supervisions()"
         )
-    said = row["supervisions"][0]
-    return {"id": row.get("id"), "text": said.get("text"), "speaker": said.get("speaker")}
+    supervision = row["supervisions"][0]
+    return {"id": row.get("id"), "text": supervision.get("text"), "speaker": supervision.get("speaker")}
 
 
 def _told(texts: Texts) -> Texts:

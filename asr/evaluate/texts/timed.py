@@ -73,8 +73,8 @@ def parse_stm(source: Source) -> Texts:
             text = text[label.end() :]
         ignored = text.strip().upper() == _IGNORED
         check_markup(text, where)
-        said = "" if ignored else text
-        pieces.append(Piece(plain_name(recording), start, end, said, channel, speaker, ignored))
+        words = "" if ignored else text
+        pieces.append(Piece(plain_name(recording), start, end, words, channel, speaker, ignored))
     notes = [*source.notes(), *markup_notes(piece.text for piece in pieces)]
     voices = {key: piece.speaker for key, piece in named_segments(each for each in pieces if not each.ignored).items()}
     return timed_texts(source, "STM", pieces, speakers=voices, markup=True, notes=tuple(notes))
@@ -271,9 +271,9 @@ def _parse_tiers(source: Source, format: str, read: Callable[[Any], Any]) -> Tex
     chosen = chosen or next(iter(tiers), None)
     if chosen is None:
         return timed_texts(source, format, [], named=False)
-    said = [each for each in tiers[chosen].annotations if each.text]
-    pieces = [Piece(source.path.stem, each.start, each.end, each.text) for each in said]
-    note = f"is {format}, of which the tier {chosen!r} is read; {joined_note(len(said), 'annotations')}"
+    filled = [each for each in tiers[chosen].annotations if each.text]
+    pieces = [Piece(source.path.stem, each.start, each.end, each.text) for each in filled]
+    note = f"is {format}, of which the tier {chosen!r} is read; {joined_note(len(filled), 'annotations')}"
     return timed_texts(source, format, pieces, named=False, notes=(note,))
 
 
