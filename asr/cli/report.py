@@ -29,6 +29,9 @@ def report(
     from asr.utils.files import check_output, write_text
 
     check_output(out, *(path for each in results for path in inputs_of(each)))
-    page = report_page([read_results(each) for each in results], title=title, sound=sound)
+    every = [read_results(each) for each in results]
+    for note in dict.fromkeys(note for each in every for note in each.notes):
+        say(f"asr: {note}")
+    page = report_page(every, title=title, sound=sound)
     write_text(out, page)
     say(f"asr: {out}: written, {out.stat().st_size / 1e6:.1f} MB")

@@ -6,7 +6,7 @@ from .significance import (
     compare as compare,
     confidence_interval as confidence_interval,
 )
-from .texts import read_texts as read_texts
+from .texts import Texts as Texts, pair as pair, read_texts as read_texts
 from .translation import score_translations as score_translations
 from .tuning.tune import Tuning as Tuning, tune as tune
 from .wer import Scores as Scores, score as score

@@ -16,7 +16,7 @@ import regex
 
 from asr.evaluate.translation import TranslationScores, score_translations
 from asr.utils.errors import InputError
-from asr.utils.unicode import graphemes
+from asr.utils.unicode import INVISIBLE, graphemes
 
 Unit = Literal["words", "characters", "phones"]
 Pair = tuple[str | None, str | None]  # units of reference and hypothesis; None: nothing there, inserted or deleted
@@ -178,7 +178,7 @@ def correct_words(references: Sequence[str], hypotheses: Sequence[Sequence[str]]
 
 # What makes two spellings of the same text equal, one after the other.
 _SPELLINGS: dict[str, Callable[[str], str]] = {
-    "encoding": lambda text: unicodedata.normalize("NFKC", text),
+    "encoding": lambda text: unicodedata.normalize("NFKC", INVISIBLE.sub("", text)),
     "case": str.casefold,
     "punctuation": lambda text: _OTHER_PUNCTUATION.sub("", text),
     "apostrophes": lambda text: _APOSTROPHES.sub("", text),
@@ -194,8 +194,8 @@ _MOST_PARTS = 4  # of a compound
 def spelling_errors(scores: Scores) -> dict[str, int]:
     """How many errors fewer there are where texts that differ in spelling alone count as equal.
 
-    One thing after the other: encoding (NFKC), case, punctuation, apostrophes, hyphens, compounds ("icecream" for "ice
-    cream"); of characters the first four, and spaces. Nothing of phones.
+    One thing after the other: encoding (NFKC, invisible characters), case, punctuation, apostrophes, hyphens, compounds
+    ("icecream" for "ice cream"); of characters the first four, and spaces. Nothing of phones.
     """
     if scores.unit == "phones":
         return {}

@@ -10,12 +10,13 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from asr.evaluate.texts import pair, read_texts
+from asr.evaluate.texts import as_references, pair, read_texts
 from asr.evaluate.wer import SCORES_FORMAT, Scores, Unit, score
 from asr.text.normalize import has_word_spaces
 from asr.utils.errors import InputError
-from asr.utils.files import read_text
+from asr.utils.files import find_path, is_there, no_such_file, read_text
 from asr.utils.provenance import command, now
+from asr.utils.unicode import plain_name
 
 _MOST = 1e12  # no duration, level or loss is larger
 _UNITS: dict[str, Unit] = {"wer": "words", "cer": "characters", "per": "phones"}
@@ -88,11 +89,20 @@ def inputs_of(source: str) -> list[Path]:
 
 
 def _two_files(source: str) -> tuple[Path, Path] | None:
-    for i, letter in enumerate(source):
-        files = (Path(source[:i]), Path(source[i + 1 :]))
-        if letter == ":" and files[0].is_file() and files[1].is_file():
-            return files
-    return None
+    """The files that REF:HYP names: there may be colons in their names, too."""
+    every = [(find_path(source[:i]), find_path(source[i + 1 :])) for i, letter in enumerate(source) if letter == ":"]
+    pairs = [files for files in every if all(map(_is_file, files))]
+    if len(pairs) > 1:
+        raise InputError(
+            f"can be read as {' or as '.join(f'{a} and {b}' for a, b in pairs)}", where=source, remedy="rename a file"
+        )
+    if not pairs and (known := [files for files in every if any(map(_is_file, files))]):
+        raise no_such_file(next(path for path in known[0] if not _is_file(path)))
+    return pairs[0] if pairs else None
+
+
+def _is_file(path: Path) -> bool:
+    return is_there(path) and path.is_file()
 
 
 def _of_folder(folder: Path) -> Results:
@@ -133,24 +143,21 @@ def _name(folder: Path, facts: Mapping[str, Any]) -> str:
 
 
 def _of_texts(reference: Path, hypothesis: Path) -> Results:
-    references, texts = read_texts(reference), read_texts(hypothesis, empty=True)
-    said, heard, notes = pair(references, texts)
-    known, more = _rows_of_json(reference), _rows_of_json(hypothesis)
+    references, texts = as_references(read_texts(reference)), read_texts(hypothesis, empty=True)
+    unit = _unit(references.references.values())
+    pairs = pair(references, texts, unit=unit)
     rows = []
-    for key, r, h in zip(references, said, heard, strict=True):
-        values = known.get(key, {}) | more.get(key, {}) | {"id": key, "reference": r, "text": h}
+    for i, key in enumerate(pairs.ids):
+        values = {**references.rows.get(key, {}), **texts.rows.get(pairs.theirs[i] or "", {})}
+        values |= {"id": key, "reference": pairs.references[i], "text": pairs.hypotheses[i]}
+        values["speaker"] = pairs.speakers[i]
         rows.append(_row(values, f"{hypothesis}, id {key}"))
-    name = writable(hypothesis.name if hypothesis.is_absolute() else "/".join(hypothesis.parts[-2:]))
+    name, ours = (
+        writable(path.name if path.is_absolute() else "/".join(path.parts[-2:])) for path in (hypothesis, reference)
+    )
+    notes = [(ours, note) for note in references.notes] + [(name, note) for note in (*texts.notes, *pairs.notes)]
     facts = {"references": writable(reference.name), "command": writable(command()), "date": now()}
-    return Results(name, tuple(rows), _unit(said), facts, notes=tuple(f"{name}: {writable(note)}" for note in notes))
-
-
-def _rows_of_json(path: Path) -> dict[str, dict[str, Any]]:
-    """What else JSON lines tell, by id; nothing of other files."""
-    lines = [line for line in read_text(path).split("\n") if line.strip()]
-    if not lines or not lines[0].lstrip().startswith("{"):
-        return {}
-    return {str(row.get("id")): row for row in (_object(line, str(path)) for line in lines)}
+    return Results(name, tuple(rows), unit, facts, notes=tuple(f"{of}: {writable(note)}" for of, note in notes))
 
 
 def _unit(references: Any) -> Unit:
@@ -196,7 +203,7 @@ def _row(values: Mapping[str, Any], where: str) -> Row:
         writable(values["id"]),
         " ".join(writable(values["reference"]).split()),
         " ".join(writable(values["text"]).split()),
-        writable(values["speaker"]) if isinstance(values.get("speaker"), str) else "",
+        plain_name(writable(values["speaker"])) if isinstance(values.get("speaker"), str) else "",
         number(values.get("duration")),
         number(values.get("snr")),
         tuple(_word(word, where) for word in words) if isinstance(words, list) else (),

@@ -276,6 +276,46 @@ def test_score_without_words_counts_characters(tmp_path: Path) -> None:
     assert (result.exit_code, wording("unit-lines-is-neither-words") in result.stderr) == (2, True)
 
 
+def test_score_reads_files_as_what_they_are(tmp_path: Path) -> None:
+    texts = {
+        "csv": "id,text\nu1,{0}\nu2,good day\n",
+        "tsv": "path\tsentence\nclips/u1.wav\t{0}\nclips/u2.wav\tgood day\n",
+        "trn": ";; of the lab\n{0} (u1)\ngood day (u2)\n",
+        "json": '{{"u1": "{0}", "u2": "good day"}}',
+    }
+    for kind, text in texts.items():
+        files = [tmp_path / f"{side}.{kind}" for side in ("ref", "hyp")]
+        for path, said in zip(files, ("hello big world", "hello world"), strict=True):
+            path.write_text(text.format(said))
+        for hypothesis in (files[1], tmp_path / "hyp.csv"):
+            result = runner.invoke(app, ["score", str(files[0]), str(hypothesis), "--json"])
+            assert json.loads(result.stdout)["wer"]["rate"] == 0.2, kind
+        assert result.stderr.count("ref.") == (kind != "json")  # what was left out or interpreted is told
+    result = runner.invoke(app, ["score", str(tmp_path / "ref.csv"), str(tmp_path / "ref.png")])
+    assert result.exit_code == 2
+    (tmp_path / "none.csv").write_text("a,b\n")
+    result = runner.invoke(app, ["score", str(tmp_path / "ref.csv"), str(tmp_path / "none.csv")])
+    assert (result.exit_code, "none.csv: " in result.stderr, result.stdout) == (2, True, "")
+
+
+def test_score_compares_what_alternations_leave_alike(tmp_path: Path) -> None:
+    files = written(tmp_path, ref="{ a / b } c (u-1)\nd (u-2)\n", one="u-1 a c\nu-2 d\n", two="u-1 b c\nu-2 x\n")
+    found = json.loads(runner.invoke(app, ["score", *files, "--json"]).stdout)
+    assert [system["wer"]["errors"] for system in found["systems"]] == [0, 1]
+    assert found["comparisons"][0]["rates"] == [0.0, 1.0]
+
+
+def test_speakers_are_the_same_when_people_see_them_so(tmp_path: Path) -> None:
+    texts = "".join(f"u{i} a b c\n" for i in range(22))
+    names = "".join(f"u{i} Jos{'e' + chr(0x301) if i < 11 else chr(0xE9)}{i % 11}\n" for i in range(22))
+    files = written(tmp_path, ref=texts, hyp=texts.replace("u3 a", "u3 x"), voices=names)
+    facts = json.loads(runner.invoke(app, ["score", *files[:2], "--speakers", files[2], "--json"]).stdout)
+    assert facts["interval_over"] == "speakers"
+    files = written(tmp_path, voices="".join(f"u{i} ann{chr(0xA0) * (i % 2)} {i % 9}\n" for i in range(22)))
+    result = runner.invoke(app, ["score", str(tmp_path / "ref"), str(tmp_path / "hyp"), "--speakers", *files])
+    assert "9 speakers" in result.stdout
+
+
 def test_score_of_plain_lines_suggests_the_option(tmp_path: Path) -> None:
     (tmp_path / "ref").write_text("the cat sat\n")
     (tmp_path / "hyp").write_text("a cat sat\n")

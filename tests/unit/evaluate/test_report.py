@@ -72,6 +72,25 @@ def test_two_files_of_texts(tmp_path: Path) -> None:
     assert [row.hypothesis for row in read_results(f"{tmp_path}/ref.jsonl:{tmp_path}/hyp").rows] == ["", ""]
 
 
+def test_files_of_other_formats(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "talk 10:30.srt").write_text("1\n00:00:00,000 --> 00:00:01,000\nhello big\n")
+    (tmp_path / "talk.csv").write_text("id,text,speaker\ntalk-1,hello,Jose\u0301\n")
+    found = read_results(f"{tmp_path}/talk.csv:{tmp_path}/talk 10:30.srt")
+    assert found.rows == (Row("talk-1", "hello", "hello big", "Jos\u00e9"),)
+    assert len(found.notes) == 3
+    with pytest.raises(InputError, match=re.escape("'talk.csv'")):
+        read_results(f"{tmp_path}/talk.cvs:{tmp_path}/talk 10:30.srt")
+    monkeypatch.chdir(tmp_path)
+    for name in ("a", "a:b", "b:c", "c"):
+        (tmp_path / name).write_text("u1 a\n")
+    with pytest.raises(InputError, match="a:b"):
+        read_results("a:b:c")
+    rows = {"id": "u1", "text": "a x", "reference": "a b", "speaker": "ann", "duration": 2.0}
+    (tmp_path / "hypotheses.jsonl").write_text(json.dumps(rows) + "\n")
+    both = read_results(f"{tmp_path}/hypotheses.jsonl:{tmp_path}/hypotheses.jsonl")
+    assert both.rows == (Row("u1", "a b", "a x", "ann", 2.0),)
+
+
 def test_utterances_that_are_not_counted(tmp_path: Path) -> None:
     rows = [{"id": f"u{i}", "text": "AH", "reference": "AH K"} for i in range(3)]
     found = read_results(folder_of(tmp_path / "r", [{**rows[0], "counted": False}, *rows[1:]], {"headline": "per"}))

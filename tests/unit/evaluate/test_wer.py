@@ -12,7 +12,6 @@ import pytest
 from hypothesis import given, strategies as st
 from wording import wording
 
-from asr.evaluate.texts import pair, read_lines, read_speakers, read_texts
 from asr.evaluate.wer import ErrorCounts, score, spelling_errors
 from asr.utils.errors import InputError
 
@@ -25,13 +24,6 @@ def edit_distance(reference: Sequence[str], hypothesis: Sequence[str]) -> int:
         for j, h in enumerate(hypothesis, 1):
             above, row[j] = row[j], min(row[j] + 1, row[j - 1] + 1, above + (r != h))
     return row[-1]
-
-
-def error_of(path: Path, read: object = read_texts) -> str:
-    with pytest.raises(InputError) as error:
-        read(path)  # type: ignore[operator]
-    assert str(error.value).startswith(str(path))
-    return str(error.value)
 
 
 @pytest.mark.parametrize(
@@ -195,83 +187,3 @@ def test_errors_are_the_edit_distance(pairs: list[tuple[list[str], list[str]]]) 
         assert counts.length == sum(len(r) for r, _ in units)
         assert counts.insertions - counts.deletions == sum(len(h) - len(r) for r, h in units)
     assert result.wrong_utterances == sum(r != h for r, h in zip(references, hypotheses, strict=True))
-
-
-@pytest.mark.parametrize(
-    ("content", "expected"),
-    [
-        ("u1 hello world\nu2  mɔ\u0301 \n\nu3\n", {"u1": "hello world", "u2": "mɔ\u0301", "u3": ""}),
-        ("u1\thello world\nu2\t\n", {"u1": "hello world", "u2": ""}),
-        ("\ufeffu1 a\r\nu2 b\r\n", {"u1": "a", "u2": "b"}),
-        ("u1 a\u2028b\nu2 c\u0085d\n", {"u1": "a\u2028b", "u2": "c\u0085d"}),
-        ('{"id": "u1", "text": " a b "}\n\n{"text": "", "id": 2, "more": 1}', {"u1": "a b", "2": ""}),
-        ("hello (laughter) world (spk1_u1)\n (spk1_u2)\n", {"spk1_u1": "hello (laughter) world", "spk1_u2": ""}),
-        ("u1 hello (laughter)\nu2 (laughter)\n", {"u1": "hello (laughter)", "u2": "(laughter)"}),
-        ('{"id": "u1", "text": "a\u2028b\u0085c"}\n', {"u1": "a\u2028b\u0085c"}),
-    ],
-)
-def test_texts_by_id(tmp_path: Path, content: str, expected: dict[str, str]) -> None:
-    path = tmp_path / "text"
-    path.write_bytes(content.encode())
-    assert read_texts(path) == expected
-
-
-@pytest.mark.parametrize(
-    ("content", "message"),
-    [
-        (b"u1 a\n\nu2 b\nu1 c\n", ", line 4: the id 'u1' stands there twice"),
-        (b'{"id": "1", "text": "a"}\n{"id": 1, "text": "b"}\n', ", line 2: the id '1' stands there twice"),
-        (b'{"id": "u1", "text": "a"}\nu2 b\n', ", line 2: is not JSON"),
-        (b'{"id": "u1", "text": null}\n', ", line 1: is not a JSON object with `id` and `text`"),
-        (b'{"text": "a"}\n', ", line 1: is not a JSON object with `id` and `text`"),
-        (b'{"id": 1, "text": "a"}\n["u2", "b"]\n', ", line 2: is not a JSON object with `id` and `text`"),
-        (b'{"id": ' + b"1" * 5000 + b', "text": "a"}\n', ", line 1: is not JSON"),
-        (b'{"id": ' + b"[" * 100_000 + b"\n", ", line 1: is not JSON"),
-        (b"u1 a\nu2 caf\xe9\n", ": line 2 is not UTF-8"),
-        (b"", ": holds no text"),
-        (b" \n\n", ": holds no text"),
-    ],
-)
-def test_files_that_cannot_be_read(tmp_path: Path, content: bytes, message: str) -> None:
-    path = tmp_path / "text"
-    path.write_bytes(content)
-    assert message in error_of(path)
-
-
-def test_missing_files(tmp_path: Path) -> None:
-    for read in (read_texts, read_lines):
-        assert "no such file" in error_of(tmp_path / "nothing", read)
-
-
-def test_plain_lines(tmp_path: Path) -> None:
-    path = tmp_path / "lines"
-    path.write_bytes("hello world\r\n\n  mɔ\u0301\u2028x \nlast".encode())
-    assert read_lines(path) == {"1": "hello world", "2": "", "3": "mɔ\u0301\u2028x", "4": "last"}
-    path.write_bytes(b"a\n\n")  # the last line is empty, and its end is not another line
-    assert read_lines(path) == {"1": "a", "2": ""}
-    path.write_bytes(b"\n\n")
-    assert "holds no text" in error_of(path, read_lines)
-    assert read_lines(path, empty=True) == {"1": "", "2": ""}
-    assert read_texts(path, empty=True) == {}  # of a system that heard nothing
-    assert pair({"u1": "a"}, {})[:2] == (["a"], [""])
-
-
-def test_pairs_by_id() -> None:
-    references = {"u1": "a b", "u2": "c", "u3": "d"}
-    assert pair(references, {"u3": "d", "u1": "a", "u2": "c"}) == (["a b", "c", "d"], ["a", "c", "d"], [])
-    paired, hypotheses, notes = pair(references, {"u9": "z", "u2": "c", "u8": "y"})
-    assert (paired, hypotheses) == (["a b", "c", "d"], ["", "c", ""])
-    assert score(paired, hypotheses).words == ErrorCounts(0, 3, 0, 4)
-    assert notes == [
-        "2 references have no hypothesis and count as deletions (first: u1)",
-        "2 hypotheses have no reference and are left out (first: u9)",
-    ]
-
-
-def test_speakers(tmp_path: Path) -> None:
-    path = tmp_path / "file"
-    path.write_text("u1 ann\nu2 bob\n")
-    assert read_speakers(path) == {"u1": "ann", "u2": "bob"}
-    assert read_speakers(path, texts=True) == {}
-    path.write_text('{"id": 1, "text": "a", "speaker": "ann"}\n{"id": 2, "text": "b", "speaker": null}\n')
-    assert read_speakers(path) == read_speakers(path, texts=True) == {"1": "ann"}

@@ -1,0 +1,347 @@
+"""Reads files of texts: which format a file has is told by what stands in it; its name decides where that leaves a
+doubt."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import zlib
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import regex
+
+from asr.evaluate.texts import timed
+from asr.evaluate.texts.contents import IDS, LINES, Entry, Source, Texts, lines_of, texts_of
+from asr.evaluate.texts.tables import is_id_like, refuse_table, rows_of, segments_of, table_of
+from asr.utils.errors import InputError
+from asr.utils.files import find_path, has_utf16_mark, is_there, is_utf16, no_such_file, read_bytes, read_text
+from asr.utils.unicode import plain_name
+
+_MOST_BYTES = 1 << 30
+_TRN = regex.compile(r"(.*?)\s*\(([^()\s]*[\d_-][^()\s]*)(?:\s+-?[\d.]+)?\)\s*")  # (laughter) is no id
+_TRN_ANY = regex.compile(r"(.*?)\s*\(\s*([^()\s]+)(?:\s+-?[\d.]+)?\s*\)\s*")  # Sphinx has a score behind the id
+_EDGES = regex.compile(r"^\s*<s>(?!\S)|(?<!\S)</s>\s*$")
+_CLOCK = regex.compile(r"\s*[\[(]?\d{1,2}:\d{2}(?::\d{2})?(?:[.,]\d+)?[\])]?(?:\s|$|[^\d\s])")
+_RECORDING = regex.compile(
+    r"\s*\S+\s+(?:\S+\.(?:wav|flac|mp3|ogg|opus|sph|m4a)|.*\b(?:sox|sph2pipe|ffmpeg|flac|cat)\b.*\|)\s*", regex.I
+)
+_XML = regex.compile(r"<(?:[?!]|(?:html|tt|transcript|trans|body|text)\b[^<>]*>\s*<)", regex.I)
+_SEGMENTS = regex.compile(r"\s*\S+\s+(?:\S+\s+)?\d+\.\d+\s+-?\d+(?:\.\d+)?(?:\s.*)?")
+_AS_TEXT = "save its texts as a table (CSV with a first line id,text) or as SubRip"
+# How files begin that hold no texts to be read, and what they are.
+_BYTES = {
+    b"%PDF": "a PDF",
+    b"PK\x03\x04": "a ZIP archive, as Word and Excel files are",
+    b"\xd0\xcf\x11\xe0": "an old Word or Excel file",
+    b"{\\rtf": "an RTF document",
+    b"BZh": "compressed (bzip2)",
+    b"\xfd7zXZ": "compressed (xz)",
+    b"\x28\xb5\x2f\xfd": "compressed (zstd)",
+    b"PAR1": "a Parquet table",
+    b"ARROW1": "an Arrow table",
+    b"SQLite format 3": "a database",
+    b"RIFF": "sound (WAV)",
+    b"fLaC": "sound (FLAC)",
+    b"OggS": "sound (Ogg)",
+    b"ID3": "sound (MP3)",
+    b"FORM": "sound (AIFF)",
+    b"caff": "sound (CAF)",
+}
+_BEGINNINGS = {
+    "[Script Info]": "subtitles of Advanced SubStation Alpha",
+    "#!MLF!#": "an HTK master label file",
+    "<": "XML or HTML, and no ELAN file",
+}
+_KALDI = {  # files that lie beside Kaldi's `text`
+    **dict.fromkeys(("utt2spk", "spk2utt"), "speakers"),
+    **dict.fromkeys(("utt2dur", "reco2dur", "utt2num_frames", "segments"), "times"),
+    **dict.fromkeys(("wav.scp", "feats.scp", "cmvn.scp", "reco2file_and_channel"), "names of recordings"),
+    **dict.fromkeys(("utt2lang", "spk2gender", "utt2uniq", "vad.scp"), "no texts"),
+}
+
+
+def read_texts(path: str | Path, *, empty: bool = False) -> Texts:
+    """Returns the texts of a file: Kaldi's `text`, NIST's trn, STM and CTM, a table, JSON, subtitles, tiers.
+
+    Args:
+        empty: Whether a file without any text is one of a system that heard nothing, and no mistake.
+
+    Raises:
+        InputError: Names the file and the line of what cannot be read, or what the file is, if none of these.
+    """
+    source = _source(path)
+    if not source.numbered:
+        texts = Texts(source.path, "empty")
+    elif holds := _KALDI.get(source.path.name):
+        raise InputError(f"is Kaldi's {source.path.name}, which holds {holds}", where=path, remedy="name the file text")
+    else:
+        texts = (_parser(source) or _parse_kaldi)(source)
+    if not texts.references and not texts.hypotheses and not empty:
+        fields = f": its fields are {', '.join(texts.fields.values())}" if texts.fields else ""
+        raise InputError(f"holds no text{fields}", where=path)
+    return texts
+
+
+def as_references(texts: Texts) -> Texts:
+    """Returns texts as what others are compared with; where the file has hypotheses, too, that is told.
+
+    Raises:
+        InputError: The file holds hypotheses alone.
+    """
+    if not texts.references:
+        raise InputError("holds hypotheses and no references", where=texts.path)
+    if "hypothesis" in texts.fields and (field := texts.fields.get("reference")):
+        note = f"holds hypotheses, too: its field {field!r} is what they should be"
+        texts = replace(texts, notes=(*texts.notes, note))
+    return texts
+
+
+def read_speakers(path: str | Path) -> dict[str, str]:
+    """Returns speakers by utterance id: `id speaker` a line, Kaldi's utt2spk, or of what else tells speakers.
+
+    Raises:
+        InputError: As read_texts; or the file tells no speakers.
+    """
+    source = _source(path)
+    parse = _parser(source) if source.numbered else None
+    if source.path.name == "spk2utt":
+        raise InputError("has a speaker's utterances a line", where=path, remedy="name utt2spk")
+    texts = parse(source) if parse else _parse_kaldi(source, checked=False)
+    speakers = texts.speakers if parse else {key: plain_name(name) for key, name in texts.references.items()}
+    if not any(speakers.values()):
+        raise InputError("tells no speakers", where=path, remedy="write `id speaker` a line")
+    return {key: name for key, name in speakers.items() if name}
+
+
+def read_lines(path: str | Path, *, empty: bool = False) -> Texts:
+    """Returns plain lines in order, the line's number as the id; an empty line is an empty text.
+
+    Of subtitles and the like, which are of one recording, it returns what read_texts does: lines may be of the same.
+
+    Args:
+        empty: As in read_texts.
+
+    Raises:
+        InputError: The file is of a format in which more stands in a line than a text.
+    """
+    source = _source(path)
+    if not empty and not source.numbered:
+        raise InputError("holds no text", where=path)
+    if source.numbered and (parse := _parser(source)):
+        texts = parse(source)
+        if texts.pieces and not texts.named:
+            return texts
+        raise InputError(f"is no file of plain lines, but {texts.format}", where=path, remedy="leave --lines out")
+    lines = {str(number): line.strip() for number, line in enumerate(lines_of(source.text), 1)}
+    return Texts(source.path, LINES, lines, lines)
+
+
+def _source(path: str | Path) -> Source:
+    """A file's text: UTF-8 or marked UTF-16, gzipped or not."""
+    place = find_path(path)
+    if not is_there(place):
+        raise no_such_file(path)
+    data = read_bytes(place, limit=_MOST_BYTES)
+    if packed := data.startswith(b"\x1f\x8b"):
+        try:
+            with gzip.open(place) as f:
+                data = f.read(_MOST_BYTES + 1)
+        except (OSError, EOFError, zlib.error) as e:
+            raise InputError(f"cannot be unpacked ({e})", where=path) from e
+        if len(data) > _MOST_BYTES:
+            raise InputError(f"holds more than {_MOST_BYTES:,} bytes, which such a file never does", where=path)
+    kind = next((kind for mark, kind in _BYTES.items() if data.startswith(mark)), "")
+    kind = kind or ("sound or film (MP4)" if data[4:8] == b"ftyp" else "")
+    if kind:
+        raise InputError(f"is no text, but {kind}", where=path, remedy=_AS_TEXT)
+    wide = has_utf16_mark(data)
+    try:
+        text = data.decode("utf-16" if wide else "utf-8-sig")
+    except UnicodeDecodeError as e:
+        if wide or packed:
+            raise InputError(f"is no whole {'UTF-16' if wide else 'UTF-8'} ({e.reason})", where=path) from e
+        text = read_text(place)  # which says what it is
+    if "\0" in text:
+        what = "is UTF-16 without its mark" if is_utf16(data) else "is no text: it holds zeros"
+        raise InputError(what, where=path, remedy="save it as UTF-8")
+    return Source(Path(path), text, wide)
+
+
+def _parser(source: Source) -> Callable[[Source], Texts] | None:
+    """What reads the file; None for lines of ids and texts."""
+    text = source.text.lstrip()
+    if source.ending == ".textgrid" or regex.match(r'File type\s*=\s*"ooTextFile|"?ooTextFile', text):
+        return timed.parse_textgrid
+    if source.ending == ".eaf" or regex.match(r"<(?:[^<>]*>\s*<)*ANNOTATION_DOCUMENT", text[:4000]):
+        return timed.parse_eaf
+    for beginning, kind in _BEGINNINGS.items():
+        if text.startswith(beginning) and (beginning != "<" or _XML.match(text)):
+            raise InputError(f"is {kind}", where=source.path, remedy=_AS_TEXT)
+    if text.startswith("WEBVTT") or timed.CUE.search(text) or source.ending in (".srt", ".vtt", ".sbv"):
+        return timed.parse_subtitles
+    if regex.match(r'\{\s*["}]|\[\s*[\[{"\]]', text) or source.ending in (".json", ".jsonl", ".ndjson"):
+        return _parse_json
+    if source.ending == ".stm" or timed.is_stm(source):
+        return timed.parse_stm
+    if source.ending == ".ctm" or timed.is_ctm(source):
+        return timed.parse_ctm
+    if timed.is_labels(source):
+        return timed.parse_labels
+    if source.ending == ".trn" or _is_trn(source):
+        return _parse_trn
+    if table := table_of(source):
+        return lambda _: table
+    return None
+
+
+def _is_trn(source: Source) -> bool:
+    """Whether most lines end in an id of their own; whether all do, where they do not begin with one."""
+    lines = [line for _, line in source.lines]
+    ids = [match[2] for line in lines if (match := _TRN.fullmatch(line))]
+    words = [match[2] for line in lines if (match := _TRN_ANY.fullmatch(line))]
+    if len(words) == len({*words}) == len(lines) > 1 and not any(is_id_like(line.split()[0]) for line in lines):
+        return True
+    return len({*ids}) == len(ids) and 2 * len(ids) > len(lines)
+
+
+def _parse_trn(source: Source) -> Texts:
+    """sclite's lines `text (id)`; Sphinx's have <s> and </s> around the text, too."""
+    edges = 0
+    texts: list[str] = []
+    entries: list[Entry] = []
+    for number, line in source.lines:
+        match = _TRN_ANY.fullmatch(line)
+        if not match:
+            raise InputError("does not end in (id), as lines of trn do", where=source.where(number))
+        text, n = _EDGES.subn("", match[1])
+        edges += n
+        timed.check_markup(text, source.where(number))
+        texts.append(text)
+        entries.append(Entry(match[2], source.where(number), text, text))
+    notes = [*source.notes(), *timed.markup_notes(texts)]
+    if edges:
+        notes.append(f"{edges} marks of a text's ends (<s>, </s>) are left out")
+    return texts_of(source, "trn", entries, markup=True, notes=tuple(notes))
+
+
+def _parse_kaldi(source: Source, *, checked: bool = True) -> Texts:
+    """Kaldi's lines `id text`, a tab or a space between the two; ids may hold spaces where a tab ends each.
+
+    Args:
+        checked: Whether to refuse what is likely no such file.
+    """
+    lines = source.lines
+    if checked:
+        _refuse(source)
+        refuse_table(source)
+    parted = [line for _, line in lines if regex.search(r"\s", line.strip())]
+    tabs = bool(parted) and all("\t" in line for line in parted)
+    separator = regex.compile(r"\t" if tabs else r"[ \t]+")
+    entries = []
+    for number, line in lines:
+        key, *rest = separator.split(line.strip("\r\n") if tabs else line.strip(), maxsplit=1)
+        entries.append(Entry(key, source.where(number), text := rest[0] if rest else "", text))
+    notes = source.notes()
+    long = [entry.id.strip() for entry in entries if len(entry.id.split()) > 1]
+    if long:
+        notes.append(f"{len(long)} ids hold spaces, as a tab ends each (first: {long[0]!r})")
+    if checked and not tabs and not any(is_id_like(entry.id) for entry in entries):
+        notes.append(
+            f"the first word of each line is taken for an id (first: {entries[0].id!r}); if it is none, use --lines"
+        )
+    return texts_of(source, IDS, entries, notes=tuple(notes))
+
+
+def _refuse(source: Source) -> None:
+    """Refuses lines in which something else than a text stands behind the id."""
+    lines = [line for _, line in source.lines]
+    refused = {
+        "begin with times, not with ids": 2 * sum(bool(_CLOCK.match(line)) for line in lines) >= len(lines),
+        "name recordings, as Kaldi's wav.scp does": all(map(_RECORDING.fullmatch, lines)),
+        "hold times, as those of Kaldi's segments do": all(map(_SEGMENTS.fullmatch, lines)),
+        "are those of RTTM": source.ending == ".rttm" or all(line.startswith("SPEAKER ") for line in lines),
+    }
+    for why in (why for why, is_so in refused.items() if is_so):
+        raise InputError(f"its lines {why}", where=source.path, remedy=_AS_TEXT)
+
+
+def _parse_json(source: Source) -> Texts:
+    """JSON: rows a line or in an array, an object of ids and texts, a transcript or several."""
+    rows = list(_json_rows(source))
+    if not rows:
+        return Texts(source.path, "JSON")
+    if all(timed.is_transcript(row, where) for where, row in rows):
+        return segments_of(source, rows, "JSON") or timed.transcripts_of(source, rows)
+    return segments_of(source, rows, "JSON") or rows_of(source, rows, "JSON")
+
+
+def _json_rows(source: Source) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """Objects and where they stand."""
+    numbered = source.numbered
+    try:
+        values = _loads(source.text)
+    except InputError as e:
+        raise InputError(str(e), where=source.path) from None
+    except (ValueError, RecursionError) as whole:
+        for number, line in numbered:
+            try:
+                row = _loads(line)
+            except InputError as e:
+                raise InputError(str(e), where=source.where(number)) from None
+            except (ValueError, RecursionError) as e:
+                # of a document of many lines, not of lines of JSON, say where the document ends to be JSON
+                inside = number == numbered[0][0] and line.strip() in ("[", "{")
+                at = getattr(whole, "lineno", number) if inside else number
+                raise InputError(f"is not JSON ({whole if inside else e})", where=source.where(at)) from e
+            yield source.where(number), _checked(row, source.where(number))
+        return
+    if isinstance(values, dict):
+        yield from _of_object(source, values)
+        return
+    if not isinstance(values, list):
+        raise InputError("is neither an object nor an array of JSON", where=source.path)
+    for number, row in enumerate(values, 1):
+        where = source.where(numbered[0][0]) if len(values) == 1 else f"{source.path}, item {number}"
+        yield where, _checked(row, where)
+
+
+def _of_object(source: Source, values: dict[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """One row, or what an object says by id."""
+    where = source.where(source.numbered[0][0])
+    plain = timed.is_transcript(values, where) or "id" in values or "text" in values
+    kinds = {type(value) for value in values.values()}
+    if plain or (kinds - {str} and kinds != {dict}) or not values:
+        if values:
+            yield where, values
+        return
+    from asr.evaluate.texts.tables import roles_of
+
+    if kinds == {str} and (roles := roles_of([*values], where)) and roles.id and roles.has_text:
+        yield where, values
+        return
+    for key, value in values.items():
+        row = value if isinstance(value, dict) else {"text": value}
+        yield f"{source.path}, {key!r}", {**row, "id": key}
+
+
+def _checked(row: Any, where: str) -> Mapping[str, Any]:
+    if not isinstance(row, dict):
+        raise InputError("is not a JSON object with `id` and `text`", where=where, remedy="plain texts need ids")
+    return row
+
+
+def _loads(text: str) -> Any:
+    return json.loads(text, object_pairs_hook=_without_repeats)
+
+
+def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object none of whose names stands there twice: the second would silently win."""
+    values = dict(pairs)
+    if len(values) < len(pairs):
+        seen: set[str] = set()
+        name = next(name for name, _ in pairs if name in seen or seen.add(name))  # type: ignore[func-returns-value]
+        raise InputError(f"has the name {name!r} twice in one object")
+    return values
