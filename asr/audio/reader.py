@@ -10,7 +10,8 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from asr.audio.codecs import MAX_RATE, MIN_RATE, Samples, Stream, cut_short, no_samples
+from asr.audio.codecs import Samples, Stream
+from asr.audio.faults import MAX_RATE, MIN_RATE, cut_short, no_samples, tell_once
 from asr.audio.sources import AudioSource, is_pipe, open_stream
 from asr.utils.errors import InputError
 

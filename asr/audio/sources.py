@@ -17,7 +17,9 @@ from typing import Any, BinaryIO, ClassVar, TypeAlias, cast
 import numpy as np
 import numpy.typing as npt
 
-from asr.audio.codecs import BLOCK_SAMPLES, STREAMED_SIZE, Stream, check_rate, decoder_of
+from asr.audio.codecs import BLOCK_SAMPLES, Stream, decoder_of
+from asr.audio.faults import SLACK, check_rate
+from asr.audio.riff import STREAMED_SIZE
 from asr.utils.errors import InputError
 from asr.utils.unicode import on_one_line
 
