@@ -115,6 +115,8 @@ class _AvStream(Stream):
             raise cut(self.name, self.missing)
         # A stream that does not know its length can only be judged by what in it could not be decoded; its last
         # packet may be cut anywhere.
+        if self.frames is None and self.damaged == 1:
+            tell_once(f"{self.name}: a piece of it cannot be decoded: it may be damaged, or have been cut short")
         if (self.frames is None and self.damaged > 1) or self.lost > 0.25 * self.rate:
             raise InputError(
                 f"is damaged: {self.damaged} pieces of it cannot be decoded", where=self.name, remedy="copy it again"
@@ -205,9 +207,7 @@ def decoder_of(f: BinaryIO, name: str, streamed: bool, track: int | None = None)
         try:
             sound = soundfile.SoundFile(file)
             check_rate(sound.samplerate, name)
-            stream: Stream = _SoundfileStream(sound, name)
-            _check_track(track, stream.tracks, name)
-            return stream
+            return _SoundfileStream(sound, name)
         except (soundfile.LibsndfileError, RuntimeError, TypeError):
             file.seek(0)
     if format:
@@ -243,7 +243,7 @@ def _choose_track(file: Part, format: str, name: str, track: int | None) -> int:
         if not count:
             raise InputError("holds no audio track", where=name, remedy="choose another file")
         languages = [stream.language for stream in container.streams.audio]
-    _check_track(track, count, name)
+    check_track(track, count, name)
     if track is not None or count == 1:
         return track or 1
     silent = []
@@ -280,7 +280,8 @@ def _sounds(file: Part, format: str, number: int) -> bool:
             return False
 
 
-def _check_track(track: int | None, count: int, name: str) -> None:
+def check_track(track: int | None, count: int, name: str) -> None:
+    """Raises an InputError where there is no such sound track."""
     if track is not None and not 1 <= track <= count:
         there = "one" if count == 1 else f"{count}"
         raise InputError(f"has no sound track {track}, only {there}", where=name, remedy="tracks count from 1")

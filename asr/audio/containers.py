@@ -133,13 +133,14 @@ def _container(file: Part, name: str, streamed: bool) -> Container:
         raise InputError("is empty (0 bytes)", where=name, remedy="record or copy it again")
     at, kind = _sound(file, name)
     if kind is None:
-        return Container(Kind("", True), file)
+        # libsndfile knows some more, but takes what begins so for MP3, and complains on standard error.
+        return Container(Kind("", not file.peek(0, 3).startswith((b"\xff", b"ID3"))), file)
     file = file.part(at)
     if kind.format == "wav":
         return _riff(file, kind, name, streamed)
     if kind.format in ("mp3", "aac", "loas"):
         file = without_tags(file)
-        if ends_within_frame(file):
+        if kind.format == "mp3" and ends_within_frame(file):
             tell_once(f"{name}: ends within a frame: it may have been cut short")
         return Container(kind, file, kind.format == "mp3" and has_length(file))
     missing = _missing(file, kind.format)

@@ -33,6 +33,9 @@ class Part:
             self.at = at
         return self.at
 
+    def seekable(self) -> bool:
+        return True
+
     def tell(self) -> int:
         return self.at
 
