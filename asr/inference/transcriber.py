@@ -263,7 +263,8 @@ class Transcriber:
     def _recognize(self, pieces: list[Piece]) -> list[list[Hypothesis]]:
         lens = torch.tensor([len(piece.samples) for piece in pieces])
         padded = torch.nn.utils.rnn.pad_sequence(
-            [torch.from_numpy(as_loud_as_usual(piece.samples)) for piece in pieces], batch_first=True
+            [torch.from_numpy(as_loud_as_usual(piece.samples, self.sample_rate)) for piece in pieces],
+            batch_first=True,
         )
         recognizer, samples = self.model.recognizer, padded.to(self.device)
         with autocast(self.precision, self.device):
