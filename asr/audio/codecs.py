@@ -202,7 +202,7 @@ def decoder_of(f: BinaryIO, name: str, streamed: bool, track: int | None = None)
     if not isinstance(f.read(0), bytes):
         raise InputError("was opened as text", where=name, remedy="open it with mode 'rb'")
     container = find_container(f, name, streamed)
-    file, (format, known_to_soundfile) = container.file, container.kind
+    file, (form, known_to_soundfile) = container.file, container.kind
     if known_to_soundfile:
         try:
             sound = soundfile.SoundFile(file)
@@ -210,26 +210,26 @@ def decoder_of(f: BinaryIO, name: str, streamed: bool, track: int | None = None)
             return _SoundfileStream(sound, name)
         except (soundfile.LibsndfileError, RuntimeError, TypeError):
             file.seek(0)
-    if format:
+    if form:
         import av
 
         try:
-            chosen = _choose_track(file, format, name, track)
+            chosen = _choose_track(file, form, name, track)
             file.seek(0)
-            opened = av.open(file, "r", format=format, metadata_errors="ignore")
+            opened = av.open(file, "r", format=form, metadata_errors="ignore")
             stream = _AvStream(opened, container, name, chosen)
             check_rate(stream.rate, name)
             return stream
         except (av.error.FFmpegError, ValueError, OSError) as e:
             if isinstance(e, InputError):
                 raise
-    if format == "mp4" and not container.missing:
+    if form == "mp4" and not container.missing:
         raise InputError("was not finished: it has no index (moov)", where=name, remedy="copy it again, or repair it")
     if container.missing:
         raise cut(name, container.missing)
-    looks = f"it begins like {format}, but is damaged" if format else "no known format"
+    looks = f"it begins like {form}, but is damaged" if form else "no known format"
     remedy = "convert it, e.g. with `ffmpeg -i FILE new.wav`, or copy it again if it is damaged"
-    if not format:
+    if not form:
         remedy += "; samples without a header: `ffmpeg -f s16le -ar 16000 -i FILE new.wav`, with their type and rate"
     raise InputError(f"is not audio that can be read ({looks})", where=name, remedy=remedy)
 

@@ -22,7 +22,7 @@ _NOTHING = 1e-6  # power (-60 dB) that nobody misses
 
 
 def mixed(blocks: Iterable[npt.NDArray[np.float32]], rate: int, name: str) -> Iterator[npt.NDArray[np.float32]]:
-    """Blocks (n, channels) -> mono blocks; what is not a plain mean is told. How long the blocks are changes nothing."""
+    """Blocks (n, channels) -> mono blocks; what is no plain mean is told. How long the blocks are changes nothing."""
     hums: set[int] = set()
     for window in _windows(blocks, round(_WINDOW * rate)):
         hums = _hums(window, rate, hums)

@@ -125,7 +125,7 @@ def header_duration(path: str | Path) -> float | None:
     try:
         if not Path(path).is_file():  # a pipe would be read
             return None
-        with open_stream(path, None) as (stream, _):
+        with open_stream(Selected(path, track=1), None) as (stream, _):  # which is not worth a look at others
             return stream.frames / stream.rate if stream.frames else None
     except InputError:
         return None

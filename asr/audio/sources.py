@@ -9,9 +9,9 @@ import shutil
 import stat
 import struct
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, BinaryIO, ClassVar, Literal, TypeAlias, cast
 
@@ -26,8 +26,9 @@ from asr.utils.errors import InputError
 from asr.utils.files import no_such_file
 from asr.utils.unicode import on_one_line
 
-# A path, an open binary file, the bytes of a file, an array with its sample rate; or a channel or track of these.
-AudioSource: TypeAlias = "str | Path | bytes | bytearray | memoryview | BinaryIO | tuple[npt.ArrayLike, int] | Selected"
+# A path, an open binary file, the bytes of a file, or an array with its sample rate.
+PlainSource: TypeAlias = "str | Path | bytes | bytearray | memoryview | BinaryIO | tuple[npt.ArrayLike, int]"
+AudioSource: TypeAlias = "PlainSource | Selected"
 Channel: TypeAlias = Literal["mix", "each"] | int
 
 
@@ -35,7 +36,7 @@ Channel: TypeAlias = Literal["mix", "each"] | int
 class Selected:
     """One channel, from 0, or one sound track, from 1, of a source; None: all channels averaged, the first track."""
 
-    source: AudioSource
+    source: PlainSource
     channel: int | None = None
     track: int | None = None
 
@@ -180,16 +181,14 @@ class _ArrayStream(Stream):
 @contextmanager
 def open_stream(source: AudioSource, name: str | None) -> Iterator[tuple[Stream, str]]:
     """Opens a source; what cannot be audio at all is an InputError here."""
-    track = None
-    if isinstance(source, Selected):
-        source, track = source.source, source.track
-    with _opened(source, name, track) as (stream, label):
-        check_track(track, stream.tracks, label)
+    chosen = _as_selected(source)
+    with _opened(chosen.source, name, chosen.track) as (stream, label):
+        check_track(chosen.track, stream.tracks, label)
         yield stream, label
 
 
 @contextmanager
-def _opened(source: AudioSource, name: str | None, track: int | None) -> Iterator[tuple[Stream, str]]:
+def _opened(source: PlainSource, name: str | None, track: int | None) -> Iterator[tuple[Stream, str]]:
     if isinstance(source, tuple):
         label = name or "array"
         if len(source) != 2:
@@ -242,47 +241,47 @@ def select(audio: AudioSource, channel: Channel, track: int | None) -> AudioSour
         InputError: There can be no such channel.
     """
     if channel == "mix":
-        return audio if track is None else Selected(audio, None, track)
+        return audio if track is None else replace(_as_selected(audio), track=track)
     if isinstance(channel, bool) or not isinstance(channel, int) or channel < 0:
         raise InputError(f"{channel!r} is no channel", where="channel", remedy="mix, each, or a number from 0")
-    return Selected(audio, channel, track)
+    chosen = _as_selected(audio)
+    return replace(chosen, channel=channel, track=track or chosen.track)
+
+
+def _as_selected(source: AudioSource) -> Selected:
+    return source if isinstance(source, Selected) else Selected(source)
 
 
 @contextmanager
 def each_channel(audio: AudioSource, track: int | None, name: str | None = None) -> Iterator[list[Selected]]:
     """Every channel of a source, each to be read by itself, one after another; a pipe is kept on disk meanwhile."""
+    chosen = _as_selected(audio)
+    source, track = chosen.source, track or chosen.track
     with ExitStack() as stack:
-        if hasattr(audio, "read"):
-            file = cast(BinaryIO, audio)
+        again: Callable[[], PlainSource] = lambda: source  # noqa: E731
+        if hasattr(source, "read"):
+            file = cast(BinaryIO, source)
             if is_pipe(file):
                 file = stack.enter_context(_on_disk(b"", file, name or "stream"))
             begin = file.tell()
             end = file.seek(0, os.SEEK_END)
             file.seek(begin)
-
-            def whole() -> AudioSource:
-                return cast(BinaryIO, Part(file, begin, end))
-
-        else:
-
-            def whole() -> AudioSource:
-                return audio
-
-        with open_stream(Selected(whole(), None, track), name) as (stream, _):
+            again = lambda: cast(BinaryIO, Part(file, begin, end))  # noqa: E731 - each reads from the beginning
+        with open_stream(Selected(again(), track=track), name) as (stream, _):
             count = stream.channels
-        yield [Selected(whole(), channel, track) for channel in range(count)]
+        yield [Selected(again(), channel, track) for channel in range(count)]
 
 
 def is_pipe(source: AudioSource) -> bool:
     """Whether audio comes when it comes, and reading waits for it."""
-    source = source.source if isinstance(source, Selected) else source
-    if isinstance(source, str | Path):
+    plain = _as_selected(source).source
+    if isinstance(plain, str | Path):
         try:
-            return stat.S_ISFIFO(Path(source).stat().st_mode)
+            return stat.S_ISFIFO(Path(plain).stat().st_mode)
         except (OSError, ValueError):
             return False
-    seekable = getattr(source, "seekable", lambda: False)
-    return hasattr(source, "read") and not seekable()
+    seekable = getattr(plain, "seekable", lambda: False)
+    return hasattr(plain, "read") and not seekable()
 
 
 def _on_disk(head: bytes, rest: BinaryIO, name: str) -> BinaryIO:
