@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import BinaryIO, NamedTuple
 
 from asr.audio.faults import SLACK, cut, tell_once
-from asr.audio.mpeg import FRAME, ends_within_frame, frames_at, has_length, without_tags
+from asr.audio.mpeg import FRAME, ends_within_frame, frames_at, has_length, syncsafe, without_tags
 from asr.audio.parts import Part
 from asr.audio.riff import chunks, find_wave
 from asr.utils.errors import InputError
@@ -51,7 +51,6 @@ _MAGIC = {
     b"#!AMR": Kind("amr"),
     b"FLV\x01": Kind("flv"),
     b"\x00\x00\x01\xba": Kind("mpeg"),
-    b"\x0b\x77": Kind("ac3"),
     b"\x7f\xfe\x80\x01": Kind("dts"),
     b"wvpk": Kind("wv"),
     b"TTA1": Kind("tta"),
@@ -70,10 +69,14 @@ _MAGIC = {
     b"\x06\x0e\x2b\x34\x02\x05\x01\x01": Kind("mxf"),
 }
 _BOXES = (b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip", b"pnot", b"moof", b"styp", b"sidx")  # of MP4
+_BOXES_BEHIND = (*_BOXES, b"meta", b"uuid", b"udta", b"mfra", b"mdia", b"pdin")
+_CAF_CHUNKS = b"desc|data|pakt|kuki|chan|free|info|midi|strg|mark|regn|inst|umid|edct|peak|ovvw|uuid|LMKS".split(b"|")
+_FRAMES = ("mp3", "aac", "loas", "ac3", "eac3", "amr", "dts")  # without a container
 # What tells so little of its length that FFmpeg guesses it from the bit rate.
-_ENDLESS = ("aac", "loas", "amr", "ac3", "eac3", "dts", "mpeg", "mpegts", "flv", "rm", "dss", "nut")
+_ENDLESS = (*_FRAMES, "asf", "mpeg", "mpegts", "flv", "rm", "dss", "nut")
 _BEGINNINGS = re.compile(
-    rb"(?=RIFF....(?:WAVE|AVI )|fLaC\0\0\0\x22|OggS\0\x02|FORM....AIF|....ftyp[ -~]{4}|caff\0\x01|" + FRAME + rb")",
+    rb"(?=RIFF....(?:WAVE|AVI )|fLaC\0\0\0\x22|OggS\0\x02|FORM....AIF|....ftyp[ -~]{4}|caff\0\x01|\.snd\0\0\0|#!AMR"
+    rb"|\x1a\x45\xdf\xa3|\x30\x26\xb2\x75\x8e\x66\xcf\x11|wvpk....[\x02-\x10]\x04|" + FRAME + rb")",
     re.DOTALL,
 )
 _NO_SOUND = {
@@ -138,9 +141,9 @@ def _container(file: Part, name: str, streamed: bool) -> Container:
     file = file.part(at)
     if kind.format == "wav":
         return _riff(file, kind, name, streamed)
-    if kind.format in ("mp3", "aac", "loas"):
+    if kind.format in _FRAMES:
         file = without_tags(file)
-        if kind.format == "mp3" and ends_within_frame(file):
+        if ends_within_frame(file):
             tell_once(f"{name}: ends within a frame: it may have been cut short")
         return Container(kind, file, kind.format == "mp3" and has_length(file))
     missing = _missing(file, kind.format)
@@ -169,7 +172,7 @@ def _sound(file: Part, name: str) -> tuple[int, Kind | None]:
     for match in _BEGINNINGS.finditer(file.peek(first, _MOST_JUNK)):
         at = first + match.start()
         if kind := _kind_at(file, at):
-            if kind.format not in ("mp3", "aac", "loas") or at - first > _A_FRAME:
+            if kind.format not in _FRAMES or at - first > _A_FRAME:
                 tell_once(f"{name}: {at - first:,} bytes before the sound are of no known kind, and passed over")
             return at, kind
     return 0, None
@@ -181,9 +184,7 @@ def _behind_tags(file: Part, at: int) -> int:
         head = file.peek(at, 32)
         size = 0
         if head.startswith(b"ID3") and len(head) > 10 and max(head[6:10]) < 0x80:
-            # The size is four groups of seven bits; a footer is as long as the header.
-            size = 10 + sum((byte & 0x7F) << 7 * (3 - i) for i, byte in enumerate(head[6:10]))
-            size += 10 if head[5] & 0x10 else 0
+            size = 10 + syncsafe(head[6:10]) + (10 if head[5] & 0x10 else 0)  # with a footer
         elif head.startswith(b"APETAGEX"):
             size = 32 + int.from_bytes(head[12:16], "little")
         elif head.startswith(b"\xef\xbb\xbf"):
@@ -215,7 +216,7 @@ def _kind_at(file: Part, at: int) -> Kind | None:
         return Kind("mpegts")
     for magic, kind in _MAGIC.items():
         if head.startswith(magic):
-            return Kind("eac3") if kind.format == "ac3" and len(head) > 5 and head[5] >> 3 > 10 else kind
+            return kind
     if head[4:8] in _BOXES:
         return Kind("mp4")
     frames = frames_at(file, at)
@@ -293,7 +294,7 @@ def _end_of_mp4(file: Part) -> int:
         size = int.from_bytes(head[:4], "big")
         if size == 1:
             size = int.from_bytes(head[8:], "big")
-        if size < 8 or not head[4:8].isalnum():  # 0: to the end of the file
+        if size < 8 or head[4:8] not in _BOXES_BEHIND:  # 0: to the end of the file; or something else behind it
             break
         at += size
     return at
@@ -304,7 +305,7 @@ def _end_of_caf(file: Part) -> int:
     while at + 12 <= file.size:
         head = file.peek(at, 12)
         size = int.from_bytes(head[4:], "big", signed=True)
-        if size < 0:  # -1: to the end of the file
+        if size < 0 or head[:4] not in _CAF_CHUNKS:  # -1: to the end of the file
             break
         at += 12 + size
     return at

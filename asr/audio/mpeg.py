@@ -1,4 +1,4 @@
-"""Streams of frames without a container: MPEG audio (MP3, MP2), AAC in ADTS and in LOAS; and the tags behind them.
+"""Streams of frames without a container: MPEG audio (MP3, MP2), AAC in ADTS and LOAS, AC-3; and the tags behind them.
 
 A frame is known by its neighbors: its header says where the next one begins, and that has the same rate.
 """
@@ -19,10 +19,11 @@ _BITRATES = {  # kbit/s by the index in the header; of (MPEG-1?, layer)
     (False, 2): (0, 8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160),
     (False, 3): (0, 8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160),
 }
+_BITRATES_AC3 = (32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320, 384, 448, 512, 576, 640)
 _ENOUGH = 4  # frames in a row that are none by chance
 _MOST_FRAME = 8192  # bytes
 # What a frame's first bytes may be; of layer I, which nobody uses, they are too like quiet samples without a header.
-FRAME = rb"\xff[\xe2-\xe5\xf0-\xf5\xf8-\xfd][\x10-\xef]|\x56[\xe0-\xff]"
+FRAME = rb"\xff[\xe2-\xe5\xf0-\xf5\xf8-\xfd][\x10-\xef]|\x56[\xe0-\xff]|\x0b\x77"
 _TAILS = (b"TAG", b"APETAGEX", b"LYRICSBEGIN", b"ID3", b"3DI")
 
 
@@ -38,6 +39,8 @@ def frame_of(head: bytes) -> Frame | None:
     """The frame that begins with these seven bytes, if one does."""
     if len(head) < 7:
         return None
+    if head[:2] == b"\x0b\x77":
+        return _ac3(head)
     if head[0] == 0x56 and head[1] & 0xE0 == 0xE0:
         return Frame("loas", 3 + ((head[1] & 0x1F) << 8 | head[2]), b"")
     if head[0] != 0xFF or head[1] & 0xE0 != 0xE0:
@@ -64,6 +67,18 @@ def frame_of(head: bytes) -> Frame | None:
     return Frame("mp3", size, bytes([head[1] & 0xFE, rate]))
 
 
+def _ac3(head: bytes) -> Frame | None:
+    """AC-3, or E-AC-3, which says the size itself (ATSC A/52)."""
+    if 10 < head[5] >> 3 <= 16:
+        return Frame("eac3", 2 * (((head[2] & 7) << 8 | head[3]) + 1), b"")
+    rate, code = head[4] >> 6, head[4] & 0x3F
+    if head[5] >> 3 > 10 or rate == 3 or code >= 2 * len(_BITRATES_AC3):
+        return None
+    bitrate = _BITRATES_AC3[code >> 1]
+    words = (2 * bitrate, 320 * bitrate // 147 + (code & 1), 3 * bitrate)[rate]
+    return Frame("ac3", 2 * words, bytes([rate]))
+
+
 def frames_at(file: Part, at: int) -> str:
     """The format of the frames that follow each other from a place on; '' where there are none."""
     first = following = frame_of(file.peek(at, 7))
@@ -74,6 +89,11 @@ def frames_at(file: Part, at: int) -> str:
             return first.format if count > 1 or at == file.size else ""
         following = frame_of(file.peek(at, 7))
     return ""
+
+
+def syncsafe(data: bytes) -> int:
+    """A size in an ID3v2 tag: groups of seven bits."""
+    return sum((byte & 0x7F) << 7 * (3 - i) for i, byte in enumerate(data))
 
 
 def ends_within_frame(file: Part) -> bool:
@@ -89,12 +109,14 @@ def ends_within_frame(file: Part) -> bool:
 
 
 def without_tags(file: Part) -> Part:
-    """The file without what stands behind its sound: ID3v1, Lyrics3, APE."""
+    """The file without what stands behind its sound: ID3v1, ID3v2, Lyrics3, APE."""
     end = file.size
-    while True:
+    while end:
         tail = file.peek(max(0, end - 128), min(128, end))
         if tail[:3] == b"TAG":
             end -= 128
+        elif tail[-10:-7] == b"3DI" and (size := 20 + syncsafe(tail[-4:])) <= end:
+            end -= size
         elif tail[-32:-24] == b"APETAGEX":
             size = int.from_bytes(tail[-20:-16], "little") + (32 if tail[-9] & 0x80 else 0)
             if not 32 <= size <= end:
@@ -108,6 +130,10 @@ def without_tags(file: Part) -> Part:
 
 
 def has_length(file: Part) -> bool:
-    """Whether an MP3's first frame says how many follow (a Xing or Info header)."""
-    frame = file.peek(0, 256)
-    return b"Xing" in frame or b"Info" in frame
+    """Whether an MP3's first frame (Xing, Info) says how many follow, and nothing else follows these."""
+    head = file.peek(0, 256)
+    at = max(head.find(b"Xing"), head.find(b"Info"))
+    if at < 0:
+        return False
+    flags, size = head[at + 7], head[at + 8 + 4 * (head[at + 7] & 1) :][:4]
+    return not flags & 2 or file.size - int.from_bytes(size, "big") < _MOST_FRAME
