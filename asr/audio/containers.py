@@ -244,8 +244,12 @@ def _riff(file: Part, kind: Kind, name: str, streamed: bool) -> Container:
     if wave is None:
         return Container(kind, file)  # which both decoders refuse
     wave.check(file, name, streamed)
-    if wave.code in _MPEG_CODES:  # libsndfile's decoder writes its complaints to standard error
-        kind = Kind("wav")
+    if wave.more:
+        tell_once(f"{name}: its samples are in several pieces (WAVs joined?), of which the first is read")
+    samples = file.part(wave.at, min(file.size, wave.at + wave.claimed))
+    at, own = _sound(samples, name) if wave.code in _MPEG_CODES else (0, _kind_at(samples, 0))
+    if own is not None and own.format in _FRAMES:  # an MP3, whatever the header calls it
+        return _container(samples.part(at), name, streamed)
     # libsndfile knows of plain samples alone how many there are; the length of what FFmpeg decodes is a guess.
     return Container(kind, file if wave.regular else wave.as_all_write_it(file), exact=False)
 

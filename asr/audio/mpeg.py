@@ -136,4 +136,4 @@ def has_length(file: Part) -> bool:
     if at < 0:
         return False
     flags, size = head[at + 7], head[at + 8 + 4 * (head[at + 7] & 1) :][:4]
-    return not flags & 2 or file.size - int.from_bytes(size, "big") < _MOST_FRAME
+    return not flags & 2 or file.size - int.from_bytes(size, "big") < 1 << 11

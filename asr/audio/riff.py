@@ -29,6 +29,7 @@ class Wave:
     order: str  # of bytes: < or >
     fact: bytes = b""
     regular: bool = True  # whether everyone finds the chunks
+    more: bool = False  # whether other samples follow behind another chunk
 
     @property
     def code(self) -> int:
@@ -86,7 +87,7 @@ def find_wave(file: Part) -> Wave | None:
     order = ">" if file.peek(0, 4) == b"RIFX" else "<"
     form, fact, long_data = b"", b"", 0
     data: tuple[int, int] | None = None
-    regular = True
+    regular, more = True, False
     for tag, at, length, in_place in chunks(file, order):
         if tag == b"ds64":
             long_data = int.from_bytes(file.peek(at + 8, 8), "little")
@@ -97,8 +98,8 @@ def find_wave(file: Part) -> Wave | None:
         elif tag == b"data" and data is None:
             data = at, long_data if length == _UNKNOWN_SIZE and long_data else length
             regular = regular and in_place
-        if form and data:
-            break
+        elif tag in (b"data", b"RIFF") and data and 0 < length <= file.size - at:  # or another WAV behind this
+            more = True
     head = file.peek(0, _SEARCHED) if not (form and data) else b""
     if not form and (place := head.find(b"fmt ", 12)) >= 0:  # sizes before it are wrong
         length = struct.unpack(f"{order}I", head[place + 4 : place + 8].ljust(4, b"\0"))[0]
@@ -108,4 +109,7 @@ def find_wave(file: Part) -> Wave | None:
         data, regular = (place + 8, length), False
     if len(form) < 14 or data is None:
         return None
-    return Wave(form, *data, order, fact, regular)
+    if len(form) < 16:  # an old writer's: the bits of a sample are left to be known
+        channels, align = struct.unpack(f"{order}2x H 8x H".replace(" ", ""), form[:14])
+        form, regular = form[:14] + struct.pack(f"{order}H", 8 * align // max(1, channels)), False
+    return Wave(form, *data, order, fact, regular, more)
