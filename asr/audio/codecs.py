@@ -214,10 +214,15 @@ def decoder_of(f: BinaryIO, name: str, streamed: bool, track: int | None = None)
         import av
 
         try:
-            chosen = _choose_track(file, form, name, track)
-            file.seek(0)
-            opened = av.open(file, "r", format=form, metadata_errors="ignore")
-            stream = _AvStream(opened, container, name, chosen)
+            opened = _open(file, form)
+            count = len(opened.streams.audio)
+            if not count:
+                raise InputError("holds no audio track", where=name, remedy="choose another file")
+            check_track(track, count, name)
+            if track is None and count > 1:
+                track = _choose_track(file, opened, name)
+                opened = _open(file, form)
+            stream = _AvStream(opened, container, name, track or 1)
             check_rate(stream.rate, name)
             return stream
         except (av.error.FFmpegError, ValueError, OSError) as e:
@@ -230,30 +235,24 @@ def decoder_of(f: BinaryIO, name: str, streamed: bool, track: int | None = None)
     looks = f"it begins like {form}, but is damaged" if form else "no known format"
     remedy = "convert it, e.g. with `ffmpeg -i FILE new.wav`, or copy it again if it is damaged"
     if not form:
-        remedy += "; samples without a header: `ffmpeg -f s16le -ar 16000 -i FILE new.wav`, with their type and rate"
+        remedy = f"samples without a header: `ffmpeg -f s16le -ar 16000 -i FILE new.wav`, as they are; else {remedy}"
     raise InputError(f"is not audio that can be read ({looks})", where=name, remedy=remedy)
 
 
-def _choose_track(file: Part, format: str, name: str, track: int | None) -> int:
-    """The sound track to read, from 1: the one that is asked for, or the first that is not silent, which is told."""
+def _open(file: Part, format: str) -> Any:
     import av
 
-    with av.open(file, "r", format=format, metadata_errors="ignore") as container:
-        count = len(container.streams.audio)
-        if not count:
-            raise InputError("holds no audio track", where=name, remedy="choose another file")
-        languages = [stream.language for stream in container.streams.audio]
-    check_track(track, count, name)
-    if track is not None or count == 1:
-        return track or 1
-    silent = []
-    for number in range(1, count + 1):
-        if _sounds(file, format, number - 1):
-            break
-        silent.append(number)
-    chosen = 1 if len(silent) == count else len(silent) + 1
+    file.seek(0)
+    return av.open(file, "r", format=format, metadata_errors="ignore")
+
+
+def _choose_track(file: Part, opened: Any, name: str) -> int:
+    """The first sound track, from 1, that is not silent; which of how many it is is told."""
+    form, languages = opened.format.name.split(",")[0], [track.language for track in opened.streams.audio]
+    count = len(languages)
+    chosen = next((number for number in range(1, count + 1) if _sounds(file, form, number - 1)), 1)
     named = ", ".join(f"{n} {language}" for n, language in enumerate(languages, 1) if language not in (None, "und"))
-    why = f", as {' and '.join(map(str, silent))} is silent" if 0 < len(silent) < count else ""
+    why = f", as {' and '.join(map(str, range(1, chosen)))} is silent" if chosen > 1 else ""
     tell_once(
         f"{name}: track {chosen} of {count} is read{why}{f' ({named})' if named else ''}; --track, track= takes another"
     )
@@ -264,8 +263,7 @@ def _sounds(file: Part, format: str, number: int) -> bool:
     """Whether there is anything in a sound track; what cannot be decoded is nothing."""
     import av
 
-    file.seek(0)
-    with av.open(file, "r", format=format, metadata_errors="ignore") as container:
+    with _open(file, format) as container:
         track = container.streams.audio[number]
         if track.codec_context is None:
             return False

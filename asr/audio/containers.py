@@ -98,9 +98,12 @@ _NO_SOUND = {
     b"\x03ds2": "DS2, a codec of dictation machines that is not known",
     b"ADIF": "AAC in ADIF, which is not known",
     b"version https://git-lfs": "a pointer of Git LFS: `git lfs pull` fetches the file itself",
+    b"\xd0\xcf\x11\xe0": "a document of Office",
+    b"\x7fELF": "a program",
     b"<": "a text in HTML or XML",
     b"{": "a text in JSON",
 }
+_SPACES = str.maketrans("\t\r\n\ufeff", "    ")
 
 
 @dataclass(frozen=True)
@@ -175,7 +178,15 @@ def _sound(file: Part, name: str) -> tuple[int, Kind | None]:
             if kind.format not in _FRAMES or at - first > _A_FRAME:
                 tell_once(f"{name}: {at - first:,} bytes before the sound are of no known kind, and passed over")
             return at, kind
+    if _is_text(file.peek(0, 512)):
+        raise InputError("is no sound, but a text", where=name, remedy="name the recording itself")
     return 0, None
+
+
+def _is_text(head: bytes) -> bool:
+    utf16 = head.startswith((b"\xff\xfe", b"\xfe\xff"))
+    text = head[: len(head) & ~1].decode("utf-16", "replace") if utf16 else head.decode("utf-8", "replace")
+    return text[: max(1, len(text) - 3)].replace("\ufffd", "\0").translate(_SPACES).isprintable()
 
 
 def _behind_tags(file: Part, at: int) -> int:
