@@ -100,8 +100,9 @@ _NO_SOUND = {
     b"version https://git-lfs": "a pointer of Git LFS: `git lfs pull` fetches the file itself",
     b"\xd0\xcf\x11\xe0": "a document of Office",
     b"\x7fELF": "a program",
-    b"<": "a text in HTML or XML",
-    b"{": "a text in JSON",
+    b"<!DOCTYPE": "a page in HTML",
+    b"<html": "a page in HTML",
+    b"<?xml": "a text in XML",
 }
 _SPACES = str.maketrans("\t\r\n\ufeff", "    ")
 
@@ -258,7 +259,11 @@ def _riff(file: Part, kind: Kind, name: str, streamed: bool) -> Container:
     if wave.more:
         tell_once(f"{name}: its samples are in several pieces (WAVs joined?), of which the first is read")
     samples = file.part(wave.at, min(file.size, wave.at + wave.claimed))
-    at, own = _sound(samples, name) if wave.code in _MPEG_CODES else (0, _kind_at(samples, 0))
+    if wave.code in _MPEG_CODES:
+        at, own = _sound(samples, name)
+    else:
+        at = _behind_tags(samples, 0) if samples.peek(0, 3) == b"ID3" else 0
+        own = _kind_at(samples, at)
     if own is not None and own.format in _FRAMES:  # an MP3, whatever the header calls it
         return _container(samples.part(at), name, streamed)
     # libsndfile knows of plain samples alone how many there are; the length of what FFmpeg decodes is a guess.
