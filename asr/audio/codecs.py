@@ -252,7 +252,7 @@ def _choose_track(file: Part, opened: Any, name: str) -> int:
     count = len(languages)
     chosen = next((number for number in range(1, count + 1) if _sounds(file, form, number - 1)), 1)
     named = ", ".join(f"{n} {language}" for n, language in enumerate(languages, 1) if language not in (None, "und"))
-    why = f", as {' and '.join(map(str, range(1, chosen)))} is silent" if chosen > 1 else ""
+    why = ", as those before are silent" if chosen > 1 else ""
     tell_once(
         f"{name}: track {chosen} of {count} is read{why}{f' ({named})' if named else ''}; --track, track= takes another"
     )

@@ -22,7 +22,6 @@ __all__ = [
     "Samples",
     "Selected",
     "audio_info",
-    "channel_count",
     "find_audio",
     "frame_levels",
     "header_duration",
@@ -112,12 +111,6 @@ def audio_info(source: AudioSource, *, name: str | None = None) -> AudioInfo:
         if frames == 0:
             raise no_samples(label)
         return AudioInfo(frames / stream.rate, stream.rate, stream.channels, stream.format)
-
-
-def channel_count(source: AudioSource, *, name: str | None = None) -> int:
-    """How many channels there are."""
-    with open_stream(source, name) as (stream, _):
-        return stream.channels
 
 
 def header_duration(path: str | Path) -> float | None:

@@ -75,6 +75,8 @@ def chunks(file: Part, order: str = "<") -> Iterator[tuple[bytes, int, int, bool
     at, regular = 12, True
     while at + 8 <= file.size:
         tag, length = struct.unpack(f"{order}4sI", file.peek(at, 8))
+        if not all(32 <= byte < 127 for byte in tag):  # something else stands here
+            return
         yield tag, at + 8, length, regular
         at += 8 + length
         if length & 1:

@@ -99,8 +99,10 @@ class Delivery:
         """Keeps what was heard of an input that did not end."""
         self.progress.clear()
         self.stopped = True
-        if self.segments or self.channels:
-            self._deliver(self.segments[-1].end if self.segments else 0.0, partial=True)
+        if self.segments:
+            self._deliver(self.segments[-1].end, partial=True)
+        elif self.channels:
+            self._write_channels(partial=True)
         elif self.number < len(self.sources):
             print(f"asr: nothing was recognised of {on_one_line(self.sources[self.number].name)} yet", file=sys.stderr)
 
@@ -113,14 +115,18 @@ class Delivery:
             self._write([transcript], self.formats)
             return
         self.channels.append(transcript)
-        following = self.sources[self.number + 1 : self.number + 2]
-        last = self.stopped or not following or following[0].path != source.path
-        channels = list(self.channels)
-        if last:
-            self.channels.clear()
-        self._write([transcript], [each for each in self.formats if each not in ONE_FILE])
-        if last:
-            self._write(channels, [each for each in self.formats if each in ONE_FILE])
+        try:
+            self._write([transcript], [each for each in self.formats if each not in ONE_FILE])
+        finally:
+            following = self.sources[self.number + 1 : self.number + 2]
+            if self.stopped or not following or following[0].path != source.path:
+                self._write_channels(partial=self.stopped)
+
+    def _write_channels(self, partial: bool) -> None:
+        """Writes what holds all channels of an input."""
+        channels, self.channels = self.channels, []
+        channels[-1] = replace(channels[-1], partial=partial or channels[-1].partial)
+        self._write(channels, [each for each in self.formats if each in ONE_FILE])
 
     def _write(self, transcripts: list[Transcript], formats: list[str]) -> None:
         if any(each.partial for each in transcripts):
