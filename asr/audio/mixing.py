@@ -26,12 +26,12 @@ def mixed(blocks: Iterable[npt.NDArray[np.float32]], rate: int, name: str) -> It
     hums: set[int] = set()
     for window in _windows(blocks, round(_WINDOW * rate)):
         hums = _hums(window, rate, hums)
-        heard = window
+        kept = window
         if 0 < len(hums) < window.shape[1]:
             named = " and ".join(map(str, sorted(hums)))
             tell_once(f"{name}: channel {named} is a steady sound (a hum, a time code), and left out of the mix")
-            heard = np.delete(window, sorted(hums), axis=1)
-        yield _mean(heard, name)
+            kept = np.delete(window, sorted(hums), axis=1)
+        yield _mean(kept, name)
 
 
 def _windows(blocks: Iterable[npt.NDArray[np.float32]], size: int) -> Iterator[npt.NDArray[np.float32]]:
