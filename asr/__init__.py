@@ -85,9 +85,17 @@ def load(
     )
 
 
-def transcribe(audio: AudioSource, model: str | Path, **options: Unpack[TranscriberOptions]) -> Transcript:
-    """Transcribes one file; to transcribe several, `load` the model once. Options are those of `load`."""
-    return load(model, **options).transcribe(audio)
+def transcribe(
+    audio: AudioSource,
+    model: str | Path,
+    *,
+    channel: Literal["mix"] | int = "mix",
+    track: int | None = None,
+    **options: Unpack[TranscriberOptions],
+) -> Transcript:
+    """Transcribes one file; to transcribe several, `load` the model once. Options are those of `load`; channel and
+    track are those of `Transcriber.transcribe`."""
+    return load(model, **options).transcribe(audio, channel=channel, track=track)
 
 
 def align(
@@ -96,6 +104,8 @@ def align(
     model: str | Path | Transcriber,
     sample_rate: int | None = None,
     *,
+    channel: Literal["mix"] | int = "mix",
+    track: int | None = None,
     device: Device = "auto",
 ) -> list[Word]:
     """Finds when each word of a known text is said.
@@ -105,6 +115,8 @@ def align(
         text: What is said in it, in the model's language.
         model: A model folder, the name of a model that comes with the package, or what `load` gave.
         sample_rate: Of an array, Hz.
+        channel: The channel it is said in, from 0; mix: all of them together.
+        track: The sound track of a film, from 1; None: the first that is not silent.
         device: What the network runs on; what `load` gave stays where it is.
 
     Returns:
@@ -119,10 +131,10 @@ def align(
     from asr.utils.device import find_device
 
     if isinstance(model, Transcriber):
-        return align_audio(model.model, audio, text, sample_rate)
+        return align_audio(model.model, audio, text, sample_rate, channel=channel, track=track)
     loaded = load_model(model)
     loaded.recognizer.to(find_device(device))
-    return align_audio(loaded, audio, text, sample_rate)
+    return align_audio(loaded, audio, text, sample_rate, channel=channel, track=track)
 
 
 def available_models() -> list[str]:

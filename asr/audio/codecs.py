@@ -2,7 +2,7 @@
 
 libsndfile (soundfile) reads WAV, FLAC, Ogg, Opus, AIFF, AU, CAF and SPHERE; PyAV reads MP3 (libsndfile's decoder
 writes its complaints to standard error) and what else there is: M4A/MP4, WebM/Matroska, AVI, MPEG, FLV, AAC, AC-3, AMR,
-WMA, WavPack.
+WMA, WavPack. What a file is `asr.audio.containers` knows.
 
 Memory follows the audio that is there and never a number in a header. FFmpeg gets an open file and the name of one
 container format, so a file cannot make it open another file or address.
@@ -10,47 +10,27 @@ container format, so a file cannot make it open another file or address.
 
 from __future__ import annotations
 
-import io
-import os
-import struct
 from collections.abc import Iterator
 from typing import Any, BinaryIO, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
+from asr.audio.containers import Container, find_container
+from asr.audio.faults import check_rate, cut, tell_once
+from asr.audio.parts import Part
 from asr.utils.errors import InputError
 
 Samples: TypeAlias = npt.NDArray[np.float32]
 
-MIN_RATE, MAX_RATE = 1_000, 768_000  # Hz; beyond lies no recording of speech, only a damaged header
 BLOCK_SAMPLES = 1 << 14  # decoded at a time, over all channels; what stands before a damaged place is got in blocks
-_MPEG_TS = 188  # bytes of a packet, each of which begins with G
-_UNKNOWN_SIZE = 0xFFFFFFFF  # a WAV that was written to a pipe does not know its own length
-STREAMED_SIZE = 0x7FFF0000  # ... and some recorders then write about 2 GiB
 _PAST_END = 39  # libsndfile's error at the end of a FLAC whose header has no length
-# FFmpeg's names of containers: those that say when each piece of sound is, those that do not say how long it is
-_TIMED = ("matroska", "mov", "mp4", "asf", "flv", "mpeg")
-_ENDLESS = {"aac", "amr", "ac3", "mpeg", "mpegts", "flv"}
+_TIMED = ("matroska", "mov", "mp4", "asf", "flv", "mpeg")  # containers that say when each piece of sound is
+_LOSSLESS = ("pcm_", "flac", "alac", "wavpack", "tta", "ape", "tak", "mlp", "truehd")
+_ESTIMATE = 0.05  # of its length: by so much less than a header says may a compressed track be
 _LONGEST_GAP = 3600.0  # seconds
 _JITTER = 0.05  # seconds
-
-# First bytes -> (FFmpeg's container format, whether libsndfile reads it too)
-_CONTAINERS = {
-    b"RIFF": ("wav", True),
-    b"RIFX": ("wav", True),
-    b"RF64": ("wav", True),
-    b"fLaC": ("flac", True),
-    b"OggS": ("ogg", True),
-    b"ID3": ("mp3", False),
-    b"\x1a\x45\xdf\xa3": ("matroska", False),
-    b"\x30\x26\xb2\x75": ("asf", False),
-    b"#!AMR": ("amr", False),
-    b"FLV\x01": ("flv", False),
-    b"\x00\x00\x01\xba": ("mpeg", False),
-    b"\x0b\x77": ("ac3", False),
-    b"wvpk": ("wv", False),
-}
+_SILENT = 1e-4  # a track whose samples are all below it is as good as empty
 
 
 class Stream:
@@ -60,6 +40,7 @@ class Stream:
     channels: int
     frames: int | None  # as the header says; None where it does not
     format: str
+    tracks: int = 1  # sound tracks in the file, of which this is one
     tolerance: float = 0.0  # seconds by which a codec's header may differ from what it decodes to
 
     def blocks(self, first: int) -> Iterator[npt.NDArray[np.float32]]:
@@ -107,31 +88,36 @@ class _SoundfileStream(Stream):
 
 
 class _AvStream(Stream):
-    def __init__(self, container: Any, name: str, exact: bool) -> None:
-        self.container, self.name = container, name
-        if not container.streams.audio:
-            raise InputError("holds no audio track", where=name, remedy="choose another file")
-        self.track = container.streams.audio[0]
-        if self.track.codec_context is None:
+    def __init__(self, opened: Any, container: Container, name: str, track: int) -> None:
+        self.container, self.name, self.missing = opened, name, container.missing
+        self.tracks = len(opened.streams.audio)
+        self.track = opened.streams.audio[track - 1]
+        codec = self.track.codec_context
+        if codec is None:
             raise InputError("is of a codec that is not known", where=name, remedy="convert it to WAV or FLAC")
-        self.rate, self.channels = self.track.codec_context.sample_rate, self.track.codec_context.channels
-        self.format = f"{container.format.name.split(',')[0]}/{self.track.codec_context.name}"
-        seconds = _track_seconds(container, self.track)
-        # Where nothing says it (AAC, AMR, MP3 without a Xing header) FFmpeg guesses from the bit rate.
-        self.frames = round(seconds * self.rate) if seconds and exact and self.rate else None
-        self.timed = container.format.name.startswith(_TIMED)
+        self.rate, self.channels = codec.sample_rate, codec.channels
+        self.format = f"{opened.format.name.split(',')[0]}/{codec.name}"
+        seconds = _track_seconds(opened, self.track)
+        self.frames = round(seconds * self.rate) if seconds and container.exact and self.rate else None
+        self.timed = opened.format.name.startswith(_TIMED)
         self.damaged = 0
         self.lost = 0  # samples, in place of which there is silence
         self.tolerance = 0.25  # a container's length includes the encoder's padding
+        if seconds and not codec.name.startswith(_LOSSLESS) and container.kind.format != "mp3":
+            self.tolerance = max(self.tolerance, _ESTIMATE * seconds)
 
     def blocks(self, first: int) -> Iterator[npt.NDArray[np.float32]]:
         for block in self._placed():
             if len(block) > first:
                 yield block[first:]
             first = max(0, first - len(block))
+        if self.missing:
+            raise cut(self.name, self.missing)
         # A stream that does not know its length can only be judged by what in it could not be decoded; its last
         # packet may be cut anywhere.
-        if (self.frames is None and self.damaged > 1) or self.lost > self.tolerance * self.rate:
+        if self.frames is None and self.damaged == 1:
+            tell_once(f"{self.name}: a piece of it cannot be decoded: it may be damaged, or have been cut short")
+        if (self.frames is None and self.damaged > 1) or self.lost > 0.25 * self.rate:
             raise InputError(
                 f"is damaged: {self.damaged} pieces of it cannot be decoded", where=self.name, remedy="copy it again"
             )
@@ -140,7 +126,8 @@ class _AvStream(Stream):
         """What is decoded, at its time: silence stands where the container says that there is nothing."""
         import av
 
-        resampler = av.AudioResampler("flt", self.track.codec_context.layout, self.rate)  # which SBR may double
+        layout = self.track.codec_context.layout
+        resampler = av.AudioResampler("flt", layout, self.rate)  # which SBR may double
         begin = (self.container.start_time or 0) / 1_000_000 if len(self.container.streams) > 1 else None
         given = errors = 0
         for frame in self._frames():
@@ -156,12 +143,15 @@ class _AvStream(Stream):
                         yield np.zeros((min(BLOCK_SAMPLES, gap - at), self.channels), np.float32)
             elif given and self.damaged > max(errors, 1):  # how much is missing here, nothing tells
                 return
-            errors = self.damaged
             try:
                 parts = resampler.resample(frame)
-            except (av.error.FFmpegError, ValueError):  # rate or channels change on the way: damaged
-                self.damaged += 2
-                return
+            except (av.error.FFmpegError, ValueError):  # rate or channels change on the way
+                if self.damaged > errors:
+                    self.damaged += 2
+                    return
+                resampler = av.AudioResampler("flt", layout, self.rate)
+                parts = resampler.resample(frame)
+            errors = self.damaged
             for part in parts:
                 # The array may be longer than the frame: only `samples` of it are audio.
                 block = part.to_ndarray().astype(np.float32).reshape(-1, self.channels)[: part.samples]
@@ -197,190 +187,99 @@ def _track_seconds(container: Any, track: Any) -> float | None:
     return container.duration / 1_000_000 if container.duration and len(container.streams) == 1 else None
 
 
-class _QuietFile:
-    """A file in which a damaged header's impossible jump goes nowhere, where soundfile would print a traceback."""
+def decoder_of(f: BinaryIO, name: str, streamed: bool, track: int | None = None) -> Stream:
+    """Opens the sound in a file.
 
-    def __init__(self, file: BinaryIO) -> None:
-        self.file, self.read, self.tell = file, file.read, file.tell
+    Args:
+        streamed: Whether the file came through a pipe.
+        track: Which of its sound tracks, from 1; None: the first in which there is anything.
 
-    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
-        try:
-            return self.file.seek(offset, whence)
-        except (OSError, ValueError):
-            return self.file.tell()
-
-    def write(self, data: bytes) -> int:
-        raise io.UnsupportedOperation("read only")
-
-
-def decoder_of(f: BinaryIO, name: str, streamed: bool) -> Stream:
+    Raises:
+        InputError: There is no sound that can be read, or no such track.
+    """
     import soundfile
 
-    begin = f.tell()
-    head = f.read(_MPEG_TS + 1)
-    if not isinstance(head, bytes):
+    if not isinstance(f.read(0), bytes):
         raise InputError("was opened as text", where=name, remedy="open it with mode 'rb'")
-    size = f.seek(0, os.SEEK_END) - begin
-    f.seek(begin)
-    if size == 0:
-        raise InputError("is empty (0 bytes)", where=name, remedy="record or copy it again")
-    container, known_to_soundfile = _container(head)
-    exact = True
-    if container == "wav":
-        _check_wav(f, size, name, streamed)
-    elif container == "ogg":
-        _check_ogg(f, size, name)
-        if _is_chained(f, size):
-            known_to_soundfile = exact = False  # which reads the first of them, as its header does
-    elif head[:4] in (b"FORM", b".snd"):
-        _check_size(head, size, name)
+    container = find_container(f, name, streamed)
+    file, (form, known_to_soundfile) = container.file, container.kind
     if known_to_soundfile:
         try:
-            sound = soundfile.SoundFile(_QuietFile(f))
+            sound = soundfile.SoundFile(file)
             check_rate(sound.samplerate, name)
             return _SoundfileStream(sound, name)
         except (soundfile.LibsndfileError, RuntimeError, TypeError):
-            f.seek(begin)
-    if container:
+            file.seek(0)
+    if form:
         import av
 
         try:
-            exact &= container not in _ENDLESS and (container != "mp3" or _has_xing(f))
-            stream = _AvStream(av.open(f, "r", format=container, metadata_errors="ignore"), name, exact)
+            opened = _open(file, form)
+            count = len(opened.streams.audio)
+            if not count:
+                raise InputError("holds no audio track", where=name, remedy="choose another file")
+            check_track(track, count, name)
+            if track is None and count > 1:
+                track = _choose_track(file, opened, name)
+                opened = _open(file, form)
+            stream = _AvStream(opened, container, name, track or 1)
             check_rate(stream.rate, name)
             return stream
         except (av.error.FFmpegError, ValueError, OSError) as e:
             if isinstance(e, InputError):
                 raise
-    looks = f"it begins like {container}, but is damaged" if container else "no known format"
-    raise InputError(
-        f"is not audio that can be read ({looks})",
-        where=name,
-        remedy="convert it, e.g. with `ffmpeg -i FILE new.wav`, or copy it again if it is damaged",
+    if form == "mp4" and not container.missing:
+        raise InputError("was not finished: it has no index (moov)", where=name, remedy="copy it again, or repair it")
+    if container.missing:
+        raise cut(name, container.missing)
+    looks = f"it begins like {form}, but is damaged" if form else "no known format"
+    remedy = "convert it, e.g. with `ffmpeg -i FILE new.wav`, or copy it again if it is damaged"
+    if not form:
+        remedy = f"samples without a header: `ffmpeg -f s16le -ar 16000 -i FILE new.wav`, as they are; else {remedy}"
+    raise InputError(f"is not audio that can be read ({looks})", where=name, remedy=remedy)
+
+
+def _open(file: Part, format: str) -> Any:
+    import av
+
+    file.seek(0)
+    return av.open(file, "r", format=format, metadata_errors="ignore")
+
+
+def _choose_track(file: Part, opened: Any, name: str) -> int:
+    """The first sound track, from 1, that is not silent; which of how many it is is told."""
+    form, languages = opened.format.name.split(",")[0], [track.language for track in opened.streams.audio]
+    count = len(languages)
+    chosen = next((number for number in range(1, count + 1) if _sounds(file, form, number - 1)), 1)
+    named = ", ".join(f"{n} {language}" for n, language in enumerate(languages, 1) if language not in (None, "und"))
+    why = ", as those before are silent" if chosen > 1 else ""
+    tell_once(
+        f"{name}: track {chosen} of {count} is read{why}{f' ({named})' if named else ''}; --track, track= takes another"
     )
+    return chosen
 
 
-def _container(head: bytes) -> tuple[str, bool]:
-    """FFmpeg's name of the container ('' for one it is not trusted with), and whether libsndfile comes first."""
-    if head.startswith(b"RIFF") and head[8:12] == b"AVI ":
-        return "avi", False
-    if head[:1] == head[_MPEG_TS:] == b"G":
-        return "mpegts", False
-    for magic, answer in _CONTAINERS.items():
-        if head.startswith(magic):
-            return answer
-    if head[4:8] in (b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip"):
-        return "mp4", False
-    if len(head) > 1 and head[0] == 0xFF and head[1] & 0xE0 == 0xE0:  # MPEG audio: ADTS where the layer is 0
-        return ("aac" if head[1] & 0x06 == 0 else "mp3"), False
-    return "", True
+def _sounds(file: Part, format: str, number: int) -> bool:
+    """Whether there is anything in a sound track; what cannot be decoded is nothing."""
+    import av
+
+    with _open(file, format) as container:
+        track = container.streams.audio[number]
+        if track.codec_context is None:
+            return False
+        to_floats = av.AudioResampler("flt", track.codec_context.layout)
+        try:
+            return any(
+                np.abs(part.to_ndarray()).max(initial=0.0) > _SILENT
+                for frame in container.decode(track)
+                for part in to_floats.resample(frame)
+            )
+        except (av.error.FFmpegError, ValueError, IndexError):
+            return False
 
 
-def check_rate(rate: int, name: str) -> None:
-    if not MIN_RATE <= rate <= MAX_RATE:
-        raise InputError(
-            f"has a sample rate of {rate} Hz", where=name, remedy="its header is damaged or it is no recording"
-        )
-
-
-def _check_wav(f: BinaryIO, size: int, name: str, streamed: bool) -> None:
-    """Compares the length that a WAV's header claims with what is there; looks for a rate of 0."""
-    begin = f.tell()
-    order = ">" if f.read(4) == b"RIFX" else "<"
-    f.seek(begin)
-    at, long_data = 12, 0
-    bytes_per_second = 0
-    while at + 8 <= size:
-        f.seek(begin + at)
-        tag, length = struct.unpack(f"{order}4sI", f.read(8))
-        body = f.read(32) if tag in (b"fmt ", b"ds64") else b""
-        if tag == b"ds64" and len(body) >= 16:
-            long_data = struct.unpack("<Q", body[8:16])[0]
-        if tag == b"fmt " and len(body) >= 12:
-            rate, bytes_per_second = struct.unpack(f"{order}II", body[4:12])
-            check_rate(rate, name)
-        if tag == b"data":
-            claimed = long_data if length == _UNKNOWN_SIZE and long_data else length
-            there = size - at - 8
-            unknown = claimed == _UNKNOWN_SIZE or (streamed and claimed >= STREAMED_SIZE)
-            if claimed > there and not unknown:
-                per_second = bytes_per_second or 1
-                raise cut_short(name, there / per_second, claimed / per_second)
-            break
-        at += 8 + length + (length & 1)
-    f.seek(begin)
-
-
-def _check_size(head: bytes, size: int, name: str) -> None:
-    """AIFF and AU say in their first bytes how long they are; AU need not."""
-    if head[:4] == b"FORM":
-        claimed = 8 + int.from_bytes(head[4:8], "big")
-    else:
-        data = int.from_bytes(head[8:12], "big")
-        claimed = 0 if data == _UNKNOWN_SIZE else int.from_bytes(head[4:8], "big") + data
-    if claimed > size:
-        raise InputError(
-            f"is cut short: its header announces {claimed:,} bytes, {size:,} are there",
-            where=name,
-            remedy="copy it again",
-        )
-
-
-def _check_ogg(f: BinaryIO, size: int, name: str) -> None:
-    """The last page of an Ogg file must be whole: its length is in its header (RFC 3533, section 6)."""
-    begin = f.tell()
-    tail_at = max(0, size - 66_000)  # a page has at most 65,307 bytes
-    f.seek(begin + tail_at)
-    tail = f.read()
-    f.seek(begin)
-    page = tail.rfind(b"OggS")
-    header = tail[page : page + 27] if page >= 0 else b""
-    segments = tail[page + 27 : page + 27 + header[26]] if len(header) == 27 else b""
-    whole = len(header) == 27 and len(segments) == header[26] and page + 27 + header[26] + sum(segments) <= len(tail)
-    if not whole:
-        raise InputError(
-            "is cut short: its last page is not whole",
-            where=name,
-            remedy="copy it again, or keep what is there with `ffmpeg -i FILE new.wav`",
-        )
-
-
-def _is_chained(f: BinaryIO, size: int) -> bool:
-    """Whether an Ogg file is several, one after the other: a stream begins after pages of another."""
-    begin, at, body, chained = f.tell(), 0, False, False
-    while at + 27 <= size and not chained:
-        f.seek(begin + at)
-        page = f.read(27 + 255)
-        if page[:4] != b"OggS":
-            break
-        first = bool(page[5] & 2)
-        chained = first and body
-        body |= not first
-        at += 27 + page[26] + sum(page[27 : 27 + page[26]])
-    f.seek(begin)
-    return chained
-
-
-def _has_xing(f: BinaryIO) -> bool:
-    """Whether an MP3's first frame, after its ID3v2 tag, says how many frames follow (a Xing or Info header)."""
-    begin = f.tell()
-    head = f.read(10)
-    if head.startswith(b"ID3") and len(head) == 10:  # the tag's size is four groups of seven bits
-        f.seek(begin + 10 + sum((byte & 0x7F) << 7 * (3 - i) for i, byte in enumerate(head[6:10])))
-    else:
-        f.seek(begin)
-    frame = f.read(256)
-    f.seek(begin)
-    return b"Xing" in frame or b"Info" in frame
-
-
-def cut_short(name: str, there: float, claimed: float) -> InputError:
-    return InputError(
-        f"is cut short or damaged: its header announces {claimed:,.2f} s, {there:,.2f} s are there",
-        where=name,
-        remedy="copy it again, or keep what is there with `ffmpeg -i FILE new.wav`",
-    )
-
-
-def no_samples(name: str) -> InputError:
-    return InputError("holds no audio samples", where=name, remedy="record or copy it again")
+def check_track(track: int | None, count: int, name: str) -> None:
+    """Raises an InputError where there is no such sound track."""
+    if track is not None and not 1 <= track <= count:
+        there = "one" if count == 1 else f"{count}"
+        raise InputError(f"has no sound track {track}, only {there}", where=name, remedy="tracks count from 1")

@@ -10,14 +10,17 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from asr.audio.codecs import MAX_RATE, MIN_RATE, Samples, Stream, cut_short, no_samples
-from asr.audio.sources import AudioSource, is_pipe, open_stream
+from asr.audio.codecs import Samples, Stream
+from asr.audio.faults import MAX_RATE, MIN_RATE, cut_short, no_samples
+from asr.audio.mixing import mixed
+from asr.audio.sources import AudioSource, Selected, is_pipe, open_stream
 from asr.utils.errors import InputError
 
 __all__ = [
     "AudioInfo",
     "AudioSource",
     "Samples",
+    "Selected",
     "audio_info",
     "find_audio",
     "frame_levels",
@@ -35,7 +38,6 @@ _NAMES = (
 SUFFIXES = frozenset(f".{name}" for name in _NAMES.split())
 _MAX_SECONDS = 1e9
 _LEVEL_FRAME = 0.025  # seconds
-_CANCELLED = 0.01  # of the loudest channel's power is less than what two or three channels with silence leave
 _MAX_SAMPLE = 1e12  # beyond it a resampler or a spectrum overflows
 
 
@@ -62,7 +64,7 @@ def read_audio(
 
     Args:
         source: A path, an open binary file, bytes, or `(array, rate)`; an array of two dimensions has its channels
-            along the shorter one, integers are scaled by their type.
+            along the shorter one, integers are scaled by their type. Or a Selected channel or track of one.
         sample_rate: The rate wanted, Hz.
         start: Seconds to skip.
         duration: Seconds to read; to the end where None.
@@ -116,7 +118,7 @@ def header_duration(path: str | Path) -> float | None:
     try:
         if not Path(path).is_file():  # a pipe would be read
             return None
-        with open_stream(path, None) as (stream, _):
+        with open_stream(Selected(path, track=1), None) as (stream, _):  # which is not worth a look at others
             return stream.frames / stream.rate if stream.frames else None
     except InputError:
         return None
@@ -165,22 +167,19 @@ def _mono_pieces(
                 where=label,
                 remedy="check the times",
             )
+        if channel is None and isinstance(source, Selected):
+            channel = source.channel
         if channel is not None and not 0 <= channel < stream.channels:
-            raise InputError(
-                f"has no channel {channel}, only {stream.channels}", where=label, remedy="channels count from 0"
-            )
+            there = "one" if stream.channels == 1 else f"{stream.channels}"
+            raise InputError(f"has no channel {channel}, only {there}", where=label, remedy="channels count from 0")
         first = round(start * stream.rate)
         wanted = None if duration is None else round(duration * stream.rate)
         convert = soxr.ResampleStream(stream.rate, sample_rate, 1, "float32") if stream.rate != sample_rate else None
-        got = made = 0
-        for block in stream.blocks(first):
-            if wanted is not None:
-                block = block[: wanted - got]
-            got += len(block)
-            if stream.channels == 1 or channel is not None:
-                mono = block[:, channel or 0]
-            else:
-                mono = _mixed(block)
+        made = 0
+        counted = _Counted(stream.blocks(first), wanted)
+        of_channel = (block[:, channel or 0] for block in counted)
+        mix = stream.channels > 1 and channel is None
+        for mono in mixed(counted, stream.rate, label) if mix else of_channel:
             if not (np.abs(mono) < _MAX_SAMPLE).all():  # so that NaN is caught, too
                 raise InputError(
                     "holds samples that are not numbers (NaN or infinite)", where=label, remedy="export it again"
@@ -189,9 +188,7 @@ def _mono_pieces(
             made += len(piece)
             if len(piece):
                 yield piece
-            if wanted is not None and got >= wanted:
-                break
-        _check_complete(stream, label, first, got, wanted)
+        _check_complete(stream, label, first, counted.frames, wanted)
         if convert and len(piece := convert.resample_chunk(np.zeros(0, np.float32), last=True)):
             made += len(piece)
             yield piece
@@ -199,13 +196,19 @@ def _mono_pieces(
             raise no_samples(label)
 
 
-def _mixed(block: Samples) -> Samples:
-    """The mean of channels (n, channels); the loudest alone where they cancel each other, as of a miswired cable."""
-    mean: Samples = block.mean(axis=1, dtype=np.float32)
-    power = np.square(block, dtype=np.float64).sum(axis=0)
-    if np.square(mean, dtype=np.float64).sum() < _CANCELLED * power.max(initial=0.0):
-        return block[:, int(power.argmax())]
-    return mean
+class _Counted:
+    """Iterates over blocks until as many frames have come as are wanted, and counts them."""
+
+    def __init__(self, blocks: Iterator[Samples], wanted: int | None) -> None:
+        self.blocks, self.wanted, self.frames = blocks, wanted, 0
+
+    def __iter__(self) -> Iterator[Samples]:
+        for block in self.blocks:
+            block = block if self.wanted is None else block[: self.wanted - self.frames]
+            self.frames += len(block)
+            yield block
+            if self.wanted is not None and self.frames >= self.wanted:
+                return
 
 
 def _check_complete(stream: Stream, name: str, first: int, got: int, wanted: int | None) -> None:

@@ -19,6 +19,7 @@ from asr.utils.errors import InputError
 FRAME = 0.01  # seconds
 _PAD = 0.25  # seconds around what is loud: the ends of words are quiet
 _GAP = 1.0  # seconds of silence that always part two pieces
+_LONG_PAUSE = 5.0  # seconds of silence that part even what is short enough to be one piece
 _QUIETEST = -75.0  # dB of full scale: what lies under it is no background but nothing
 _NOTHING = -100.0  # dB of full scale: as quiet as that is nothing in quiet recordings, too
 _FAINT = 35.0  # dB from nothing to speech, at least
@@ -30,6 +31,10 @@ _CLEAR = 25.0  # dB from background to speech, that the gate needs to be sure of
 _SPEECH = 0.5  # Silero's own threshold
 _USUAL = (0.1, 1.0)  # peaks of recordings
 _MOST_GAIN = 1000.0
+_CLAP = (6, 12)  # frames that may be louder than speech
+_CLICK = 6.0  # a peak so many times the level of the loudest other frames is none of speech
+_PEAK = 2.0  # times that level is the usual peak of speech
+_LIMIT = 1.5  # times that peak is no more than a click: what lies beyond is drawn from what lies beside
 _SURE = 4  # chunks of 32 ms that must be speech
 
 
@@ -55,7 +60,8 @@ class Segmenter:
 
     Args:
         sample_rate: Of the audio, Hz.
-        longest: Seconds of a piece. Audio that is no longer is one piece, whole, if there is speech in it.
+        longest: Seconds of a piece. Audio that is no longer and has no long pause is one piece, whole, if there is
+            speech in it.
         vad: Whether a network has a say: without it all that is not clearly a pause is speech.
     """
 
@@ -89,7 +95,7 @@ class Segmenter:
         except InputError as e:  # what was read before is not lost
             error = e
         held = np.concatenate([held, *coming])
-        if len(held) and not at and len(held) <= self.longest * self.rate:
+        if len(held) and not at and len(held) <= self.longest * self.rate and not self._pauses(held):
             yield from self._spoken(Piece(0.0, held), whole=True)
             held = held[:0]
         while len(held):
@@ -97,6 +103,13 @@ class Segmenter:
             held, at = held[cut:], at + cut
         if error:
             raise error
+
+    def _pauses(self, samples: Samples) -> bool:
+        """Whether there is a pause so long that a recogniser would hear things in it."""
+        levels = smoothed_levels(samples, self._frame)
+        loud, sure = _loud(levels, levels)
+        quiet = _runs(~loud)
+        return sure and bool(len(quiet)) and bool(np.diff(quiet).max() > _LONG_PAUSE / FRAME)
 
     def _piece(
         self, held: Samples, at: int, history: npt.NDArray[np.float32], more: bool
@@ -139,11 +152,33 @@ def smoothed_levels(samples: Samples, frame: int) -> npt.NDArray[np.float32]:
     return np.asarray(10 * np.log10(smooth), np.float32)
 
 
-def as_loud_as_usual(samples: Samples) -> Samples:
-    """Samples of any shape; amplified where they are faint, and no floor cuts them off, or where peaks exceed 1."""
-    peak = float(np.abs(samples).max(initial=0.0))
+def as_loud_as_usual(samples: Samples, rate: int) -> Samples:
+    """Samples (N,), amplified where they are faint, and no floor cuts them off, or where their peaks exceed 1.
+
+    The peak counts, unless it is so far above all but a few frames that it can only be a click or a clap: then what is
+    usual above the others, and what is much louder is taken out.
+    """
+    if not len(samples):
+        return samples
+    offset = np.float32(np.median(samples))
+    peak = float(np.abs(samples - offset).max())
+    frame = max(1, round(FRAME * rate))
+    frames = np.abs(samples[: max(1, len(samples) // frame) * frame] - offset)
+    frames = frames[None] if len(frames) < frame else frames.reshape(-1, frame)
+    most = int(0.9 * frames.shape[1])  # of a frame, a click is a few samples
+    levels = np.sort(np.partition(frames, most, axis=1)[:, most])
+    level = float(levels[-min(len(levels), int(np.clip(len(levels) // 20, *_CLAP)))])
+    click = peak > _CLICK * level > 0
+    peak = _PEAK * level if click else peak
     usual = float(np.clip(peak, *_USUAL))
-    return samples if peak in (0.0, usual) else samples * np.float32(min(usual / peak, _MOST_GAIN))
+    if peak in (0.0, usual):
+        return samples
+    gain = np.float32(min(usual / peak, _MOST_GAIN))
+    louder = (samples - offset) * gain
+    if click:
+        far = np.abs(louder) > _LIMIT * usual
+        louder[far] = np.interp(np.flatnonzero(far), np.flatnonzero(~far), louder[~far])
+    return louder
 
 
 def _loud(levels: npt.NDArray[np.float32], around: npt.NDArray[np.float32]) -> tuple[npt.NDArray[np.bool_], bool]:
@@ -240,7 +275,8 @@ class _Vad:
         chunks.reshape(-1)[_QUIET * _VAD_CHUNK :][: len(samples)] = samples
         self.network.reset()
         chances: list[float] = []
-        for chunk in as_loud_as_usual(chunks):
+        chunks[_QUIET:] = as_loud_as_usual(chunks[_QUIET:].reshape(-1), _VAD_RATE).reshape(-1, _VAD_CHUNK)
+        for chunk in chunks:
             chances.append(self.network.process_samples(chunk.tolist()))
             if enough and len(chances) > _QUIET and chances[-1] > _SPEECH and _is_speech(np.array(chances[_QUIET:])):
                 break

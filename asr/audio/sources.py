@@ -9,20 +9,37 @@ import shutil
 import stat
 import struct
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, BinaryIO, ClassVar, TypeAlias, cast
+from typing import Any, BinaryIO, ClassVar, Literal, TypeAlias, cast
 
 import numpy as np
 import numpy.typing as npt
 
-from asr.audio.codecs import BLOCK_SAMPLES, STREAMED_SIZE, Stream, check_rate, decoder_of
+from asr.audio.codecs import BLOCK_SAMPLES, Stream, check_track, decoder_of
+from asr.audio.faults import SLACK, check_rate
+from asr.audio.parts import Part
+from asr.audio.riff import STREAMED_SIZE
 from asr.utils.errors import InputError
+from asr.utils.files import no_such_file
 from asr.utils.unicode import on_one_line
 
 # A path, an open binary file, the bytes of a file, or an array with its sample rate.
-AudioSource: TypeAlias = "str | Path | bytes | bytearray | memoryview | BinaryIO | tuple[npt.ArrayLike, int]"
+PlainSource: TypeAlias = "str | Path | bytes | bytearray | memoryview | BinaryIO | tuple[npt.ArrayLike, int]"
+AudioSource: TypeAlias = "PlainSource | Selected"
+Channel: TypeAlias = Literal["mix", "each"] | int
+
+
+@dataclass(frozen=True)
+class Selected:
+    """One channel, from 0, or one sound track, from 1, of a source; None: all channels averaged, the first track."""
+
+    source: PlainSource
+    channel: int | None = None
+    track: int | None = None
+
 
 # Bytes that recorders announce before they know: arecord, FFmpeg, SoX, with the header or without.
 _UNFINISHED = {*range(0x7FFFFF00, 0x80000101), *range(0xFFFFFF00, 0x100000000)}
@@ -49,6 +66,7 @@ class _PipedWav(Stream):
         self.file, self.width, self.kind = file, width, self.KINDS[code, width]
         self.claimed = claimed  # bytes, by the header
         self.rate, self.channels, self.frames, self.format = rate, channels, frames, "WAV/pipe"
+        self.tolerance = SLACK / (width * channels * rate)
 
     def blocks(self, first: int) -> Iterator[npt.NDArray[np.float32]]:
         kind, zero, scale = self.kind
@@ -163,6 +181,14 @@ class _ArrayStream(Stream):
 @contextmanager
 def open_stream(source: AudioSource, name: str | None) -> Iterator[tuple[Stream, str]]:
     """Opens a source; what cannot be audio at all is an InputError here."""
+    chosen = _as_selected(source)
+    with _opened(chosen.source, name, chosen.track) as (stream, label):
+        check_track(chosen.track, stream.tracks, label)
+        yield stream, label
+
+
+@contextmanager
+def _opened(source: PlainSource, name: str | None, track: int | None) -> Iterator[tuple[Stream, str]]:
     if isinstance(source, tuple):
         label = name or "array"
         if len(source) != 2:
@@ -183,10 +209,8 @@ def open_stream(source: AudioSource, name: str | None) -> Iterator[tuple[Stream,
     with ExitStack() as stack:
         f = stack.enter_context(file) if isinstance(source, str | Path) else file
         if getattr(f, "seekable", lambda: False)():
-            yield (
-                _unfinished_wav(f, label) or decoder_of(f, label, isinstance(source, bytes | bytearray | memoryview)),
-                label,
-            )
+            streamed = isinstance(source, bytes | bytearray | memoryview)
+            yield _unfinished_wav(f, label) or decoder_of(f, label, streamed, track), label
             return
         if isinstance(f, io.RawIOBase):  # gives fewer bytes than it is asked for
             f = stack.enter_context(_buffered(f))
@@ -196,12 +220,12 @@ def open_stream(source: AudioSource, name: str | None) -> Iterator[tuple[Stream,
             return
         head += f.read(_MOST_IN_MEMORY)  # libsndfile and FFmpeg want to move about
         with io.BytesIO(head) if len(head) < _MOST_IN_MEMORY else _on_disk(head, f, label) as whole:
-            yield decoder_of(whole, label, True), label
+            yield decoder_of(whole, label, True, track), label
 
 
 def audio_source(audio: AudioSource | npt.ArrayLike, sample_rate: int | None) -> AudioSource:
     """Returns the audio, with its rate in Hz where it is an array, as one source that can be read."""
-    if isinstance(audio, str | Path | bytes | bytearray | memoryview | tuple) or hasattr(audio, "read"):
+    if isinstance(audio, str | Path | bytes | bytearray | memoryview | tuple | Selected) or hasattr(audio, "read"):
         if sample_rate is not None:
             raise InputError("a sample rate goes with an array; files have their own", where="sample_rate")
         return audio  # type: ignore[return-value]
@@ -210,15 +234,54 @@ def audio_source(audio: AudioSource | npt.ArrayLike, sample_rate: int | None) ->
     return (audio, sample_rate)
 
 
+def select(audio: AudioSource, channel: Channel, track: int | None) -> AudioSource:
+    """Returns a channel, or the mix, and a track of a source, as one source.
+
+    Raises:
+        InputError: There can be no such channel.
+    """
+    if channel == "mix":
+        return audio if track is None else replace(_as_selected(audio), track=track)
+    if isinstance(channel, bool) or not isinstance(channel, int) or channel < 0:
+        raise InputError(f"{channel!r} is no channel", where="channel", remedy="mix, each, or a number from 0")
+    chosen = _as_selected(audio)
+    return replace(chosen, channel=channel, track=track or chosen.track)
+
+
+def _as_selected(source: AudioSource) -> Selected:
+    return source if isinstance(source, Selected) else Selected(source)
+
+
+@contextmanager
+def each_channel(audio: AudioSource, track: int | None, name: str | None = None) -> Iterator[list[Selected]]:
+    """Every channel of a source, each to be read by itself, one after another; a pipe is kept on disk meanwhile."""
+    chosen = _as_selected(audio)
+    source, track = chosen.source, track or chosen.track
+    with ExitStack() as stack:
+        again: Callable[[], PlainSource] = lambda: source  # noqa: E731
+        if hasattr(source, "read"):
+            file = cast(BinaryIO, source)
+            if is_pipe(file):
+                file = stack.enter_context(_on_disk(b"", file, name or "stream"))
+            begin = file.tell()
+            end = file.seek(0, os.SEEK_END)
+            file.seek(begin)
+            again = lambda: cast(BinaryIO, Part(file, begin, end))  # noqa: E731 - each reads from the beginning
+        with open_stream(Selected(again(), track=track), name) as (stream, _):
+            count = stream.channels
+        yield [Selected(again(), channel, track) for channel in range(count)]
+
+
 def is_pipe(source: AudioSource) -> bool:
     """Whether audio comes when it comes, and reading waits for it."""
-    if isinstance(source, str | Path):
+    plain = _as_selected(source).source
+    if isinstance(plain, str | Path):
         try:
-            return stat.S_ISFIFO(Path(source).stat().st_mode)
+            return stat.S_ISFIFO(Path(plain).stat().st_mode)
         except (OSError, ValueError):
             return False
-    seekable = getattr(source, "seekable", lambda: False)
-    return hasattr(source, "read") and not seekable()
+    seekable = getattr(plain, "seekable", lambda: False)
+    return hasattr(plain, "read") and not seekable()
 
 
 def _on_disk(head: bytes, rest: BinaryIO, name: str) -> BinaryIO:
@@ -252,6 +315,8 @@ def _open_path(path: Path, name: str) -> BinaryIO:
         if stat.S_ISREG(mode) or stat.S_ISFIFO(mode):
             return open(path, "rb")
     except FileNotFoundError:
+        if name == str(path):
+            raise no_such_file(path, "check the path") from None
         raise InputError("no such file", where=name, remedy="check the path") from None
     except PermissionError:
         raise InputError("may not be read", where=name, remedy=f"allow it with `chmod u+r {name}`") from None

@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from asr.cli.common import Device, ModelName, Tier, counter, given, say, takes_decoding
+from asr.cli.common import Channel, Device, ModelName, Tier, Track, channel_of, counter, given, say, takes_decoding
 from asr.utils.device import configure_torch, find_device
 from asr.utils.errors import InputError
+from asr.utils.files import find_path, no_such_file
 
 if TYPE_CHECKING:
-    from asr.audio.reader import Samples
+    from asr.audio.reader import AudioSource, Samples
     from asr.data.transcript import Transcript
 
 _SHOWN = 20  # doubtful segments
@@ -56,6 +57,8 @@ def align(
     tier: Tier = None,
     check_below: _CheckBelow = None,
     word_times: _WordTimes = False,
+    channel: Channel = None,
+    track: Track = None,
     device: Device = None,
     decoding: dict[str, Any],
 ) -> None:
@@ -65,24 +68,33 @@ def align(
     whole transcript becomes utterances that are fit for training: asr prepare elan or textgrid takes them. Of an ELAN
     file beside AUDIO, eaf is a copy with new tiers.
     """
+    audio, text = find_path(audio), find_path(text)
+    number = channel_of(channel)
+    if number == "each":
+        raise InputError("a text is said in one channel, or in the mix", where="--channel", remedy="name its number")
     output = _Output(audio, format, out, tier, _CHECK_BELOW if check_below is None else check_below, word_times)
     output.check(text, overwrite)
     lines = _lines(text)
     if not audio.exists():
-        raise InputError("no such file", where=audio)
+        raise no_such_file(audio, "check the path")
     configure_torch()
+    from asr.audio.sources import select
     from asr.data.transcript import Transcript
     from asr.inference.aligner import align as run, by_lines, by_pauses, doubtful_segments
     from asr.models.folder import load_model
 
     loaded = load_model(model, **decoding)
     loaded.recognizer.to(find_device(device))
-    spaces, heard = loaded.has_words, _Heard(audio, loaded.recognizer.sample_rate)
+    spaces, heard = loaded.has_words, _Heard(select(audio, number, track), loaded.recognizer.sample_rate)
     words = run(loaded, heard, "\n".join(lines.values()), where=text)
     segments = by_pauses(words, cut, spaces=spaces) if cut else by_lines(words, [*lines.values()], spaces=spaces)
     doubtful = doubtful_segments(segments, least, None if cut else [*lines])
     kept = tuple(segment for n, segment in enumerate(segments) if not least or n not in doubtful)
-    output.write(Transcript(str(audio), kept, heard.seconds, loaded.name, loaded.config.text.language, spaces))
+    of_channel = number if isinstance(number, int) else None
+    language = loaded.config.text.language
+    output.write(
+        Transcript(str(audio), kept, heard.seconds, loaded.name, language, spaces, channel=of_channel),
+    )
     for each in list(doubtful.values())[:_SHOWN]:
         say(f"asr: {each}")
     if len(doubtful) > _SHOWN:
@@ -104,7 +116,7 @@ def _lines(text: Path) -> dict[int, str]:
 class _Heard:
     """Iterates over the blocks of a recording, tells how far it is, and counts its seconds."""
 
-    def __init__(self, audio: Path, rate: int) -> None:
+    def __init__(self, audio: AudioSource, rate: int) -> None:
         self.audio, self.rate, self.seconds = audio, rate, 0.0
 
     def __iter__(self) -> Iterator[Samples]:
@@ -156,7 +168,7 @@ class _Output:
         from asr.data.formats import FORMATS
         from asr.utils.files import write_bytes, write_text
 
-        marked = {"check_below": self.check_below}
+        marked: dict[str, Any] = {"check_below": self.check_below}
         if self.own is not None and self.out is not None:
             write_bytes(self.out, add_tiers(self.own, transcript, tier=self.tier or "transcript", **marked))
             return

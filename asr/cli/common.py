@@ -10,7 +10,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import UnionType
-from typing import Annotated, Any, Union, get_args, get_origin
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 import typer
 
@@ -23,6 +23,15 @@ _UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "ki": 2**10, "mi": 2**20, "
 ModelName = Annotated[str, typer.Option("--model", help="A model folder, or the name of a shipped model.")]
 Device = Annotated[
     str | None, typer.Option("--device", help="auto, cpu or gpu. Default: auto, a GPU where torch can use one.")
+]
+Channel = Annotated[
+    str | None,
+    typer.Option(
+        "--channel", help="mix (all together), each (a transcript of each), or one's number, from 0. Default: mix."
+    ),
+]
+Track = Annotated[
+    int | None, typer.Option("--track", help="Of several sound tracks, from 1. Default: the first that is not silent.")
 ]
 Translation = Annotated[bool, typer.Option("--translation", help="The texts are translations: BLEU and chrF, too.")]
 Tier = Annotated[str | None, typer.Option("--tier", help="eaf: the name of the tier. Default: transcript.")]
@@ -126,6 +135,18 @@ def numbers_of(text: str | None, where: str, kind: Callable[[str], Any] = float)
         return None if text is None else tuple(map(kind, text.split(",")))
     except ValueError:
         raise InputError(f"{text!r} are not numbers with commas between them", where=where) from None
+
+
+def channel_of(text: str | None) -> Literal["mix", "each"] | int:
+    """What --channel says."""
+    word = "mix" if text is None else text.strip().lower()
+    if word.isdecimal():
+        return int(word)
+    if word == "each":
+        return "each"
+    if word == "mix":
+        return "mix"
+    raise InputError(f"{text!r} is no channel", where="--channel", remedy="mix, each, or a number from 0")
 
 
 def given(**options: Any) -> dict[str, Any]:

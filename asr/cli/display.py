@@ -14,10 +14,10 @@ class TranscriptionProgress:
 
     MANY = 200  # files whose lengths are not looked up
 
-    def __init__(self, paths: list[str]) -> None:
+    def __init__(self, paths: list[str], what: str = "file") -> None:
         from asr.audio.reader import header_duration
 
-        self.files = len(paths)
+        self.files, self.what = len(paths), what
         self.lengths = [header_duration(path) for path in paths] if len(paths) <= self.MANY else []
         self.live = not is_quiet() and sys.stderr is not None and sys.stderr.isatty()
         self.began = self.said = time.monotonic()
@@ -47,7 +47,7 @@ class TranscriptionProgress:
     def summary(self) -> str:
         """Files, length, speed."""
         took = time.monotonic() - self.began
-        files = "1 file" if self.done == 1 else f"{self.done:,} files"
+        files = f"1 {self.what}" if self.done == 1 else f"{self.done:,} {self.what}s"
         times = self.seconds / took
         speed = f", {times:.{0 if times >= 10 else 1}f} times as fast as it was said" if self.seconds > 1 else ""
         return f"{files}, {duration_words(self.seconds)} of audio in {duration_words(took)}{speed}"
@@ -57,7 +57,7 @@ class TranscriptionProgress:
         if is_quiet() or now - self.said < (0.2 if self.live else 30):
             return
         self.said = now
-        line = f"{self.done} of {self.files} files, " if self.files > 1 else ""
+        line = f"{self.done} of {self.files} {self.what}s, " if self.files > 1 else ""
         line += f"{duration_words(self.seconds)} heard"
         if (share := self._share()) > 0:
             line += f", {100 * share:.0f} %"

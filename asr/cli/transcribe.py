@@ -9,19 +9,20 @@ import signal
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, BinaryIO
+from typing import TYPE_CHECKING, Annotated, Any, BinaryIO, Literal
 
 import typer
 
-from asr.cli.common import Device, ModelName, Tier, as_option, given, say, takes_decoding
-from asr.cli.outputs import Delivery, check_folder, check_outputs, elan_file_of, formats_of, outputs_of, with_suffix
+from asr.cli.common import Channel, Device, ModelName, Tier, Track, as_option, channel_of, given, say, takes_decoding
+from asr.cli.outputs import Delivery, Source, check_folder, check_outputs, elan_file_of, formats_of, outputs_of
+from asr.data.formats import ONE_FILE
 from asr.models.hub import find_model
 from asr.utils.device import configure_torch
 from asr.utils.errors import InputError
-from asr.utils.files import is_there
+from asr.utils.files import find_path, is_there, no_such_file
 from asr.utils.unicode import on_one_line
 
 if TYPE_CHECKING:
@@ -89,6 +90,8 @@ def transcribe(
     output_dir: _OutputDir = None,
     skip_existing: _SkipExisting = False,
     overwrite: _Overwrite = False,
+    channel: Channel = None,
+    track: Track = None,
     language: _Language = None,
     vad: _Vad = True,
     batch_seconds: _BatchSeconds = None,
@@ -111,6 +114,8 @@ def transcribe(
         output_dir=output_dir,
         skip_existing=skip_existing,
         overwrite=overwrite,
+        channel=channel_of(channel),
+        track=track,
     )
     wanted.check()
     find_model(model)  # what is not there is told before anything is made, or torch imported
@@ -143,6 +148,8 @@ class Wanted:
     output_dir: Path | None
     skip_existing: bool
     overwrite: bool
+    channel: Literal["mix", "each"] | int
+    track: int | None
 
     def check(self) -> None:
         """Refuses options that contradict each other, and names those that mean nothing."""
@@ -174,12 +181,14 @@ class Wanted:
         """
         inputs, problems = _inputs(audio)
         if self.output_dir is None and len(inputs) > 1 and self.formats[0] not in _JOINED:
-            remedy = "name a folder for the files"
-            raise InputError(f"{self.formats[0]} of several inputs needs --output-dir", where="--format", remedy=remedy)
+            raise self._needs_folder("inputs")
         plan = Plan(self, inputs, problems)
+        plan.find_sources()
         if self.output_dir is not None:
-            plan.outputs = outputs_of(inputs, self.output_dir)
             check_folder(self.output_dir)
+            plan.outputs = outputs_of(inputs, self.output_dir)
+        elif self.formats[0] not in (*_JOINED, *ONE_FILE) and any(source.several for source in plan.sources):
+            raise self._needs_folder("channels")
         if self.skip_existing:
             plan.skip_existing()
         if "eaf" in self.formats:
@@ -191,6 +200,10 @@ class Wanted:
         plan.check_outputs()
         return plan
 
+    def _needs_folder(self, what: str) -> InputError:
+        remedy = "name a folder for the files"
+        return InputError(f"{self.formats[0]} of several {what} needs --output-dir", where="--format", remedy=remedy)
+
 
 @dataclass
 class Plan:
@@ -201,6 +214,36 @@ class Plan:
     problems: list[str]  # with the others
     outputs: dict[str, Path] = field(default_factory=dict)  # without the formats' suffixes
     already: int = 0  # inputs that were done before
+    sources_of: dict[str, list[Source]] = field(default_factory=dict)  # an input: it, or each of its channels
+    opened: ExitStack = field(default_factory=ExitStack)
+
+    @property
+    def sources(self) -> list[Source]:
+        """Returns what is transcribed, in its order."""
+        return [source for path, _ in self.inputs for source in self.sources_of[path]]
+
+    def find_sources(self) -> None:
+        """Looks how many channels the inputs have, where each is wanted by itself."""
+        from asr.audio.sources import each_channel, select
+
+        channel, track = self.wanted.channel, self.wanted.track
+        for path, _ in self.inputs:
+            audio, channels = _source(path), []
+            if channel == "each":
+                try:
+                    channels = self.opened.enter_context(each_channel(audio, track, path))
+                except InputError:  # reading it will tell
+                    if path == "-":
+                        raise
+            if len(channels) > 1:
+                self.sources_of[path] = [Source(path, each, each.channel, several=True) for each in channels]
+            elif channels:
+                self.sources_of[path] = [Source(path, channels[0])]
+            else:
+                number = channel if isinstance(channel, int) else None
+                self.sources_of[path] = [
+                    Source(path, select(audio, "mix" if number is None else number, track), number)
+                ]
 
     def skip_existing(self) -> None:
         """Leaves out inputs that have all their outputs."""
@@ -220,7 +263,7 @@ class Plan:
         for each in list(self.inputs):
             try:
                 if self.outputs and (own := elan_file_of(each[0])) is not None:
-                    check_tiers(own, self.wanted.tier or "transcript")
+                    check_tiers(own, self.wanted.tier or "transcript", len(self.sources_of[each[0]]))
             except InputError as e:
                 self.problems.append(str(e))
                 self.inputs.remove(each)
@@ -234,7 +277,10 @@ class Plan:
         check_outputs(files, read, keep=self.wanted.skip_existing, overwrite=self.wanted.overwrite)
 
     def _files(self, path: str) -> list[Path]:
-        return [with_suffix(self.outputs[path], each) for each in self.wanted.formats] if self.outputs else []
+        if not self.outputs:
+            return []
+        base, formats = self.outputs[path], self.wanted.formats
+        return list(dict.fromkeys(source.file(base, each) for source in self.sources_of[path] for each in formats))
 
     def run(self, transcriber: Transcriber, **options: Any) -> None:
         """Transcribes, and delivers what is heard as it comes.
@@ -244,9 +290,9 @@ class Plan:
             KeyboardInterrupt: It was stopped.
         """
         delivery = Delivery(transcriber, self)
-        sources = ((_source(path), "standard input" if path == "-" else path) for path, _ in self.inputs)
+        sources = ((source.audio, source.name) for source in self.sources)
         try:
-            with _stopping(transcriber):
+            with self.opened, _stopping(transcriber):
                 for number, event in transcriber.listen(sources, **options):
                     delivery.take(number, event)
         except BaseException:  # a second Ctrl-C, too, keeps what was heard by then
@@ -327,7 +373,8 @@ def _inputs(audio: list[str]) -> tuple[list[tuple[str, Path]], list[str]]:
     found: dict[Path, tuple[str, Path]] = {}  # by folder and name: the same one is done once
     problems = []
     for word in audio:
-        path = Path(word)
+        path = Path(word) if word in ("", "-") else find_path(word)
+        name = word if path == Path(word) else str(path)
         try:
             if not word:
                 problems.append("'': is no name of a file")
@@ -341,10 +388,10 @@ def _inputs(audio: list[str]) -> tuple[list[tuple[str, Path]], list[str]]:
                     problems.append(f"{word}: holds no audio file")
             elif word != "-" and not path.exists():
                 remedy = f"options are written so: {option}" if (option := as_option(word)) else "check the path"
-                problems.append(f"{word}: no such file; {remedy}")
+                problems.append(str(no_such_file(word, remedy)))
             else:
                 path.resolve()  # raises where links lead to themselves
-                found.setdefault(path if word == "-" else path.parent.resolve() / path.name, (word, path.parent))
+                found.setdefault(path if word == "-" else path.parent.resolve() / path.name, (name, path.parent))
         except (OSError, RuntimeError) as e:  # a name that is too long, links that lead to themselves
             problems.append(f"{word}: cannot be opened ({getattr(e, 'strerror', None) or e})")
     return list(found.values()), problems

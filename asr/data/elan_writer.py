@@ -6,7 +6,7 @@ Three tiers: segments; below them words, with their times; and words that are to
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
@@ -41,10 +41,12 @@ def to_eaf(
     tier: str = "transcript",
     check_below: float = CHECK_BELOW,
     folder: str | Path | None = None,
+    others: Sequence[Transcript] = (),
 ) -> str:
     """A new ELAN file.
 
     Args:
+        others: Of the same recording's other channels: the tiers of each are named after its channel.
         folder: Where it is to lie, from which the way to its recording is told; None: beside that.
         tier: The name of the tier of segments; those below are NAME-words and NAME-check.
         check_below: Words of a lower confidence are in NAME-check.
@@ -63,13 +65,19 @@ def to_eaf(
         mime=_MIME.get(PurePath(name).suffix.lower(), "unknown"),
         relative=quoteattr(relative),
     )
-    return _with_tiers(new.encode(), transcript, tier, check_below, "a new file").decode()
+    return _with_channels(new.encode(), (transcript, *others), tier, check_below, "a new file").decode()
 
 
 def add_tiers(
-    path: str | Path, transcript: Transcript, *, tier: str = "transcript", check_below: float = CHECK_BELOW
+    path: str | Path,
+    transcript: Transcript,
+    *,
+    tier: str = "transcript",
+    check_below: float = CHECK_BELOW,
+    others: Sequence[Transcript] = (),
 ) -> bytes:
-    """An ELAN file with the transcript in tiers of its own behind those that are there.
+    """An ELAN file with the transcript, and `others` of other channels, in tiers of their own behind those that are
+    there.
 
     Raises:
         InputError: It is no ELAN file, or has such a tier.
@@ -80,7 +88,7 @@ def add_tiers(
     name = PurePath(transcript.audio).name
     own = [each for each in media if PurePath(each.path).name == name] or list(media)
     offset = own[0].offset if own else 0.0
-    return _with_tiers(read_bytes(path), transcript, tier, check_below, path, offset)
+    return _with_channels(read_bytes(path), (transcript, *others), tier, check_below, path, offset)
 
 
 def check_tier_name(tier: str) -> None:
@@ -89,13 +97,28 @@ def check_tier_name(tier: str) -> None:
         raise InputError(f"{tier!r} is no name of a tier", where="--tier")
 
 
-def check_tiers(path: str | Path, tier: str) -> None:
-    """Looks whether tiers can be added to an ELAN file.
+def check_tiers(path: str | Path, tier: str, channels: int = 1) -> None:
+    """Looks whether tiers can be added to an ELAN file, of one transcript or of so many channels.
 
     Raises:
         InputError: They cannot.
     """
-    add_tiers(path, Transcript(""), tier=tier)
+    first, *others = (Transcript("", channel=channel) for channel in range(channels))
+    add_tiers(path, first, tier=tier, others=others)
+
+
+def _with_channels(
+    data: bytes,
+    transcripts: Sequence[Transcript],
+    tier: str,
+    check_below: float,
+    where: str | Path,
+    offset: float = 0.0,
+) -> bytes:
+    for each in transcripts:
+        name = f"{tier}-ch{each.channel}" if len(transcripts) > 1 else tier
+        data = _with_tiers(data, each, name, check_below, where, offset)
+    return data
 
 
 def _with_tiers(

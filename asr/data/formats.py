@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import accumulate
 from pathlib import PurePath
+from string import ascii_uppercase
 from typing import Any
 
 from asr.data.elan_writer import to_eaf, with_confidence
@@ -44,7 +45,7 @@ def to_txt(transcript: Transcript, word_times: bool = False) -> str:
 
 def to_json(transcript: Transcript, word_times: bool = False) -> str:
     """One line of JSON: text, segments (id, start, end, text, confidence; words and nbest where asked for), language,
-    audio, duration, model. Words have word, start, end, probability."""
+    audio, duration, model; channel, where it is of one of several. Words have word, start, end, probability."""
     segments: list[dict[str, Any]] = []
     for number, segment in enumerate(transcript.segments):
         row = {"id": number, **_seconds(segment), "text": segment.text}
@@ -64,6 +65,7 @@ def to_json(transcript: Transcript, word_times: bool = False) -> str:
         "duration": round(transcript.duration, 3),
         "model": transcript.model,
         **({"partial": True} if transcript.partial else {}),
+        **({"channel": transcript.channel} if transcript.channel is not None else {}),
     }
     return json.dumps(values, ensure_ascii=False, allow_nan=False) + "\n"
 
@@ -102,28 +104,39 @@ def to_tsv(transcript: Transcript, word_times: bool = False) -> str:
     return "start\tend\ttext\n" + "".join(lines)
 
 
-def to_ctm(transcript: Transcript, word_times: bool = False) -> str:
-    """NIST's CTM: recording, channel, start and duration (seconds), word, confidence; a line a word."""
-    recording = "_".join(PurePath(transcript.audio).stem.split()) or "audio"
+def to_ctm(transcript: Transcript, word_times: bool = False, *, others: Sequence[Transcript] = ()) -> str:
+    """NIST's CTM: recording, channel, start and duration (seconds), word, confidence; a line a word. The channel is 1,
+    or A, B, ... of a recording with several, those of its `others` behind it."""
     lines = []
-    for start, end, row in _in_order(transcript.words):
-        times = f"{start / 1000:.3f} {(end - start) / 1000:.3f}"
-        lines.append(f"{recording} 1 {times} {'_'.join(row.text.split())} {row.confidence:.4f}\n")
+    for each in (transcript, *others):
+        recording = "_".join(PurePath(each.audio).stem.split()) or "audio"
+        channel = "1" if each.channel is None else ascii_uppercase[each.channel : each.channel + 1] or each.channel + 1
+        for start, end, row in _in_order(each.words):
+            times = f"{start / 1000:.3f} {(end - start) / 1000:.3f}"
+            lines.append(f"{recording} {channel} {times} {'_'.join(row.text.split())} {row.confidence:.4f}\n")
     return "".join(lines)
 
 
-def to_textgrid(transcript: Transcript, word_times: bool = False, *, check_below: float = 0.0) -> str:
+def to_textgrid(
+    transcript: Transcript, word_times: bool = False, *, check_below: float = 0.0, others: Sequence[Transcript] = ()
+) -> str:
     """Praat's TextGrid, in its long form: a tier of segments and one of words, the time between them empty; a third of
-    the words whose confidence is below `check_below`, if any number is given."""
-    tiers = [("segments", [*_in_order(transcript.segments)]), ("words", [*_in_order(transcript.words)])]
-    if check_below:
-        doubtful = [
-            (start, end, replace(word, text=with_confidence(word)))
-            for start, end, word in tiers[1][1]
-            if word.confidence < check_below
-        ]
-        tiers.append(("check", [*doubtful]))
-    end = max([_milliseconds(transcript.duration), 1, *(row[1] for _, rows in tiers for row in rows)])
+    the words whose confidence is below `check_below`, if any number is given. Where there are `others`, of the same
+    recording's other channels, the tiers of each are named after its channel."""
+    tiers: list[tuple[str, list[tuple[int, int, Segment | Word]]]] = []
+    for each in (transcript, *others):
+        suffix = f"-ch{each.channel}" if others else ""
+        words = [*_in_order(each.words)]
+        tiers += [(f"segments{suffix}", [*_in_order(each.segments)]), (f"words{suffix}", words)]
+        if check_below:
+            doubtful = [
+                (start, end, replace(word, text=with_confidence(word)))
+                for start, end, word in words
+                if word.confidence < check_below
+            ]
+            tiers.append((f"check{suffix}", [*doubtful]))
+    durations = [_milliseconds(each.duration) for each in (transcript, *others)]
+    end = max([*durations, 1, *(row[1] for _, rows in tiers for row in rows)])
     lines = ['File type = "ooTextFile"', 'Object class = "TextGrid"', "", "xmin = 0", f"xmax = {end / 1000:.3f}"]
     lines += ["tiers? <exists>", f"size = {len(tiers)}", "item []:"]
     for number, (name, rows) in enumerate(tiers, 1):
@@ -147,6 +160,7 @@ FORMATS: dict[str, Callable[..., str]] = {  # of a Transcript, and whether words
     "TextGrid": to_textgrid,
     "eaf": to_eaf,
 }
+ONE_FILE = ("ctm", "TextGrid", "eaf")  # hold all channels of a recording, and take `others`
 
 
 # Subtitles.

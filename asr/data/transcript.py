@@ -80,6 +80,7 @@ class Transcript:
     language: str = ""
     spaces: bool = True  # whether spaces part words
     partial: bool = False  # whether it is of the audio's beginning alone: the rest could not be had
+    channel: int | None = None  # of a recording with several, from 0; None where they were mixed
 
     @property
     def text(self) -> str:

@@ -16,14 +16,15 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 from tempfile import TemporaryFile, gettempdir
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
 from asr.audio.reader import AudioSource, Samples, read_blocks
-from asr.audio.segmentation import smoothed_levels
-from asr.audio.sources import audio_source
+from asr.audio.segmentation import as_loud_as_usual, smoothed_levels
+from asr.audio.sources import audio_source, select
 from asr.data.transcript import Segment, Word
 from asr.decode.align import align_tokens
 from asr.decode.search import EncoderOutput, greedy_decoding
@@ -99,10 +100,17 @@ def align(model: Model, blocks: Iterable[Samples], text: str, *, where: str | Pa
 
 
 def align_audio(
-    model: Model, audio: AudioSource | npt.ArrayLike, text: str, sample_rate: int | None = None
+    model: Model,
+    audio: AudioSource | npt.ArrayLike,
+    text: str,
+    sample_rate: int | None = None,
+    *,
+    channel: Literal["mix"] | int = "mix",
+    track: int | None = None,
 ) -> list[Word]:
-    """As `align`, of a file, a stream, bytes, or an array with its rate in Hz."""
-    return align(model, read_blocks(audio_source(audio, sample_rate), model.recognizer.sample_rate), text)
+    """As `align`, of a file, a stream, bytes, or an array with its rate in Hz; of one channel or track, if wanted."""
+    source = select(audio_source(audio, sample_rate), channel, track)
+    return align(model, read_blocks(source, model.recognizer.sample_rate), text)
 
 
 def doubt(segment: Segment) -> str:
@@ -183,7 +191,8 @@ def hear(model: Model, blocks: Iterable[Samples]) -> tuple[Floats, Floats]:
 
     def window(samples: Samples, first: int, count: int | None) -> None:
         with torch.inference_mode():
-            heard = torch.from_numpy(samples)[None].to(device), torch.tensor([len(samples)], device=device)
+            loud = torch.from_numpy(as_loud_as_usual(samples, rate))
+            heard = loud[None].to(device), torch.tensor([len(samples)], device=device)
             log_probs, lens = recognizer.log_probs(*recognizer.features(*heard))
         own = log_probs[0, : int(lens[0])].float().cpu().numpy()[first:]
         found.add(own if count is None else own[:count])

@@ -9,14 +9,14 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, overload
 
 import numpy.typing as npt
 import torch
 
 from asr.audio.reader import AudioSource, Samples, is_pipe, read_blocks
 from asr.audio.segmentation import Piece, Segmenter, as_loud_as_usual
-from asr.audio.sources import audio_source
+from asr.audio.sources import Channel, Selected, audio_source, each_channel, select
 from asr.data.transcript import PAUSE, Hypothesis, Segment, Transcript, Word
 from asr.decode.search import HotWords, build_search
 from asr.models.decoding_options import DecodingChanges
@@ -114,31 +114,70 @@ class Transcriber:
         ]
         return f"<Transcriber {'; '.join(parts)}>"
 
+    @overload
     def transcribe(
-        self, audio: AudioSource | npt.ArrayLike, sample_rate: int | None = None, *, name: str | None = None
-    ) -> Transcript:
+        self,
+        audio: AudioSource | npt.ArrayLike,
+        sample_rate: int | None = None,
+        *,
+        channel: Literal["mix"] | int = "mix",
+        track: int | None = None,
+        name: str | None = None,
+    ) -> Transcript: ...
+
+    @overload
+    def transcribe(
+        self,
+        audio: AudioSource | npt.ArrayLike,
+        sample_rate: int | None = None,
+        *,
+        channel: Literal["each"],
+        track: int | None = None,
+        name: str | None = None,
+    ) -> list[Transcript]: ...
+
+    def transcribe(
+        self,
+        audio: AudioSource | npt.ArrayLike,
+        sample_rate: int | None = None,
+        *,
+        channel: Channel = "mix",
+        track: int | None = None,
+        name: str | None = None,
+    ) -> Transcript | list[Transcript]:
         """Transcribes a file, a stream, bytes, or an array.
 
         Args:
             audio: As read_audio takes it, or an array.
             sample_rate: Of an array, Hz.
+            channel: Which channel is heard, from 0; mix: all of them together; each: every one by itself, as of a
+                telephone call, which gives a transcript for each.
+            track: Which sound track of a film is heard, from 1; None: the first that is not silent.
             name: What the transcript and errors call it.
 
         Raises:
-            InputError: The audio cannot be read, or an array came without its rate.
+            InputError: The audio cannot be read, has no such channel or track, or an array came without its rate.
         """
         source = audio_source(audio, sample_rate)
-        (result,) = self.transcribe_all([(source, name or _name(source))])
-        if isinstance(result, InputError):
-            raise result
-        return result
+        name = name or _name(source)
+        if channel == "each":
+            with each_channel(source, track, name) as channels:
+                return [_result(each) for each in self.transcribe_all((each, name) for each in channels)]
+        (result,) = self.transcribe_all([(select(source, channel, track), name)])
+        return _result(result)
 
     def segments(
-        self, audio: AudioSource | npt.ArrayLike, sample_rate: int | None = None, *, name: str | None = None
+        self,
+        audio: AudioSource | npt.ArrayLike,
+        sample_rate: int | None = None,
+        *,
+        channel: Literal["mix"] | int = "mix",
+        track: int | None = None,
+        name: str | None = None,
     ) -> Iterator[Segment]:
-        """As transcribe, but gives each segment as soon as it is ready."""
+        """As transcribe, but gives each segment as soon as it is ready; of one channel, or the mix."""
         source = audio_source(audio, sample_rate)
-        for _, event in self.listen([(source, name or _name(source))]):
+        for _, event in self.listen([(select(source, channel, track), name or _name(source))]):
             if isinstance(event, Segment):
                 yield event
             elif event.error:
@@ -157,11 +196,11 @@ class Transcriber:
         Raises:
             InputError: `batch_seconds` is none.
         """
-        names: list[str] = []
+        names: list[tuple[str, int | None]] = []
 
         def named() -> Iterator[tuple[AudioSource, str]]:
             for source, name in sources:
-                names.append(name)
+                names.append((name, source.channel if isinstance(source, Selected) else None))
                 yield source, name
 
         found: list[Segment] = []
@@ -169,13 +208,16 @@ class Transcriber:
             if isinstance(event, Segment):
                 found.append(event)
             else:
-                yield event.error or self.transcript(names[number], found, event.duration)
+                name, channel = names[number]
+                yield event.error or self.transcript(name, found, event.duration, channel)
                 found = []
 
-    def transcript(self, name: str, segments: Iterable[Segment], duration: float) -> Transcript:
+    def transcript(
+        self, name: str, segments: Iterable[Segment], duration: float, channel: int | None = None
+    ) -> Transcript:
         """Of segments that were heard."""
         language = self.model.config.text.language
-        return Transcript(name, tuple(segments), duration, self.model.name, language, self.spaces)
+        return Transcript(name, tuple(segments), duration, self.model.name, language, self.spaces, channel=channel)
 
     def listen(
         self, sources: Iterable[tuple[AudioSource, str]], *, batch_seconds: float = 120.0
@@ -263,7 +305,8 @@ class Transcriber:
     def _recognize(self, pieces: list[Piece]) -> list[list[Hypothesis]]:
         lens = torch.tensor([len(piece.samples) for piece in pieces])
         padded = torch.nn.utils.rnn.pad_sequence(
-            [torch.from_numpy(as_loud_as_usual(piece.samples)) for piece in pieces], batch_first=True
+            [torch.from_numpy(as_loud_as_usual(piece.samples, self.sample_rate)) for piece in pieces],
+            batch_first=True,
         )
         recognizer, samples = self.model.recognizer, padded.to(self.device)
         with autocast(self.precision, self.device):
@@ -299,7 +342,14 @@ class Transcriber:
                 self.seconds[within] -= seconds
 
 
+def _result(result: Transcript | InputError) -> Transcript:
+    if isinstance(result, InputError):
+        raise result
+    return result
+
+
 def _name(source: AudioSource) -> str:
-    if isinstance(source, str | Path):
-        return str(source)
-    return "array" if isinstance(source, tuple) else "audio"
+    plain = source.source if isinstance(source, Selected) else source
+    if isinstance(plain, str | Path):
+        return str(plain)
+    return "array" if isinstance(plain, tuple) else "audio"

@@ -7,11 +7,12 @@ from itertools import pairwise
 import numpy as np
 import pytest
 import soxr
+from helpers import speechlike
 from hypothesis import given, settings, strategies as st
 from wording import wording
 
 from asr.audio.reader import Samples
-from asr.audio.segmentation import Piece, Segmenter, smoothed_levels
+from asr.audio.segmentation import Piece, Segmenter, as_loud_as_usual, smoothed_levels
 from asr.utils.errors import InputError
 from data_prep.synthetic import RATE as SPOKEN_RATE, speak
 
@@ -167,6 +168,48 @@ def test_levels_are_decibels_of_full_scale() -> None:
     assert smoothed_levels(np.zeros(81, np.float32), 80).tolist() == pytest.approx([-120.0, -120.0])
     offset = smoothed_levels(tone + np.float32(0.5), 80)
     assert offset[50] == pytest.approx(levels[50], abs=0.1)
+
+
+# How loud it is.
+
+
+@pytest.mark.parametrize("gain", [1.0, 0.05, 0.001])
+def test_a_few_samples_do_not_say_how_loud_speech_is(gain: float) -> None:
+    speech = gain * speechlike(3.0, RATE)
+    alone = as_loud_as_usual(speech, RATE)
+    clicks, clap, pop, offset = (speech.copy() for _ in range(4))
+    clicks[[5000, 12000, len(speech) - 1]] = 0.9, -0.8, 1.0
+    clap[3000:3400] += 0.9 * np.random.default_rng(1).standard_normal(400).astype(np.float32)
+    pop[:100] = 0.95
+    offset += np.float32(0.2)
+    far = np.r_[6000:11000, 13000:23000]  # from what was put in
+    for spoilt in (clicks, clap, pop, offset):
+        got = as_loud_as_usual(spoilt, RATE)[far]
+        ratio = np.std(got) / np.std(alone[far])
+        assert 0.4 < ratio < 2.5
+        if gain < 1:
+            assert np.abs(got).max() < 0.5
+            assert np.corrcoef(got, alone[far])[0, 1] > 0.999
+    if gain < 1:
+        assert np.abs(as_loud_as_usual(clicks, RATE)).max() < 0.5  # the clicks, too
+
+
+def test_loud_recordings_stay_as_they_are() -> None:
+    speech = speechlike(1.0, RATE)
+    assert as_loud_as_usual(speech, RATE) is speech
+    assert np.abs(as_loud_as_usual(20 * speech, RATE)).max() == pytest.approx(1.0, abs=0.01)
+    for nothing in (speech[:0], 0 * speech):
+        np.testing.assert_array_equal(as_loud_as_usual(nothing, RATE), nothing)
+    for few in (1, 7, 79, 81):  # samples, of which none is a frame
+        assert np.isfinite(as_loud_as_usual(0.01 * speech[:few], RATE)).all()
+
+
+def test_a_long_pause_parts_even_what_is_short_enough() -> None:
+    segmenter = Segmenter(RATE, vad=False)
+    samples = np.concatenate([background(8.0), burst(1.0), background(7.0), burst(1.0)])
+    assert [round(start) for start, _ in spans(list(segmenter.pieces([samples])))] == [8, 16]
+    whole = np.concatenate([background(3.0), burst(1.0), background(3.0)])
+    assert spans(list(segmenter.pieces([whole]))) == [(0.0, 7.0)]
 
 
 # With the network.

@@ -11,6 +11,7 @@ import sys
 import termios
 import threading
 import time
+import unicodedata
 from array import array
 from collections.abc import Iterator
 from contextlib import suppress
@@ -27,6 +28,7 @@ from wording import wording
 
 from asr.cli import app
 from asr.data.elan import read_eaf
+from asr.data.formats import FORMATS
 from asr.data.transcript import Segment
 from asr.inference.transcriber import Ended, Transcriber
 from asr.models.folder import save_model
@@ -419,3 +421,105 @@ def test_interrupted_at_once_what_was_heard_by_then_is_kept(
     assert done.exit_code == 130
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["a.partial.txt"]
     assert (tmp_path / "out" / "a.partial.txt").read_text() == "tack\n" * 3
+
+
+def call(path: Path, *texts: str) -> Path:
+    """A recording with a speaker in each channel."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    channels = [spelled(text, 3) for text in texts]
+    samples = np.zeros((max(map(len, channels)), len(channels)), np.float32)
+    for number, channel in enumerate(channels):
+        samples[: len(channel), number] = channel
+    soundfile.write(path, samples, RATE)
+    return path
+
+
+def test_each_channel_of_a_call(model: Path, tmp_path: Path) -> None:
+    call(tmp_path / "in" / "call.wav", "tack taco", "taco")
+    record(tmp_path / "in" / "mono.wav")
+    out, options = tmp_path / "out", ["--channel", "each", "--lexicon", model / "lexicon.txt"]
+    done = run(model, tmp_path / "in", "--format", "all", "--output-dir", out, *options)
+    assert done.exit_code == 0, done.output
+    of_channels = {f"call.ch{n}.{kind}" for n in (0, 1) for kind in ("txt", "json", "srt", "vtt", "tsv")}
+    whole = {f"call.{kind}" for kind in ("ctm", "TextGrid", "eaf")} | {f"mono.{kind}" for kind in FORMATS}
+    assert {path.name for path in out.iterdir()} == of_channels | whole
+    assert [(out / f"call.ch{n}.txt").read_text() for n in (0, 1)] == ["tack taco\n", "taco\n"]
+    assert [json.loads((out / f"call.ch{n}.json").read_text())["channel"] for n in (0, 1)] == [0, 1]
+    assert [line.split()[1::3] for line in (out / "call.ctm").read_text().splitlines()] == [
+        ["A", "tack"],
+        ["A", "taco"],
+        ["B", "taco"],
+    ]
+    tiers = {tier.name: tier for tier in read_eaf(out / "call.eaf").tiers}
+    assert [each.text for each in tiers["transcript-ch1"].annotations] == ["taco"]
+    assert "channel" not in json.loads((out / "mono.json").read_text())
+    done = run(model, tmp_path / "in", "--format", "all", "--output-dir", out, "--skip-existing", *options)
+    assert done.exit_code == 0
+    done = run(model, tmp_path / "in" / "call.wav", "--output-dir", out, *options)
+    assert str(out / "call.ch0.txt") in done.stderr
+
+
+def test_channels_on_standard_output(model: Path, tmp_path: Path) -> None:
+    path = call(tmp_path / "call.wav", "tack taco", "taco")
+    options = ["--lexicon", model / "lexicon.txt", "--channel"]
+    done = run(model, path, *options, "each")
+    assert [line.split("\t")[1] for line in done.stdout.splitlines()] == ["tack taco", "taco"]
+    assert run(model, path, *options, "1").stdout == "taco\n"
+    assert [
+        json.loads(line)["channel"]
+        for line in run(model, path, *options, "each", "--format", "json").stdout.splitlines()
+    ] == [0, 1]
+    assert run(model, path, *options, "each", "--format", "TextGrid").stdout.count('"IntervalTier"') == 4
+    for wrong in (["2"], ["left"], ["each", "--format", "srt"], ["mix", "--track", "2"]):
+        done = run(model, path, *options, *wrong)
+        assert done.exit_code == 2
+        assert done.stdout == ""
+    piped = runner.invoke(
+        app,
+        ["transcribe", "-", "--no-vad", "--model", str(model), *map(str, options), "each"],
+        input=path.read_bytes(),
+    )
+    assert [line.split("\t")[1] for line in piped.stdout.splitlines()] == ["tack taco", "taco"]
+
+
+def test_what_was_heard_of_channels_before_damage_is_kept(model: Path, tmp_path: Path) -> None:
+    path = call(tmp_path / "call.flac", "tack taco tack taco", "taco tack taco tack")
+    path.write_bytes(path.read_bytes()[: path.stat().st_size * 2 // 3])
+    done = run(model, path, "--channel", "each", "--format", "txt,ctm", "--output-dir", tmp_path / "out")
+    assert done.exit_code == 2
+    names = {"call.ch0.partial.txt", "call.ch1.partial.txt", "call.partial.ctm"}
+    assert {each.name for each in (tmp_path / "out").iterdir()} == names
+    assert {line.split()[1] for line in (tmp_path / "out" / "call.partial.ctm").read_text().splitlines()} == {"A", "B"}
+
+
+def test_names_as_people_see_them(model: Path, tmp_path: Path) -> None:
+    record(tmp_path / unicodedata.normalize("NFD", "Zoë.wav"))
+    done = run(model, tmp_path / unicodedata.normalize("NFC", "Zoë.wav"))
+    assert (done.exit_code, done.stdout) == (0, "tack\n")
+    assert run(model, tmp_path / "zoë.WAV").stdout == "tack\n"
+    done = run(model, tmp_path / "Zoe.wav")
+    assert done.exit_code == 2
+    assert unicodedata.normalize("NFD", "Zoë.wav") in done.stderr
+
+
+def test_outputs_that_only_capitals_tell_apart(model: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    record(tmp_path / "1" / "Talk.wav")
+    record(tmp_path / "2" / "talk.wav")
+    record(tmp_path / "2" / "b.wav")
+    inputs = [tmp_path / "1", tmp_path / "2"]
+    done = run(model, *inputs, "--output-dir", tmp_path / "out")
+    assert done.exit_code == 0
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {"Talk.wav.txt", "talk.wav.txt", "b.txt"}
+    assert str(tmp_path / "1" / "Talk.wav") in caplog.text
+
+
+def test_decoders_say_nothing(model: Path, tmp_path: Path) -> None:
+    before = {"zeros.mp3": bytes(3000), "mid.mp3": b"", "tag.flac": b"ID3\3\0\0\0\0\0\x64" + bytes(100)}
+    for name, junk in before.items():
+        soundfile.write(tmp_path / name, spelled("tack", 4), RATE)
+        data = (tmp_path / name).read_bytes()[100 if name == "mid.mp3" else 0 :]
+        (tmp_path / name).write_bytes(junk + data)
+    command = [sys.executable, "-m", "asr", "--quiet", "transcribe", tmp_path, "--no-vad", "--model", model]
+    done = subprocess.run(list(map(str, command)), capture_output=True, text=True, check=True)
+    assert done.stderr == ""
+    assert len(done.stdout.splitlines()) == len(before)

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -296,3 +297,28 @@ def test_times_are_valid_and_readers_agree_whatever_the_transcript_says(
         assert edges[-1][1] == grid["xmax"]
         assert all(start < end for start, end in edges)
         assert all(one[1] == other[0] for one, other in pairwise(edges))
+
+
+CALL = [replace(TRANSCRIPT, channel=0), replace(NOTHING, channel=1), replace(TRANSCRIPT, channel=2)]
+
+
+def test_channels_of_a_recording_in_one_file() -> None:
+    lines = FORMATS["ctm"](CALL[0], False, others=CALL[1:]).splitlines()
+    words = [line.split()[4] for line in FORMATS["ctm"](TRANSCRIPT, False).splitlines()]
+    assert [line.split()[1] for line in lines] == ["A"] * len(words) + ["C"] * len(words)
+    assert [line.split()[4] for line in lines] == words * 2
+    grid = parseTextgridStr(FORMATS["TextGrid"](CALL[0], False, others=CALL[1:]))
+    names = [f"{tier}-ch{channel}" for channel in range(3) for tier in ("segments", "words")]
+    assert [tier["name"] for tier in grid["tiers"]] == names
+    assert {tier["xmax"] for tier in grid["tiers"]} == {3.0}
+    written = FORMATS["eaf"](CALL[0], False, tier="draft", others=CALL[1:])
+    tiers = re.findall('TIER_ID="(.*?)"', written)
+    assert {"draft-ch0", "draft-ch0-words", "draft-ch1", "draft-ch2", "draft-ch2-words"} <= set(tiers)
+
+
+def test_a_channel_by_itself() -> None:
+    assert json.loads(FORMATS["json"](CALL[2], False))["channel"] == 2
+    assert "channel" not in json.loads(FORMATS["json"](TRANSCRIPT, False))
+    assert {line.split()[1] for line in FORMATS["ctm"](CALL[2], False).splitlines()} == {"C"}
+    assert {line.split()[1] for line in FORMATS["ctm"](TRANSCRIPT, False).splitlines()} == {"1"}
+    assert FORMATS["TextGrid"](CALL[2], False) == FORMATS["TextGrid"](TRANSCRIPT, False)

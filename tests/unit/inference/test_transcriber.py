@@ -265,3 +265,27 @@ def test_stopped_while_it_waits_for_a_pipe(transcriber: Transcriber) -> None:
 def test_what_is_recognised_at_a_time_is_some_audio(transcriber: Transcriber, seconds: float) -> None:
     with pytest.raises(InputError, match="batch_seconds"):
         list(transcriber.transcribe_all([], batch_seconds=seconds))
+
+
+def test_each_channel_has_a_transcript_of_its_own(transcriber: Transcriber, tmp_path: Path) -> None:
+    first, second = spelled("tack taco", 3), spelled("taco", 6)
+    stereo = np.zeros((max(len(first), len(second)), 2), np.float32)
+    stereo[: len(first), 0], stereo[: len(second), 1] = first, second
+    soundfile.write(tmp_path / "call.wav", stereo, RATE)
+    data = (tmp_path / "call.wav").read_bytes()
+    read, write = os.pipe()
+    with open(write, "wb") as f:
+        f.write(data)
+    with open(read, "rb") as pipe, open(tmp_path / "call.wav", "rb") as file:
+        for source in (tmp_path / "call.wav", data, io.BytesIO(data), file, pipe, (stereo, RATE)):
+            heard = transcriber.transcribe(source, channel="each")
+            assert [(each.text, each.channel) for each in heard] == [("tack taco", 0), ("taco", 1)]
+    assert transcriber.transcribe(data, channel=1, track=1).text == "taco"
+    assert [segment.text for segment in transcriber.segments(data, channel=1)] == ["taco"]
+    assert transcriber.transcribe(data).channel is None
+    assert len(transcriber.transcribe(first, RATE, channel="each")) == 1
+    for channel in (2, -1, "left", True):
+        with pytest.raises(InputError, match=f"{channel!r}"):
+            transcriber.transcribe(data, channel=channel)
+    with pytest.raises(InputError, match="call"):
+        transcriber.transcribe(b"nothing", channel="each", name="call")

@@ -1,0 +1,364 @@
+"""What a file of audio is, by its bytes: where in it sound begins, in which container, and whether all of it is there.
+
+Before sound there may be tags (ID3v2, APE), a byte order mark, zeros, the header of an HTTP answer, or junk; an MP3 may
+begin within a frame. What is no sound is refused by its name.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import dataclass
+from typing import BinaryIO, NamedTuple
+
+from asr.audio.faults import SLACK, cut, tell_once
+from asr.audio.mpeg import FRAME, ends_within_frame, frames_at, has_length, syncsafe, without_tags
+from asr.audio.parts import Part
+from asr.audio.riff import chunks, find_wave
+from asr.utils.errors import InputError
+
+_MPEG_TS = 188  # bytes of a packet, each of which begins with G
+_PACKETS = ((0, _MPEG_TS), (4, _MPEG_TS + 4))  # of broadcasts; of cameras and Blu-rays, with a time before each
+_MOST_JUNK = 1 << 25  # bytes that are searched for the beginning of sound; a tag holds pictures
+_A_FRAME = 1 << 12  # bytes: what begins within a frame is a cut, not junk
+_MOST_HEADER = 1 << 16  # bytes of an HTTP answer's header
+_LARGEST_PAGE = 66_000  # bytes of Ogg, and a few
+_ANY_SIZE = 0xFFFFFFFF
+_MPEG_CODES = (0x50, 0x55)  # of WAV
+
+
+class Kind(NamedTuple):
+    """A container: FFmpeg's name of it ('' for one that only libsndfile knows), and whether libsndfile comes first."""
+
+    format: str
+    soundfile: bool = False
+
+
+_MAGIC = {
+    b"RIFF": Kind("wav", True),
+    b"RIFX": Kind("wav", True),
+    b"RF64": Kind("wav", True),
+    b"BW64": Kind("wav", True),
+    b"riff\x2e\x91\xcf\x11": Kind("w64", True),
+    b"fLaC": Kind("flac", True),
+    b"OggS": Kind("ogg", True),
+    b"caff": Kind("caf", True),
+    b"FORM": Kind("aiff", True),
+    b".snd": Kind("au", True),
+    b"Creative Voice File": Kind("voc", True),
+    b"\x1a\x45\xdf\xa3": Kind("matroska"),
+    b"\x30\x26\xb2\x75": Kind("asf"),
+    b"#!AMR": Kind("amr"),
+    b"FLV\x01": Kind("flv"),
+    b"\x00\x00\x01\xba": Kind("mpeg"),
+    b"\x7f\xfe\x80\x01": Kind("dts"),
+    b"wvpk": Kind("wv"),
+    b"TTA1": Kind("tta"),
+    b"MAC ": Kind("ape"),
+    b"MPCK": Kind("mpc8"),
+    b"MP+": Kind("mpc"),
+    b"DSD ": Kind("dsf"),
+    b"FRM8": Kind("iff"),
+    b".RMF": Kind("rm"),
+    b".ra\xfd": Kind("rm"),
+    b"ea3\x03": Kind("oma"),
+    b"EA3\x01": Kind("oma"),
+    b"\x02dss": Kind("dss"),
+    b"\x03dss": Kind("dss"),
+    b"nut/multimedia container\0": Kind("nut"),
+    b"\x06\x0e\x2b\x34\x02\x05\x01\x01": Kind("mxf"),
+}
+_BOXES = (b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip", b"pnot", b"moof", b"styp", b"sidx")  # of MP4
+_BOXES_BEHIND = (*_BOXES, b"meta", b"uuid", b"udta", b"mfra", b"mdia", b"pdin")
+_CAF_CHUNKS = b"desc|data|pakt|kuki|chan|free|info|midi|strg|mark|regn|inst|umid|edct|peak|ovvw|uuid|LMKS".split(b"|")
+_FRAMES = ("mp3", "aac", "loas", "ac3", "eac3", "amr", "dts")  # without a container
+# What tells so little of its length that FFmpeg guesses it from the bit rate.
+_ENDLESS = (*_FRAMES, "asf", "mpeg", "mpegts", "flv", "rm", "dss", "nut")
+_BEGINNINGS = re.compile(
+    rb"(?=RIFF....(?:WAVE|AVI )|fLaC\0\0\0\x22|OggS\0\x02|FORM....AIF|....ftyp[ -~]{4}|caff\0\x01|\.snd\0\0\0|#!AMR"
+    rb"|\x1a\x45\xdf\xa3|\x30\x26\xb2\x75\x8e\x66\xcf\x11|wvpk....[\x02-\x10]\x04|" + FRAME + rb")",
+    re.DOTALL,
+)
+_NO_SOUND = {
+    b"PK\x03\x04": "a ZIP archive",
+    b"\x1f\x8b": "a gzip archive",
+    b"7z\xbc\xaf\x27\x1c": "a 7z archive",
+    b"Rar!": "a RAR archive",
+    b"\xfd7zXZ": "an xz archive",
+    b"BZh": "a bzip2 archive",
+    b"%PDF": "a PDF document",
+    b"\x89PNG": "a picture (PNG)",
+    b"\xff\xd8\xff": "a picture (JPEG)",
+    b"GIF8": "a picture (GIF)",
+    b"MThd": "MIDI, which is notes",
+    b"#EXTM3U": "a playlist",
+    b"[playlist]": "a playlist",
+    b"#!SILK": "SILK, a codec of voice messages that is not known",
+    b"\x02#!SILK": "SILK, a codec of voice messages that is not known",
+    b"\x03ds2": "DS2, a codec of dictation machines that is not known",
+    b"ADIF": "AAC in ADIF, which is not known",
+    b"version https://git-lfs": "a pointer of Git LFS: `git lfs pull` fetches the file itself",
+    b"\xd0\xcf\x11\xe0": "a document of Office",
+    b"\x7fELF": "a program",
+    b"<!DOCTYPE": "a page in HTML",
+    b"<html": "a page in HTML",
+    b"<?xml": "a text in XML",
+}
+_SPACES = str.maketrans("\t\r\n\ufeff", "    ")
+
+
+@dataclass(frozen=True)
+class Container:
+    """Sound in a file.
+
+    Attributes:
+        exact: Whether the header knows how long the sound is; else FFmpeg guesses.
+        missing: Why the file is not there to its end; '' where it is, as far as can be known.
+    """
+
+    kind: Kind
+    file: Part
+    exact: bool = True
+    missing: str = ""
+
+
+def find_container(f: BinaryIO, name: str, streamed: bool) -> Container:
+    """Finds where in a file sound begins, and how it is packed.
+
+    Args:
+        streamed: Whether it came through a pipe: its writer could not know its length.
+
+    Raises:
+        InputError: It is empty, no sound, or cut short.
+    """
+    begin = f.tell()
+    return _container(Part(f, begin, f.seek(0, os.SEEK_END)), name, streamed)
+
+
+def _container(file: Part, name: str, streamed: bool) -> Container:
+    if file.size == 0:
+        raise InputError("is empty (0 bytes)", where=name, remedy="record or copy it again")
+    at, kind = _sound(file, name)
+    if kind is None:
+        # libsndfile knows some more, but takes what begins so for MP3, and complains on standard error.
+        return Container(Kind("", not file.peek(0, 3).startswith((b"\xff", b"ID3"))), file)
+    file = file.part(at)
+    if kind.format == "wav":
+        return _riff(file, kind, name, streamed)
+    if kind.format in _FRAMES:
+        file = without_tags(file)
+        if ends_within_frame(file):
+            tell_once(f"{name}: ends within a frame: it may have been cut short")
+        return Container(kind, file, kind.format == "mp3" and has_length(file))
+    missing = _missing(file, kind.format)
+    if missing and kind.soundfile:
+        raise cut(name, missing)
+    if kind.format == "ogg" and _streams_of_ogg(file) > 1:  # of which libsndfile reads the first, as its header does
+        return Container(Kind("ogg"), file, exact=False)
+    return Container(kind, file, kind.format not in _ENDLESS, missing)
+
+
+# Where sound begins.
+
+
+def _sound(file: Part, name: str) -> tuple[int, Kind | None]:
+    """Where sound begins, and in which container; None where there is none that is known."""
+    at = first = _behind_tags(file, 0)
+    if kind := _kind_at(file, at):
+        return at, kind
+    if at == file.size and at:
+        what = "holds nothing but " + ("tags" if file.peek(0, 1).strip(b"\0") else "zeros")
+        raise InputError(what, where=name, remedy="record or copy it again")
+    if what := next((what for magic, what in _NO_SOUND.items() if file.peek(at, 32).lstrip().startswith(magic)), ""):
+        raise InputError(f"is no sound, but {what}", where=name, remedy="name the recording itself")
+    if first and file.peek(0, 3) == b"ID3":  # its size is wrong
+        first = 10
+    for match in _BEGINNINGS.finditer(file.peek(first, _MOST_JUNK)):
+        at = first + match.start()
+        if kind := _kind_at(file, at):
+            if kind.format not in _FRAMES or at - first > _A_FRAME:
+                tell_once(f"{name}: {at - first:,} bytes before the sound are of no known kind, and passed over")
+            return at, kind
+    if _is_text(file.peek(0, 512)):
+        raise InputError("is no sound, but a text", where=name, remedy="name the recording itself")
+    return 0, None
+
+
+def _is_text(head: bytes) -> bool:
+    utf16 = head.startswith((b"\xff\xfe", b"\xfe\xff"))
+    text = head[: len(head) & ~1].decode("utf-16", "replace") if utf16 else head.decode("utf-8", "replace")
+    return text[: max(1, len(text) - 3)].replace("\ufffd", "\0").translate(_SPACES).isprintable()
+
+
+def _behind_tags(file: Part, at: int) -> int:
+    """Where tags and padding at a place end."""
+    while at < file.size and _kind_at(file, at) is None:
+        head = file.peek(at, 32)
+        size = 0
+        if head.startswith(b"ID3") and len(head) > 10 and max(head[6:10]) < 0x80:
+            size = 10 + syncsafe(head[6:10]) + (10 if head[5] & 0x10 else 0)  # with a footer
+        elif head.startswith(b"APETAGEX"):
+            size = 32 + int.from_bytes(head[12:16], "little")
+        elif head.startswith(b"\xef\xbb\xbf"):
+            size = 3
+        elif head.startswith((b"HTTP/1", b"ICY 200")):
+            size = file.peek(at, _MOST_HEADER).find(b"\r\n\r\n") + 4
+            size = size if size > 3 else 0
+        elif head[:4] == bytes(4):
+            size = _zeros(file, at)
+        if not size or at + size > file.size:
+            break
+        at += size
+    return at
+
+
+def _zeros(file: Part, at: int) -> int:
+    """How many zeros there are from a place on; fewer where some of the last belong to what follows."""
+    begin = at
+    while (data := file.peek(at, 1 << 16)) and not data.strip(b"\0"):
+        at += len(data)
+    at += len(data) - len(data.lstrip(b"\0"))
+    return next((at - back for back in (3, 2, 1) if at - back > begin and _kind_at(file, at - back)), at) - begin
+
+
+def _kind_at(file: Part, at: int) -> Kind | None:
+    """The container that begins at a place, if one does."""
+    head = file.peek(at, _MPEG_TS + 9)
+    if any(head[first : first + 1] == head[first + size : first + size + 1] == b"G" for first, size in _PACKETS):
+        return Kind("mpegts")
+    for magic, kind in _MAGIC.items():
+        if head.startswith(magic):
+            return kind
+    if head[4:8] in _BOXES:
+        return Kind("mp4")
+    frames = frames_at(file, at)
+    return Kind(frames) if frames else None
+
+
+# What is in it, and whether all of it is there.
+
+
+def _riff(file: Part, kind: Kind, name: str, streamed: bool) -> Container:
+    form = file.peek(8, 4)
+    if form == b"AVI ":
+        claimed = int.from_bytes(file.peek(4, 4), "little")
+        return Container(Kind("avi"), file, missing=_announced(8 + claimed, file.size) if claimed < 0x7F000000 else "")
+    if form == b"QLCM":
+        return Container(Kind("qcp"), file)
+    if form != b"WAVE":
+        inside = next((at for tag, at, _, _ in chunks(file) if tag == b"data"), None)  # RMP3: an MP3 in RIFF
+        at, own = _sound(file.part(inside), name) if inside is not None else (0, None)
+        if inside is None or own is None or own.format == "wav":
+            shown = form.decode("ascii", "replace").strip()
+            raise InputError(f"is no sound, but RIFF of the kind {shown!r}", where=name, remedy="name a recording")
+        return _container(file.part(inside + at), name, streamed)
+    wave = find_wave(file)
+    if wave is None:
+        return Container(kind, file)  # which both decoders refuse
+    wave.check(file, name, streamed)
+    if wave.more:
+        tell_once(f"{name}: its samples are in several pieces (WAVs joined?), of which the first is read")
+    samples = file.part(wave.at, min(file.size, wave.at + wave.claimed))
+    if wave.code in _MPEG_CODES:
+        at, own = _sound(samples, name)
+    else:
+        at = _behind_tags(samples, 0) if samples.peek(0, 3) == b"ID3" else 0
+        own = _kind_at(samples, at)
+    if own is not None and own.format in _FRAMES:  # an MP3, whatever the header calls it
+        return _container(samples.part(at), name, streamed)
+    # libsndfile knows of plain samples alone how many there are; the length of what FFmpeg decodes is a guess.
+    return Container(kind, file if wave.regular else wave.as_all_write_it(file), exact=False)
+
+
+def _announced(claimed: int, there: int) -> str:
+    return f"its header announces {claimed:,} bytes, {there:,} are there" if claimed > there + SLACK else ""
+
+
+def _missing(file: Part, format: str) -> str:
+    """Why a file is not there to its end; '' where it is, or does not say how long it is."""
+    if format == "ogg":
+        return _missing_of_ogg(file)
+    if format == "flv":  # behind each tag stands its length
+        last = file.size - 4 - int.from_bytes(file.peek(file.size - 4, 4), "big")
+        whole = last >= 9 and file.peek(last, 1)[0] & 0x1F in (8, 9, 18)
+        return "" if whole or file.size < 14 else "its last piece is not whole"
+    head = file.peek(0, 64)
+    claimed = 0
+    if format == "aiff":
+        claimed = 8 + int.from_bytes(head[4:8], "big")
+    elif format == "au":
+        data = int.from_bytes(head[8:12], "big")
+        claimed = 0 if data == _ANY_SIZE else int.from_bytes(head[4:8], "big") + data
+    elif format == "w64":
+        claimed = int.from_bytes(head[16:24], "little")
+        claimed = 0 if claimed >= 1 << 62 else claimed
+    elif format == "caf":
+        claimed = _end_of_caf(file)
+    elif format == "mp4":
+        claimed = _end_of_mp4(file)
+    elif format == "matroska":
+        claimed = _end_of_matroska(file)
+    elif format == "asf":
+        head = file.peek(0, 1 << 14)
+        at = head.find(b"\xa1\xdc\xab\x8c\x47\xa9\xcf\x11\x8e\xe4\x00\xc0\x0c\x20\x53\x65")  # file properties
+        if at >= 0 and len(head) > at + 92 and not head[at + 88] & 1:  # it was not sent as it was recorded
+            claimed = int.from_bytes(head[at + 40 : at + 48], "little")
+    return _announced(claimed, file.size)
+
+
+def _end_of_mp4(file: Part) -> int:
+    """Where the last of an MP4's boxes ends."""
+    at = 0
+    while at + 8 <= file.size:
+        head = file.peek(at, 16)
+        size = int.from_bytes(head[:4], "big")
+        if size == 1:
+            size = int.from_bytes(head[8:], "big")
+        if size < 8 or head[4:8] not in _BOXES_BEHIND:  # 0: to the end of the file; or something else behind it
+            break
+        at += size
+    return at
+
+
+def _end_of_caf(file: Part) -> int:
+    at = 8
+    while at + 12 <= file.size:
+        head = file.peek(at, 12)
+        size = int.from_bytes(head[4:], "big", signed=True)
+        if size < 0 or head[:4] not in _CAF_CHUNKS:  # -1: to the end of the file
+            break
+        at += 12 + size
+    return at
+
+
+def _end_of_matroska(file: Part) -> int:
+    """Where the Segment ends; 0 where it does not say."""
+    head = file.peek(0, 1 << 12)
+    at = head.find(b"\x18\x53\x80\x67")
+    if at < 0 or len(head) < at + 12 or not head[at + 4]:
+        return 0
+    width = 9 - head[at + 4].bit_length()
+    size = int.from_bytes(head[at + 4 : at + 4 + width], "big") & ((1 << 7 * width) - 1)
+    return 0 if size == (1 << 7 * width) - 1 else at + 4 + width + size
+
+
+def _missing_of_ogg(file: Part) -> str:
+    """The last page of an Ogg file must be whole: its length is in its header (RFC 3533, section 6)."""
+    tail = file.peek(max(0, file.size - _LARGEST_PAGE), _LARGEST_PAGE)
+    page = tail.rfind(b"OggS")
+    header = tail[page : page + 27] if page >= 0 else b""
+    segments = tail[page + 27 : page + 27 + header[26]] if len(header) == 27 else b""
+    whole = len(header) == 27 and len(segments) == header[26] and page + 27 + header[26] + sum(segments) <= len(tail)
+    return "" if whole else "its last page is not whole"
+
+
+def _streams_of_ogg(file: Part) -> int:
+    """How many streams an Ogg file holds, beside or behind each other; two where there are more."""
+    at = begun = 0
+    while at + 27 <= file.size and begun < 2:
+        page = file.peek(at, 27 + 255)
+        if page[:4] != b"OggS":
+            break
+        begun += bool(page[5] & 2)
+        at += 27 + page[26] + sum(page[27 : 27 + page[26]])
+    return begun
