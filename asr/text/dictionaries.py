@@ -76,14 +76,14 @@ def read_dictionary(text: str, path: str | Path) -> list[Row]:
     for pattern, what, remedy in _OTHERS:
         if match := pattern.search(text):
             _fail(text.count("\n", 0, match.start()) + 1, what, path, remedy)
-    lines = _without_remarks(_lines(text, path), path)
-    rows = _without_heading(_of_htk(lines, path) or _rows(lines, path), lines, path)
+    lines = _without_remarks(_without_heading(_lines(text, path), path), path)
+    rows = _of_htk(lines, path) or _rows(lines, path)
     if not any("\t" in line for _, line in lines):
         _check_words_apart(rows, path)
-    rows = drop_numbers(rows, path, tell)
+    rows = drop_numbers(_without_bars(rows, path), path, tell)
     rows = _without_silence(rows, path)
     _check_columns(rows, path)
-    rows = _without_positions(_without_ends(rows, path), path)
+    rows = _without_positions(_without_symbols(rows, path), path)
     return [_normal(row, path) for row in _named(_with_same_units(rows, path), path)]
 
 
@@ -135,6 +135,26 @@ def _lines(text: str, path: str | Path) -> Lines:
             if _CONTROL.search(line):  # a terminal would obey them
                 _fail(n, f"{line[:_SHOWN]!r} has control characters", path)
     return lines
+
+
+def _without_heading(lines: Lines, path: str | Path) -> Lines:
+    """Lines without a first one that names the columns.
+
+    Raises:
+        InputError: The columns stand in another order, or commas separate them.
+    """
+    if not lines:
+        return lines
+    number, line = lines[0]
+    separator = r"[\t,;|]+" if re.search(r"[\t,;|]", line) else r"\s+"
+    names = [name.strip(" \"'").lower() for name in re.split(separator, line)]
+    known = _WORD_HEADINGS | _UNIT_HEADINGS | _OTHER_HEADINGS
+    if not (known.issuperset(names) and _WORD_HEADINGS & set(names) and _UNIT_HEADINGS & set(names)):
+        return lines
+    if names[0] not in _WORD_HEADINGS or re.search("[,;|]", line):
+        _fail(number, f"is a table with the columns {', '.join(names)}", path, _OURS)
+    tell(path, f"the first line, {line.split()}, names columns, and is passed over")
+    return lines[1:]
 
 
 def _without_remarks(lines: Lines, path: str | Path) -> Lines:
@@ -220,26 +240,6 @@ def _by_spaces(n: int, line: str, path: str | Path) -> Row:
     return Row(n, word, (tuple(units),) if units else ())
 
 
-def _without_heading(rows: list[Row], lines: Lines, path: str | Path) -> list[Row]:
-    """Rows without a first line that names the columns.
-
-    Raises:
-        InputError: The columns stand in another order, or commas separate them.
-    """
-    if not lines:
-        return rows
-    number, line = lines[0]
-    separator = r"[\t,;|]+" if re.search(r"[\t,;|]", line) else r"\s+"
-    names = [name.strip(" \"'").lower() for name in re.split(separator, line)]
-    known = _WORD_HEADINGS | _UNIT_HEADINGS | _OTHER_HEADINGS
-    if not (known.issuperset(names) and _WORD_HEADINGS & set(names) and _UNIT_HEADINGS & set(names)):
-        return rows
-    if names[0] not in _WORD_HEADINGS or re.search("[,;|]", line):
-        _fail(number, f"is a table with the columns {', '.join(names)}", path, _OURS)
-    tell(path, f"the first line, {line.split()}, names columns, and is passed over")
-    return rows[1:]
-
-
 # ------------------------------------------------------------------------------------------------ rows are looked at
 
 
@@ -321,17 +321,23 @@ def _without_silence(rows: Sequence[Row], path: str | Path) -> list[Row]:
     return words
 
 
-def _without_ends(rows: list[Row], path: str | Path) -> list[Row]:
-    """Rows without what follows the units: Kaldi's #1 of words that sound alike, flashlight's | of every word."""
-    said = [row for row in rows if len(row.units) > 1 and not row.is_spelled]
-    if ends := {row.line: row.units[-1] for row in said if _DISAMBIGUATION.fullmatch(row.units[-1])}:
-        tell(path, f"symbols behind the units, which tell words apart, are left out: {_examples(ends.values())}")
-        rows = [row.with_units(row.units[:-1]) if row.line in ends else row for row in rows]
+def _without_bars(rows: list[Row], path: str | Path) -> list[Row]:
+    """Rows without | at the end, where every word has it: flashlight's bound of words."""
     said = [row for row in rows if row.columns]
-    if said and all(len(row.units) > 1 and row.units[-1] == "|" for row in said):
-        tell(path, "| behind the units of every word is left out")
-        rows = [row.with_units(row.units[:-1]) if row.columns else row for row in rows]
-    return rows
+    if not said or not all(len(row.units) > 1 and row.units[-1] == "|" for row in said):
+        return rows
+    tell(path, "| behind the units of every word is left out")
+    return [row.with_units(row.units[:-1]) if row.columns else row for row in rows]
+
+
+def _without_symbols(rows: list[Row], path: str | Path) -> list[Row]:
+    """Rows without Kaldi's #1 at the end, which tells words apart that sound alike."""
+    said = [row for row in rows if len(row.units) > 1 and not row.is_spelled]
+    ends = {row.line: row.units[-1] for row in said if _DISAMBIGUATION.fullmatch(row.units[-1])}
+    if not ends:
+        return rows
+    tell(path, f"symbols behind the units, which tell words apart, are left out: {_examples(ends.values())}")
+    return [row.with_units(row.units[:-1]) if row.line in ends else row for row in rows]
 
 
 def _without_positions(rows: list[Row], path: str | Path) -> list[Row]:

@@ -151,7 +151,8 @@ def _before_units(rows: Sequence[Row], doubtful: set[int], path: str | Path) -> 
     if not led:
         return {}
     if not any(_is_decimal(text) for row in led for text in row.units[: runs[row.line]]):
-        return _whole_numbers(led, runs, units, path)
+        _check_whole_numbers(led, runs, units, path)
+        return {}
     most = max(_last_decimal(row.units[: runs[row.line]]) for row in led)
     counts = {}
     for row in led:
@@ -164,22 +165,18 @@ def _before_units(rows: Sequence[Row], doubtful: set[int], path: str | Path) -> 
     return counts
 
 
-def _whole_numbers(led: Sequence[Row], runs: dict[int, int], units: set[str], path: str | Path) -> dict[int, int]:
-    """The same, where all numbers are whole: tones and vowels of X-SAMPA are, and so may be probabilities of 1."""
-    first = {row.units[0]: row for row in led}
+def _check_whole_numbers(led: Sequence[Row], runs: dict[int, int], units: set[str], path: str | Path) -> None:
+    """Refuses whole numbers before units that may be no units, such as a probability of 1 in every line."""
+    first = {row.units[0]: row for row in reversed(led)}
     if len(led) == len(runs) and all(runs[row.line] == len(row.units) for row in led):
         if all(len(row.units) == 1 for row in led):
             what = f"has words with a number each, such as {led[0].word!r}, as lists of symbols or of counts do"
             _fail(led[0], what, path, "of a list of words, give the first column alone; " + _ANSWER)
-        return {}  # all units are numbers
+        return  # all units are numbers
     strange = first.keys() - units
-    if len(led) == len(runs):
-        if first.keys() <= {"0", "1"} and len(strange) == len(first):
-            return dict.fromkeys((row.line for row in led), 1)
-        _ask(led[0], led[0].units[0], path)
-    if strange and first.keys() <= {"0", "1"}:
-        _ask(first[min(strange)], min(strange), path)
-    return {}
+    if len(led) == len(runs) or (strange and first.keys() <= {"0", "1"}):
+        number = min(strange or first)
+        _ask(first[number], number, path)
 
 
 def _leading(units: Sequence[str]) -> int:
