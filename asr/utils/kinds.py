@@ -57,19 +57,19 @@ def read_beginning(path: str | Path) -> bytes:
 
 def kind_of(beginning: bytes) -> tuple[str, str] | None:
     """Returns what a file is by its first bytes, and the remedy; None where it is none of the known kinds."""
+    text = beginning.removeprefix(codecs.BOM_UTF8).lstrip()
     for mark, what, remedy in _BEGINNINGS:
-        if beginning.startswith(mark):
+        if beginning.startswith(mark) or text.startswith(mark):
             return what, remedy
     if b"Darpa Trigram LM" in beginning[:24]:  # its length stands before it
         return kind_of(b"Darpa Trigram LM")
-    if (beginning[:1] == b"\n" and b"\n\x05<unk>" in beginning) or b"\n\x03<s>" in beginning[:24]:
+    if b"\n\x05<unk>" in beginning[:24] or b"\n\x03<s>" in beginning[:24]:
         return "is a model of SentencePiece", "it cuts texts into pieces, and knows nothing of their order"
     if beginning[:1] == b"\x80" and beginning[1:2] in (b"\x02", b"\x03", b"\x04", b"\x05"):
         return "is a pickle of Python", "give the text that it was made of"
-    lower = beginning.lstrip().lower()
-    if lower.startswith((b"<!doctype html", b"<html")):
+    if text.lower().startswith((b"<!doctype html", b"<html")):
         return "is a web page, not the file that it may lead to", "fetch the file itself"
-    if lower.startswith(b"version:") and b"file format:" in lower:
+    if text.startswith(b"version:") and b"file format:" in text:
         return kind_of(b"rnnlm file format")
     if beginning.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         return "is UTF-16", UTF16
