@@ -177,18 +177,19 @@ def test_what_is_no_mapping(tmp_path: Path, content: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "content",
+    ("content", "line"),
     [
-        "text: a\ntext: b",
-        "texts: {on: a, on: b}",
-        "texts: {010: a, '010': b}",
-        "texts:\n  a: b\n  a: c",
+        ("text: a\ntext: b", 2),
+        ("texts: {on: a, on: b}", 1),
+        ("texts: {010: a, '010': b}", 1),
+        ("texts:\n  a: b\n  a: c", 3),
     ],
 )
-def test_keys_that_stand_there_twice(tmp_path: Path, content: str) -> None:
+def test_keys_that_stand_there_twice(tmp_path: Path, content: str, line: int) -> None:
     (tmp_path / "c.yaml").write_text(content)
-    with pytest.raises(InputError, match="c.yaml.*line 1|c.yaml.*line 2|c.yaml.*line 3"):
+    with pytest.raises(InputError) as error:
         read_config(Example, tmp_path / "c.yaml")
+    assert f"line {line})" in str(error.value)
 
 
 def test_keys_are_other_keys_where_they_are_written_otherwise() -> None:
@@ -209,11 +210,11 @@ def test_anchors_and_merges_and_tags(tmp_path: Path) -> None:
     assert (made.numbers, made.anything, made.text, made.whole) == ({"a": 10.0}, {"a": 10, "b": 2}, "010", 7)
 
 
-@given(st.text(st.characters(exclude_categories=["Cs"]), max_size=8), st.floats(allow_nan=False), st.integers())
+texts = st.text(st.characters(exclude_categories=["Cc", "Cs", "Zl", "Zp"]), max_size=8)
+
+
+@given(texts, st.floats(allow_nan=False), st.integers())
 def test_what_is_written_is_read_again(text: str, number: float, whole: int) -> None:
     config = Example(text=text, texts={text: text}, number=number, whole=whole)
     written = yaml.safe_dump(to_dict(config), allow_unicode=True, sort_keys=False)
-    try:
-        assert from_dict(Example, parse_yaml(written, where="x"), where="x") == config
-    except InputError:
-        assert any(ord(character) < 32 or ord(character) == 127 for character in text)
+    assert from_dict(Example, parse_yaml(written, where="x"), where="x") == config
