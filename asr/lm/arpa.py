@@ -112,8 +112,8 @@ def _finite(table: NgramTable, path: str | Path) -> NgramTable:
     if not infinite:
         return table
     log.warning("%s: -inf stands there %s times: %g is taken", path, f"{infinite:,}", _ZERO)
-    numbers = (np.where(np.isneginf(each), np.float32(_ZERO), each) for each in (table.log_prob, table.backoff))
-    return NgramTable(table.ids, *numbers, line=table.line)
+    log_prob, backoff = (np.where(np.isneginf(a), np.float32(_ZERO), a) for a in (table.log_prob, table.backoff))
+    return NgramTable(table.ids, log_prob, backoff, table.line)
 
 
 def _read_section(

@@ -112,9 +112,10 @@ def _fail(line: int, what: str, path: str | Path, remedy: str = "") -> NoReturn:
 
 
 def _examples(texts: Iterable[str]) -> str:
-    """How many there are, and the first: 12 such as 'seven(2)'."""
+    """The first, and how many there are: 'seven(2)' and 11 others."""
     several = list(texts)
-    return f"{len(several):,} such as {several[0]!r}"
+    others = f" and {len(several) - 1:,} other{'s' if len(several) > 2 else ''}" if len(several) > 1 else ""
+    return f"{several[0][:_SHOWN]!r}{others}"
 
 
 # ------------------------------------------------------------------------------------------------ text -> rows
@@ -158,16 +159,20 @@ def _without_heading(lines: Lines, path: str | Path) -> Lines:
 
 
 def _without_remarks(lines: Lines, path: str | Path) -> Lines:
-    """Lines without `# remark` at their ends; it is none where all that follows # is among the units elsewhere."""
-    remarks = {n: match for n, line in lines if (match := _REMARK.search(line))}
-    if not remarks:
+    """Lines without `#remark` and, at their ends, `# remark`; it is none where all its parts are units elsewhere."""
+    whole = {n: line for n, line in lines if line[0] in "#;%" and "\t" not in line and len(line.split()) > 1}
+    ends = {n: match for n, line in lines if n not in whole and (match := _REMARK.search(line))}
+    if not whole and not ends:
         return lines
-    bare = [(n, line[: remarks[n].start()] if n in remarks else line) for n, line in lines]
-    units = {unit for _, line in bare for unit in line.split()[1:]}
-    if all(units.issuperset(match[1].split()) for match in remarks.values()):
-        return lines
-    tell(path, f"remarks behind # are passed over: {_examples(match[1] for match in remarks.values())}")
-    return bare
+    bare = {n: line[: ends[n].start()] if n in ends else line for n, line in lines}
+    units = {unit for n, line in bare.items() if n not in whole for unit in line.split()[1:]}
+    if all(units.issuperset(match[1].split()) for match in ends.values()):
+        bare = dict(lines)  # # is a unit
+        ends = {}
+    remarks = [line for line in whole.values() if not units.issuperset(line.split()[1:])]
+    if remarks or ends:
+        tell(path, f"remarks are passed over: {_examples([*remarks, *(match[1] for match in ends.values())])}")
+    return [(n, line) for n, line in bare.items() if line not in remarks]
 
 
 def _of_htk(lines: Lines, path: str | Path) -> list[Row]:
@@ -179,6 +184,8 @@ def _of_htk(lines: Lines, path: str | Path) -> list[Row]:
     matches = {n: match for n, line in lines if (match := _OUTPUT.fullmatch(line)) and not _is_ours(line)}
     for n, line in lines if matches else ():
         match = matches.get(n)
+        if line.strip() == "DICEND":  # of Julius
+            break
         word, *units = line.split()
         if match:
             word, units = (match[2] or match[3] or "").strip(), match[4].split()
@@ -191,7 +198,7 @@ def _of_htk(lines: Lines, path: str | Path) -> list[Row]:
                 renamed.append(f"{match[1]} [{word}]")
         rows.append(Row(n, word, (tuple(units),) if units else ()))
     if silent:
-        tell(path, f"entries without output are left out: {_examples(silent)}")
+        tell(path, f"entries whose output is empty are left out: {_examples(silent)}")
     if renamed:
         tell(path, f"entries are named by their output in brackets: {_examples(renamed)}")
     return rows

@@ -118,7 +118,7 @@ def _loader() -> Any:
     class Loader(yaml.SafeLoader):
         def resolve(self, kind: Any, value: Any, implicit: Any) -> Any:
             bare = kind is yaml.ScalarNode and implicit[0] and value != "<<"
-            return "bare" if bare else super().resolve(kind, value, implicit)
+            return "bare" if bare else super().resolve(kind, value, implicit)  # type: ignore[no-untyped-call]
 
         def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
             seen = set()

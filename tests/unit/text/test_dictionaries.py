@@ -55,6 +55,7 @@ LETTERS = [("one", "o n e"), ("two", "t w o")]
             [("ONE", "W AH1 N"), ("ONE", "HH W AH1 N")],
         ),
         ("d'etre d ah # french, foreign\nace EY1 S # one, of cards\n", [("d'etre", "d ah"), ("ace", "EY1 S")]),
+        ("#by M. Lee\none w ʌ n\ntwo t u\n#tu t u\n", [*ONE, ("#tu", "t u")]),
         ("tea b # c\nbcd c # b\n", [("tea", "b # c"), ("bcd", "c # b")]),  # a unit like others
         ("one\tw ʌ n\none(2)\tw ɒ n\n", [ONE[0], ("one", "w ɒ n")]),
         ("one(2)\tw ɒ n\n", [("one", "w ɒ n")]),
@@ -64,6 +65,7 @@ LETTERS = [("one", "o n e"), ("two", "t w o")]
         ("<s>\t[]\tsilB\n言葉+コトバ+名詞\t@-0.5 [言葉]\tk o t o b a\n", [("言葉", "k o t o b a")]),
         ("0\t[りんご]\tr i N g o\n1\t[みかん]\tm i k a N\n", [("りんご", "r i N g o"), ("みかん", "m i k a N")]),
         ("one [one] { n\none(2) [one] w V n\n", [("one", "{ n"), ("one", "w V n")]),
+        ("one\t[one]\tw ʌ n\ntwo\t[two]\tt u\nDICEND\n", ONE),
         ("\\'em eh m\ncaf\\303\\251 k ae\n", [("'em", "eh m"), ("café", "k ae")]),
         # flashlight, k2
         ("one\to n e |\ntwo\tt w o |\n", LETTERS),
@@ -146,12 +148,12 @@ def test_what_is_refused_by_name(tmp_path: Path, content: str | bytes, place: st
     ("content", "told"),
     [
         ("one\t0.99\tw n\ntwo\tt u\n", ["1 of 2"]),
-        ("one(2) w n\nsix(2) s\nsix(3) k\n", ["3", "'one(2)'"]),
-        ("<s> SIL\n</s> SIL\none w n\n", ["2", "'<s>'"]),
-        ("ace EY S # of cards\n", ["1", "'of cards'"]),
-        ("one\tw n\tnoun\n", ["1", "'noun'"]),
+        ("one(2) w n\nsix(2) s\nsix(3) k\n", ["2", "'one(2)'"]),
+        ("<s> SIL\n</s> SIL\none w n\n", ["1", "'<s>'"]),
+        ("ace EY S # of cards\n#Some words\n", ["1", "'#Some words'"]),
+        ("one\tw n\tnoun\n", ["'noun'"]),
         ("o\u00adne\tw\n", ["1"]),
-        ("x [one] w n\n", ["1", "'x [one]'"]),
+        ("x [one] w n\n", ["'x [one]'"]),
         ("one\twan\ntwo\ttuu\n", ["'wan'"]),
     ],
 )
