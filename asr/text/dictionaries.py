@@ -46,13 +46,14 @@ _OTHERS: tuple[tuple[re.Pattern[str], str, str], ...] = (
     ),
     (re.compile(r"^\S+\s+[(\[]'[^']*'[,)\]]", re.M), "holds lists as Python prints them", _OURS),
 )
-_WORD_HEADINGS = {"word", "words", "orthography", "grapheme", "graphemes", "spelling", "headword", "entry", "lemma"}
+_WORD_HEADINGS = {"word", "words", "orthography", "grapheme", "graphemes", "spelling", "headword", "entry", "ortho"}
 _UNIT_HEADINGS = {"pronunciation", "pronunciations", "phones", "phone", "phonemes", "phoneme", "units", "ipa"}
-_UNIT_HEADINGS |= {"transcription", "transcriptions", "pron"}
+_UNIT_HEADINGS |= {"transcription", "transcriptions", "pron", "phon", "phonetic", "sampa", "x-sampa", "xsampa"}
 _OTHER_HEADINGS = {"id", "index", "source", "prob", "probability", "pron_prob", "frequency", "freq", "count"}
 # What stands for no word: silence, bounds of sentences, all unknown words.
 _NO_WORDS = {"<eps>", "<s>", "</s>", "<sil>", "<silence>", "<unk>", "<unknown>", "<oov>", "<pad>", "<blank>", "#0"}
 _NO_WORDS |= {"!sil", "!enter", "!exit", "!null", "sent-start", "sent-end"}
+_MARK = re.compile(r"<.+>|\[.+\]|!.+")  # a name that is no word of a text
 _SILENCES = {"sil", "silence", "sp", "spn", "nsn"}  # words, where their units are among them, too
 _OUTPUT = re.compile(r"\s*(\S+)\s+(?:@\S+\s+)?(?:\[([^\]]*)\]|\{([^}\s]+)\})\s+(\S.*)")  # of HTK and Julius
 _QUOTED = re.compile(r"\\(?=[\"'\\])")  # as HTK writes marks that begin a word
@@ -221,9 +222,14 @@ def _rows(lines: Lines, path: str | Path) -> list[Row]:
     rows = []
     for n, line in lines:
         word, *others = line.split()
-        known = word.lower() in _NO_WORDS or units.issuperset(others)
+        known = _MARK.fullmatch(word) or units.issuperset(others)
         rows.append(_by_spaces(n, line, path) if others and known and "\t" not in line else _by_tabs(n, line, path))
-    return rows
+    phrases = [row for row in rows if " " in row.word]
+    if 2 * len(phrases) >= len(rows):
+        _fail(phrases[0].line, f"{phrases[0].word!r} is not one word", path, "a word has no space inside")
+    if phrases:
+        tell(path, f"entries of several words are left out: {_examples(row.word for row in phrases)}")
+    return [row for row in rows if " " not in row.word]
 
 
 def _by_tabs(n: int, line: str, path: str | Path) -> Row:
@@ -234,10 +240,9 @@ def _by_tabs(n: int, line: str, path: str | Path) -> Row:
     columns = [tuple(column.split()) for column in rest.split("\t")] if tab else []
     if others and tab and all(re.fullmatch(r"[0-9]+\.[0-9]+", text) for text in others):
         columns, others = [tuple(others), *columns], []  # word 1.0<TAB>units
-    if others:
-        remedy = "a word has no space inside" if tab else "separate the word from its units by a tab"
-        _fail(n, f"{first.strip()!r} is not one word", path, remedy)
-    return Row(n, word, tuple(columns))
+    if others and not tab:
+        _fail(n, f"{first.strip()!r} is not one word", path, "separate the word from its units by a tab")
+    return Row(n, " ".join([word, *others]), tuple(columns))
 
 
 def _by_spaces(n: int, line: str, path: str | Path) -> Row:
@@ -270,7 +275,7 @@ def _check_marks(rows: Sequence[Row], path: str | Path) -> None:
     """Refuses files whose columns are separated by other marks than tabs and spaces."""
     for mark in (mark for mark in ",;:|=\\" if rows and mark in rows[0].word + "".join(rows[0].units[:1])):
         inside = {row.word.strip(mark).count(mark) for row in rows}
-        letters = all(re.search(r"[^\W\d_]", part) for row in rows for part in row.word.split(mark, 1))
+        letters = mark != "," or all(re.search(r"[^\W\d_]", part) for row in rows for part in row.word.split(mark, 1))
         columns = inside != {0} and len(inside) == 1 and letters and (len(rows) > 1 or rows[0].columns)
         behind = all(len(row.word) > 1 and row.word.endswith(mark) for row in rows)
         apart = len(rows) > 1 and all(row.units[:1] == (mark,) for row in rows)
@@ -287,6 +292,9 @@ def _check_columns(rows: Sequence[Row], path: str | Path) -> None:
         what = f"{wrong.source!r} in the last column is no source, but units"
         _fail(wrong.line, what, path, "a line has one pronunciation")
     if named:
+        if all(0 < len(row.units) < len(row.columns[1]) for row in named):
+            what = f"it cannot be told which column has the units, {' '.join(named[0].units)!r} or {named[0].source!r}"
+            _fail(named[0].line, what, path, _OURS)
         tell(path, f"the last column is taken for the source of pronunciations: {_examples(r.source for r in named)}")
     for row in rows:
         if len(row.columns) > 2:
@@ -304,11 +312,19 @@ def _check_columns(rows: Sequence[Row], path: str | Path) -> None:
             _fail(row.line, f"{whole[:_SHOWN]!r} is a transcription, not units", path, _OURS)
         if any(len(unit) > 1 and unit.endswith(",") for unit in row.units[:-1]):
             _fail(row.line, f"{whole[:_SHOWN]!r} holds commas", path, f"a line has one pronunciation; {_OURS}")
-    said = [row for row in rows if row.columns]
-    if len(said) > 1 and all(len(row.units) == 1 and len(graphemes(row.units[0])) > 2 for row in said):
-        strange = [row.units[0] for row in said if row.units[0] != row.word]
-        if 2 * len(set(strange)) > len(said):
-            tell(path, f"each word has a single unit, {strange[0]!r} and so on: units are separated by spaces")
+    _check_cut(rows, path)
+
+
+def _check_cut(rows: Sequence[Row], path: str | Path) -> None:
+    """Refuses files in which each word has one unit, a long one of its own: they are not cut into units."""
+    said = [row for row in rows if row.columns and not row.is_ours]
+    if len(said) < 2 or not all(len(row.units) == 1 and len(graphemes(row.units[0])) >= _LONG - 1 for row in said):
+        return
+    strange = {row.units[0]: row for row in said if row.units[0].strip("\u2581_|") != row.word}
+    if 2 * len(strange) > len(said):
+        unit, row = next(iter(strange.items()))
+        remedy = f"{_OURS}; where each is a unit, word<TAB>units<TAB>user"
+        _fail(row.line, f"each word has a single unit, such as {unit[:_SHOWN]!r}", path, remedy)
 
 
 # ------------------------------------------------------------------------------------------------ rows -> entries
@@ -373,6 +389,9 @@ def _with_same_units(rows: list[Row], path: str | Path) -> list[Row]:
 
 def _named(rows: list[Row], path: str | Path) -> list[Row]:
     """Rows with word(2) as another pronunciation of `word`; in lists of words, where `word` stands there, too."""
+    if rows and all(len(row.word) > 2 and row.word[0] == row.word[-1] == '"' for row in rows):
+        tell(path, f"quotes around words are left out: {_examples(row.word for row in rows)}")
+        rows = [row._replace(word=row.word[1:-1]) for row in rows]
     words = {row.word for row in rows}
     named, numbered, listed = [], [], []
     for row in rows:

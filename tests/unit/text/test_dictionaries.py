@@ -70,6 +70,7 @@ LETTERS = [("one", "o n e"), ("two", "t w o")]
         # flashlight, k2
         ("one\to n e |\ntwo\tt w o |\n", LETTERS),
         ("one\t▁o ne\ntwo\t▁two\n", [("one", "▁o ne"), ("two", "▁two")]),
+        ("<NOISE> SPN\none\tw ʌ n\ntwo t u\nten\tt u\n", [("<NOISE>", "SPN"), *ONE, ("ten", "t u")]),
         # tables
         ("word\tphones\none\tw ʌ n\ntwo\tt u\n", ONE),
         ("Word\tProbability\tPronunciation\none\t0.5\tw ʌ n\ntwo\t1\tt u\n", ONE),
@@ -113,6 +114,10 @@ def test_what_other_programs_write(tmp_path: Path, content: str, expected: list[
         ("one\t[wʌn]\n", ", line 1", "'[wʌn]'"),
         ("one\tw ʌ n, w ɒ n\n", ", line 1", "'w ʌ n, w ɒ n'"),
         ("one\tw ʌ n\tw n\n", ", line 1", "'w n'"),
+        ("one\tNUM\tw n\ntwo\tNUM\tt u\n", ", line 1", "'NUM'"),
+        ("one\twʌn\ntwo\ttuː\nand\tænd\n", ", line 1", "'wʌn'"),
+        ("u1 1 0.00 0.30 one\nu1 1 0.30 0.40 two\n", ", line 1", "'one'"),  # CTM
+        ("1\\one\\7\\wVn\n2\\two\\5\\tu:\n", ", line 1", "separate columns"),  # CELEX
         ("one 12\ntwo 7\n", ", line 1", "'one'"),  # counts
         ("<eps> 0\none 1\ntwo 2\n", ", line 1", "'<eps>'"),  # symbols
         ("  12 one\n   7 two\n", ", line 1", "'12'"),
@@ -154,7 +159,8 @@ def test_what_is_refused_by_name(tmp_path: Path, content: str | bytes, place: st
         ("one\tw n\tnoun\n", ["'noun'"]),
         ("o\u00adne\tw\n", ["1"]),
         ("x [one] w n\n", ["'x [one]'"]),
-        ("one\twan\ntwo\ttuu\n", ["'wan'"]),
+        ("one\tw n\nnew york\tn y\ntwo\tt u\n", ["'new york'"]),
+        ('"one" w n\n"two" t u\n', ["'\"one\"'"]),
     ],
 )
 def test_what_is_dropped_or_guessed_is_told_once(
