@@ -44,7 +44,7 @@ _OTHERS: tuple[tuple[re.Pattern[str], str, str], ...] = (
         "is a dictionary source of eSpeak NG, whose phonemes are not separated",
         "asr lexicon --language asks eSpeak NG itself",
     ),
-    (re.compile(r"^\S+\s+[(\[]'[^']*'[,)\]]", re.M), "holds lists as Python prints them", _OURS),
+    (re.compile(r"^\S+\s+[(\[]'[^']*',", re.M), "holds lists as Python prints them", _OURS),
 )
 _WORD_HEADINGS = {"word", "words", "orthography", "grapheme", "graphemes", "spelling", "headword", "entry", "ortho"}
 _UNIT_HEADINGS = {"pronunciation", "pronunciations", "phones", "phone", "phonemes", "phoneme", "units", "ipa"}
@@ -59,7 +59,7 @@ _OUTPUT = re.compile(r"\s*(\S+)\s+(?:@\S+\s+)?(?:\[([^\]]*)\]|\{([^}\s]+)\})\s+(
 _QUOTED = re.compile(r"\\(?=[\"'\\])")  # as HTK writes marks that begin a word
 _OCTAL = re.compile(r"(?:\\[0-7]{3})+")  # bytes, as HTK writes them
 _VARIANT = re.compile(r"(.+)\([0-9]{1,3}\)")
-_REMARK = re.compile(r" # +(\S[^\t]*)$")
+_REMARK = re.compile(r"(?<=\S) +# +(\S[^\t]*)$")
 _DISAMBIGUATION = re.compile(r"#[0-9]+")
 _POSITION = re.compile(r"(.+)_([BIES])")
 
@@ -85,6 +85,7 @@ def read_dictionary(text: str, path: str | Path) -> list[Row]:
     rows = _without_silence(rows, path)
     _check_columns(rows, path)
     rows = _without_positions(_without_symbols(rows, path), path)
+    _check_cut(rows, path)
     return [_normal(row, path) for row in _named(_with_same_units(rows, path), path)]
 
 
@@ -131,7 +132,7 @@ def _lines(text: str, path: str | Path) -> Lines:
         text, times = _UNSEEN.subn("", text)
         tell(path, f"characters that nobody sees, such as U+200B, are left out, {times:,} times")
     numbered = [(n, line.rstrip("\r")) for n, line in enumerate(text.split("\n"), 1) if line.strip()]
-    lines = [(n, line) for n, line in numbered if not line.startswith((";;", "##", "# "))]
+    lines = [(n, line) for n, line in numbered if not line.lstrip().startswith((";;", "##", "# "))]
     if _CONTROL.search(text.replace("\r\n", "\n")):
         for n, line in lines:
             if _CONTROL.search(line):  # a terminal would obey them
@@ -161,7 +162,7 @@ def _without_heading(lines: Lines, path: str | Path) -> Lines:
 
 def _without_remarks(lines: Lines, path: str | Path) -> Lines:
     """Lines without `#remark` and, at their ends, `# remark`; it is none where all its parts are units elsewhere."""
-    whole = {n: line for n, line in lines if line[0] in "#;%" and "\t" not in line and len(line.split()) > 1}
+    whole = {n: line for n, line in lines if line.lstrip()[0] in "#;%" and "\t" not in line and len(line.split()) > 1}
     ends = {n: match for n, line in lines if n not in whole and (match := _REMARK.search(line))}
     if not whole and not ends:
         return lines
@@ -259,16 +260,18 @@ def _check_words_apart(rows: Sequence[Row], path: str | Path) -> None:
     """Refuses files without tabs in which it is not clear what is a word, and what are its units."""
     _check_marks(rows, path)
     words = [row for row in rows if not row.columns and row.word.lower() not in _NO_WORDS]
-    said = [row for row in rows if row.columns]
-    if words and len(words) < len(said):
+    pronounced = [row for row in rows if row.columns]
+    if words and len(words) < len(pronounced):
         _fail(words[0].line, f"{words[0].word!r} has no units", path, "add them, or give words alone")
-    units = Counter(unit for row in said for unit in row.units)
+    units = Counter(unit for row in pronounced for unit in row.units)
     long = sum(len(graphemes(re.sub(r"_[BIES]$", "", unit))) >= _LONG for unit in units)
     once = sum(count == 1 for count in units.values())
     phrases = 2 * long > len(units) and 2 * once > len(units)
-    if said and (words or phrases):
-        text = " ".join([said[0].word, *said[0].units])
-        _fail(said[0].line, f"{text[:_SHOWN]!r} is not one word", path, "separate the word from its units by a tab")
+    if pronounced and (words or phrases):
+        text = " ".join([pronounced[0].word, *pronounced[0].units])
+        _fail(
+            pronounced[0].line, f"{text[:_SHOWN]!r} is not one word", path, "separate the word from its units by a tab"
+        )
 
 
 def _check_marks(rows: Sequence[Row], path: str | Path) -> None:
@@ -312,16 +315,17 @@ def _check_columns(rows: Sequence[Row], path: str | Path) -> None:
             _fail(row.line, f"{whole[:_SHOWN]!r} is a transcription, not units", path, _OURS)
         if any(len(unit) > 1 and unit.endswith(",") for unit in row.units[:-1]):
             _fail(row.line, f"{whole[:_SHOWN]!r} holds commas", path, f"a line has one pronunciation; {_OURS}")
-    _check_cut(rows, path)
 
 
 def _check_cut(rows: Sequence[Row], path: str | Path) -> None:
     """Refuses files in which each word has one unit, a long one of its own: they are not cut into units."""
-    said = [row for row in rows if row.columns and not row.is_ours]
-    if len(said) < 2 or not all(len(row.units) == 1 and len(graphemes(row.units[0])) >= _LONG - 1 for row in said):
+    pronounced = [row for row in rows if row.columns and not row.is_ours]
+    if len(pronounced) < 2 or not all(
+        len(row.units) == 1 and len(graphemes(row.units[0])) >= _LONG - 1 for row in pronounced
+    ):
         return
-    strange = {row.units[0]: row for row in said if row.units[0].strip("\u2581_|") != row.word}
-    if 2 * len(strange) > len(said):
+    strange = {row.units[0]: row for row in pronounced if row.units[0].strip("\u2581_|") != row.word}
+    if 2 * len(strange) > len(pronounced):
         unit, row = next(iter(strange.items()))
         remedy = f"{_OURS}; where each is a unit, word<TAB>units<TAB>user"
         _fail(row.line, f"each word has a single unit, such as {unit[:_SHOWN]!r}", path, remedy)
@@ -346,8 +350,8 @@ def _without_silence(rows: Sequence[Row], path: str | Path) -> list[Row]:
 
 def _without_bars(rows: list[Row], path: str | Path) -> list[Row]:
     """Rows without | at the end, where every word has it: flashlight's bound of words."""
-    said = [row for row in rows if row.columns]
-    if not said or not all(len(row.units) > 1 and row.units[-1] == "|" for row in said):
+    pronounced = [row for row in rows if row.columns]
+    if not pronounced or not all(len(row.units) > 1 and row.units[-1] == "|" for row in pronounced):
         return rows
     tell(path, "| behind the units of every word is left out")
     return [row.with_units(row.units[:-1]) if row.columns else row for row in rows]
@@ -355,8 +359,8 @@ def _without_bars(rows: list[Row], path: str | Path) -> list[Row]:
 
 def _without_symbols(rows: list[Row], path: str | Path) -> list[Row]:
     """Rows without Kaldi's #1 at the end, which tells words apart that sound alike."""
-    said = [row for row in rows if len(row.units) > 1 and not row.is_spelled]
-    ends = {row.line: row.units[-1] for row in said if _DISAMBIGUATION.fullmatch(row.units[-1])}
+    pronounced = [row for row in rows if len(row.units) > 1 and not row.is_spelled]
+    ends = {row.line: row.units[-1] for row in pronounced if _DISAMBIGUATION.fullmatch(row.units[-1])}
     if not ends:
         return rows
     tell(path, f"symbols behind the units, which tell words apart, are left out: {_examples(ends.values())}")
@@ -369,10 +373,12 @@ def _without_positions(rows: list[Row], path: str | Path) -> list[Row]:
     def places(row: Row) -> str:
         return "".join(match[2] if (match := _POSITION.fullmatch(unit)) else "?" for unit in row.units)
 
-    said = [row for row in rows if row.columns and not {unit.lower() for unit in row.units} <= _SILENCES]
-    if not said or not all(re.fullmatch("BI*E|S", places(row)) for row in said):
+    pronounced = [row for row in rows if row.columns and not {unit.lower() for unit in row.units} <= _SILENCES]
+    if not pronounced or not all(re.fullmatch("BI*E|S", places(row)) for row in pronounced):
         return rows
-    tell(path, f"marks of places in the word are left out: {_examples(unit for row in said for unit in row.units)}")
+    tell(
+        path, f"marks of places in the word are left out: {_examples(unit for row in pronounced for unit in row.units)}"
+    )
     return [row.with_units(re.sub("_[BIES]$", "", unit) for unit in row.units) if row.columns else row for row in rows]
 
 

@@ -72,7 +72,7 @@ def parse_yaml(text: str, *, where: str | Path | None) -> Any:
 
     try:
         return yaml.load(text, _loader())
-    except (yaml.YAMLError, ValueError, RecursionError, TypeError) as e:
+    except (yaml.YAMLError, ValueError, RecursionError, TypeError, LookupError) as e:
         mark = getattr(e, "problem_mark", None)
         what = ", ".join(filter(None, (getattr(e, "problem", ""), getattr(e, "context", "")))) or str(e)
         what = " ".join(what.split())

@@ -56,6 +56,7 @@ LETTERS = [("one", "o n e"), ("two", "t w o")]
         ),
         ("d'etre d ah # french, foreign\nace EY1 S # one, of cards\n", [("d'etre", "d ah"), ("ace", "EY1 S")]),
         ("#by M. Lee\none w ʌ n\ntwo t u\n#tu t u\n", [*ONE, ("#tu", "t u")]),
+        (" # a remark\n one w ʌ n\n  ;;; another\n two t u\n", ONE),
         ("tea b # c\nbcd c # b\n", [("tea", "b # c"), ("bcd", "c # b")]),  # a unit like others
         ("one\tw ʌ n\none(2)\tw ɒ n\n", [ONE[0], ("one", "w ɒ n")]),
         ("one(2)\tw ɒ n\n", [("one", "w ɒ n")]),
