@@ -8,6 +8,7 @@ from __future__ import annotations
 import codecs
 import gzip
 import io
+import logging
 import lzma
 import math
 import re
@@ -23,8 +24,13 @@ from asr.lm.ngram import MAX_ORDER, Floats, Int32s, Ints, NgramModel, level_boun
 from asr.utils.errors import InputError
 from asr.utils.files import atomic_path
 
+log = logging.getLogger(__name__)
+
 _CHUNK = 4 << 20  # bytes written at once
 _BATCH = 1 << 20  # n-grams written at once
+_ZERO = -99.0  # log10 of the probability 0, as SRILM writes it
+_OTHER_NAMES = {"<S>": "<s>", "</S>": "</s>"}
+_UNKNOWN = {"<Unk>": "<unk>", "<UNKNOWN>": "<unk>", "<unknown>": "<unk>", "<OOV>": "<unk>", "<oov>": "<unk>"}
 
 
 def write_arpa(model: NgramModel, path: str | Path) -> None:
@@ -73,17 +79,41 @@ def read_arpa(lines: Lines, path: str | Path) -> NgramModel:
     index: dict[bytes, int] = {}
     tables: list[NgramTable] = []
     for order, count in enumerate(counts, 1):
-        if line != b"\\%d-grams:" % order:
+        here = line == b"\\%d-grams:" % order
+        if not here and count:
             lines.fail(f"\\{order}-grams: has to stand here, not {shown(line)}")
-        table, line = _read_section(lines, order, count, order == len(counts), index)
+        if here:
+            table, line = _read_section(lines, order, count, order == len(counts), index)
+        else:
+            table = NgramTable(np.zeros((0, order), np.int32), np.zeros(0, np.float32), np.zeros(0, np.float32))
         tables.append(table)
         if order == 1:
             words = [decoded(word, place_of(path, table.line, row)) for row, word in enumerate(index)]
+            words = _usual_names(words, path)
             _add_unk_alias(index, path)
     if line != b"\\end\\":
         lines.fail(f"\\end\\ has to stand here, not {shown(line)}")
     lines.skip()
-    return build_ngram(words, tables, path)
+    return build_ngram(words, [_finite(table, path) for table in tables], path)
+
+
+def _usual_names(words: list[str], path: str | Path) -> list[str]:
+    """Words with <s>, </s> and <unk> in the place of what other programs write for them: <S>, <UNKNOWN>, ..."""
+    names = {**_OTHER_NAMES, **({} if {"<unk>", "<UNK>"} & set(words) else _UNKNOWN)}
+    places = {words.index(other): name for other, name in names.items() if other in words and name not in words}
+    for place, name in places.items():
+        log.warning("%s: %s is taken as %s", path, words[place], name)
+    return [places.get(place, word) for place, word in enumerate(words)] if places else words
+
+
+def _finite(table: NgramTable, path: str | Path) -> NgramTable:
+    """A table with the log10 of 0 that a file can have in the place of minus infinity."""
+    infinite = int(np.isneginf(table.log_prob).sum() + np.isneginf(table.backoff).sum())
+    if not infinite:
+        return table
+    log.warning("%s: -inf stands there %s times: %g is taken", path, f"{infinite:,}", _ZERO)
+    log_prob, backoff = (np.where(np.isneginf(a), np.float32(_ZERO), a) for a in (table.log_prob, table.backoff))
+    return NgramTable(table.ids, log_prob, backoff, table.line)
 
 
 def _read_section(
@@ -95,8 +125,11 @@ def _read_section(
     none = np.zeros(0, np.float32)
     parts: list[tuple[Int32s, Floats, Floats]] = [(np.zeros((0, order), np.int32), none, none)]
     rows = 0
-    while (block := lines.block())[1].size:
+    while (block := lines.block())[1].size or lines.skip_blank():
         tokens, fields = block
+        if not fields.size:
+            begin = 0 if rows else lines.number + 1  # 0: with empty lines in between a row does not tell its line
+            continue
         if rows + fields.size > count:
             lines.fail(f"{name} holds more n-grams than the {count:,} of \\data\\", row=count - rows + 1)
         parts.append(_read_block(lines, np.array(tokens, object), fields, order, highest, index))
@@ -113,10 +146,14 @@ def _read_section(
 
 def _read_counts(lines: Lines) -> tuple[list[int], bytes]:
     """The numbers of n-grams from \\data\\, and the line after them."""
+    first = b""
     while (line := lines.line()) is not None and line.removeprefix(codecs.BOM_UTF8).strip() != b"\\data\\":
-        pass
+        first = first or line
     if line is None:
-        lines.fail("the file ends here without \\data\\: it is not an ARPA file")
+        remedy = "`asr lm train` makes a model of a text"
+        if re.fullmatch(rb"[^\t]+\t\d+\s*", first):
+            lines.fail("it holds counts of n-grams, and is not an ARPA file", remedy=remedy)
+        lines.fail("the file ends here without \\data\\: it is not an ARPA file", remedy=remedy)
     counts: list[int] = []
     while (line := lines.filled_line()) is not None and not line.startswith(b"\\"):
         match = re.fullmatch(rb"ngram\s+(\d{1,3})\s*=\s*(\d{1,18})", line)
@@ -180,7 +217,10 @@ def _numbers(lines: Lines, tokens: npt.NDArray[Any], rows: Ints) -> Floats:
             numbers = np.array([_number(text) for text in texts]).astype(np.float32)
     if b"_" in b"".join(texts):  # float() takes 1_000
         numbers[[b"_" in text for text in texts]] = np.nan
-    if (bad := np.flatnonzero(~np.isfinite(numbers))).size:
+    usable = np.isfinite(numbers)
+    if not usable.all():
+        usable |= [text.lower() in (b"-inf", b"-infinity") for text in texts]
+    if (bad := np.flatnonzero(~usable)).size:
         lines.fail(f"{shown(texts[bad[0]])} is not a number that can be used", row=int(rows[bad[0]]) + 1)
     return numbers
 

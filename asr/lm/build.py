@@ -28,7 +28,7 @@ class NgramTable:
     Args:
         ids: (N, order) words.
         log_prob: (N,) log10.
-        backoff: (N,) log10; NaN where there is none, which may be only where no longer n-gram follows.
+        backoff: (N,) log10; NaN where there is none: 0, which is told where longer n-grams follow.
         line: The line of a file that the first of them stands in, the others after it.
     """
 
@@ -45,7 +45,7 @@ def build_ngram(words: list[str], tables: Sequence[NgramTable], where: str | Pat
     model gives it by backing off. A model without <unk> gets it with a log10 probability of -100, as KenLM does.
 
     Raises:
-        InputError: An n-gram is there twice, or a context has no back-off weight; `where` and the line are named.
+        InputError: An n-gram is there twice; `where` and the line are named.
     """
     if not {"<unk>", "<UNK>"} & set(words):
         log.warning("%s: has no <unk>: unknown words get the log10 probability %g", where, _MISSING_UNK)
@@ -114,12 +114,12 @@ def _link(
     is_context[parents[1:][~np.isnan(log_prob[1:])]] = True
     for level, (table, row) in enumerate(zip(tables[:-1], rows, strict=False), 1):
         here = slice(bases[level], bases[level + 1])
-        if (bad := row[np.isnan(backoff[here]) & is_context[here]]).size:
-            text = " ".join(words[i] for i in table.ids[bad.min()])
-            raise InputError(
-                f"{text!r} has no back-off weight, though longer n-grams begin with it",
-                where=place_of(where, table.line, int(bad.min())),
-                remedy="write its log10 weight at the end of the line; 0 where all that may follow is listed",
+        if (without := row[np.isnan(backoff[here]) & is_context[here]]).size:
+            text = " ".join(words[i] for i in table.ids[without.min()])
+            place = place_of(where, table.line, int(without.min()))
+            others = f", as {without.size - 1:,} others" if without.size > 1 else ""
+            log.warning(
+                "%s: %r has no back-off weight%s, though longer n-grams follow it: 0 is taken", place, text, others
             )
     backoff[np.isnan(backoff)] = 0
     link = suffix_links(word, first, backoff, log_prob)

@@ -12,13 +12,14 @@ from asr.lm.compact import MAGIC, compact_bytes, read_compact, write_compact
 from asr.lm.lines import open_lines
 from asr.lm.ngram import NgramModel
 from asr.utils.errors import InputError
+from asr.utils.kinds import refuse_kind
 
 
 def read_ngram(path: str | Path) -> NgramModel:
     """Reads a model: an ARPA file, plain or packed by gzip or xz, or what `save_ngram` wrote; its content tells which.
 
     Raises:
-        InputError: There is no such file, or it is damaged; the line is named.
+        InputError: There is no such file, it is of another program, or damaged; the line is named.
     """
     with open_lines(path) as (head, lines):
         if not head:
@@ -27,6 +28,7 @@ def read_ngram(path: str | Path) -> NgramModel:
             return read_compact(path)
         # A header's length (8 bytes, little-endian) and its brace; a text holds no NUL.
         if head[6:] != b"\0\0{":
+            refuse_kind(lines.beginning(), path)
             return read_arpa(lines, path)
     return read_binary(Path(path))
 

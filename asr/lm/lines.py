@@ -20,6 +20,7 @@ from asr.utils.files import UTF8
 
 _CHUNK = 4 << 20  # bytes read at once
 _MAX_LINE = 64 << 20
+_BEGINNING = 64  # bytes that tell what a file is
 # What bytes.split() takes for white space; str.split() would also split at spaces that belong to words, as U+00A0.
 SPACE = np.isin(np.arange(256), list(b" \t\n\v\f\r"))
 split_words = re.compile(r"[^ \t\n\v\f\r]+").findall
@@ -75,6 +76,12 @@ class Lines:
         """Raises an InputError for the line read last, or the one `row` lines after it."""
         raise InputError(what, where=self.where(row), remedy=remedy) from None
 
+    def beginning(self) -> bytes:
+        """The first bytes of the file, of which no line was read yet."""
+        if not self._whole and not self._rest:
+            self._take(self._read())
+        return (self._whole + self._rest)[:_BEGINNING]
+
     def line(self) -> bytes | None:
         """The next line with its end, None where there is none."""
         if not self._fill():
@@ -107,6 +114,15 @@ class Lines:
         begin, self._at = self._at, self._at + int(np.append(0, ends)[lines])
         return self._whole[begin : self._at].split(), fields[:lines]
 
+    def skip_blank(self) -> bool:
+        """Passes over lines that are empty; returns whether a line follows that does not begin with a backslash."""
+        while self._fill():
+            end = self._whole.index(b"\n", self._at) + 1
+            if line := self._whole[self._at : end].strip():
+                return not line.startswith(b"\\")
+            self._at, self.number = end, self.number + 1
+        return False
+
     def skip(self) -> None:
         """Reads to the end: the checksums of a packed file stand there."""
         self._at = len(self._whole)
@@ -119,12 +135,16 @@ class Lines:
             data = self._read()
             if not data and not self._rest:
                 return False
-            text = self._rest + (data or b"\n")
-            end = text.rfind(b"\n") + 1
-            self._whole, self._at, self._rest = text[:end], 0, text[end:]
+            self._take(data or b"\n")
             if len(self._rest) > _MAX_LINE:
                 self.fail(f"is longer than {_MAX_LINE:,} bytes", row=1)
         return True
+
+    def _take(self, data: bytes) -> None:
+        """Parts what was read, and what was left of it before, into whole lines and the rest."""
+        text = self._rest + data
+        end = text.rfind(b"\n") + 1
+        self._whole, self._at, self._rest = text[:end], 0, text[end:]
 
     def _read(self) -> bytes:
         try:

@@ -39,9 +39,10 @@ from asr.models.hub import find_model, model_name
 from asr.models.model import Head, Model
 from asr.models.recognizer import Recognizer, build_recognizer
 from asr.text.tokenizer import Tokenizer, load_tokenizer
-from asr.utils.config import from_dict, parse_yaml, to_dict
+from asr.utils.config import from_dict, to_dict
 from asr.utils.errors import InputError
 from asr.utils.files import atomic_path, read_text, write_text
+from asr.utils.plain_yaml import parse_yaml
 
 FORMAT = 2
 

@@ -31,6 +31,7 @@ from asr.models.transformer import Layer, sinusoids
 from asr.utils.config import Config, from_dict, require, setting, to_dict
 from asr.utils.errors import InputError
 from asr.utils.files import atomic_path
+from asr.utils.kinds import read_beginning, refuse_kind
 
 END, UNK = "</s>", "<unk>"
 FORMAT = 1
@@ -313,6 +314,7 @@ def read_neural_lm(path: str | Path) -> NeuralLm:
 
     if not Path(path).is_file():
         raise InputError("no such file", where=path)
+    refuse_kind(read_beginning(path), path)
     try:
         with safe_open(str(path), "pt") as file:
             header = file.metadata() or {}

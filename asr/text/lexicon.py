@@ -2,13 +2,12 @@
 
 A file has a pronunciation a line, `word<TAB>units` with a space between units; a word may stand on several lines. A
 line that is a word alone spells it: its units are its characters. A third column may say where the pronunciations of
-the word are from: `word<TAB>units<TAB>source`.
+the word are from: `word<TAB>units<TAB>source`. Dictionaries of other programs are read, too.
 """
 
 from __future__ import annotations
 
 import itertools
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,12 +15,11 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from asr.text.dictionaries import read_dictionary
 from asr.utils.errors import InputError
 from asr.utils.files import read_text, write_text
+from asr.utils.kinds import read_beginning, refuse_kind
 from asr.utils.unicode import graphemes
-
-_MOST_UNITS = 1000  # in a pronunciation
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
 
 @dataclass(frozen=True)
@@ -54,45 +52,20 @@ class Lexicon:
 
 
 def read_lexicon(path: str | Path) -> Lexicon:
-    """Reads a lexicon file.
+    """Reads a lexicon file: ours, a list of words, or a dictionary of another program (`asr.text.dictionaries`).
 
     Raises:
-        InputError: The file cannot be read, or a line is neither `word<TAB>units`, with or without a source, nor a
-            word; it names the line.
+        InputError: The file cannot be read, is of another kind, or a line is none of a lexicon; it names the line.
     """
-    pronunciations = []
-    sources: dict[str, str] = {}
-    text = read_text(path)
-    suspicious = _CONTROL.search(text.translate({ord("\n"): None, ord("\t"): None})) is not None
-    for number, line in enumerate(text.split("\n"), 1):
-        line = line.rstrip("\r")
-        if not line.strip():
-            continue
-        where = f"{path}, line {number}"
-        word, tab, rest = line.partition("\t")
-        units, _, source = rest.partition("\t")
-        word = word.strip()
-        if not word:
-            raise InputError("no word stands before the tab", where=where)
-        if suspicious and (_CONTROL.search(word) or _CONTROL.search(units)):
-            raise InputError(f"{word!r} has control characters", where=where)  # a terminal would obey them
-        if len(word.split()) > 1:
-            remedy = "separate the word from its units by a tab" if not tab else "a word has no space inside"
-            raise InputError(f"{word!r} is not one word", where=where, remedy=remedy)
-        if "\t" in source:
-            remedy = "a line is word<TAB>units or word<TAB>units<TAB>source: separate units by spaces"
-            raise InputError("has more than two tabs", where=where, remedy=remedy)
-        said = tuple(units.split()) if tab else tuple(graphemes(word))
-        if not said:
-            raise InputError(f"{word!r} has no units", where=where, remedy="add them, or leave the tab out to spell it")
-        if len(said) > _MOST_UNITS:
-            raise InputError(f"{word!r} has {len(said):,} units, more than {_MOST_UNITS:,}", where=where)
-        pronunciations.append((word, said))
-        if source.strip():
-            sources.setdefault(word, source.strip())
-    if not pronunciations:
+    refuse_kind(read_beginning(path), path)
+    rows = read_dictionary(read_text(path), path)
+    if not rows:
         raise InputError("has no word", where=path, remedy="a line is word<TAB>units, or a word alone")
-    return Lexicon(tuple(pronunciations), sources)
+    sources: dict[str, str] = {}
+    for row in rows:
+        if row.source:
+            sources.setdefault(row.word, row.source)
+    return Lexicon(tuple((row.word, row.units) for row in rows), sources)
 
 
 def write_lexicon(lexicon: Lexicon, path: str | Path) -> None:

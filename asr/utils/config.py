@@ -1,4 +1,4 @@
-"""Configuration: frozen dataclasses whose settings are checked, filled from YAML files and `key=value` words."""
+"""Configuration: frozen dataclasses whose settings are checked, filled from plain values (`asr.utils.plain_yaml`)."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from typing import Any, ClassVar, Literal, NamedTuple, TypeVar, get_args, get_or
 
 from asr.utils.errors import InputError
 from asr.utils.files import read_text
+from asr.utils.plain_yaml import Written, parse_word, parse_yaml
 
 T = TypeVar("T")
 K = TypeVar("K", bound="type[KindConfig]")
@@ -44,14 +45,15 @@ class Config:
     def __get_pydantic_core_schema__(cls, source: Any, handler: Any) -> Any:
         from pydantic_core import core_schema
 
-        return core_schema.no_info_before_validator_function(cls._refuse_flags, handler(source))
+        return core_schema.no_info_before_validator_function(cls._refuse_lookalikes, handler(source))
 
     @classmethod
-    def _refuse_flags(cls, values: Any) -> Any:
-        """Refuses true and false where a number is wanted: pydantic would make 1 and 0 of them."""
+    def _refuse_lookalikes(cls, values: Any) -> Any:
+        """Refuses true and false where a number is wanted, and the other way round: pydantic would take them."""
         for each in settings(cls):
             if isinstance(values, Mapping) and each.name in values:
                 each.require_number(values[each.name])
+                each.require_flag(values[each.name])
         return values
 
 
@@ -88,6 +90,11 @@ class Setting(NamedTuple):
         several = value if isinstance(value, tuple | list) else (value,)
         if self._item in (int, float) and any(isinstance(each, bool) for each in several):
             raise InputError(f"{value!r} is not a number", where=self.name)
+
+    def require_flag(self, value: Any) -> None:
+        """Raises an InputError where true or false is wanted, and a number is given."""
+        if self.type is bool and isinstance(value, int | float) and not isinstance(value, bool):
+            raise InputError(f"{value!r} is not true or false", where=self.name)
 
     @property
     def _item(self) -> Any:
@@ -205,12 +212,13 @@ def read_config(
     values = parse_yaml(read_text(path, limit=1 << 20), where=path) if path else {}
     values = {} if values is None else values
     if not isinstance(values, dict):
-        raise InputError("is not a mapping of keys to values", where=path)
+        remedy = "a space follows each colon" if isinstance(values, str) and ":" in values else "write `key: value`"
+        raise InputError("is not a mapping of keys to values", where=path, remedy=remedy)
     for word in overrides:
         key, equals, text = word.partition("=")
         if not equals or not all(key.split(".")):
             raise InputError(f"{word!r} is not of the form key=value", where="command line")
-        value = parse_yaml(text, where=f"command line: {word!r}")
+        value = parse_word(text, where=f"command line: {word!r}")
         if value is None:
             raise InputError(f"{word!r} has no value", where="command line")
         for part in reversed(key.split(".")):
@@ -221,16 +229,6 @@ def read_config(
     return from_dict(cls, {str(key): value for key, value in values.items() if key not in ignore}, where=where)
 
 
-def parse_yaml(text: str, *, where: str | Path | None) -> Any:
-    """Plain values from YAML; a key that stands there twice is an error, as is what cannot be read."""
-    import yaml
-
-    try:
-        return yaml.load(text, _loader())
-    except (yaml.YAMLError, ValueError, RecursionError, TypeError) as e:
-        raise InputError(f"is not valid YAML ({' '.join(str(e).split())})", where=where) from e
-
-
 def to_dict(config: Any) -> dict[str, Any]:
     """A dataclass as plain values that YAML and JSON hold (tuples become lists)."""
 
@@ -239,7 +237,7 @@ def to_dict(config: Any) -> dict[str, Any]:
             return {key: plain(v) for key, v in value.items()}
         if isinstance(value, list | tuple):
             return [plain(v) for v in value]
-        return value
+        return value.number if isinstance(value, Written) else value
 
     result = plain(dataclasses.asdict(config))
     assert isinstance(result, dict)
@@ -250,24 +248,6 @@ def require(condition: bool, what: str, *, where: str | None = None) -> None:
     """Raises an InputError with `what` unless the condition holds: for the checks of a dataclass."""
     if not condition:
         raise InputError(what, where=where)
-
-
-@cache
-def _loader() -> Any:
-    """YAML's safe loader, but for a key that stands there twice, which that one takes silently."""
-    import yaml
-
-    class Loader(yaml.SafeLoader):
-        def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
-            seen = set()
-            for key, _ in node.value:
-                if key.value in seen and key.tag != "tag:yaml.org,2002:merge":
-                    raise yaml.YAMLError(f"duplicate key {key.value}, line {key.start_mark.line + 1}")
-                if isinstance(key, yaml.ScalarNode):
-                    seen.add(key.value)
-            return super().construct_mapping(node, deep)
-
-    return Loader
 
 
 @cache

@@ -35,7 +35,8 @@ def written(tmp_path: Path, content: bytes) -> Path:
         (b"a\tx\nb\ty\na\tx\n", [("a", "x"), ("b", "y")]),  # the same twice
         (b"a\ta\na\n", [("a", "a")]),
         ("né\n".encode(), [("né", "n é")]),
-        ("ne\u0301\n".encode(), [("ne\u0301", "n e\u0301")]),  # a letter with its mark
+        ("ne\u0301\n".encode(), [("n\u00e9", "n \u00e9")]),  # composed
+        ("a\u0331o\n".encode(), [("a\u0331o", "a\u0331 o")]),  # a letter with its mark
         ("नि\u200dx\n".encode(), [("नि\u200dx", "नि\u200d x")]),
         (b"x" * 1000 + b"\n", [("x" * 1000, " ".join("x" * 1000))]),
     ],
@@ -116,17 +117,16 @@ def test_spelled_by_perceived_characters() -> None:
     assert lexicon.pronunciations == (("e\u0301a", ("e\u0301", "a")), ("b", ("b",)))
 
 
-words = st.text(st.characters(exclude_categories=["Cc", "Cs", "Z"]), min_size=1, max_size=6).filter(
-    lambda text: text.split() == [text] and not text.startswith("\ufeff")
-)
+words = st.text(st.characters(exclude_categories=["C", "Z"]), min_size=1, max_size=6)
 lexica = st.lists(st.tuples(words, st.lists(words, min_size=1, max_size=5).map(tuple)), min_size=1, max_size=20)
 
 
-@given(lexica, st.data())
-def test_written_and_read_is_the_same(tmp_path_factory: pytest.TempPathFactory, pairs: list, data) -> None:
+@given(lexica, st.sampled_from(["user", "guess", "cmudict+plural"]))
+def test_what_is_written_with_sources_is_read_as_it_is(
+    tmp_path_factory: pytest.TempPathFactory, pairs: list, source: str
+) -> None:
     path = tmp_path_factory.getbasetemp() / "round_trip.txt"
-    sources = data.draw(st.dictionaries(st.sampled_from([word for word, _ in pairs]), words))
-    lexicon = Lexicon(tuple(pairs), sources)
+    lexicon = Lexicon(tuple(pairs), dict.fromkeys((word for word, _ in pairs), source))
     assert list(lexicon.pronunciations) == list(dict.fromkeys(pairs))
     write_lexicon(lexicon, path)
     assert read_lexicon(path) == lexicon
