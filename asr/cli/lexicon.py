@@ -58,7 +58,8 @@ def lexicon(
     espeak, rules (possessive, plural, compound, number, letters) or guess.
     """
     from asr.text.lexicon import write_lexicon
-    from asr.text.pronunciations import counted, pronounce
+    from asr.text.pronunciations import pronounce
+    from asr.utils.units import counted
 
     inputs = [path for path in (text, user_lexicon) if path is not None and str(path) != "-"]
     check_output(out, *inputs)

@@ -19,7 +19,7 @@ from typing import NoReturn
 
 import regex
 
-from asr.text.dictionary_columns import SOURCES, Row, drop_numbers
+from asr.text.dictionary_columns import Row, drop_numbers
 from asr.utils.errors import InputError
 from asr.utils.unicode import graphemes
 
@@ -27,7 +27,7 @@ log = logging.getLogger(__name__)
 
 Lines = list[tuple[int, str]]  # with their numbers
 
-_MOST_UNITS = 1000  # in a pronunciation
+MOST_UNITS = 1000  # in a pronunciation
 _LONG = 4  # letters of what is rather a word than a unit
 _SHOWN = 40  # characters of a line in a message
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
@@ -72,8 +72,6 @@ def read_dictionary(text: str, path: str | Path) -> list[Row]:
     Raises:
         InputError: The text is of another kind, a line cannot be read, or it cannot be told what a column holds.
     """
-    if rows := _written_here(text):
-        return rows
     for pattern, what, remedy in _OTHERS:
         if match := pattern.search(text):
             _fail(text.count("\n", 0, match.start()) + 1, what, path, remedy)
@@ -93,20 +91,6 @@ def read_dictionary(text: str, path: str | Path) -> list[Row]:
 def tell(path: str | Path, what: str) -> None:
     """Logs a warning about a file, once: several parts of a command read the same one."""
     log.warning("%s: %s", path, what)
-
-
-def _written_here(text: str) -> list[Row]:
-    """Returns the rows of a file of which `asr lexicon` wrote every line; none of others. Nothing of it is doubtful."""
-    rows = []
-    for n, line in enumerate(text.removesuffix("\n").split("\n"), 1):
-        columns = line.split("\t")
-        if len(columns) != 3 or columns[2].partition("+")[0] not in SOURCES or len(columns[0].split()) != 1:
-            return []
-        units = tuple(columns[1].split())
-        if not 0 < len(units) <= _MOST_UNITS:
-            return []
-        rows.append(Row(n, columns[0], (units, (columns[2],))))
-    return [] if _CONTROL.search(text) or _UNSEEN.search(text) else rows
 
 
 def _fail(line: int, what: str, path: str | Path, remedy: str = "") -> NoReturn:
@@ -306,8 +290,8 @@ def _check_columns(rows: Sequence[Row], path: str | Path) -> None:
         if row.columns and not row.units:
             _fail(row.line, f"{row.word!r} has no units", path, "add them, or leave the tab out to spell it")
         count = len(row.units or graphemes(row.word))
-        if count > _MOST_UNITS:
-            _fail(row.line, f"{row.word!r} has {count:,} units, more than {_MOST_UNITS:,}", path)
+        if count > MOST_UNITS:
+            _fail(row.line, f"{row.word!r} has {count:,} units, more than {MOST_UNITS:,}", path)
         if row.is_spelled:
             continue
         whole = " ".join(row.units)

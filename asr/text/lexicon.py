@@ -15,7 +15,8 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from asr.text.dictionaries import read_dictionary
+from asr.text.dictionaries import MOST_UNITS, read_dictionary
+from asr.text.dictionary_columns import SOURCES
 from asr.utils.errors import InputError
 from asr.utils.files import read_text, write_text
 from asr.utils.kinds import read_beginning, refuse_kind
@@ -58,7 +59,10 @@ def read_lexicon(path: str | Path) -> Lexicon:
         InputError: The file cannot be read, is of another kind, or a line is none of a lexicon; it names the line.
     """
     refuse_kind(read_beginning(path), path)
-    rows = read_dictionary(read_text(path), path)
+    text = read_text(path)
+    if own := _written_here(text):
+        return own
+    rows = read_dictionary(text, path)
     if not rows:
         raise InputError("has no word", where=path, remedy="a line is word<TAB>units, or a word alone")
     sources: dict[str, str] = {}
@@ -66,6 +70,22 @@ def read_lexicon(path: str | Path) -> Lexicon:
         if row.source:
             sources.setdefault(row.word, row.source)
     return Lexicon(tuple((row.word, row.units) for row in rows), sources)
+
+
+def _written_here(text: str) -> Lexicon | None:
+    """Returns the lexicon of a file of which `asr lexicon` wrote every line: nothing of it is in doubt."""
+    pronunciations: list[tuple[str, tuple[str, ...]]] = []
+    sources: dict[str, str] = {}
+    for line in text.removesuffix("\n").split("\n"):
+        word, _, rest = line.partition("\t")
+        spoken, _, source = rest.partition("\t")
+        units = tuple(spoken.split())
+        if source.partition("+")[0] not in SOURCES or not 0 < len(units) <= MOST_UNITS or not word or word.isspace():
+            return None
+        pronunciations.append((word, units))
+        sources.setdefault(word, source)
+    has_odd_words = any(" " in word for word in sources) or not text.replace("\n", "").replace("\t", "").isprintable()
+    return None if has_odd_words else Lexicon(tuple(pronunciations), sources)
 
 
 def write_lexicon(lexicon: Lexicon, path: str | Path) -> None:

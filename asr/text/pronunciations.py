@@ -21,6 +21,7 @@ import regex
 from asr.text.english import English, Said, Units, cmudict, joined, without_stress
 from asr.text.lexicon import Lexicon, read_lexicon
 from asr.utils.errors import InputError
+from asr.utils.units import counted
 
 if TYPE_CHECKING:
     from asr.text.g2p import G2p
@@ -117,11 +118,6 @@ def pronounce(
     if found.said and found.left_out:
         log.warning("%s left out: %s", counted(len(found.left_out), "word"), _examples(found.left_out))
     return found
-
-
-def counted(number: int, thing: str) -> str:
-    """1 word, 2,000 words."""
-    return f"{number:,} {thing}" + ("s" if number != 1 else "")
 
 
 def _examples(left_out: Mapping[str, str], most: int = _SHOWN) -> str:
