@@ -46,6 +46,8 @@ _MAGIC = {
     b"FORM": Kind("aiff", True),
     b".snd": Kind("au", True),
     b"Creative Voice File": Kind("voc", True),
+    b"NIST_1A": Kind("nistsphere", True),
+    b"PVF1": Kind("pvf", True),
     b"\x1a\x45\xdf\xa3": Kind("matroska"),
     b"\x30\x26\xb2\x75": Kind("asf"),
     b"#!AMR": Kind("amr"),

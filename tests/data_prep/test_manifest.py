@@ -125,7 +125,7 @@ def test_what_cannot_be_used_is_named_and_the_rest_done(tmp_path: Path) -> None:
     words = [
         "no such file",
         "cut short",
-        "not audio",
+        "a text",
         "no text",
         "0.900 to 1.100 s",
         "1.000 s long",

@@ -209,9 +209,7 @@ def test_audio_that_cannot_be_read(copied: Splits) -> None:
     assert kinds(report) == {"unreadable": ["train03", "train04", "train05", "train06"]}
     (finding,) = report.fatal
     reasons = [example.detail for example in finding.examples]
-    for reason, words in zip(
-        reasons, ["no such file", "no known format", "cut short", "its manifest says"], strict=True
-    ):
+    for reason, words in zip(reasons, ["no such file", "a text", "cut short", "its manifest says"], strict=True):
         assert words in reason
     Path(copied["test"][0].audio).unlink()
     only_test = {"train": copied["dev"], "dev": copied["train"][10:], "test": copied["test"]}
