@@ -33,7 +33,8 @@ _MOST_CHARACTERS = 100  # of a word
 _FEW = 1000  # pronunciations: who learns from fewer guesses badly
 _SHOWN = 10  # words that a message names
 _LONG = 30  # characters of a word that it shows
-_APOSTROPHES = str.maketrans("\u2019\u2018\u02bc\u00b4`", "'''''")
+# Apostrophes are one; 10:30 and 3/4 are said as their parts are, and a middle dot is not said.
+_MARKS = str.maketrans("\u2019\u2018\u02bc\u00b4`:/", "'''''--", "\u00b7")
 _CONTROL = regex.compile(r"[\p{Cc}\p{Cf}\p{Co}\p{Cs}--[\u200c\u200d]]", regex.V1)  # joiners shape letters
 _SYMBOL = regex.compile(r"[\p{S}\p{P}--['.,\u05f3\u05f4-]]", regex.V1)
 _SAYABLE = regex.compile(r"[\p{L}\p{N}]")
@@ -137,8 +138,8 @@ def _shown(word: str) -> str:
 
 
 def _normal(word: str) -> str:
-    """As words are looked up, but for case: composed, with ASCII apostrophes."""
-    return unicodedata.normalize("NFC", word).translate(_APOSTROPHES)
+    """Returns a word as it is looked up, but for case: composed, with ASCII apostrophes, its parts between hyphens."""
+    return unicodedata.normalize("NFC", word).translate(_MARKS)
 
 
 class _Listed:

@@ -118,6 +118,8 @@ def one(word: str, **options) -> tuple[list[str], str]:
         ("42", ["F AO R T IY T UW"], "number"),
         ("42nd", ["F AO R T IY S EH K AH N D"], "number"),
         ("3.5", ["TH R IY P OY N T F AY V"], "number"),
+        ("10:30", ["T EH N TH ER D IY"], "compound"),
+        ("3/4", ["TH R IY F AO R"], "compound"),
         ("1,000", ["W AH N TH AW Z AH N D"], "number"),
         ("1984", ["N AY N T IY N EY T IY F AO R"], "number"),
         ("1905", ["N AY N T IY N OW F AY V"], "number"),
