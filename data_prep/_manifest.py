@@ -10,6 +10,7 @@ import json
 import logging
 import os
 import wave
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -22,6 +23,7 @@ import numpy.typing as npt
 
 from asr.audio.reader import AudioInfo, audio_info, read_blocks
 from asr.data.names import names_that_look_the_same
+from asr.text.labels import labels_in
 from asr.text.normalize import TextNormalizer
 from asr.utils.errors import InputError
 from asr.utils.files import UTF8, atomic_path, data_home, is_there, no_such_file, read_text, write_json, write_jsonl
@@ -220,9 +222,13 @@ def write_corpus(
     for one, other in names_that_look_the_same(source.speaker for _, source in rows)[:_SHOWN]:
         notes.say(f"speakers {one!r} and {other!r} are taken for two: write one name where they are one person")
     notes.tell()
-    normalizer = TextNormalizer()
+    normalizer, labels = TextNormalizer(), Counter[str]()
     for _, source in rows:
         normalizer(source.text)
+        labels.update(labels_in(source.text))
+    if labels:
+        named = ", ".join(f"{label!r} ({n:,})" for label, n in labels.most_common(_SHOWN))
+        notes.say(f"texts: labels are learnt as words: {named}")
     for line in normalizer.losses():
         notes.say(f"texts: {line}")
     counts = {split: len(found) for split, found in rows_out.items()}

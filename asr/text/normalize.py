@@ -13,7 +13,7 @@ from typing import Literal
 
 import regex
 
-from asr.text.orthography import SPACELESS, Dropped, WordMarks, lower, upper, windows_punctuation
+from asr.text.orthography import SPACELESS, Dropped, WordMarks, lower, plain_letters, upper, windows_punctuation
 from asr.utils.config import Config, require
 from asr.utils.errors import InputError
 from asr.utils.unicode import INVISIBLE
@@ -28,6 +28,7 @@ _PUNCTUATION_1 = regex.compile(
 )
 _SPACELESS = regex.compile(f"[{SPACELESS}]")
 _BETWEEN_WORDS = regex.compile(rf"(?<=[\p{{M}}{SPACELESS}])\u200b", regex.V1)  # a space that nobody sees
+_GRAPHEME_JOINER = "\u034f"
 _MAX_LENGTH = 1_000_000
 _SPACE = regex.compile(r"\s+")
 _LETTERS_ALONE = regex.compile(r"[\p{L}\p{M}\p{N}\s]*")  # of which nothing is dropped
@@ -70,16 +71,18 @@ class TextNormalizer:
     Attributes:
         changes: How often what was changed and dropped, to be shown.
         examples: The first text of each character that was dropped, as far as it stands around it.
-        inside: Characters that were dropped between letters -> the words they stood in, as often as each came.
-        parted: The same of those that parted a word.
+        parted: Characters whose removal parted words -> these words, as often as each came.
+        inside: The same of those that were dropped between letters, where the word stayed whole.
+        edges: The same of those that were dropped where a word begins or ends, and are no punctuation as it seems.
     """
 
     def __init__(self, config: TextConfig | None = None) -> None:
         self.config = config or TextConfig()
         self.changes: Counter[str] = Counter()
         self.examples: dict[str, str] = {}
-        self.inside: dict[str, Counter[str]] = defaultdict(Counter)
         self.parted: dict[str, Counter[str]] = defaultdict(Counter)
+        self.inside: dict[str, Counter[str]] = defaultdict(Counter)
+        self.edges: dict[str, Counter[str]] = defaultdict(Counter)
         self._marks = WordMarks(self.config.letters, self.config.replace)
         self._replace = {unicodedata.normalize("NFC", old): new for old, new in self.config.replace.items()}
 
@@ -87,7 +90,11 @@ class TextNormalizer:
         config, count, new_rules = self.config, self.changes, self.config.version > 1
         composed = unicodedata.normalize("NFC", text)
         count["composed (NFC)"] += composed != text
-        text = self._replaced(windows_punctuation(composed) if new_rules else composed)
+        if new_rules:
+            plain = plain_letters(windows_punctuation(composed))
+            count["forms of printing written as letters"] += plain != composed
+            composed = plain
+        text = self._replaced(composed)
         text = self._visible(text)
         if config.case != "keep":  # before punctuation: the upper case of \u0149 starts with an apostrophe
             language = config.language if new_rules else ""
@@ -115,6 +122,8 @@ class TextNormalizer:
             return text
         if self.config.version > 1:
             text = _BETWEEN_WORDS.sub(" ", text)
+            self.changes[f"dropped {_name(_GRAPHEME_JOINER)}"] += text.count(_GRAPHEME_JOINER)
+            text = text.replace(_GRAPHEME_JOINER, "")
         for match in INVISIBLE.finditer(text):
             self._count(self._marks.dropped(text, *match.span(), parts=False), _name)
         return str(INVISIBLE.sub("", text))
@@ -135,8 +144,9 @@ class TextNormalizer:
         for character in dropped.characters:
             self.changes[f"dropped {named(character)}"] += 1
             self.examples.setdefault(character, dropped.near)
-        if dropped.word:
-            (self.parted if dropped.parts else self.inside)[dropped.characters][dropped.word] += 1
+        if dropped.place:
+            words = {"parted": self.parted, "inside": self.inside, "edge": self.edges}[dropped.place]
+            words[dropped.characters[0]][dropped.word] += 1
 
     def report(self) -> list[str]:
         """What was changed and dropped so far, most frequent first: 'dropped ',': 214'."""
@@ -155,18 +165,14 @@ class TextNormalizer:
             shown: Of each kind, so many characters at most.
         """
         lines = []
-        parted = sorted(self.parted.items(), key=lambda item: -item[1].total())
-        for characters, words in parted[:shown]:
-            named = ", ".join(repr(word) for word, _ in words.most_common(3))
-            lines.append(
-                f"removing {characters!r} parts {counted(words.total(), 'word')} ({named}):"
-                f" if it is a letter, train with model.text.letters={characters!r}"
-            )
-        dropped = Counter({c: self.changes[f"dropped {c!r}"] for c in self.examples if self.changes[f"dropped {c!r}"]})
-        if dropped:
-            each = (
-                f"{c!r} {n:,} times ('{' '.join(self.examples[c].split())}')" for c, n in dropped.most_common(shown)
-            )
+        for words_of, what in ((self.parted, "removing {} parts {}"), (self.edges, "{} is removed at the edge of {}")):
+            for character, words in sorted(words_of.items(), key=lambda item: -item[1].total())[:shown]:
+                named = ", ".join(repr(word) for word, _ in words.most_common(3))
+                told = what.format(repr(character), counted(words.total(), "word"))
+                lines.append(f"{told} ({named}): if it is a letter, train with model.text.letters={character!r}")
+        if dropped := self.dropped:
+            near = {c: " ".join(self.examples[c].split()) for c in dropped}
+            each = (f"{c!r} {counted(n, 'time')} ('{near[c]}')" for c, n in dropped.most_common(shown))
             more = f" and {len(dropped) - shown} others" if len(dropped) > shown else ""
             lines.append(f"training leaves out {', '.join(each)}{more}")
         return lines

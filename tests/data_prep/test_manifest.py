@@ -358,11 +358,12 @@ def test_recordings_are_found_by_names_as_people_see_them() -> None:
 
 
 def test_what_training_will_leave_out_of_the_texts_is_told(tmp_path: Path) -> None:
-    texts = ["ba?a, nana", "ba?a.", "ma˥ l’eau", "na 3.14"]
+    texts = ["ba?a, nana", "ba?a.", "ma˥ l’eau", "na 3.14", "[noise]", "sil"]
     splits = {"train": [Source(f"u{i}", recording(tmp_path, f"{i}.wav"), text) for i, text in enumerate(texts)]}
     summary = write_corpus(tmp_path / "out", splits, {"corpus": "test"})
-    parted, dropped = summary.notes
-    assert all(piece in parted for piece in ("'?'", "2", "'ba?a,'"))
+    labels, parted, dropped = summary.notes
+    assert "'[noise]' (1), 'sil' (1)" in labels
+    assert all(piece in parted for piece in ("'?'", "2", "'ba?a'"))
     assert all(f"'{character}' {n}" in dropped for character, n in {"?": 2, ",": 1, ".": 1}.items())
     assert "˥" not in dropped
     assert json.loads((tmp_path / "out" / "corpus.json").read_text())["notes"] == summary.notes

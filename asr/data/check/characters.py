@@ -17,6 +17,7 @@ from asr.data.check.confusables import (
     strange_letters,
 )
 from asr.data.check.report import Example, Finding, Row, found
+from asr.text.labels import labels_in
 from asr.text.normalize import TextConfig, TextNormalizer
 from asr.utils.unicode import graphemes
 
@@ -78,6 +79,7 @@ def check_characters(rows: Sequence[Row], training: Sequence[Row], normalizer: T
     yield from _two_spellings(rows)
     yield from _invisible(rows)
     yield from _dropped(normalizer, sum(len(r.text.split()) for r in rows), {c for piece, _ in broken for c in piece})
+    yield from _labels(rows)
     yield from _colons(rows)
     yield from _dotless(rows, normalizer.config)
 
@@ -102,24 +104,25 @@ def check_characters(rows: Sequence[Row], training: Sequence[Row], normalizer: T
 
 def _dropped(normalizer: TextNormalizer, total: int, told: Container[str]) -> Iterator[Finding]:
     """What normalisation took out of the texts, of `total` words; within words it may be a letter of the language."""
+    letters = "if it is one of the language's letters, name it in model.text.letters"
     for kind, words, what, remedy in (
         (
             "parted-words",
             normalizer.parted,
             "characters whose removal parts words",
-            "if it is one, name it in model.text.letters; if the words are two, or it is a slip, mend the text or use"
-            " model.text.replace",
+            f"{letters}; if the words are two, or it is a slip, mend the text or use model.text.replace",
         ),
+        ("dropped-at-edges", normalizer.edges, "characters that are removed where words begin or end", letters),
         (
             "dropped-within-words",
             normalizer.inside,
             "characters that are removed between letters",
-            "if it is a letter, write it by another character (model.text.replace)",
+            "if one is a letter, write it by another character (model.text.replace)",
         ),
     ):
-        cases = [(c, each) for c, each in words.items() if c not in told and set(c) - _SOFT]
+        cases = [(c, each) for c, each in words.items() if c not in told and c not in _SOFT]
         count = sum(each.total() for _, each in cases)
-        often = kind == "parted-words" and count >= max(_RARE, total / 1000)
+        often = kind != "dropped-within-words" and count >= max(_RARE, total / 1000)
         yield from found(
             kind,
             "warning" if often else "note",
@@ -145,6 +148,21 @@ def _dropped(normalizer: TextNormalizer, total: int, told: Container[str]) -> It
             Example(repr(c), f"{name(c)}, {n:,} times, first in '{' '.join(normalizer.examples[c].split())}'")
             for c, n in dropped
         ],
+    )
+
+
+def _labels(rows: Sequence[Row]) -> Iterator[Finding]:
+    labels: dict[str, list[str]] = defaultdict(list)
+    for row in rows:
+        for label in labels_in(row.utterance.text):
+            labels[label].append(row.utterance.id)
+    cases = sorted(labels.items(), key=lambda item: -len(item[1]))
+    yield from found(
+        "labels",
+        "warning",
+        "labels that are learnt as words",
+        "leave out texts that hold nothing else, and take the rest out by model.text.replace, such as {'[noise]': ''}",
+        [Example(label, f"{len(ids):,} times, first in {ids[0]}") for label, ids in cases],
     )
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import html
 import unicodedata
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 import regex
 
@@ -39,6 +39,11 @@ _INVISIBLE = regex.compile(r"[\p{Cf}--[\u200c\u200d\u0600-\u0605]]", regex.V1)
 # \u00c2 before a space or a quotation mark is a letter.
 _MOJIBAKE = regex.compile(
     r"(?!\u00c2[\u00a0\u00ab\u00bb])[\u00c2-\u00f4][\u0080-\u00bf\u0152-\u017e\u0192\u02c6\u02dc\u2013-\u2122]{1,3}"
+)
+# The same of Windows-1251: a piece of Cyrillic text, each letter of which is two.
+_CYRILLIC_MOJIBAKE = regex.compile(
+    r"(?:[\u0420\u0421][\u00a0-\u00bb\u0401-\u040f\u0451-\u045f\u0490\u0491\u2013-\u2026\u2030\u2039\u203a\u20ac\u2116\u2122"
+    r"\u0406\u0456]){3,}"
 )
 
 
@@ -81,15 +86,18 @@ def broken_pieces(text: str) -> Iterator[tuple[str, str]]:
     for found in _MOJIBAKE.findall(text):
         if meant := _meant(found):
             yield found, f"{meant!r} in a wrong encoding"
+    for found in _CYRILLIC_MOJIBAKE.findall(text):
+        if meant := _meant(found, ("cp1251",)):
+            yield found, f"{meant!r} in a wrong encoding"
     for found in _HTML.findall(text):
         if (meant := html.unescape(found)) != found:
             yield found, f"{meant!r} as HTML writes it"
 
 
-def _meant(piece: str) -> str:
+def _meant(piece: str, encodings: Sequence[str] = ("cp1252", "latin-1")) -> str:
     """The text whose UTF-8 was read as Windows-1252 or Latin-1; empty where it was not."""
     for size in range(len(piece), 1, -1):
-        for encoding in ("cp1252", "latin-1"):
+        for encoding in encodings:
             try:
                 return piece[:size].encode(encoding).decode("utf-8")
             except UnicodeError:

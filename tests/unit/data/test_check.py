@@ -343,6 +343,7 @@ def changed(splits: Splits, change: Callable[[str], str], index: int = 7) -> Spl
         ("broken-characters", "\ue012", lambda t: f"{t}\ue012"),
         ("broken-characters", "Ã©", lambda t: f"{t} cafÃ©"),
         ("broken-characters", "&#39;", lambda t: f"{t} dog&#39;s"),
+        ("broken-characters", "РјРёСЂ", lambda t: f"{t} РјРёСЂ"),
         ("mixed-scripts", "а", lambda t: f"{t} jаm"),  # Cyrillic
         ("mixed-scripts", "ο", lambda t: f"{t} bοx"),  # Greek
         ("mixed-scripts", "о", lambda t: f"{t} ох".replace("х", "x")),
@@ -390,6 +391,20 @@ def test_characters_whose_removal_parts_words(splits: Splits) -> None:
     assert [f.severity for f in often.findings if f.kind == "parted-words"] == ["warning"]
     assert "'the?very'" in often.findings[0].examples[0].detail
     assert check(splits, model=from_dict(ModelConfig, {"text": {"letters": "?"}}, where="test")) == {}
+
+
+def test_letters_that_are_taken_for_quotation_marks(splits: Splits) -> None:
+    for i in range(6):
+        splits = changed(splits, lambda t: f"'{t}' tog‘ ?ana", i)
+    found = check(splits)
+    assert found["dropped-at-edges"] == ["'‘'", "'?'"]
+    assert found.keys() <= {"dropped-at-edges", "dropped-characters"}
+
+
+def test_labels_are_no_words(splits: Splits) -> None:
+    planted = check(changed(splits, lambda t: f"{t} [king] (laughing) (the) <very>"))
+    assert planted["labels"] == ["[king]", "(laughing)", "<very>"]
+    assert check(with_text(splits, 7, "sil"))["labels"] == ["sil"]
 
 
 def test_colons_that_stay_within_words(splits: Splits) -> None:

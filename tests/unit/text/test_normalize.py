@@ -11,7 +11,7 @@ from hypothesis import example, given, settings, strategies as st
 from wording import wording
 
 from asr.text.normalize import TextConfig, TextNormalizer, has_word_spaces
-from asr.text.orthography import lower
+from asr.text.orthography import lower, plain_letters
 from asr.utils.errors import InputError
 from asr.utils.unicode import graphemes
 
@@ -157,6 +157,9 @@ def test_changes_are_counted() -> None:
         ("क॰ख डॉ॰", "क॰ख डॉ"),
         ("か゛ ハ゜ あ゛", "が パ あ\u3099"),
         ("don\x92t \x93so\x94 a\x96b a\x97b", "don't so a-b a b"),
+        ("ﬁnd ﻻ \ufee3\ufeae\ufea3\ufe92\ufe8e ﱞ", "find لا مرحبا \u064c\u0651"),
+        ("ນໍາ ນໍ້າ ทํา นํ้า", "ນຳ ນ້ຳ ทำ น้ำ"),
+        ("a\u034fb", "ab"),
         ("ខ្ញុំ\u200bស្រលាញ់ a\u200bb", "ខ្ញុំ ស្រលាញ់ ab"),
     ],
 )
@@ -168,6 +171,28 @@ def test_letters_that_are_punctuation_elsewhere() -> None:
     assert normalize("!Kung ba?a, =na ha:", letters="!?=:") == "!kung ba?a =na ha:"
     with pytest.raises(InputError):
         TextConfig(letters="!a")
+
+
+def test_marks_that_are_letters_are_letters_at_the_edges_of_words_too() -> None:
+    assert normalize("tog‘ tog’lar 'ayóó", letters="'") == "tog' tog'lar 'ayóó"
+    assert normalize("tog‘ tog'lar", letters="’") == "tog’ tog’lar"
+    assert normalize("ka· a‧b", letters="·") == "ka· a·b"
+
+
+@pytest.mark.parametrize(
+    ("text", "edges"),
+    [
+        ("tog‘ va 'ayóó", {"‘": {"tog‘": 1}, "'": {"'ayóó": 1}}),
+        ("!xo ?ana, so! ok? «oui» ... 5%", {"!": {"!xo": 1}, "?": {"?ana": 1}}),
+        ("'quoted words', ‘so’", {}),
+        ('said: a - b (c) "d"', {}),
+    ],
+)
+def test_marks_at_the_edges_of_words_that_may_be_letters(text: str, edges: dict[str, dict[str, int]]) -> None:
+    normalizer = TextNormalizer()
+    normalizer(text)
+    assert normalizer.edges == edges
+    assert len(normalizer.losses()) == len(edges) + 1
 
 
 @pytest.mark.parametrize(
@@ -229,7 +254,8 @@ def test_every_letter_mark_and_number_of_many_scripts_stays(case: Literal["keep"
         assert len(members) > 40, script
         normalizer = TextNormalizer(TextConfig(case=case))
         text = "".join(f"a{character}a " for character in members)
-        assert normalizer(text) == unicodedata.normalize("NFC", cased(unicodedata.normalize("NFC", text))).strip()
+        expected = cased(plain_letters(unicodedata.normalize("NFC", text))).strip()
+        assert normalizer(text) == unicodedata.normalize("NFC", expected)
         assert not any("dropped" in change for change in normalizer.changes if normalizer.changes[change])
 
 
