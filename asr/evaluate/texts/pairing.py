@@ -14,6 +14,7 @@ from asr.evaluate.texts.contents import IDS, LINES, Piece, Texts, named_segments
 from asr.evaluate.texts.tables import is_id_like
 from asr.evaluate.wer import Unit
 from asr.utils.errors import InputError
+from asr.utils.files import find_path, is_there
 from asr.utils.unicode import graphemes
 
 _FOLDERS = regex.compile(r".*[/\\]", regex.S)
@@ -48,6 +49,8 @@ def pair(references: Texts, hypotheses: Texts, *, unit: Unit = "words") -> Pairs
     if hypotheses.references and not hypotheses.hypotheses:
         raise InputError("holds references and no hypotheses", where=hypotheses.path)
     notes: list[str] = []
+    if _is_itself(references, hypotheses):
+        notes.append("is compared with itself: REF and HYP are the same texts of one file")
     references, hypotheses = (
         _of_one_recording(references, hypotheses, notes),
         _of_one_recording(hypotheses, references, notes),
@@ -73,6 +76,12 @@ def pair(references: Texts, hypotheses: Texts, *, unit: Unit = "words") -> Pairs
     if differ:
         notes.append(f"{len(differ)} of its own references are others than those of REF (first: {differ[0]})")
     texts = [hyp_texts[theirs[key]] if key in theirs else "" for key in ref_texts]
+    if hypotheses.unread and texts == list(ref_texts.values()):
+        raise InputError(
+            f"holds the texts of REF themselves; {' and '.join(map(repr, hypotheses.unread))} would be passed over",
+            where=hypotheses.path,
+            remedy="rename the field of the hypotheses to `hypothesis`",
+        )
     if hypotheses.markup:
         texts = [first(text) for text in texts]
     chosen = list(ref_texts.values())
@@ -81,6 +90,13 @@ def pair(references: Texts, hypotheses: Texts, *, unit: Unit = "words") -> Pairs
         chosen = [closest(text, other, cut) for text, other in zip(chosen, texts, strict=True)]
     voices = [speakers.get(key) or speakers.get(theirs.get(key, ""), "") for key in ref_texts]
     return Pairs([*ref_texts], chosen, texts, [theirs.get(key) for key in ref_texts], voices, missing, extra, notes)
+
+
+def _is_itself(references: Texts, hypotheses: Texts) -> bool:
+    """Whether what is compared are the same texts of the same file."""
+    paths = find_path(references.path), find_path(hypotheses.path)
+    same = paths[0] == paths[1] or (is_there(paths[0]) and is_there(paths[1]) and paths[0].samefile(paths[1]))
+    return same and bool(references.references) and references.references == hypotheses.hypotheses
 
 
 def _of_one_recording(texts: Texts, other: Texts, notes: list[str]) -> Texts:

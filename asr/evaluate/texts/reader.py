@@ -4,18 +4,17 @@ doubt."""
 from __future__ import annotations
 
 import gzip
-import json
 import zlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import regex
 
 from asr.evaluate.texts import timed
 from asr.evaluate.texts.contents import IDS, LINES, Entry, Source, Texts, lines_of, texts_of
-from asr.evaluate.texts.tables import is_id_like, refuse_table, rows_of, segments_of, table_of
+from asr.evaluate.texts.documents import parse_json
+from asr.evaluate.texts.tables import is_id_like, refuse_table, table_of
 from asr.utils.errors import InputError
 from asr.utils.files import find_path, has_utf16_mark, is_there, is_utf16, no_such_file, read_bytes, read_text
 from asr.utils.unicode import plain_name
@@ -183,7 +182,7 @@ def _parser(source: Source) -> Callable[[Source], Texts] | None:
     if text.startswith("WEBVTT") or timed.CUE.search(text) or source.ending in (".srt", ".vtt", ".sbv"):
         return timed.parse_subtitles
     if regex.match(r'\{\s*["}]|\[\s*[\[{"\]]', text) or source.ending in (".json", ".jsonl", ".ndjson"):
-        return _parse_json
+        return parse_json
     if source.ending == ".stm" or timed.is_stm(source):
         return timed.parse_stm
     if source.ending == ".ctm" or timed.is_ctm(source):
@@ -266,82 +265,3 @@ def _refuse(source: Source) -> None:
     }
     for why in (why for why, is_so in refused.items() if is_so):
         raise InputError(f"its lines {why}", where=source.path, remedy=_AS_TEXT)
-
-
-def _parse_json(source: Source) -> Texts:
-    """JSON: rows a line or in an array, an object of ids and texts, a transcript or several."""
-    rows = list(_json_rows(source))
-    if not rows:
-        return Texts(source.path, "JSON")
-    if all(timed.is_transcript(row, where) for where, row in rows):
-        return segments_of(source, rows, "JSON") or timed.transcripts_of(source, rows)
-    return segments_of(source, rows, "JSON") or rows_of(source, rows, "JSON")
-
-
-def _json_rows(source: Source) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """Objects and where they stand."""
-    numbered = source.numbered
-    try:
-        values = _loads(source.text)
-    except InputError as e:
-        raise InputError(str(e), where=source.path) from None
-    except (ValueError, RecursionError) as whole:
-        for number, line in numbered:
-            try:
-                row = _loads(line)
-            except InputError as e:
-                raise InputError(str(e), where=source.where(number)) from None
-            except (ValueError, RecursionError) as e:
-                # of a document of many lines, not of lines of JSON, say where the document ends to be JSON
-                inside = number == numbered[0][0] and line.strip() in ("[", "{")
-                at = getattr(whole, "lineno", number) if inside else number
-                raise InputError(f"is not JSON ({whole if inside else e})", where=source.where(at)) from e
-            yield source.where(number), _checked(row, source.where(number))
-        return
-    if isinstance(values, dict):
-        yield from _of_object(source, values)
-        return
-    if not isinstance(values, list):
-        raise InputError("is neither an object nor an array of JSON", where=source.path)
-    for number, row in enumerate(values, 1):
-        where = source.where(numbered[0][0]) if len(values) == 1 else f"{source.path}, item {number}"
-        yield where, _checked(row, where)
-
-
-def _of_object(source: Source, values: dict[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """One row, or what an object says by id."""
-    where = source.where(source.numbered[0][0])
-    plain = timed.is_transcript(values, where) or "id" in values or "text" in values
-    kinds = {type(value) for value in values.values()}
-    if plain or (kinds - {str} and kinds != {dict}) or not values:
-        if values:
-            yield where, values
-        return
-    from asr.evaluate.texts.tables import roles_of
-
-    if kinds == {str} and (roles := roles_of([*values], where)) and roles.id and roles.has_text:
-        yield where, values
-        return
-    for key, value in values.items():
-        row = value if isinstance(value, dict) else {"text": value}
-        yield f"{source.path}, {key!r}", {**row, "id": key}
-
-
-def _checked(row: Any, where: str) -> Mapping[str, Any]:
-    if not isinstance(row, dict):
-        raise InputError("is not a JSON object with `id` and `text`", where=where, remedy="plain texts need ids")
-    return row
-
-
-def _loads(text: str) -> Any:
-    return json.loads(text, object_pairs_hook=_without_repeats)
-
-
-def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """An object none of whose names stands there twice: the second would silently win."""
-    values = dict(pairs)
-    if len(values) < len(pairs):
-        seen: set[str] = set()
-        name = next(name for name, _ in pairs if name in seen or seen.add(name))  # type: ignore[func-returns-value]
-        raise InputError(f"has the name {name!r} twice in one object")
-    return values

@@ -11,7 +11,8 @@ import regex
 
 from asr.evaluate.texts.alternations import count
 from asr.evaluate.texts.contents import Piece, Source, Texts, named_segments, timed_texts
-from asr.evaluate.texts.tables import joined_note, roles_of_row
+from asr.evaluate.texts.fields import roles_of_row
+from asr.evaluate.texts.tables import joined_note
 from asr.utils.errors import InputError
 from asr.utils.unicode import plain_name
 

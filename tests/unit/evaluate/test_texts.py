@@ -261,7 +261,7 @@ def test_texts_by_id(tmp_path: Path, name: str, content: str, expected: dict[str
         ("text", "cafe\u0301 a\ncaf\u00e9 b\n", ", line 2: "),
         ("x.jsonl", '{"id": "1", "text": "a"}\n{"id": 1, "text": "b"}\n', ", line 2: "),
         ("x.jsonl", '{"id": "u1", "text": "a"}\nu2 b\n', ", line 2: "),
-        ("x.jsonl", '{"id": "u1", "text": null}\n', ", line 1: "),
+        ("x.jsonl", '{"id": "u1", "text": true}\n', ", line 1: "),
         ("x.jsonl", '{"text": "a"}\n{"text": "b"}\n', ""),
         ("x.jsonl", '{"id": 1, "text": "a"}\n["u2", "b"]\n', ", line 2: "),
         ("x.jsonl", '{"id": 1, "id": 2, "text": "a"}\n', "'id'"),

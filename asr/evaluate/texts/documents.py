@@ -1,0 +1,91 @@
+"""JSON: rows a line or in an array, an object of ids and texts, transcripts; and what other programs write in it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from asr.evaluate.texts import timed
+from asr.evaluate.texts.contents import Source, Texts
+from asr.evaluate.texts.tables import rows_of, segments_of
+from asr.utils.errors import InputError
+
+
+def parse_json(source: Source) -> Texts:
+    """JSON: rows a line or in an array, an object of ids and texts, a transcript or several."""
+    rows = list(_json_rows(source))
+    if not rows:
+        return Texts(source.path, "JSON")
+    if all(timed.is_transcript(row, where) for where, row in rows):
+        return segments_of(source, rows, "JSON") or timed.transcripts_of(source, rows)
+    return segments_of(source, rows, "JSON") or rows_of(source, rows, "JSON")
+
+
+def _json_rows(source: Source) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """Objects and where they stand."""
+    numbered = source.numbered
+    try:
+        values = _loads(source.text)
+    except InputError as e:
+        raise InputError(str(e), where=source.path) from None
+    except (ValueError, RecursionError) as whole:
+        for number, line in numbered:
+            try:
+                row = _loads(line)
+            except InputError as e:
+                raise InputError(str(e), where=source.where(number)) from None
+            except (ValueError, RecursionError) as e:
+                # of a document of many lines, not of lines of JSON, say where the document ends to be JSON
+                inside = number == numbered[0][0] and line.strip() in ("[", "{")
+                at = getattr(whole, "lineno", number) if inside else number
+                raise InputError(f"is not JSON ({whole if inside else e})", where=source.where(at)) from e
+            yield source.where(number), _checked(row, source.where(number))
+        return
+    if isinstance(values, dict):
+        yield from _of_object(source, values)
+        return
+    if not isinstance(values, list):
+        raise InputError("is neither an object nor an array of JSON", where=source.path)
+    for number, row in enumerate(values, 1):
+        where = source.where(numbered[0][0]) if len(values) == 1 else f"{source.path}, item {number}"
+        yield where, _checked(row, where)
+
+
+def _of_object(source: Source, values: dict[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """One row, or what an object says by id."""
+    where = source.where(source.numbered[0][0])
+    plain = timed.is_transcript(values, where) or "id" in values or "text" in values
+    kinds = {type(value) for value in values.values()}
+    if plain or (kinds - {str} and kinds != {dict}) or not values:
+        if values:
+            yield where, values
+        return
+    from asr.evaluate.texts.tables import roles_of
+
+    if kinds == {str} and (roles := roles_of([*values], where)) and roles.id and roles.has_text:
+        yield where, values
+        return
+    for key, value in values.items():
+        row = value if isinstance(value, dict) else {"text": value}
+        yield f"{source.path}, {key!r}", {**row, "id": key}
+
+
+def _checked(row: Any, where: str) -> Mapping[str, Any]:
+    if not isinstance(row, dict):
+        raise InputError("is not a JSON object with `id` and `text`", where=where, remedy="plain texts need ids")
+    return row
+
+
+def _loads(text: str) -> Any:
+    return json.loads(text, object_pairs_hook=_without_repeats)
+
+
+def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object none of whose names stands there twice: the second would silently win."""
+    values = dict(pairs)
+    if len(values) < len(pairs):
+        seen: set[str] = set()
+        name = next(name for name, _ in pairs if name in seen or seen.add(name))  # type: ignore[func-returns-value]
+        raise InputError(f"has the name {name!r} twice in one object")
+    return values

@@ -1,0 +1,132 @@
+"""Files of texts that other programs write: which field is which, and what no text may be taken for."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from wording import wording
+
+from asr.evaluate.texts import Pairs, as_references, pair, read_lines, read_texts
+from asr.evaluate.wer import score
+from asr.utils.errors import InputError
+
+
+def written(path: Path, content: Any) -> Path:
+    path.write_text(content if isinstance(content, str) else json.dumps(content))
+    return path
+
+
+def paired(reference: Path, hypothesis: Path) -> Pairs:
+    return pair(as_references(read_texts(reference)), read_texts(hypothesis, empty=True))
+
+
+def errors(pairs: Pairs) -> tuple[int, int]:
+    counts = score(pairs.references, pairs.hypotheses).words
+    return counts.errors, counts.length
+
+
+def refusal(reference: Path, hypothesis: Path) -> str:
+    with pytest.raises(InputError) as error:
+        paired(reference, hypothesis)
+    return str(error.value)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "pred_str",
+        "pred_text_pc",
+        "pred_text_2",
+        "predText",
+        "text_pred",
+        "pred_sentence",
+        "preds",
+        "predict",
+        "hyps",
+        "hyp1",
+        "generated_text",
+        "result",
+        "inference",
+        "model_output",
+        "whisper-large-v3",
+        "WhisperLargeV3",
+        "wav2vec2",
+        "asr_transcription",
+        "recognition",
+        "decoded_text",
+    ],
+)
+def test_a_hypothesis_by_a_word_of_its_name(tmp_path: Path, name: str) -> None:
+    rows = [{"id": "u1", "text": "one two", name: "one too"}, {"id": "u2", "text": "a b", name: "a b"}]
+    table = "".join(",".join(row) + "\n" for row in ([*rows[0]], *(row.values() for row in rows)))
+    for path in (
+        written(tmp_path / "x.jsonl", "".join(json.dumps(row) + "\n" for row in rows)),
+        written(tmp_path / "x.csv", table),
+    ):
+        assert errors(paired(path, path)) == (1, 4)
+        assert any(name in note for note in read_texts(path).notes)
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["asr_model", "hyp_len", "pred_score", "asr_confidence", "hypothesis_path", "predicted_language", "result"],
+)
+def test_what_is_told_of_a_hypothesis_is_none(tmp_path: Path, name: str) -> None:
+    path = written(tmp_path / "x.csv", f"id,text,{name}\nu1,one two,0.5\n")
+    assert read_texts(path).hypotheses == {"u1": "one two"}
+
+
+@pytest.mark.parametrize("name", ["gt", "ref_sentence", "text_ref", "gold_text", "Actual"])
+def test_a_reference_by_a_word_of_its_name(tmp_path: Path, name: str) -> None:
+    path = written(tmp_path / "x.csv", f"id,text,{name}\nu1,one too,one two\n")
+    assert paired(path, path).references == ["one two"]
+
+
+@pytest.mark.parametrize("fields", ["hyp1 hyp2", "pred_text pred_text_pc", "whisper wav2vec2", "hypothesis output"])
+def test_several_hypotheses_are_refused_by_name(tmp_path: Path, fields: str) -> None:
+    names = fields.split()
+    path = written(tmp_path / "x.json", [{"id": "u1", "text": "one", **dict.fromkeys(names, "two")}])
+    message = refusal(path, path)
+    assert all(repr(name) in message for name in names)
+
+
+def test_texts_that_are_passed_over(tmp_path: Path) -> None:
+    row = {"id": "u1", "text": "one two three", "Abschrift": "one too three", "gender": "male", "accent": "US English"}
+    path = written(tmp_path / "x.jsonl", json.dumps(row))
+    texts = read_texts(path)
+    assert texts.unread == ("Abschrift",)
+    assert "'Abschrift'" in texts.notes[-1]
+    plain = written(tmp_path / "text", "u1 one two three\n")
+    for reference in (path, plain):
+        assert "'Abschrift'" in refusal(reference, path)  # it would be compared with itself
+    assert errors(paired(written(plain, "u1 one two\n"), path)) == (1, 2)
+
+
+def test_a_row_may_lack_what_others_have(tmp_path: Path) -> None:
+    rows = [{"id": "u1", "text": "one"}, {"id": "u2", "text": "two", "pred_text": "too"}]
+    path = written(tmp_path / "x.json", rows)
+    assert "pred_text" in refusal(path, path)
+
+
+def test_a_file_compared_with_itself(tmp_path: Path) -> None:
+    path = written(tmp_path / "text", "u1 one\nu2 two\n")
+    assert paired(path, path).notes == [wording("is-compared-with-itself")]
+    (tmp_path / "link").symlink_to(path)
+    assert len(paired(path, tmp_path / "link").notes) == 1
+    assert paired(path, written(tmp_path / "other", "u1 one\nu2 two\n")).notes == []
+    assert pair(read_lines(path), read_lines(path)).notes[0] == wording("is-compared-with-itself")
+
+
+@pytest.mark.parametrize(("value", "text"), [(None, ""), (5, "5"), (float("nan"), "")])
+def test_values_of_json_that_are_no_strings(tmp_path: Path, value: Any, text: str) -> None:
+    rows = [{"id": "u1", "text": "one", "pred_text": value}, {"id": "u2", "text": "two", "pred_text": "two"}]
+    path = written(tmp_path / "x.json", rows)
+    assert paired(path, path).hypotheses == [text, "two"]
+    assert any(note.startswith("1 texts are") for note in read_texts(path).notes)
+    rows = [{"id": "u1", "text": value}, {"id": "u2", "text": "two"}]
+    texts = read_texts(written(path, rows))
+    assert texts.hypotheses == {"u1": text, "u2": "two"}
+    assert texts.references == ({"u1": text, "u2": "two"} if text else {"u2": "two"})
