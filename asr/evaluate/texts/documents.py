@@ -6,10 +6,27 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+import regex
+
 from asr.evaluate.texts import timed
 from asr.evaluate.texts.contents import Source, Texts
+from asr.evaluate.texts.lines import of_lines
 from asr.evaluate.texts.tables import rows_of, segments_of
 from asr.utils.errors import InputError
+
+
+def list_of_texts(source: Source) -> Texts | None:
+    """Returns an array of plain texts, in order; None of anything else."""
+    if not regex.match(r'\s*\[\s*(?:"|null\b)', source.text):
+        return None
+    try:
+        values = _loads(source.text)
+    except (ValueError, RecursionError):
+        return None
+    if not all(value is None or isinstance(value, str) for value in values):
+        return None
+    empty = values.count(None)
+    return of_lines(source, [value or "" for value in values], [f"{empty} texts are null, and empty"] if empty else [])
 
 
 def parse_json(source: Source) -> Texts:
@@ -72,6 +89,8 @@ def _of_object(source: Source, values: dict[str, Any]) -> Iterator[tuple[str, Ma
 
 
 def _checked(row: Any, where: str) -> Mapping[str, Any]:
+    if isinstance(row, str):
+        raise InputError("is a text without an id", where=where, remedy="use --lines, if all are texts in order")
     if not isinstance(row, dict):
         raise InputError("is not a JSON object with `id` and `text`", where=where, remedy="plain texts need ids")
     return row

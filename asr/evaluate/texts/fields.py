@@ -147,9 +147,16 @@ def is_path(name: str) -> bool:
     return plain_field(name) in _PATHS.split()
 
 
-def is_text_field(name: str) -> bool:
-    """Returns whether a line with nothing else is the name of a column of texts, and hardly a text."""
-    return is_field(name, *_ONE_ONLY) and plain_field(name) not in _ORDINARY.split()
+def is_text_field(name: str, *, table: bool = False) -> bool:
+    """Returns whether a line with nothing else is the name of a column of texts, and hardly a text.
+
+    Args:
+        table: The file is a table by its name.
+    """
+    plain = plain_field(name)
+    if is_field(name, *_ONE_ONLY):
+        return table or plain not in _ORDINARY.split()
+    return bool(not regex.search(r"\s", name.strip()) and _kind_within(name)) and (table or "_" in plain)
 
 
 def unread(rows: Sequence[Mapping[str, Any]], roles: Roles) -> list[str]:

@@ -11,6 +11,7 @@ import regex
 
 from asr.evaluate.texts.alternations import closest, first
 from asr.evaluate.texts.contents import IDS, LINES, Piece, Texts, named_segments, several_channels, whole_recordings
+from asr.evaluate.texts.lines import check_lines
 from asr.evaluate.texts.tables import is_id_like
 from asr.evaluate.wer import Unit
 from asr.utils.errors import InputError
@@ -51,6 +52,8 @@ def pair(references: Texts, hypotheses: Texts, *, unit: Unit = "words") -> Pairs
     notes: list[str] = []
     if _is_itself(references, hypotheses):
         notes.append("is compared with itself: REF and HYP are the same texts of one file")
+    if references.format == hypotheses.format == LINES:
+        check_lines(references, hypotheses, notes)
     references, hypotheses = (
         _of_one_recording(references, hypotheses, notes),
         _of_one_recording(hypotheses, references, notes),

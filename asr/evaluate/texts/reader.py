@@ -12,8 +12,9 @@ from pathlib import Path
 import regex
 
 from asr.evaluate.texts import timed
-from asr.evaluate.texts.contents import IDS, LINES, Entry, Source, Texts, lines_of, texts_of
-from asr.evaluate.texts.documents import parse_json
+from asr.evaluate.texts.contents import IDS, Entry, Source, Texts, texts_of
+from asr.evaluate.texts.documents import list_of_texts, parse_json
+from asr.evaluate.texts.lines import parse_lines
 from asr.evaluate.texts.tables import is_id_like, refuse_table, table_of
 from asr.utils.errors import InputError
 from asr.utils.files import find_path, has_utf16_mark, is_there, is_utf16, no_such_file, read_bytes, read_text
@@ -116,7 +117,8 @@ def read_speakers(path: str | Path) -> dict[str, str]:
 
 
 def read_lines(path: str | Path, *, empty: bool = False) -> Texts:
-    """Returns plain lines in order, the line's number as the id; an empty line is an empty text.
+    """Returns plain lines in order, the line's number as the id; an empty line is an empty text. So are a table of one
+    column, whose first line may be its name, and an array of texts in JSON.
 
     Of subtitles and the like, which are of one recording, it returns what read_texts does: lines may be of the same.
 
@@ -129,13 +131,17 @@ def read_lines(path: str | Path, *, empty: bool = False) -> Texts:
     source = _source(path)
     if not empty and not source.numbered:
         raise InputError("holds no text", where=path)
+    if texts := list_of_texts(source):
+        return texts
     if source.numbered and (parse := _parser(source)):
         texts = parse(source)
         if texts.pieces and not texts.named:
             return texts
         raise InputError(f"is no file of plain lines, but {texts.format}", where=path, remedy="leave --lines out")
-    lines = {str(number): line.strip() for number, line in enumerate(lines_of(source.text), 1)}
-    return Texts(source.path, LINES, lines, lines)
+    texts = parse_lines(source)
+    if not texts.references and not empty:
+        raise InputError("holds no text", where=path)
+    return texts
 
 
 def _source(path: str | Path) -> Source:

@@ -16,7 +16,6 @@ from asr.evaluate.texts.fields import Roles, is_field, is_header, is_path, is_te
 from asr.utils.errors import InputError
 from asr.utils.unicode import plain_name
 
-_TEXTS = ("text", "reference", "hypothesis")
 _REMEDY = "name the columns in the first line: id and text, or id, reference and hypothesis"
 
 
@@ -69,7 +68,7 @@ def refuse_table(source: Source) -> None:
     """Refuses a file that looks like a table whose columns nobody names."""
     lines = source.lines
     head = lines[0][1].strip()
-    if is_text_field(head.strip('"')) or (source.ending in (".csv", ".tsv") and is_field(head.strip('"'), *_TEXTS)):
+    if is_text_field(head.strip('"'), table=source.ending in (".csv", ".tsv")):
         raise InputError("is a table of texts without ids", where=source.path, remedy="use --lines")
     if source.ending == ".csv" or all(regex.match(r"\s*[^\s,;|]+[,;|]\S?", line) for _, line in lines):
         raise InputError(f"is a table whose first line names no columns that are known: {head[:60]!r}", **_at(source))

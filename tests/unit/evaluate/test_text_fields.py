@@ -117,7 +117,8 @@ def test_a_file_compared_with_itself(tmp_path: Path) -> None:
     (tmp_path / "link").symlink_to(path)
     assert len(paired(path, tmp_path / "link").notes) == 1
     assert paired(path, written(tmp_path / "other", "u1 one\nu2 two\n")).notes == []
-    assert pair(read_lines(path), read_lines(path)).notes[0] == wording("is-compared-with-itself")
+    path = written(tmp_path / "lines", "one\ntwo\n")
+    assert pair(read_lines(path), read_lines(path)).notes == [wording("is-compared-with-itself")]
 
 
 @pytest.mark.parametrize(("value", "text"), [(None, ""), (5, "5"), (float("nan"), "")])
@@ -130,3 +131,75 @@ def test_values_of_json_that_are_no_strings(tmp_path: Path, value: Any, text: st
     texts = read_texts(written(path, rows))
     assert texts.hypotheses == {"u1": text, "u2": "two"}
     assert texts.references == ({"u1": text, "u2": "two"} if text else {"u2": "two"})
+
+
+# Plain lines.
+
+
+def in_order(folder: Path, reference: str, hypothesis: str, ending: str = "txt") -> Pairs:
+    files = written(folder / f"ref.{ending}", reference), written(folder / f"hyp.{ending}", hypothesis)
+    return pair(*(read_lines(path) for path in files))
+
+
+@pytest.mark.parametrize(
+    "ids",
+    ["spk1_a spk1_b", "1272-128104-0000 1272-128104-0001", "clips/a.wav clips/b.wav", "u1| u2|", "1 2 3", "LJ1, LJ2,"],
+)
+def test_lines_that_begin_with_ids_are_refused(tmp_path: Path, ids: str) -> None:
+    texts = [[f"{key} {text}" for key in ids.split()] for text in ("a b", "a c")]
+    with pytest.raises(InputError, match="--lines"):
+        in_order(tmp_path, *("\n".join(each) for each in texts))
+    with pytest.raises(InputError, match="--lines"):
+        in_order(tmp_path, "\n".join(texts[0]), "\n".join(reversed(texts[1])))
+    found = in_order(tmp_path, "\n".join(texts[0]), "\n".join(text for _ in ids.split() for text in ["a b"]))
+    assert len(found.notes) == 1  # only those of one file do
+
+
+@pytest.mark.parametrize(
+    ("reference", "hypothesis", "told"),
+    [
+        ("well-known a\nt-shirts b\n", "well-known a\nt-shirts c\n", 1),
+        ("1 2 3\n4 5 6\n", "1 2 3\n4 5 7\n", 1),
+        ("u1 a\n", "u1 b\n", 1),
+        ("the a\ndog b\n", "the a\ndog c\n", 0),
+        ("2001 a\n2001 b\n", "2001 a\n2001 c\n", 0),
+    ],
+)
+def test_lines_that_may_begin_with_ids_are_told(tmp_path: Path, reference: str, hypothesis: str, told: int) -> None:
+    found = in_order(tmp_path, reference, hypothesis)
+    assert (errors(found)[0], len(found.notes)) == (1, told)
+
+
+def test_lines_that_cannot_be_paired(tmp_path: Path) -> None:
+    for reference, hypothesis in (("a\nb\nc\n", "a\nc\n"), ("a\nc\n", "a\nb\nc\n")):
+        with pytest.raises(InputError):
+            in_order(tmp_path, reference, hypothesis)
+    assert errors(in_order(tmp_path, "a\nb\n", "a\nb\n\n\n")) == (0, 2)
+    empty = written(tmp_path / "none.txt", "")
+    assert errors(pair(read_lines(tmp_path / "ref.txt"), read_lines(empty, empty=True))) == (2, 2)
+
+
+@pytest.mark.parametrize("name", ["text", "sentence", "Reference", "hypothesis", '"transcript"', "pred_str", "output"])
+def test_a_table_of_one_column(tmp_path: Path, name: str) -> None:
+    quoted = f'{name}\n"one, two"\n"say ""hi"""\n""\nfour\n'
+    texts = read_lines(written(tmp_path / "x.csv", quoted))
+    assert [*texts.references.items()] == [("1", "one, two"), ("2", 'say "hi"'), ("3", ""), ("4", "four")]
+    assert len(texts.notes) == 1
+    with pytest.raises(InputError, match="--lines"):
+        read_texts(tmp_path / "x.csv")
+
+
+def test_what_is_no_table_of_one_column(tmp_path: Path) -> None:
+    lines = [*read_lines(written(tmp_path / "x.txt", 'text\n"a"\n')).references.values()]
+    assert lines == ['"a"']
+    for content in ("correct\nwrong\n", "text\na\ntext\n", "the result\nb\n"):
+        assert read_lines(written(tmp_path / "x.txt", content)).references["1"] == content.split("\n")[0]
+    assert [*read_lines(written(tmp_path / "y.csv", 'a, b\n"c"\n')).references.values()] == ["a, b", '"c"']
+    assert len(read_lines(tmp_path / "y.csv").notes) == 1
+
+
+def test_an_array_of_texts(tmp_path: Path) -> None:
+    path = written(tmp_path / "x.json", ["one two", None, "[three"])
+    assert [*read_lines(path).references.values()] == ["one two", "", "[three"]
+    with pytest.raises(InputError, match="--lines"):
+        read_texts(path)
