@@ -10,9 +10,13 @@ import regex
 
 from asr.evaluate.texts import timed
 from asr.evaluate.texts.contents import Source, Texts
+from asr.evaluate.texts.fields import is_header, roles_of_row
 from asr.evaluate.texts.lines import of_lines
 from asr.evaluate.texts.tables import rows_of, segments_of
 from asr.utils.errors import InputError
+
+_AS_TEXT = "save its texts as a table (CSV with a first line id,text) or as SubRip"
+_RECORDS = "write it by to_json(orient='records') or to_csv()"
 
 
 def list_of_texts(source: Source) -> Texts | None:
@@ -34,6 +38,8 @@ def parse_json(source: Source) -> Texts:
     rows = list(_json_rows(source))
     if not rows:
         return Texts(source.path, "JSON")
+    if all(timed.is_seglst(row) for _, row in rows[:1]):
+        return timed.parse_seglst(source, rows)
     if all(timed.is_transcript(row, where) for where, row in rows):
         return segments_of(source, rows, "JSON") or timed.transcripts_of(source, rows)
     return segments_of(source, rows, "JSON") or rows_of(source, rows, "JSON")
@@ -72,20 +78,44 @@ def _json_rows(source: Source) -> Iterator[tuple[str, Mapping[str, Any]]]:
 def _of_object(source: Source, values: dict[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
     """One row, or what an object says by id."""
     where = source.where(source.numbered[0][0])
+    if kind := _foreign(values):
+        raise InputError(f"is {kind}", where=source.path)
     plain = timed.is_transcript(values, where) or "id" in values or "text" in values
     kinds = {type(value) for value in values.values()}
-    if plain or (kinds - {str} and kinds != {dict}) or not values:
+    by_id = kinds == {dict} or (str in kinds and not kinds - {str, int, float, type(None)})
+    if plain or not by_id or (kinds != {dict} and is_header([*values])):
         if values:
             yield where, values
         return
-    from asr.evaluate.texts.tables import roles_of
-
-    if kinds == {str} and (roles := roles_of([*values], where)) and roles.id and roles.has_text:
-        yield where, values
-        return
     for key, value in values.items():
         row = value if isinstance(value, dict) else {"text": value}
-        yield f"{source.path}, {key!r}", {**row, "id": key}
+        place = f"{source.path}, {key!r}"
+        yield place, row if roles_of_row(row, place).id else {**row, "id": key}
+
+
+def _foreign(values: Mapping[str, Any]) -> str:
+    """What an object of JSON is that holds no texts to be read, and what to do."""
+    results = values.get("results")
+    if isinstance(results, list) and any(isinstance(each, dict) and "alternatives" in each for each in results):
+        return f"a reply of Google, IBM or Speechmatics; {_AS_TEXT}"
+    inside = {*results} if isinstance(results, dict) else set()
+    if inside & {"transcripts", "audio_segments"}:
+        return f"a reply of Amazon Transcribe; {_AS_TEXT}"
+    if inside & {"channels", "utterances"}:
+        return f"a reply of Deepgram; {_AS_TEXT}"
+    if {*values} & {"combinedRecognizedPhrases", "recognizedPhrases", "RecognitionStatus", "combinedPhrases", "NBest"}:
+        return f"a reply of Azure; {_AS_TEXT}"
+    if "monologues" in values:
+        return f"a reply of Rev AI; {_AS_TEXT}"
+    if isinstance(values.get("utts"), dict):
+        return "ESPnet's data.json; name its ref.trn and hyp.trn"
+    if isinstance(values.get("data"), list) and {*values} & {"columns", "schema"}:
+        return f"a data frame of pandas; {_RECORDS}"
+    columns = [value for value in values.values() if isinstance(value, dict)]
+    numbered = columns and all(each and all(key.isdigit() for key in each) for each in columns)
+    if numbered and len(columns) == len(values) and len({tuple(each) for each in columns}) == 1:
+        return f"a data frame of pandas; {_RECORDS}"
+    return ""
 
 
 def _checked(row: Any, where: str) -> Mapping[str, Any]:

@@ -127,6 +127,8 @@ def roles_of_row(row: Mapping[str, Any], where: str) -> Roles:
 
 def is_header(names: Sequence[str]) -> bool:
     """Returns whether names are those of a table's columns."""
+    if any(len(name.split()) > 1 for name in names) and not any(is_field(name, *_NAMES) for name in names):
+        return False  # a text with commas, of which a word is one of ours
     of = {*_kinds(names)}
     if "id" in of:
         return bool(of & {*_ONE_ONLY, "speaker", "word"})
@@ -200,6 +202,8 @@ def _kinds(names: Sequence[str]) -> dict[str, list[str]]:
 
 def _kind_within(name: str) -> str:
     """What the words of a name say; nothing where they say two things or that it is no text."""
+    if len(name.split()) > 2:  # a part of a text
+        return ""
     apart = regex.sub(r"(?<=\p{Ll})(?=\p{Lu})", "_", plain_name(name))
     parts = [part for part in regex.split(r"[^\p{L}\d]+", apart.casefold()) if part]
     kinds = [kind for kind, words in _WITHIN.items() if any(map(words.fullmatch, parts))]

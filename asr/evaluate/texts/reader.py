@@ -3,6 +3,7 @@ doubt."""
 
 from __future__ import annotations
 
+import ast
 import gzip
 import zlib
 from collections.abc import Callable
@@ -23,12 +24,13 @@ from asr.utils.unicode import plain_name
 _MOST_BYTES = 1 << 30
 _TRN = regex.compile(r"(.*?)\s*\(([^()\s]*[\d_-][^()\s]*)(?:\s+-?[\d.]+)?\)\s*")  # (laughter) is no id
 _TRN_ANY = regex.compile(r"(.*?)\s*\(\s*([^()\s]+)(?:\s+-?[\d.]+)?\s*\)\s*")  # Sphinx has a score behind the id
+_RECOGS = regex.compile(r"\s*(?:(\S+):\s+)?(ref|hyp)=(\[.*\])\s*")
 _EDGES = regex.compile(r"^\s*<s>(?!\S)|(?<!\S)</s>\s*$")
 _CLOCK = regex.compile(r"\s*[\[(]?\d{1,2}:\d{2}(?::\d{2})?(?:[.,]\d+)?[\])]?(?:\s|$|[^\d\s])")
 _RECORDING = regex.compile(
     r"\s*\S+\s+(?:\S+\.(?:wav|flac|mp3|ogg|opus|sph|m4a)|.*\b(?:sox|sph2pipe|ffmpeg|flac|cat)\b.*\|)\s*", regex.I
 )
-_XML = regex.compile(r"<(?:[?!]|(?:html|tt|transcript|trans|body|text)\b[^<>]*>\s*<)", regex.I)
+_XML = regex.compile(r"<(?:[?!]|(?:html|tt|transcript|trans|body|text|system)\b[^<>]*>\s*<)", regex.I)
 _SEGMENTS = regex.compile(r"\s*\S+\s+(?:\S+\s+)?\d+\.\d+\s+-?\d+(?:\.\d+)?(?:\s.*)?")
 _AS_TEXT = "save its texts as a table (CSV with a first line id,text) or as SubRip"
 # How files begin that hold no texts to be read, and what they are.
@@ -53,6 +55,8 @@ _BYTES = {
 _BEGINNINGS = {
     "[Script Info]": "subtitles of Advanced SubStation Alpha",
     "#!MLF!#": "an HTK master label file",
+    "%WER": "a list of scores",
+    "compute-wer": "a list of scores",
     "<": "XML or HTML, and no ELAN file",
 }
 _KALDI = {  # files that lie beside Kaldi's `text`
@@ -189,6 +193,8 @@ def _parser(source: Source) -> Callable[[Source], Texts] | None:
         return timed.parse_subtitles
     if regex.match(r'\{\s*["}]|\[\s*[\[{"\]]', text) or source.ending in (".json", ".jsonl", ".ndjson"):
         return parse_json
+    if all(_RECOGS.fullmatch(line) for _, line in source.numbered):
+        return _parse_recogs
     if source.ending == ".stm" or timed.is_stm(source):
         return timed.parse_stm
     if source.ending == ".ctm" or timed.is_ctm(source):
@@ -230,6 +236,27 @@ def _parse_trn(source: Source) -> Texts:
     if edges:
         notes.append(f"{edges} marks of a text's ends (<s>, </s>) are left out")
     return texts_of(source, "trn", entries, markup=True, notes=tuple(notes))
+
+
+def _parse_recogs(source: Source) -> Texts:
+    """icefall's lines `id: ref=['a', 'b']` and `id: hyp=['a', 'c']`; older ones have no ids."""
+    texts: dict[str, dict[str, str]] = {}
+    for number, line in source.numbered:
+        match = _RECOGS.fullmatch(line)
+        try:
+            words = ast.literal_eval(match[3])
+        except (ValueError, SyntaxError, MemoryError, RecursionError):
+            words = None
+        if not isinstance(words, list) or not all(isinstance(word, str) for word in words):
+            raise InputError(f"its {match[2]} is no list of words", where=source.where(number))
+        turn = sum(match[2] in both for both in texts.values()) + 1
+        both = texts.setdefault(match[1] or str(turn), {})
+        if match[2] in both:
+            raise InputError(f"the id {match[1]!r} stands there twice", where=source.where(number))
+        both[match[2]] = " ".join(words)
+    entries = [Entry(key, f"{source.path}, {key!r}", both.get("ref"), both.get("hyp")) for key, both in texts.items()]
+    fields = {"reference": "ref", "hypothesis": "hyp"}
+    return texts_of(source, "recogs", entries, fields=fields, notes=("is icefall's, of which ref and hyp are read",))
 
 
 def _parse_kaldi(source: Source, *, checked: bool = True) -> Texts:

@@ -99,6 +99,9 @@ def rows_of(source: Source, rows: Sequence[tuple[str, Mapping[str, Any]]], forma
     roles = _roles_of_rows(rows)
     if roles.word and roles.start and roles.id and not roles.has_text:
         return _words(source, rows, roles, format)
+    if roles.id is None and {"reference", "hypothesis"} <= {*roles.named()}:
+        rows = [(where, {**row, "": str(number)}) for number, (where, row) in enumerate(rows, 1)]
+        roles = replace(roles, id="")
     if roles.id is None or not (roles.has_text or roles.speaker):
         missing = "id" if roles.id is None else "text"
         raise InputError(

@@ -203,3 +203,120 @@ def test_an_array_of_texts(tmp_path: Path) -> None:
     assert [*read_lines(path).references.values()] == ["one two", "", "[three"]
     with pytest.raises(InputError, match="--lines"):
         read_texts(path)
+
+
+# What other programs write.
+
+
+def manifest(offsets: str, *, duration: str = "1.0") -> str:
+    row = '{{"audio_filepath": "a.wav", "offset": {0}, "duration": {1}, "text": "{2}"}}\n'
+    return "".join(row.format(offset, duration, f"word{i}") for i, offset in enumerate(offsets.split()))
+
+
+def test_times_in_ids_are_numbers(tmp_path: Path) -> None:
+    ours = written(tmp_path / "ref.json", manifest("0 1.5 3"))
+    assert errors(paired(ours, written(tmp_path / "hyp.json", manifest("0.0 1.50 3.000")))) == (0, 3)
+    tables = [f"path,start,end,text\na.wav,{x},1,one two\na.wav,{y},2,three\n" for x, y in ("01", ("0.0", "1.00"))]
+    files = [written(tmp_path / f"{i}.csv", content) for i, content in enumerate(tables)]
+    found = paired(*files)
+    assert (errors(found), found.missing) == ((0, 3), [])
+
+
+def test_leftovers_whose_paths_differ_are_not_paired(tmp_path: Path) -> None:
+    files = written(tmp_path / "ref", "a/1.wav b\nd e\n"), written(tmp_path / "hyp", "c/1.wav b\nd e\n")
+    assert (paired(*files).missing, paired(*files).extra) == (["a/1.wav"], ["c/1.wav"])
+
+
+def test_names_of_recordings_in_any_case(tmp_path: Path) -> None:
+    stm = "rec1 1 A 0.0 2.0 hello world\nrec2 1 A 0.0 2.0 one\n"
+    ctm = "REC1 1 0.1 0.2 hello\nREC1 1 0.5 0.2 world\nrec2 1 0.1 0.2 one\n"
+    found = paired(written(tmp_path / "ref.stm", stm), written(tmp_path / "hyp.ctm", ctm))
+    assert (errors(found), len(found.notes)) == ((0, 3), 1)
+
+
+@pytest.mark.parametrize(
+    ("texts", "expected"),
+    [
+        (["<o,f0,male> one", "two"], ["one", "two"]),
+        (["<o> one", "<o,f0,male> two"], ["one", "two"]),
+        (["<NA> one", "<na> two"], ["one", "two"]),
+        (["<en> one", "<en> two"], ["one", "two"]),
+        (["<unk> one", "<noise> two"], ["<unk> one", "<noise> two"]),
+        (["<unk> one", "two"], ["<unk> one", "two"]),
+        (["<unk> one"], ["<unk> one"]),
+    ],
+)
+def test_labels_of_stm(tmp_path: Path, texts: list[str], expected: list[str]) -> None:
+    lines = "".join(f"a 1 s {i}.0 {i}.9 {text}\n" for i, text in enumerate(texts))
+    found = read_texts(written(tmp_path / "x.stm", lines))
+    assert [piece.text for piece in found.pieces] == expected
+    assert bool(found.notes) == any(mark in lines for mark in ("<en>", "<unk>"))
+
+
+def test_words_with_times_in_a_table(tmp_path: Path) -> None:
+    table = "id,start,end,word\nu1,1,2,world\nu1,0,1,hello\nu2,0,1,yes\n"
+    words = written(tmp_path / "words.csv", table)
+    assert read_texts(words).references == {"u1": "hello world", "u2": "yes"}
+    assert errors(paired(written(tmp_path / "text", "u1 hello word\nu2 yes\n"), words)) == (1, 3)
+    stm = written(tmp_path / "x.stm", "u1 1 s 0.0 1.0 hello\nu1 1 s 1.0 2.0 world\nu2 1 s 0.0 1.0 yes\n")
+    assert errors(paired(stm, words)) == (0, 3)
+    with pytest.raises(InputError):
+        read_texts(written(words, "id,word\nu1,a\n"))
+
+
+def test_segments_of_meetings(tmp_path: Path) -> None:
+    def seglst(*words: str) -> list[dict[str, Any]]:
+        times = [{"session_id": "m1", "start_time": i, "end_time": i + 1} for i in range(len(words))]
+        return [
+            {**time, "speaker": f"s{i}", "words": text} for i, (time, text) in enumerate(zip(times, words, strict=True))
+        ]
+
+    files = [written(tmp_path / f"{i}.json", seglst(*each)) for i, each in enumerate((("a b", "c d"), ("a b", "c x")))]
+    found = paired(*files)
+    assert (errors(found), found.speakers) == ((1, 4), ["s0", "s1"])
+    assert errors(paired(written(tmp_path / "text", "m1 a b c\n"), files[0])) == (1, 3)
+
+
+@pytest.mark.parametrize("name", ["{0}:\t", ""])
+def test_recogs_of_icefall(tmp_path: Path, name: str) -> None:
+    rows = [("u-1", "one two", "one too"), ("u-2", "it's", "")]
+    lines = "".join(
+        f"{name.format(key)}{kind}={text.split()}\n"
+        for key, *both in rows
+        for kind, text in zip(("ref", "hyp"), both, strict=True)
+    )
+    path = written(tmp_path / "recogs.txt", lines)
+    found = paired(path, path)
+    assert (found.references, found.hypotheses) == (["one two", "it's"], ["one too", ""])
+
+
+@pytest.mark.parametrize("above", ["# made by hand\n# on a Monday\n\n", "# one, two\n", "#"])
+def test_remarks_above_a_table(tmp_path: Path, above: str) -> None:
+    texts = read_texts(written(tmp_path / "x.csv", f"{above}id,text\nu1,a # b\n#u2,c\n"))
+    assert texts.references == {"u1": "a # b", "#u2": "c"}
+    assert len(texts.notes) == 1 + (above != "#")
+    assert ", line 3: " in str(
+        pytest.raises(InputError, read_texts, written(tmp_path / "x.csv", "# a\nid,text\nu1\n")).value
+    )
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"u1": "one", "u2": 5},
+        {"u1": "one", "u2": None},
+        {"0": {"id": "u1", "text": "one"}, "1": {"id": "u2", "text": "5"}},
+    ],
+)
+def test_objects_of_texts_by_id(tmp_path: Path, values: dict[str, Any]) -> None:
+    assert [*read_texts(written(tmp_path / "x.json", values)).hypotheses] == ["u1", "u2"]
+
+
+def test_rows_of_both_texts_need_no_ids(tmp_path: Path) -> None:
+    path = written(tmp_path / "x.json", [{"prediction": "a b", "target": "a c"}, {"prediction": "d", "target": "d"}])
+    assert (errors(paired(path, path)), paired(path, path).ids) == ((1, 3), ["1", "2"])
+
+
+def test_a_text_with_commas_is_no_header(tmp_path: Path) -> None:
+    texts = read_texts(written(tmp_path / "text", "u1 the result, the actual thing\nu2 whisper, and so\n"))
+    assert texts.references == {"u1": "the result, the actual thing", "u2": "whisper, and so"}
