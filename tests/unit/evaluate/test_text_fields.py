@@ -295,9 +295,9 @@ def test_remarks_above_a_table(tmp_path: Path, above: str) -> None:
     texts = read_texts(written(tmp_path / "x.csv", f"{above}id,text\nu1,a # b\n#u2,c\n"))
     assert texts.references == {"u1": "a # b", "#u2": "c"}
     assert len(texts.notes) == 1 + (above != "#")
-    assert ", line 3: " in str(
-        pytest.raises(InputError, read_texts, written(tmp_path / "x.csv", "# a\nid,text\nu1\n")).value
-    )
+    with pytest.raises(InputError) as error:
+        read_texts(written(tmp_path / "x.csv", "# a\nid,text\nu1\n"))
+    assert ", line 3: " in str(error.value)
 
 
 @pytest.mark.parametrize(

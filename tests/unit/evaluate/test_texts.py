@@ -282,7 +282,7 @@ def test_texts_by_id(tmp_path: Path, name: str, content: str, expected: dict[str
         ("wer_test.txt", "%WER 25.00 [ 1 / 4, 0 ins, 0 del, 1 sub ]\n%SER 50.00 [ 1 / 2 ]\n", "scores"),
         ("recogs.txt", "u1:\tref=['a']\nu1:\tref=['b']\n", "'u1'"),
         ("recogs.txt", "u1:\tref=['a']\nu1:\thyp=[a]\n", ", line 2: "),
-        ("x.json", '[{"session_id": "a", "start_time": "x", "end_time": 1, "words": "b"}]', ", item 1: "),
+        ("x.json", '[{"session_id": "a", "start_time": "x", "end_time": 1, "words": "b"}]', ", line 1: "),
         ("x.json", "u1 hello\n", ", line 1: "),
         ("text", b"u1 a\nu2 caf\xe9\n", "line 2"),
         ("text", "u1 a\n".encode("utf-16-le"), "UTF-16"),
