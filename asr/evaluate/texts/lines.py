@@ -52,11 +52,12 @@ def check_lines(references: Texts, hypotheses: Texts, notes: list[str]) -> None:
             where=hypotheses.path,
             remedy="leave --lines out",
         )
-    for texts, firsts, is_known, others in ((references, ours, *known), (hypotheses, theirs, *known[::-1])):
-        if is_known and not others and len(firsts) > 1:
-            notes.append(
-                f"all lines of {texts.path} begin with what looks like an id (first: {firsts[0]!r}), a word here"
-            )
+    for texts, firsts, alone in (
+        (references, ours, known == [True, False]),
+        (hypotheses, theirs, known == [False, True]),
+    ):
+        if alone and len(firsts) > 1:
+            notes.append(f"all lines of {texts.path} begin with what looks like an id (first: {firsts[0]!r})")
     if ours and {*ours} == {*theirs} and all(map(_MAYBE.fullmatch, ours)):
         notes.append(f"all lines of both begin with the same words, none twice (first: {ours[0]!r}): if they are ids,")
         notes[-1] += " leave --lines out"
@@ -66,7 +67,7 @@ def check_lines(references: Texts, hypotheses: Texts, notes: list[str]) -> None:
         raise InputError(
             f"has {counts[1]} lines, REF {counts[0]}: which belong together cannot be told",
             where=hypotheses.path,
-            remedy="leave a line empty for each text that is missing",
+            remedy="leave a line empty for each text that is missing; or join the lines, if all are one recording",
         )
 
 

@@ -156,9 +156,10 @@ def _alike(ref_ids: Sequence[str], hyp_ids: Sequence[str], *, ends_only: bool, n
     Args:
         ends_only: One of two ids has to be the end of the other.
     """
-    for depth in range(1, 1 + max(len(_parts(key)) for key in (*ref_ids, *hyp_ids))):
+    parts = {key: _parts(key) for key in (*ref_ids, *hyp_ids)}
+    for depth in range(1, 1 + max(map(len, parts.values()))):
         for fold in (str, str.casefold):
-            ours, theirs = ({fold("/".join(_parts(key)[-depth:])): key for key in ids} for ids in (ref_ids, hyp_ids))
+            ours, theirs = ({fold("/".join(parts[key][-depth:])): key for key in ids} for ids in (ref_ids, hyp_ids))
             if "" in ours or "" in theirs or (len(ours), len(theirs)) != (len(ref_ids), len(hyp_ids)):
                 continue
             partners = {key: theirs[name] for name, key in ours.items() if name in theirs}
@@ -176,7 +177,7 @@ def _alike(ref_ids: Sequence[str], hyp_ids: Sequence[str], *, ends_only: bool, n
 
 def _parts(key: str) -> list[str]:
     """The folders and the file of a path, without its ending: "clips" and "a" of clips/a.wav."""
-    return [part for part in regex.split(r"[/\\]", _ENDING.sub("", key)) if part] or [""]
+    return [part for part in _ENDING.sub("", key).replace("\\", "/").split("/") if part] or [""]
 
 
 def _is_end(key: str, other: str) -> bool:

@@ -16,6 +16,7 @@ from asr.evaluate.texts.fields import Roles, is_field, is_header, is_path, is_te
 from asr.utils.errors import InputError
 from asr.utils.unicode import plain_name
 
+_NOTHING = {"nan", "NaN", "None", "<NA>", "null", "NULL"}  # how programs write that there is no text
 _REMEDY = "name the columns in the first line: id and text, or id, reference and hypothesis"
 
 
@@ -110,7 +111,8 @@ def rows_of(source: Source, rows: Sequence[tuple[str, Mapping[str, Any]]], forma
         )
     left_out = [row for _, row in rows if row.get("counted") is False]  # of a phone error rate
     entries = [_entry(row, roles, where, row.get("counted") is False, row) for where, row in _apart(rows, roles)]
-    texts = [row.get(name) for name in {roles.reference_field, roles.hypothesis_field} - {None} for _, row in rows]
+    names = {name for kind, name in roles.named().items() if kind in ("reference", "hypothesis", "text")}
+    texts = [row[name] for name in names for _, row in rows if name in row]
     counts = {
         "utterances that are not counted are left out": len(left_out),
         "texts are null: empty as hypotheses, left out as references": sum(map(_is_null, texts)),
@@ -154,9 +156,11 @@ def _table(source: Source, text: str, delimiter: str) -> Texts:
             raise InputError(f"has no column that is known: {', '.join(header)}", where=source.path, remedy=_REMEDY)
         named = [(where, {**row, "": str(number)}) for number, (where, row) in enumerate(named, 1)]
         roles = Roles("", roles.text, roles.reference, roles.hypothesis, roles.speaker)
-    entries = (_entry(row, roles, where, False) for where, row in _apart(named, roles))
+    entries = [_entry(row, roles, where, False) for where, row in _apart(named, roles)]
+    nothing = [entry.id for entry in entries if {entry.reference, entry.hypothesis} & _NOTHING]
+    notes = [f"{len(nothing)} texts are 'nan' or the like, and count as such (first: {nothing[0]})"] if nothing else []
     passed = unread([row for _, row in named], roles)
-    return _told(texts_of(source, "a table", entries, fields=roles.named(), unread=tuple(passed)))
+    return _told(texts_of(source, "a table", entries, fields=roles.named(), unread=tuple(passed), notes=tuple(notes)))
 
 
 def _rows(source: Source, text: str, delimiter: str) -> Iterator[tuple[int, list[str]]]:

@@ -133,6 +133,11 @@ def test_values_of_json_that_are_no_strings(tmp_path: Path, value: Any, text: st
     assert texts.references == ({"u1": text, "u2": "two"} if text else {"u2": "two"})
 
 
+def test_texts_that_are_nan_are_told(tmp_path: Path) -> None:
+    texts = read_texts(written(tmp_path / "x.csv", "id,reference,hypothesis\nu1,one,nan\nu2,two,\n"))
+    assert (texts.hypotheses, len(texts.notes)) == ({"u1": "nan", "u2": ""}, 2)
+
+
 # Plain lines.
 
 
