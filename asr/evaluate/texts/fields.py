@@ -39,7 +39,7 @@ _NAMES = {  # of each kind of field, in the order in which they are taken
 _WITHIN = {
     kind: regex.compile(rf"(?:{names})\d*")
     for kind, names in {
-        "reference": "refs?|references?|gt|truth|groundtruth|gold|golden|actual|expected|manual",
+        "reference": "refs?|references?|labels?|targets?|gt|truth|groundtruth|gold|golden|actual|expected|manual",
         "hypothesis": "preds?|predict(?:s|ed|ions?)?|hyps?|hypos?|hypothes[ie]s|recogni\\w*|decod\\w*|asr|stt|"
         "generat\\w*|results?|infer\\w*|outputs?|whisper\\w*|wav2vec|hubert|conformer|vosk|nemo|kaldi|"
         "deepgram|google|azure|aws",
@@ -97,18 +97,18 @@ def roles_of(names: Sequence[str], where: str, rows: Iterable[Mapping[str, Any]]
     """Returns what fields are, by their names.
 
     Args:
-        rows: What the fields hold; a field of numbers is no text, unless its whole name is known as one of texts.
+        rows: What the fields hold; a field of numbers is no text, unless its name is surely that of one.
 
     Raises:
         InputError: Two of them could be the texts.
     """
     of = _kinds(names)
-    if any(name for kind in _WITHIN for name in of.get(kind, ()) if plain_field(name) not in _NAMES[kind]):
+    if any(not _is_sure(name) for kind in _WITHIN for name in of.get(kind, ())):
         numeric = _numeric(names, rows)
         of = {
             kind: kept
             for kind, there in of.items()
-            if (kept := [name for name in there if plain_field(name) in _NAMES[kind] or name not in numeric])
+            if (kept := [name for name in there if name not in numeric or kind not in _WITHIN or _is_sure(name)])
         }
     for kind in _ONE_ONLY:
         if len(there := of.get(kind, ())) > 1:
@@ -169,10 +169,13 @@ def unread(rows: Sequence[Mapping[str, Any]], roles: Roles) -> list[str]:
     taken = {roles.id, *roles.named().values(), roles.start, roles.end}
     names = dict.fromkeys(name for row in rows for name in row if name not in taken)
     likely = []
+    if roles.hypothesis is None:  # numbers may be what was heard, too
+        whole = [name for name in _kinds([*names]).get("hypothesis", ()) if name in names]
+        likely = [name for name in whole if all(str(row[name]).strip().isdigit() for row in rows if row.get(name))]
     for name in names:
         both = [(row[name], row.get(field)) for row in rows if isinstance(row.get(name), str) and row[name].strip()]
         alike = sum(isinstance(text, str) and _share(other, text) for other, text in both)
-        if both and 2 * alike >= len(both):
+        if both and 2 * alike >= len(both) and name not in likely:
             likely.append(name)
     return likely
 
@@ -212,6 +215,11 @@ def _kind_within(name: str) -> str:
     if parts[0] == "model" and _OUTPUT.fullmatch(parts[-1]):
         parts = parts[1:]
     return "" if any(map(_NO_TEXT.fullmatch, parts)) else kinds[0]
+
+
+def _is_sure(name: str) -> bool:
+    """Whether a whole name is known as that of texts; labels and targets may be classes."""
+    return is_field(name, *_WITHIN) and plain_field(name) not in ("label", "labels", "target")
 
 
 def _numeric(names: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> set[str]:

@@ -41,7 +41,7 @@ def is_stm(source: Source) -> bool:
         return False
     parts = [match.groups() for match in matches if match]
     timed = all("." in start and "." in end and float(start) <= float(end) for *_, start, end, _ in parts)
-    labelled = all((text or "").startswith("<") or text == _IGNORED for *_, text in parts)
+    labelled = all(text == _IGNORED or _is_label(_LABEL.match(text or "")) for *_, text in parts)
     return (timed or labelled) and not all(regex.fullmatch(_NUMBER, part[2]) for part in parts)
 
 
@@ -86,7 +86,7 @@ def _without_labels(texts: Sequence[str]) -> tuple[list[str], list[str]]:
     """
     matches = [_LABEL.match(text) for text in texts]
     labels = {match[1].casefold() for match in matches if match}
-    sure = {label for label in labels if "," in label or label in _LABELS}
+    sure = {match[1].casefold() for match in matches if _is_label(match)}
     plain = labels - sure
     everywhere = all(match or text == _IGNORED for match, text in zip(matches, texts, strict=True))
     if everywhere and (sure or (len(plain) == 1 and sum(map(bool, matches)) > 1)):
@@ -103,6 +103,10 @@ def _without_labels(texts: Sequence[str]) -> tuple[list[str], list[str]]:
     if told := sorted(labels - taken):
         notes.append(f"{', '.join(told)[:80]} at the beginning of segments: taken for words, not for labels")
     return kept, notes
+
+
+def _is_label(match: regex.Match[str] | None) -> bool:
+    return match is not None and ("," in match[1] or match[1].casefold() in _LABELS)
 
 
 def is_seglst(row: Mapping[str, Any]) -> bool:

@@ -72,14 +72,23 @@ def test_a_hypothesis_by_a_word_of_its_name(tmp_path: Path, name: str) -> None:
 
 @pytest.mark.parametrize(
     "name",
-    ["asr_model", "hyp_len", "pred_score", "asr_confidence", "hypothesis_path", "predicted_language", "result"],
+    [
+        "asr_model",
+        "hyp_len",
+        "pred_score",
+        "asr_confidence",
+        "hypothesis_path",
+        "predicted_language",
+        "result",
+        "label",
+    ],
 )
 def test_what_is_told_of_a_hypothesis_is_none(tmp_path: Path, name: str) -> None:
     path = written(tmp_path / "x.csv", f"id,text,{name}\nu1,one two,0.5\n")
     assert read_texts(path).hypotheses == {"u1": "one two"}
 
 
-@pytest.mark.parametrize("name", ["gt", "ref_sentence", "text_ref", "gold_text", "Actual"])
+@pytest.mark.parametrize("name", ["gt", "label_str", "target_text", "ref_sentence", "text_ref", "gold_text", "Actual"])
 def test_a_reference_by_a_word_of_its_name(tmp_path: Path, name: str) -> None:
     path = written(tmp_path / "x.csv", f"id,text,{name}\nu1,one too,one two\n")
     assert paired(path, path).references == ["one two"]
@@ -103,6 +112,13 @@ def test_texts_that_are_passed_over(tmp_path: Path) -> None:
     for reference in (path, plain):
         assert "'Abschrift'" in refusal(reference, path)  # it would be compared with itself
     assert errors(paired(written(plain, "u1 one two\n"), path)) == (1, 2)
+
+
+def test_numbers_may_be_what_was_recognized(tmp_path: Path) -> None:
+    path = written(tmp_path / "x.csv", "id,text,result\nu1,five,5\n")
+    assert "'result'" in refusal(path, path)
+    path = written(tmp_path / "x.csv", "id,reference,hypothesis\nu1,5,5\nu2,7,1\n")
+    assert errors(paired(path, path)) == (1, 2)
 
 
 def test_a_row_may_lack_what_others_have(tmp_path: Path) -> None:
