@@ -207,6 +207,7 @@ _WORDING = {
     "is-an-input": "is an input",
     "is-another-network": "is another network",
     "is-below-itself": "is below itself",
+    "is-compared-with-itself": "is compared with itself: REF and HYP are the same texts of one file",
     "is-cut-short": "is cut short",
     "is-damaged": "is damaged",
     "is-empty": "is empty",

@@ -15,6 +15,9 @@ def report(
     ],
     *,
     out: Annotated[Path, typer.Option("--out", help="The page, such as report.html.")],
+    lines: Annotated[
+        bool, typer.Option("--lines", help="Text files are plain lines, paired in order; else each text has its id.")
+    ] = False,
     title: Annotated[str, typer.Option("--title", help="Of the page. Default: the systems' names.")] = "",
     sound: Annotated[
         int, typer.Option("--sound", min=0, max=100, help="Utterances, those with the most errors, to hear and see.")
@@ -29,7 +32,7 @@ def report(
     from asr.utils.files import check_output, write_text
 
     check_output(out, *(path for each in results for path in inputs_of(each)))
-    every = [read_results(each) for each in results]
+    every = [read_results(each, lines=lines) for each in results]
     for note in dict.fromkeys(note for each in every for note in each.notes):
         say(f"asr: {note}")
     page = report_page(every, title=title, sound=sound)

@@ -10,7 +10,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from asr.evaluate.texts import as_references, pair, read_texts
+from asr.evaluate.texts import as_references, pair, read_lines, read_texts
 from asr.evaluate.wer import SCORES_FORMAT, Scores, Unit, score
 from asr.text.normalize import has_word_spaces
 from asr.utils.errors import InputError
@@ -67,8 +67,11 @@ class Results:
         return [row.speaker for row in self.rows]
 
 
-def read_results(source: str) -> Results:
+def read_results(source: str, *, lines: bool = False) -> Results:
     """Reads a folder with hypotheses.jsonl, or `REF:HYP`, two files of texts by id.
+
+    Args:
+        lines: The files of texts are plain lines, paired in order.
 
     Raises:
         InputError: What is wrong, with the file and the line.
@@ -76,7 +79,7 @@ def read_results(source: str) -> Results:
     if Path(source).is_dir():
         return _of_folder(Path(source))
     if files := _two_files(source):
-        return _of_texts(*files)
+        return _of_texts(*files, lines=lines)
     remedy = "name a folder made by `asr evaluate --out`, or two text files as REF:HYP"
     raise InputError("neither a folder of results nor two text files", where=source, remedy=remedy)
 
@@ -142,8 +145,9 @@ def _name(folder: Path, facts: Mapping[str, Any]) -> str:
     return f"{writable(model)}, {own}" if isinstance(model, str) and model else own
 
 
-def _of_texts(reference: Path, hypothesis: Path) -> Results:
-    references, texts = as_references(read_texts(reference)), read_texts(hypothesis, empty=True)
+def _of_texts(reference: Path, hypothesis: Path, *, lines: bool) -> Results:
+    references = read_lines(reference) if lines else as_references(read_texts(reference))
+    texts = (read_lines if lines else read_texts)(hypothesis, empty=True)
     unit = _unit(references.references.values())
     pairs = pair(references, texts, unit=unit)
     rows = []

@@ -83,6 +83,7 @@ class Texts:
         references: The texts by id, if they are what the hypotheses are compared with; empty where the file has none.
         hypotheses: The same, if the file is one of hypotheses; others than `references` where it has both.
         fields: The names of what was read, by what it is: {"id": "path", "text": "sentence"}; of tables and JSON.
+        unread: The names of fields with other texts, which are passed over.
         pieces: The texts with their times; of formats that have them.
         named: Whether the recordings' names stand in the file; else the file's own name is taken.
         words: Each piece is a word.
@@ -97,6 +98,7 @@ class Texts:
     hypotheses: Mapping[str, str] = field(default_factory=dict)
     speakers: Mapping[str, str] = field(default_factory=dict)
     fields: Mapping[str, str] = field(default_factory=dict)
+    unread: tuple[str, ...] = ()
     pieces: tuple[Piece, ...] = ()
     named: bool = True
     words: bool = False

@@ -11,12 +11,13 @@ import regex
 
 from asr.evaluate.texts.alternations import closest, first
 from asr.evaluate.texts.contents import IDS, LINES, Piece, Texts, named_segments, several_channels, whole_recordings
+from asr.evaluate.texts.lines import check_lines
 from asr.evaluate.texts.tables import is_id_like
 from asr.evaluate.wer import Unit
 from asr.utils.errors import InputError
+from asr.utils.files import find_path, is_there
 from asr.utils.unicode import graphemes
 
-_FOLDERS = regex.compile(r".*[/\\]", regex.S)
 _ENDING = regex.compile(r"\.[A-Za-z][A-Za-z0-9]{1,4}$")
 
 
@@ -48,6 +49,10 @@ def pair(references: Texts, hypotheses: Texts, *, unit: Unit = "words") -> Pairs
     if hypotheses.references and not hypotheses.hypotheses:
         raise InputError("holds references and no hypotheses", where=hypotheses.path)
     notes: list[str] = []
+    if _is_itself(references, hypotheses):
+        notes.append("is compared with itself: REF and HYP are the same texts of one file")
+    if references.format == hypotheses.format == LINES:
+        check_lines(references, hypotheses, notes)
     references, hypotheses = (
         _of_one_recording(references, hypotheses, notes),
         _of_one_recording(hypotheses, references, notes),
@@ -73,6 +78,12 @@ def pair(references: Texts, hypotheses: Texts, *, unit: Unit = "words") -> Pairs
     if differ:
         notes.append(f"{len(differ)} of its own references are others than those of REF (first: {differ[0]})")
     texts = [hyp_texts[theirs[key]] if key in theirs else "" for key in ref_texts]
+    if hypotheses.unread and texts == list(ref_texts.values()):
+        raise InputError(
+            f"holds the texts of REF themselves; {' and '.join(map(repr, hypotheses.unread))} would be passed over",
+            where=hypotheses.path,
+            remedy="rename the field of the hypotheses to `hypothesis`",
+        )
     if hypotheses.markup:
         texts = [first(text) for text in texts]
     chosen = list(ref_texts.values())
@@ -81,6 +92,13 @@ def pair(references: Texts, hypotheses: Texts, *, unit: Unit = "words") -> Pairs
         chosen = [closest(text, other, cut) for text, other in zip(chosen, texts, strict=True)]
     voices = [speakers.get(key) or speakers.get(theirs.get(key, ""), "") for key in ref_texts]
     return Pairs([*ref_texts], chosen, texts, [theirs.get(key) for key in ref_texts], voices, missing, extra, notes)
+
+
+def _is_itself(references: Texts, hypotheses: Texts) -> bool:
+    """Whether what is compared are the same texts of the same file."""
+    paths = find_path(references.path), find_path(hypotheses.path)
+    same = paths[0] == paths[1] or (is_there(paths[0]) and is_there(paths[1]) and paths[0].samefile(paths[1]))
+    return same and bool(references.references) and references.references == hypotheses.hypotheses
 
 
 def _of_one_recording(texts: Texts, other: Texts, notes: list[str]) -> Texts:
@@ -114,17 +132,11 @@ def _partners(
     """
     if not hyp_ids or not ref_ids:
         return {}
-    if both := set(ref_ids) & set(hyp_ids):
-        return {key: key for key in ref_ids if key in both}
-    for rule, what in ((_file_name, "file name alone"), (_folded, "file name alone, in any case")):
-        theirs = {name: key for key in hyp_ids if (name := rule(key))}
-        ours = {name: key for key in ref_ids if (name := rule(key))}
-        both = theirs.keys() & ours.keys()
-        if both and len(theirs) == len(hyp_ids) and len(ours) == len(ref_ids):
-            partners = {key: theirs[name] for name, key in ours.items() if name in both}
-            key = next(iter(partners))
-            notes.append(f"ids are the same by {what} ({key!r} is {partners[key]!r})")
-            return partners
+    both = {*ref_ids} & {*hyp_ids}
+    rest = [[key for key in ids if key not in both] for ids in (ref_ids, hyp_ids)]
+    alike = _alike(*rest, ends_only=bool(both), notes=notes) if all(rest) else {}
+    if partners := {key: key if key in both else alike[key] for key in ref_ids if key in both or key in alike}:
+        return partners
     if single:  # neither could be another's
         notes.append(f"the only text is compared with that of {ref_ids[0]!r}")
         return {ref_ids[0]: hyp_ids[0]}
@@ -138,13 +150,39 @@ def _partners(
     )
 
 
-def _file_name(key: str) -> str:
-    """The name of a file, without folders and ending: "a" of clips/a.wav."""
-    return str(_ENDING.sub("", _FOLDERS.sub("", key)))
+def _alike(ref_ids: Sequence[str], hyp_ids: Sequence[str], *, ends_only: bool, notes: list[str]) -> dict[str, str]:
+    """Ids that are the same by the ends of paths: by file names, or as many folders above as tell all apart.
+
+    Args:
+        ends_only: One of two ids has to be the end of the other.
+    """
+    parts = {key: _parts(key) for key in (*ref_ids, *hyp_ids)}
+    for depth in range(1, 1 + max(map(len, parts.values()))):
+        for fold in (str, str.casefold):
+            ours, theirs = ({fold("/".join(parts[key][-depth:])): key for key in ids} for ids in (ref_ids, hyp_ids))
+            if "" in ours or "" in theirs or (len(ours), len(theirs)) != (len(ref_ids), len(hyp_ids)):
+                continue
+            partners = {key: theirs[name] for name, key in ours.items() if name in theirs}
+            if ends_only:
+                partners = {key: their for key, their in partners.items() if _is_end(key, their)}
+            if partners:
+                key = next(iter(partners))
+                what = "file name alone" if depth == 1 else f"the last {depth} parts of paths alone"
+                what += ", in any case" if fold is not str else ""
+                number = f"{len(partners)} " if ends_only else ""
+                notes.append(f"{number}ids are the same by {what} ({key!r} is {partners[key]!r})")
+                return partners
+    return {}
 
 
-def _folded(key: str) -> str:
-    return _file_name(key).casefold()
+def _parts(key: str) -> list[str]:
+    """The folders and the file of a path, without its ending: "clips" and "a" of clips/a.wav."""
+    return [part for part in _ENDING.sub("", key).replace("\\", "/").split("/") if part] or [""]
+
+
+def _is_end(key: str, other: str) -> bool:
+    shorter, longer = sorted((_parts(key.casefold()), _parts(other.casefold())), key=len)
+    return longer[-len(shorter) :] == shorter
 
 
 def _by_time(

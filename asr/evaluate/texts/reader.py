@@ -3,19 +3,20 @@ doubt."""
 
 from __future__ import annotations
 
+import ast
 import gzip
-import json
 import zlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import regex
 
 from asr.evaluate.texts import timed
-from asr.evaluate.texts.contents import IDS, LINES, Entry, Source, Texts, lines_of, texts_of
-from asr.evaluate.texts.tables import is_id_like, refuse_table, rows_of, segments_of, table_of
+from asr.evaluate.texts.contents import IDS, Entry, Source, Texts, texts_of
+from asr.evaluate.texts.documents import list_of_texts, parse_json
+from asr.evaluate.texts.lines import parse_lines
+from asr.evaluate.texts.tables import is_id_like, refuse_table, table_of
 from asr.utils.errors import InputError
 from asr.utils.files import find_path, has_utf16_mark, is_there, is_utf16, no_such_file, read_bytes, read_text
 from asr.utils.unicode import plain_name
@@ -23,12 +24,13 @@ from asr.utils.unicode import plain_name
 _MOST_BYTES = 1 << 30
 _TRN = regex.compile(r"(.*?)\s*\(([^()\s]*[\d_-][^()\s]*)(?:\s+-?[\d.]+)?\)\s*")  # (laughter) is no id
 _TRN_ANY = regex.compile(r"(.*?)\s*\(\s*([^()\s]+)(?:\s+-?[\d.]+)?\s*\)\s*")  # Sphinx has a score behind the id
+_RECOGS = regex.compile(r"\s*(?:(\S+):\s+)?(ref|hyp)=(\[.*\])\s*")
 _EDGES = regex.compile(r"^\s*<s>(?!\S)|(?<!\S)</s>\s*$")
 _CLOCK = regex.compile(r"\s*[\[(]?\d{1,2}:\d{2}(?::\d{2})?(?:[.,]\d+)?[\])]?(?:\s|$|[^\d\s])")
 _RECORDING = regex.compile(
     r"\s*\S+\s+(?:\S+\.(?:wav|flac|mp3|ogg|opus|sph|m4a)|.*\b(?:sox|sph2pipe|ffmpeg|flac|cat)\b.*\|)\s*", regex.I
 )
-_XML = regex.compile(r"<(?:[?!]|(?:html|tt|transcript|trans|body|text)\b[^<>]*>\s*<)", regex.I)
+_XML = regex.compile(r"<(?:[?!]|(?:html|tt|transcript|trans|body|text|system)\b[^<>]*>\s*<)", regex.I)
 _SEGMENTS = regex.compile(r"\s*\S+\s+(?:\S+\s+)?\d+\.\d+\s+-?\d+(?:\.\d+)?(?:\s.*)?")
 _AS_TEXT = "save its texts as a table (CSV with a first line id,text) or as SubRip"
 # How files begin that hold no texts to be read, and what they are.
@@ -53,6 +55,8 @@ _BYTES = {
 _BEGINNINGS = {
     "[Script Info]": "subtitles of Advanced SubStation Alpha",
     "#!MLF!#": "an HTK master label file",
+    "%WER": "a list of scores",
+    "compute-wer": "a list of scores",
     "<": "XML or HTML, and no ELAN file",
 }
 _KALDI = {  # files that lie beside Kaldi's `text`
@@ -117,7 +121,8 @@ def read_speakers(path: str | Path) -> dict[str, str]:
 
 
 def read_lines(path: str | Path, *, empty: bool = False) -> Texts:
-    """Returns plain lines in order, the line's number as the id; an empty line is an empty text.
+    """Returns plain lines in order, the line's number as the id; an empty line is an empty text. So are a table of one
+    column, whose first line may be its name, and an array of texts in JSON.
 
     Of subtitles and the like, which are of one recording, it returns what read_texts does: lines may be of the same.
 
@@ -130,13 +135,17 @@ def read_lines(path: str | Path, *, empty: bool = False) -> Texts:
     source = _source(path)
     if not empty and not source.numbered:
         raise InputError("holds no text", where=path)
+    if texts := list_of_texts(source):
+        return texts
     if source.numbered and (parse := _parser(source)):
         texts = parse(source)
         if texts.pieces and not texts.named:
             return texts
         raise InputError(f"is no file of plain lines, but {texts.format}", where=path, remedy="leave --lines out")
-    lines = {str(number): line.strip() for number, line in enumerate(lines_of(source.text), 1)}
-    return Texts(source.path, LINES, lines, lines)
+    texts = parse_lines(source)
+    if not texts.references and not empty:
+        raise InputError("holds no text", where=path)
+    return texts
 
 
 def _source(path: str | Path) -> Source:
@@ -183,7 +192,9 @@ def _parser(source: Source) -> Callable[[Source], Texts] | None:
     if text.startswith("WEBVTT") or timed.CUE.search(text) or source.ending in (".srt", ".vtt", ".sbv"):
         return timed.parse_subtitles
     if regex.match(r'\{\s*["}]|\[\s*[\[{"\]]', text) or source.ending in (".json", ".jsonl", ".ndjson"):
-        return _parse_json
+        return parse_json
+    if all(_RECOGS.fullmatch(line) for _, line in source.numbered):
+        return _parse_recogs
     if source.ending == ".stm" or timed.is_stm(source):
         return timed.parse_stm
     if source.ending == ".ctm" or timed.is_ctm(source):
@@ -227,6 +238,27 @@ def _parse_trn(source: Source) -> Texts:
     return texts_of(source, "trn", entries, markup=True, notes=tuple(notes))
 
 
+def _parse_recogs(source: Source) -> Texts:
+    """icefall's lines `id: ref=['a', 'b']` and `id: hyp=['a', 'c']`; older ones have no ids."""
+    texts: dict[str, dict[str, str]] = {}
+    for number, line in source.numbered:
+        match = _RECOGS.fullmatch(line)
+        try:
+            words = ast.literal_eval(match[3])
+        except (ValueError, SyntaxError, MemoryError, RecursionError):
+            words = None
+        if not isinstance(words, list) or not all(isinstance(word, str) for word in words):
+            raise InputError(f"its {match[2]} is no list of words", where=source.where(number))
+        turn = sum(match[2] in both for both in texts.values()) + 1
+        both = texts.setdefault(match[1] or str(turn), {})
+        if match[2] in both:
+            raise InputError(f"the id {match[1]!r} stands there twice", where=source.where(number))
+        both[match[2]] = " ".join(words)
+    entries = [Entry(key, f"{source.path}, {key!r}", both.get("ref"), both.get("hyp")) for key, both in texts.items()]
+    fields = {"reference": "ref", "hypothesis": "hyp"}
+    return texts_of(source, "recogs", entries, fields=fields, notes=("is icefall's, of which ref and hyp are read",))
+
+
 def _parse_kaldi(source: Source, *, checked: bool = True) -> Texts:
     """Kaldi's lines `id text`, a tab or a space between the two; ids may hold spaces where a tab ends each.
 
@@ -266,82 +298,3 @@ def _refuse(source: Source) -> None:
     }
     for why in (why for why, is_so in refused.items() if is_so):
         raise InputError(f"its lines {why}", where=source.path, remedy=_AS_TEXT)
-
-
-def _parse_json(source: Source) -> Texts:
-    """JSON: rows a line or in an array, an object of ids and texts, a transcript or several."""
-    rows = list(_json_rows(source))
-    if not rows:
-        return Texts(source.path, "JSON")
-    if all(timed.is_transcript(row, where) for where, row in rows):
-        return segments_of(source, rows, "JSON") or timed.transcripts_of(source, rows)
-    return segments_of(source, rows, "JSON") or rows_of(source, rows, "JSON")
-
-
-def _json_rows(source: Source) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """Objects and where they stand."""
-    numbered = source.numbered
-    try:
-        values = _loads(source.text)
-    except InputError as e:
-        raise InputError(str(e), where=source.path) from None
-    except (ValueError, RecursionError) as whole:
-        for number, line in numbered:
-            try:
-                row = _loads(line)
-            except InputError as e:
-                raise InputError(str(e), where=source.where(number)) from None
-            except (ValueError, RecursionError) as e:
-                # of a document of many lines, not of lines of JSON, say where the document ends to be JSON
-                inside = number == numbered[0][0] and line.strip() in ("[", "{")
-                at = getattr(whole, "lineno", number) if inside else number
-                raise InputError(f"is not JSON ({whole if inside else e})", where=source.where(at)) from e
-            yield source.where(number), _checked(row, source.where(number))
-        return
-    if isinstance(values, dict):
-        yield from _of_object(source, values)
-        return
-    if not isinstance(values, list):
-        raise InputError("is neither an object nor an array of JSON", where=source.path)
-    for number, row in enumerate(values, 1):
-        where = source.where(numbered[0][0]) if len(values) == 1 else f"{source.path}, item {number}"
-        yield where, _checked(row, where)
-
-
-def _of_object(source: Source, values: dict[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """One row, or what an object says by id."""
-    where = source.where(source.numbered[0][0])
-    plain = timed.is_transcript(values, where) or "id" in values or "text" in values
-    kinds = {type(value) for value in values.values()}
-    if plain or (kinds - {str} and kinds != {dict}) or not values:
-        if values:
-            yield where, values
-        return
-    from asr.evaluate.texts.tables import roles_of
-
-    if kinds == {str} and (roles := roles_of([*values], where)) and roles.id and roles.has_text:
-        yield where, values
-        return
-    for key, value in values.items():
-        row = value if isinstance(value, dict) else {"text": value}
-        yield f"{source.path}, {key!r}", {**row, "id": key}
-
-
-def _checked(row: Any, where: str) -> Mapping[str, Any]:
-    if not isinstance(row, dict):
-        raise InputError("is not a JSON object with `id` and `text`", where=where, remedy="plain texts need ids")
-    return row
-
-
-def _loads(text: str) -> Any:
-    return json.loads(text, object_pairs_hook=_without_repeats)
-
-
-def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """An object none of whose names stands there twice: the second would silently win."""
-    values = dict(pairs)
-    if len(values) < len(pairs):
-        seen: set[str] = set()
-        name = next(name for name, _ in pairs if name in seen or seen.add(name))  # type: ignore[func-returns-value]
-        raise InputError(f"has the name {name!r} twice in one object")
-    return values

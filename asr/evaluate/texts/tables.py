@@ -1,7 +1,4 @@
-"""Tables and JSON: which of their fields are ids, references, hypotheses, speakers.
-
-A field is what its name says, and no field is taken by its place.
-"""
+"""Tables and rows of JSON: their texts by id, or with times."""
 
 from __future__ import annotations
 
@@ -9,106 +6,24 @@ import csv
 import io
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import regex
 
 from asr.evaluate.texts.contents import Entry, Piece, Source, Texts, texts_of, timed_texts
+from asr.evaluate.texts.fields import Roles, is_field, is_header, is_path, is_text_field, plain_field, roles_of, unread
 from asr.utils.errors import InputError
 from asr.utils.unicode import plain_name
 
-_PATHS = (
-    "path file filename file_name filepath file_path audio audio_path audio_file audio_filepath audio_filename "
-    "audio_file_name wav wav_path wav_file wav_filename clip"
-)
-_NAMES = {  # of each kind of field, in the order in which they are taken
-    kind: names.split()
-    for kind, names in {
-        "id": "id utt_id utterance_id uttid utt utterance key segment_id sample_id audio_id file_id item_id "
-        f"{_PATHS} name index recording recording_id unnamed:_0",
-        "text": "text transcript transcription sentence normalized_text raw_text transcripts",
-        "reference": "reference ref references reference_text ref_text ground_truth groundtruth ground_truth_text "
-        "truth gold target label labels expected correct reference_transcript reference_transcription",
-        "hypothesis": "hypothesis hyp hypotheses hypothesis_text hyp_text prediction predictions predicted pred "
-        "pred_text predicted_text asr asr_text asr_output output recognized recognised recognized_text decoded "
-        "rec_text asr_transcript predicted_transcript predicted_transcription",
-        "speaker": "speaker speaker_id speakerid spk spk_id spkid client_id talker",
-        "start": "start start_time begin begin_time offset from start_ms start_seconds",
-        "end": "end end_time stop to end_ms end_seconds",
-    }.items()
-}
-_ONE_ONLY = ("text", "reference", "hypothesis")  # two of them are two different texts
+_NOTHING = {"nan", "NaN", "None", "<NA>", "null", "NULL"}  # how programs write that there is no text
 _REMEDY = "name the columns in the first line: id and text, or id, reference and hypothesis"
-
-
-@dataclass(frozen=True)
-class Roles:
-    """The names of the fields that a file has, by what they are; None where it has no such field."""
-
-    id: str | None = None
-    text: str | None = None
-    reference: str | None = None
-    hypothesis: str | None = None
-    speaker: str | None = None
-    start: str | None = None
-    end: str | None = None
-
-    @property
-    def has_text(self) -> bool:
-        """Returns whether any field is one of texts."""
-        return bool(self.text or self.reference or self.hypothesis)
-
-    @property
-    def reference_field(self) -> str | None:
-        """Returns the field of references: `text` where hypotheses stand beside it."""
-        return self.reference or self.text
-
-    @property
-    def hypothesis_field(self) -> str | None:
-        """Returns the field of hypotheses: `text` where references stand beside it, as `asr evaluate` writes them."""
-        return self.hypothesis or self.text
-
-    def named(self) -> dict[str, str]:
-        """Returns the fields that are read."""
-        known = {"id": self.id, "reference": self.reference_field, "hypothesis": self.hypothesis_field}
-        if known["reference"] == known["hypothesis"]:
-            known = {"id": self.id, "text": self.text}
-        return {kind: name for kind, name in {**known, "speaker": self.speaker}.items() if name is not None}
-
-
-def roles_of(names: Sequence[str], where: str) -> Roles:
-    """Returns what fields are, by their names.
-
-    Raises:
-        InputError: Two of them could be the texts.
-    """
-    plain: dict[str, str] = {}
-    for name in names:
-        plain.setdefault(_plain(name), name)
-    of: dict[str, str] = {}
-    for kind, known in _NAMES.items():
-        there = [plain[name] for name in known if name in plain]
-        if len(there) > 1 and kind in _ONE_ONLY:
-            raise InputError(
-                f"{' and '.join(map(repr, there))} could both be the {kind}",
-                where=where,
-                remedy="leave one of them, or rename the other",
-            )
-        if there:
-            of[kind] = there[0]
-    if "id" not in of and names and not names[0].strip():  # the index of a data frame has no name
-        of["id"] = names[0]
-    return Roles(**of)
-
-
-def roles_of_row(row: Mapping[str, Any], where: str) -> Roles:
-    """Returns what the fields of a row of JSON are; those that hold lists or objects are nothing."""
-    return roles_of([name for name, value in row.items() if not isinstance(value, dict | list)], where)
 
 
 def table_of(source: Source) -> Texts | None:
     """Returns the texts of a table whose first line names its columns; None of any other file.
+
+    Remarks (#) may stand above that line.
 
     Raises:
         InputError: It is such a table, and cannot be read as one.
@@ -116,20 +31,35 @@ def table_of(source: Source) -> Texts | None:
     text = source.text.lstrip("\r\n")
     if stated := regex.match(r"sep=(.)\r?\n", text):  # how Excel is told
         return _table(source, text[stated.end() :], stated[1])
-    head = regex.match(r"[^\r\n]*", text)[0]
+    above = regex.match(r"(?:#[^\r\n]*(?:\r\n|\r|\n)\s*)*", text)[0]
+    for skipped in dict.fromkeys((above, "")):
+        table = text[len(skipped) :]
+        head = regex.match(r"[^\r\n]*", table)[0]
+        if not skipped and head.startswith("#"):  # as some programs mark the line itself
+            table = head.lstrip("# ") + table[len(head) :]
+        found = _parted(source, table, regex.match(r"[^\r\n]*", table)[0])
+        if found and skipped:
+            number = len(skipped.split("\n")) - 1
+            found = replace(found, notes=(f"{number} remarks (#) above the table are left out", *found.notes))
+        if found:
+            return found
+    return None
+
+
+def _parted(source: Source, text: str, head: str) -> Texts | None:
+    """The texts of a table, if its first line names columns however they are parted."""
     for delimiter in "\t;,|":
         names = next(csv.reader([head], delimiter=delimiter), [])
-        if len(names) > 1 and _is_header(roles_of(names, source.where(1))):
+        if len(names) > 1 and is_header(names):
             return _table(source, text, delimiter)
     words = head.split()
-    if len(words) == 2 and [_plain(word) in _NAMES[kind] for word, kind in zip(words, ("id", "text"), strict=True)] == [
-        True,
-        True,
-    ]:
+    if len(words) == 2 and is_field(words[0], "id") and is_field(words[1], "text"):
         roles = Roles(*words)
+        first = source.text.count("\n") - text.count("\n") + 1
         entries = (
             _entry(dict(zip(words, [*line.split(None, 1), ""], strict=False)), roles, source.where(number), False)
-            for number, line in source.lines[1:]
+            for number, line in source.lines
+            if number > first
         )
         return _told(texts_of(source, "a table", entries, fields=roles.named()))
     return None
@@ -139,6 +69,8 @@ def refuse_table(source: Source) -> None:
     """Refuses a file that looks like a table whose columns nobody names."""
     lines = source.lines
     head = lines[0][1].strip()
+    if is_text_field(head.strip('"'), table=source.ending in (".csv", ".tsv")):
+        raise InputError("is a table of texts without ids", where=source.path, remedy="use --lines")
     if source.ending == ".csv" or all(regex.match(r"\s*[^\s,;|]+[,;|]\S?", line) for _, line in lines):
         raise InputError(f"is a table whose first line names no columns that are known: {head[:60]!r}", **_at(source))
     columns = [line.rstrip("\r\n").split("\t") for _, line in lines]
@@ -165,7 +97,12 @@ def rows_of(source: Source, rows: Sequence[tuple[str, Mapping[str, Any]]], forma
     """
     rows = [(where, _of_cut(row, where)) for where, row in rows]
     where, head = rows[0]
-    roles = roles_of_row(head, where)
+    roles = _roles_of_rows(rows)
+    if roles.word and roles.start and roles.id and not roles.has_text:
+        return _words(source, rows, roles, format)
+    if roles.id is None and {"reference", "hypothesis"} <= {*roles.named()}:
+        rows = [(where, {**row, "": str(number)}) for number, (where, row) in enumerate(rows, 1)]
+        roles = replace(roles, id="")
     if roles.id is None or not (roles.has_text or roles.speaker):
         missing = "id" if roles.id is None else "text"
         raise InputError(
@@ -174,37 +111,44 @@ def rows_of(source: Source, rows: Sequence[tuple[str, Mapping[str, Any]]], forma
         )
     left_out = [row for _, row in rows if row.get("counted") is False]  # of a phone error rate
     entries = [_entry(row, roles, where, row.get("counted") is False, row) for where, row in _apart(rows, roles)]
-    notes = [f"{len(left_out)} utterances that are not counted are left out"] if left_out else []
-    return _told(texts_of(source, format, entries, fields=roles.named(), notes=tuple(notes)))
+    names = {name for kind, name in roles.named().items() if kind in ("reference", "hypothesis", "text")}
+    texts = [row[name] for name in names for _, row in rows if name in row]
+    counts = {
+        "utterances that are not counted are left out": len(left_out),
+        "texts are null: empty as hypotheses, left out as references": sum(map(_is_null, texts)),
+        "texts are numbers": sum(_is_number(text) for text in texts),
+    }
+    notes = tuple(f"{number} {what}" for what, number in counts.items() if number)
+    passed = unread([row for _, row in rows], roles)
+    return _told(texts_of(source, format, entries, fields=roles.named(), unread=tuple(passed), notes=notes))
 
 
 def segments_of(source: Source, rows: Sequence[tuple[str, Mapping[str, Any]]], format: str) -> Texts | None:
     """Returns the texts of rows that have times and no ids; None of others."""
-    where, head = rows[0]
-    roles = roles_of_row(head, where)
-    numbered = roles.id is not None and _plain(roles.id) == "id" and isinstance(head.get(roles.id or ""), int)
+    _, head = rows[0]
+    roles = _roles_of_rows(rows)
+    numbered = roles.id is not None and plain_field(roles.id) == "id" and isinstance(head.get(roles.id or ""), int)
     if (roles.id is not None and not numbered) or not (roles.text and roles.start and roles.end):
         return None
     return _timed(source, rows, roles, format)
 
 
-def _is_header(roles: Roles) -> bool:
-    """Returns whether names are those of a table."""
-    if roles.id is not None:
-        return roles.has_text or bool(roles.speaker)
-    return bool(
-        (roles.reference_field and roles.hypothesis_field and (roles.reference or roles.hypothesis))
-        or (roles.text and roles.start and roles.end)
-    )
+def _roles_of_rows(rows: Sequence[tuple[str, Mapping[str, Any]]]) -> Roles:
+    """What the fields of rows are: a row may lack what others have."""
+    nested = {name for _, row in rows for name, value in row.items() if isinstance(value, dict | list)}
+    names = dict.fromkeys(name for _, row in rows for name in row if name not in nested)
+    return roles_of([*names], rows[0][0], [row for _, row in rows])
 
 
 def _table(source: Source, text: str, delimiter: str) -> Texts:
     rows = list(_rows(source, text, delimiter))
     header = rows[0][1]
-    roles = roles_of(header, source.where(1))
-    if twice := [name for name, n in Counter(header).items() if n > 1 and name in roles.named().values()]:
-        raise InputError(f"has {twice[0]!r} twice", where=source.where(1), remedy="rename one")
     named = [(source.where(number), dict(zip(header, fields, strict=False))) for number, fields in rows[1:]]
+    roles = roles_of(header, source.where(rows[0][0]), [row for _, row in named])
+    if twice := [name for name, n in Counter(header).items() if n > 1 and name in roles.named().values()]:
+        raise InputError(f"has {twice[0]!r} twice", where=source.where(rows[0][0]), remedy="rename one")
+    if roles.word and roles.start and roles.id and not roles.has_text:
+        return _words(source, named, roles, "a table")
     if roles.id is None and roles.start and roles.end and roles.text:
         return _timed(source, named, roles, "a table")
     if roles.id is None:
@@ -212,8 +156,11 @@ def _table(source: Source, text: str, delimiter: str) -> Texts:
             raise InputError(f"has no column that is known: {', '.join(header)}", where=source.path, remedy=_REMEDY)
         named = [(where, {**row, "": str(number)}) for number, (where, row) in enumerate(named, 1)]
         roles = Roles("", roles.text, roles.reference, roles.hypothesis, roles.speaker)
-    entries = (_entry(row, roles, where, False) for where, row in _apart(named, roles))
-    return _told(texts_of(source, "a table", entries, fields=roles.named()))
+    entries = [_entry(row, roles, where, False) for where, row in _apart(named, roles)]
+    nothing = [entry.id for entry in entries if {entry.reference, entry.hypothesis} & _NOTHING]
+    notes = [f"{len(nothing)} texts are 'nan' or the like, and count as such (first: {nothing[0]})"] if nothing else []
+    passed = unread([row for _, row in named], roles)
+    return _told(texts_of(source, "a table", entries, fields=roles.named(), unread=tuple(passed), notes=tuple(notes)))
 
 
 def _rows(source: Source, text: str, delimiter: str) -> Iterator[tuple[int, list[str]]]:
@@ -258,7 +205,11 @@ def _entry(
     texts: dict[str, str | None] = {}
     for side, name in (("reference", roles.reference_field), ("hypothesis", roles.hypothesis_field)):
         text = row.get(name) if name else None
-        if name and not isinstance(text, str):
+        if _is_number(text):
+            text = str(text)
+        elif name and name in row and _is_null(text):
+            text = "" if side == "hypothesis" else None
+        elif name and not isinstance(text, str):
             raise InputError(f"its {name} is {_shown(text)}, no text", where=where)
         texts[side] = text
     if uncounted:
@@ -271,11 +222,11 @@ def _entry(
 def _apart(rows: Sequence[tuple[str, Mapping[str, Any]]], roles: Roles) -> Iterator[tuple[str, Mapping[str, Any]]]:
     """Rows; where several are of one file from different times on, the time is part of the id."""
     key = roles.id or ""
-    several = roles.start and _plain(key) in _PATHS.split()
+    several = roles.start and is_path(key)
     often = Counter(str(row.get(key)) for _, row in rows) if several else Counter[str]()
     for where, row in rows:
         apart = often[str(row.get(key))] > 1
-        yield where, {**row, key: f"{row.get(key)} {row.get(roles.start or '')}"} if apart else row
+        yield where, {**row, key: f"{row.get(key)} {_as_number(row.get(roles.start or ''))}"} if apart else row
 
 
 def _timed(source: Source, rows: Sequence[tuple[str, Mapping[str, Any]]], roles: Roles, format: str) -> Texts:
@@ -291,6 +242,24 @@ def _timed(source: Source, rows: Sequence[tuple[str, Mapping[str, Any]]], roles:
             raise InputError(f"its {roles.text} is {_shown(text)}, no text", where=where)
         pieces.append(Piece(source.path.stem, start, end, text))
     return timed_texts(source, format, pieces, named=False, notes=(joined_note(len(pieces), "lines"),))
+
+
+def _words(source: Source, rows: Sequence[tuple[str, Mapping[str, Any]]], roles: Roles, format: str) -> Texts:
+    """Words with their times, a row each, of recordings or utterances."""
+    pieces = []
+    for where, row in rows:
+        try:
+            start = float(row[roles.start or ""])
+            end = float(row[roles.end]) if roles.end else start
+        except (TypeError, ValueError, KeyError):
+            raise InputError("has no times", where=where) from None
+        key, word = row.get(roles.id or ""), row.get(roles.word or "")
+        if not isinstance(key, str | int) or not plain_name(str(key)) or not isinstance(word, str):
+            raise InputError(f"its {roles.id} is {_shown(key)}, its {roles.word} {_shown(word)}", where=where)
+        pieces.append(Piece(plain_name(str(key)), start, end, word))
+    number = len({piece.recording for piece in pieces})
+    note = f"{len(pieces)} words with times are joined to {number} texts, one of each {roles.id}"
+    return timed_texts(source, format, pieces, words=True, notes=(note,))
 
 
 def joined_note(number: int, what: str) -> str:
@@ -313,15 +282,30 @@ def _of_cut(row: Mapping[str, Any], where: str) -> Mapping[str, Any]:
 def _told(texts: Texts) -> Texts:
     """Says which fields are read, where others could be meant."""
     named = [name or "the number of the row" for name in texts.fields.values()]
-    if texts.format == "JSON" and not {*named} - {"id", "text", "speaker", "reference"}:
-        return texts
-    return replace(
-        texts, notes=(*texts.notes, f"is {texts.format}, of which these fields are read: {', '.join(named)}")
-    )
+    notes = []
+    if texts.format != "JSON" or {*named} - {"id", "text", "speaker", "reference"} or texts.unread:
+        notes.append(f"is {texts.format}, of which these fields are read: {', '.join(named)}")
+    if texts.unread:
+        fields = ", ".join(map(repr, texts.unread))
+        notes.append(f"{fields}: passed over, though like a text; a field of hypotheses is to be named `hypothesis`")
+    return replace(texts, notes=(*texts.notes, *notes))
 
 
-def _plain(name: str) -> str:
-    return str(regex.sub(r"[\s-]+", "_", plain_name(name).casefold()))
+def _is_null(value: Any) -> bool:
+    """Whether JSON has no value there; pandas has NaN."""
+    return value is None or value != value
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and not _is_null(value)
+
+
+def _as_number(value: Any) -> str:
+    """A time that is the same however it is written: 1.5 and 1.50."""
+    try:
+        return f"{float(value):.6f}".rstrip("0").rstrip(".")
+    except (TypeError, ValueError):
+        return str(value)
 
 
 def _shown(value: Any) -> str:

@@ -11,7 +11,8 @@ import regex
 
 from asr.evaluate.texts.alternations import count
 from asr.evaluate.texts.contents import Piece, Source, Texts, named_segments, timed_texts
-from asr.evaluate.texts.tables import joined_note, roles_of_row
+from asr.evaluate.texts.fields import roles_of_row
+from asr.evaluate.texts.tables import joined_note
 from asr.utils.errors import InputError
 from asr.utils.unicode import plain_name
 
@@ -23,6 +24,7 @@ _CTM = regex.compile(
 _CHOICE = regex.compile(r"\s*(\S+)\s+(\S+)\s+\*\s+\*\s+<(ALT_BEGIN|ALT|ALT_END)>.*")
 _TYPES = ("lex", "fp", "frag", "un-lex", "for-lex", "non-lex", "misc", "noscore", "null", "<na>")
 _LABEL = regex.compile(r"(<[^<>\s]*>)(?:\s+|$)")
+_LABELS = ("<o>", "<na>", "<f>", "<m>", "<male>", "<female>")
 _IGNORED = "IGNORE_TIME_SEGMENT_IN_SCORING"
 _CLOCK = r"(?:(\d+):)?(\d{1,2}):(\d{1,2})[.,](\d{1,3})"
 CUE = regex.compile(rf"^[ \t]*\[?[ \t]*{_CLOCK}[ \t]*(?:-->|,)[ \t]*{_CLOCK}(?:[ \t]*\][ \t]*|[ \t]+|$)(.*)$", regex.M)
@@ -39,7 +41,7 @@ def is_stm(source: Source) -> bool:
         return False
     parts = [match.groups() for match in matches if match]
     timed = all("." in start and "." in end and float(start) <= float(end) for *_, start, end, _ in parts)
-    labelled = all((text or "").startswith("<") or text == _IGNORED for *_, text in parts)
+    labelled = all(text == _IGNORED or _is_label(_LABEL.match(text or "")) for *_, text in parts)
     return (timed or labelled) and not all(regex.fullmatch(_NUMBER, part[2]) for part in parts)
 
 
@@ -65,19 +67,68 @@ def parse_stm(source: Source) -> Texts:
         if float(end) < float(start):
             raise InputError(f"ends at {end} s, before it begins at {start} s", where=where)
         rows.append((where, recording, channel, plain_name(speaker), float(start), float(end), text or ""))
-    labels = [_LABEL.match(text) for *_, text in rows]
-    labelled = all(label or text == _IGNORED for label, (*_, text) in zip(labels, rows, strict=True))
+    texts, label_notes = _without_labels([text for *_, text in rows])
     pieces = []
-    for (where, recording, channel, speaker, start, end, text), label in zip(rows, labels, strict=True):
-        if label and (labelled or "," in label[1]):
-            text = text[label.end() :]
+    for (where, recording, channel, speaker, start, end, _), text in zip(rows, texts, strict=True):
         ignored = text.strip().upper() == _IGNORED
         check_markup(text, where)
         words = "" if ignored else text
         pieces.append(Piece(plain_name(recording), start, end, words, channel, speaker, ignored))
-    notes = [*source.notes(), *markup_notes(piece.text for piece in pieces)]
+    notes = [*source.notes(), *label_notes, *markup_notes(piece.text for piece in pieces)]
     voices = {key: piece.speaker for key, piece in named_segments(each for each in pieces if not each.ignored).items()}
     return timed_texts(source, "STM", pieces, speakers=voices, markup=True, notes=tuple(notes))
+
+
+def _without_labels(texts: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Texts without their labels, and what has to be told.
+
+    `<o,f0,male>` is a label; another word in <> only where all lines begin with one: with a known or the same one.
+    """
+    matches = [_LABEL.match(text) for text in texts]
+    labels = {match[1].casefold() for match in matches if match}
+    sure = {match[1].casefold() for match in matches if _is_label(match)}
+    plain = labels - sure
+    everywhere = all(match or text == _IGNORED for match, text in zip(matches, texts, strict=True))
+    if everywhere and (sure or (len(plain) == 1 and sum(map(bool, matches)) > 1)):
+        taken = labels
+    else:
+        taken = {label for label in sure if "," in label}
+    kept = [
+        text[match.end() :] if match and match[1].casefold() in taken else text
+        for match, text in zip(matches, texts, strict=True)
+    ]
+    notes = []
+    if told := sorted(taken & plain):
+        notes.append(f"{', '.join(told)[:80]}: taken for labels, as all segments begin with one")
+    if told := sorted(labels - taken):
+        notes.append(f"{', '.join(told)[:80]} at the beginning of segments: taken for words, not for labels")
+    return kept, notes
+
+
+def _is_label(match: regex.Match[str] | None) -> bool:
+    return match is not None and ("," in match[1] or match[1].casefold() in _LABELS)
+
+
+def is_seglst(row: Mapping[str, Any]) -> bool:
+    """Returns whether a row of JSON is a segment of a meeting (SegLST)."""
+    return {"session_id", "start_time", "end_time", "words"} <= {*row} and isinstance(row["words"], str)
+
+
+def parse_seglst(source: Source, rows: Sequence[tuple[str, Mapping[str, Any]]]) -> Texts:
+    """Segments of meetings: session_id, start_time, end_time, speaker, words."""
+    pieces = []
+    for where, row in rows:
+        try:
+            start, end = float(row["start_time"]), float(row["end_time"])
+            recording, words = plain_name(str(row["session_id"])), row["words"]
+        except (KeyError, TypeError, ValueError):
+            raise InputError("lacks session_id, start_time, end_time or words", where=where) from None
+        if not recording or not isinstance(words, str):
+            raise InputError("has no session_id, or its words are no text", where=where)
+        pieces.append(Piece(recording, start, end, words, speaker=plain_name(str(row.get("speaker", "")))))
+    voices = {key: piece.speaker for key, piece in named_segments(pieces).items()}
+    note = "is SegLST: segments are compared by their times, whoever speaks"
+    return timed_texts(source, "SegLST", pieces, speakers=voices, notes=(note,))
 
 
 def parse_ctm(source: Source) -> Texts:

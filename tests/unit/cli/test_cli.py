@@ -212,8 +212,14 @@ def test_score_by_id_and_by_line(tmp_path: Path) -> None:
     result = runner.invoke(app, ["score", str(tmp_path / "ref"), str(tmp_path / "hyp")])
     assert result.exit_code == 0
     assert "WER 25.00 % (1 of 4 words" in result.stdout
-    result = runner.invoke(app, ["score", "--lines", "--json", str(tmp_path / "ref"), str(tmp_path / "hyp")])
-    assert '"utterances": 2' in result.stdout
+    result = runner.invoke(app, ["score", "--lines", str(tmp_path / "ref"), str(tmp_path / "hyp")])
+    assert (result.exit_code, "--lines" in result.stderr) == (2, True)
+    files = written(tmp_path, lines="a b c d\n", other="x b c d\n")
+    result = runner.invoke(app, ["score", "--lines", "--json", *files])
+    assert json.loads(result.stdout)["wer"]["rate"] == 0.25
+    out = str(tmp_path / "report.html")
+    assert runner.invoke(app, ["report", ":".join(files), "--out", out]).exit_code == 2
+    assert runner.invoke(app, ["report", ":".join(files), "--out", out, "--lines"]).exit_code == 0
 
 
 def written(folder: Path, **files: str) -> list[str]:
