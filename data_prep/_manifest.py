@@ -34,6 +34,7 @@ FORMAT = 1  # of corpus.json
 OVERRUN = 0.1  # seconds that an utterance may lie outside its recording
 _ROUNDED = 0.001  # seconds, that are not worth telling
 _SHOWN = 10  # pairs of speakers
+_SHORT = 0.02  # seconds, in which nobody says anything
 Progress = Callable[[int, int], None]  # done, in all
 
 
@@ -321,6 +322,11 @@ def span(source: Source, length: float) -> tuple[float, float]:
     return start, min(end, length)
 
 
+def backwards(start: float, end: float) -> str:
+    """What is wrong with a segment that ends where it begins, or before."""
+    return f"begins and ends at {start:g} s" if start == end else f"ends at {end:g} s, before it begins at {start:g} s"
+
+
 def _cut(source: Source, info: AudioInfo | InputError, notes: Notes) -> dict[str, Any]:
     """An utterance as Lhotse writes a cut: a MonoCut of one channel, or a MultiCut over all of them."""
     if isinstance(info, InputError):
@@ -335,7 +341,7 @@ def _cut(source: Source, info: AudioInfo | InputError, notes: Notes) -> dict[str
         raise InputError(
             f"{source.id} is channel {source.channel}, the audio has {info.channels}",
             where=source.audio,
-            remedy="channels count from 0",
+            remedy="the first is channel 0",
         )
     channel = channels if info.channels > 1 and source.channel is None else source.channel or 0
     recording = source.id if source.duration is None and not start else path.stem
@@ -382,6 +388,8 @@ def _note(source: Source, info: AudioInfo, notes: Notes) -> None:
         notes.count(f"utterances that overrun their recording by less than {OVERRUN} s, cut at its end", where)
     if source.start < -_ROUNDED:
         notes.count("utterances that begin before their recording, cut at its beginning", where)
+    if (end - source.start) < _SHORT:
+        notes.count(f"utterances of less than {_SHORT} s: are their times in another unit?", where)
     if source.length is None:
         return
     differing = abs(source.length - info.duration)

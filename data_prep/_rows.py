@@ -31,6 +31,7 @@ class Table:
 
     header: list[str]
     rows: list[tuple[int, dict[str, Any]]] = field(default_factory=list)
+    is_json: bool = False
 
     def used(self, name: str) -> bool:
         """Whether a column holds anything."""
@@ -197,12 +198,16 @@ def _json_table(text: str, path: Path) -> Table:
     header = list(dict.fromkeys(name for _, row in rows for name in row))
     if not header:
         raise InputError("is empty", where=path, remedy='each line is an object: {"path": ..., "text": ...}')
-    return Table(header, rows)
+    return Table(header, rows, is_json=True)
 
 
 def _json_values(text: str, path: Path) -> Iterator[tuple[int, Any]]:
     """The values that stand one after another, and the line at which each begins."""
-    decoder = json.JSONDecoder(parse_int=str, parse_float=str)  # the word that stands there
+    decoder = json.JSONDecoder(
+        parse_int=str,  # the word that stands there
+        parse_float=str,
+        parse_constant=lambda word: None if word == "NaN" else word,
+    )
     at, number = 0, 1
     while rest := re.compile(r"\S").search(text, at):
         number += text.count("\n", at, rest.start())

@@ -172,7 +172,7 @@ def test_milliseconds_that_are_not_called_so(folder: Path) -> None:
         ("path,raw_transcription,transcription", "--column text="),
         ("audio,file_name,text", "--column path="),
         ("path,text,speaker_id,client_id", "--column speaker="),
-        ("path,text,onset,offset", "--column start="),
+        ("path,text,onset,begin", "--column start="),
     ],
 )
 def test_what_may_be_either_is_asked_for(header: str, asked: str, folder: Path) -> None:
@@ -214,10 +214,27 @@ def test_channels(folder: Path) -> None:
             np.testing.assert_array_equal(by_text[text].samples(8000), expected)
         assert by_text["x"].channel is None
         shutil.rmtree(folder / "out")
-    rows = ["two.wav,1,1,train", "two.wav,2,2,train", "a.wav,3,B,train", "a.wav,x,,train", "b.wav,x,,dev"]
-    (folder / "t.csv").write_text("\n".join(["path,text,channel,split", *rows]))
-    left_out = prepare(folder / "t.csv", folder / "out").left_out  # do they count from 1? a mono file has no B
-    assert [line.split(":")[0].rpartition(" ")[2] for line in left_out] == ["2", "3", "4"]
+
+
+@pytest.mark.parametrize(
+    ("labels", "channels", "left_out"),
+    [
+        (["two 1", "two 2", "a 1"], [0, 1, None], 0),  # 2 of two channels: they count from 1
+        (["two 1", "a 1.0", "b"], [0, None, None], 0),  # 1 of one channel: so, too
+        (["two 1.0", "two 2.0", "a"], [0, 1, None], 0),
+        (["two 0", "two 1", "a 0"], [0, 1, None], 0),
+        (["two 1", "a", "b"], [None, None], 1),  # the first or the second?
+        (["two 0", "a 1", "b"], [0, None], 1),  # a mono file has no second one
+        (["two 1", "two 2", "a B"], [0, 1], 1),
+    ],
+)
+def test_from_where_channels_count(labels: list[str], channels: list[int | None], left_out: int, folder: Path) -> None:
+    rows = [f"{n}.wav,{i},{label},train" for i, each in enumerate(labels) for n, _, label in [each.partition(" ")]]
+    (folder / "t.csv").write_text("\n".join(["path,text,channel,split", *rows, "f.wav,x,,dev"]))
+    summary = prepare(folder / "t.csv", folder / "out")
+    got = sorted(utterances(summary.folder).values(), key=lambda u: u.text)[:-1]
+    assert len(summary.left_out) == left_out
+    assert [u.channel for u in got] == channels
 
 
 # ------------------------------------------------------------------------------------------------ what is refused
@@ -277,7 +294,7 @@ def test_open_quotes_are_found_where_they_open(content: str, line: str, folder: 
         ("data.ark:99", "Kaldi"),
         ("{data_root}/a.wav", "data_root"),
         ("aa.wav", "'a.wav'"),
-        ({"path": "a.wav"}, "path"),
+        ({"bytes": "a.wav"}, "path"),
     ],
 )
 def test_what_is_no_path_is_left_out(path: Any, why: str, folder: Path) -> None:
