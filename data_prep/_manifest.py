@@ -27,6 +27,7 @@ from asr.utils.errors import InputError
 from asr.utils.files import UTF8, atomic_path, data_home, is_there, no_such_file, read_text, write_json, write_jsonl
 from asr.utils.unicode import on_one_line, plain_name
 from data_prep._files import is_folder
+from data_prep._stretches import note_stretches
 
 log = logging.getLogger(__name__)
 
@@ -192,6 +193,7 @@ def write_corpus(
     _check_ids(rows)
     rows_out: dict[str, list[dict[str, Any]]] = {split: [] for split in splits}
     seconds = dict.fromkeys(splits, 0.0)
+    kept: list[Source] = []
     infos: dict[Path, AudioInfo | InputError] = {}
     paths = list(dict.fromkeys(source.audio for _, source in rows))
     with ThreadPoolExecutor(os.cpu_count() or 1) as pool:  # decoding happens outside the interpreter's lock
@@ -206,6 +208,7 @@ def write_corpus(
             problems.append(left_out_line(str(e), source.origin))
             continue
         rows_out[split].append(row)
+        kept.append(replace(source, start=row["start"], duration=row["duration"]))
         seconds[split] += row["duration"]
     for split, found in rows_out.items() or [("any split", [])]:
         if not found:
@@ -218,6 +221,7 @@ def write_corpus(
                     where=settings.get("folder", out_dir),
                     remedy="each split needs one at least: add some, or name another folder",
                 )
+    note_stretches(kept, notes)
     for one, other in names_that_look_the_same(source.speaker for _, source in rows)[:_SHOWN]:
         notes.say(f"speakers {one!r} and {other!r} are taken for two: write one name where they are one person")
     notes.tell()
