@@ -118,7 +118,7 @@ class Row:
         return value.strip()
 
     def seconds(self, name: str) -> float | None:
-        """A time in seconds; None where there is none.
+        """A time in seconds; None where there is none. A clock's (0:02) are seconds in columns of milliseconds, too.
 
         Raises:
             InputError: It is no time.
@@ -126,7 +126,7 @@ class Row:
         text = self.text(name)
         if not text:
             return None
-        scale = self.cells.columns[name].scale
+        scale = 1.0 if ":" in text else self.cells.columns[name].scale
         number = without_spaces(text) if scale == 1 else self.cells.thousands.without(without_spaces(text))
         try:
             seconds = clock(number) * scale

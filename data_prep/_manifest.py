@@ -53,6 +53,8 @@ class Source:
     translation: str = ""
     channel: int | None = None  # from 0; None: all of them, averaged
     length: float | None = None  # seconds that the whole file lasts, where its list says so
+    times: str = ""  # where its times stand, if not at its origin
+    unit_known: bool = True  # whether its times can be nothing but seconds
 
     def __post_init__(self) -> None:
         for name in ("id", "speaker"):
@@ -318,11 +320,11 @@ def span(source: Source, length: float) -> tuple[float, float]:
     end = length if source.duration is None else source.start + source.duration
     start = max(source.start, 0.0)
     if not (source.start > -OVERRUN and start < min(end, length) and end < length + OVERRUN):
-        milliseconds = float(end).is_integer() and length < end <= 1000 * length
-        raise InputError(
-            f"is at {source.start:.3f} to {end:.3f} s, the recording is {length:.3f} s long",
-            remedy="if these are milliseconds, call them so: start_ms, end_ms" if milliseconds else "",
-        )
+        what = f"is at {source.start:.3f} to {end:.3f} s, the recording is {length:.3f} s long"
+        remedy = f"its times are in {source.times}" if source.times else ""
+        if not source.unit_known and float(end).is_integer() and 5 * length < end <= 1000 * length:
+            remedy = "if these are milliseconds, call them so: start_ms, end_ms"
+        raise InputError(what, remedy=remedy)
     return start, min(end, length)
 
 

@@ -97,6 +97,7 @@ def _csv_table(text: str, path: Path, *, csv_named: bool, spreadsheet: bool, not
     body = body if "\n" in body else body.replace("\r", "\n")  # of old Macs
     told = re.match(r"sep=(.)\r?\n", body)  # how Excel is told
     body = body[told.end() :] if told else body
+    body = _without_comments(body, path, notes)
     above = text[: len(text) - len(body)].count("\n")  # lines that are no part of the table
     delimiter = told[1] if told else _delimiter(body, csv_named)
     dialect: dict[str, Any] = {"delimiter": delimiter, "skipinitialspace": True}
@@ -129,6 +130,19 @@ def _csv_table(text: str, path: Path, *, csv_named: bool, spreadsheet: bool, not
     if longer:
         notes.say(f"{path}: {len(longer):,} rows go over several lines, as their quotes say, the first at {longer[0]}")
     return table
+
+
+def _without_comments(body: str, path: Path, notes: Notes) -> str:
+    """A table without remarks above its header, which begin with #; a header behind a # is one, where a row follows."""
+    first, _, rest = body.partition("\n")
+    skipped = 0
+    while first.startswith("#") and rest.strip() and not _AUDIO.search(rest.partition("\n")[0]):
+        first, _, rest = rest.lstrip("\r\n").partition("\n")
+        skipped += 1
+    if skipped:
+        notes.say(f"{path}: remarks above the header, behind a #, are passed over: {skipped:,}")
+        body = first + "\n" + rest
+    return body.lstrip("# ") if body.startswith("#") else body
 
 
 def _holds_rows(text: str, delimiter: str) -> bool:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from asr.audio.reader import audio_info
@@ -113,6 +113,7 @@ class _Segment:
     start: float = 0.0
     duration: float | None = None
     channel: int | None = None
+    origin: str = ""
 
 
 class _Part:
@@ -154,6 +155,7 @@ class _Part:
                     duration=segment.duration,
                     origin=origin,
                     channel=channel,
+                    times=segment.origin,
                 )
                 check_source(source)
                 sources[key] = source
@@ -211,7 +213,7 @@ class _Part:
             try:
                 if key in segments:
                     raise InputError(f"{key} is there already")
-                segments[key] = _segment(rest)
+                segments[key] = replace(_segment(rest), origin=origin)
             except InputError as e:
                 self._leave_out(str(e), origin)
         return segments

@@ -144,7 +144,7 @@ class _Reader:
 
     def __init__(self, rows: Sequence[Row], folders: Sequence[Path], notes: Notes) -> None:
         self.folders, self.notes = folders, notes
-        self.of_path = Counter(str(row.value("path")) for row in rows)
+        self.of_path = Counter(PureWindowsPath(str(row.value("path"))) for row in rows)  # ./A.wav is a.wav
         self.first_channel = self._first_channel(rows)
 
     def source(self, row: Row) -> Source:
@@ -174,6 +174,9 @@ class _Reader:
             origin=row.origin,
             channel=channel,
             length=None if segment else duration,
+            unit_known=any(
+                row.cells.columns[name].scale != 1 for name in ("start", "end") if name in row.cells.columns
+            ),
         )
 
     def _span(self, row: Row, start: float | None, end: float | None, duration: float | None) -> tuple[float, float]:
@@ -181,7 +184,7 @@ class _Reader:
         if start is None and end is not None and duration is not None:
             start = end - duration
         if start is None:
-            if self.of_path[str(row.value("path"))] > 1:
+            if self.of_path[PureWindowsPath(str(row.value("path")))] > 1:
                 raise InputError("has an end, but neither start nor duration")
             start = 0.0
         if end is None:

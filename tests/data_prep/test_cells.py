@@ -60,6 +60,7 @@ def of_long(header: str, *spans: str) -> str:
         ("start_ms;end_ms", ("0;1,500.0", "2,000.0;3,500.5", "4,000;5,000"), [0, 2, 4], True),
         ("start_ms;end_ms", ("0.125;1500.125", "500.125;1600.125", "999.125;5000.125"), [0, 0.5, 0.999], False),
         ("start_ms;end_ms", ("0,5;1500", "500,5;1600", "900,5;5000"), [0, 0.5, 0.9], False),
+        ("start_ms;end_ms", ("0;0:01", "2000;00:00:03,500", "4000;5000"), [0, 2, 4], False),
         ("start;end", ("0,125;1,500", "2,000;3,500", "4,000;5,000"), [0.125, 2, 4], False),
     ],
 )
@@ -171,6 +172,76 @@ def test_several_texts_of_one_recording_need_times(folder: Path) -> None:
     got, summary = of_table(folder / "t.csv", "path,text\na.wav,one\na.wav,two\n" + rest)
     assert rows_left_out(summary) == [2, 3]
     assert len(got) == 4
+
+
+@pytest.mark.parametrize("above", ["# made by me\n", "# made, by me\n#\n", "#"])
+def test_remarks_above_the_header(above: str, folder: Path) -> None:
+    got, summary = of_table(
+        folder / "t.csv", f"{above}path,text\n" + "".join(f"{n}.wav,{n}\n" for n in NAMES) + "x,y\n"
+    )
+    assert [u.text for u in got] == list(NAMES)
+    assert len(summary.notes) == ("made" in above)
+    assert rows_left_out(summary) == [8 + above.count("\n")]
+
+
+@pytest.mark.parametrize(
+    ("place", "name"),
+    [
+        ("/data/local-files/?d=rec/in here/1.wav", "1.wav"),
+        ("http://localhost:8080/data/local-files/?d=in%20here/1.wav", "1.wav"),
+        ("in%20here/1.wav", "1.wav"),
+        ("in here/100%25.wav", "100%25.wav"),
+        ("file:///home/ana/in%20here/1.wav", "1.wav"),
+        ("file://localhost/C:/in%20here/1.wav", "1.wav"),
+        ("~/in here/1.wav", "1.wav"),
+        ("~/mine.wav", "mine.wav"),
+        ("{data_root}/in here/1.wav", "1.wav"),
+        ("$data_root/in here/1.wav", "1.wav"),
+        ("${DATA}/in here/1.wav", "1.wav"),
+        ({"path": "in here/1.wav", "bytes": None}, "1.wav"),
+    ],
+)
+def test_paths_of_other_programs(place: Any, name: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (folder / "in here").mkdir()
+    for each in ("1", "100%", "100%25"):
+        (folder / "in here" / f"{each}.wav").hardlink_to(folder / "a.wav")
+    (folder / "home").mkdir()
+    (folder / "home" / "mine.wav").hardlink_to(folder / "b.wav")
+    monkeypatch.setenv("HOME", str(folder / "home"))
+    rows = [{"path": place, "text": "a"}, *({"path": f"{n}.wav", "text": "x"} for n in "cdef")]
+    got, summary = of_table(folder / "t.jsonl", "\n".join(map(json.dumps, rows)))
+    assert summary.left_out == []
+    assert Path(got[0].audio).name == name
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        {"wav": "{data_root}/0.wav", "length": 1.0, "words": "w"},  # of SpeechBrain
+        {"key": "0", "source": "0.wav", "source_len": 100, "target": "w", "target_len": 1},  # of FunASR
+        {"audio_filepath": "0.wav", "duration": 1.0, "text": "w", "channel_selector": 0},  # of NeMo
+        {"audio": {"path": "0.wav"}, "sentence": "w"},  # of Hugging Face
+    ],
+)
+def test_rows_of_other_programs(row: dict[str, Any], folder: Path) -> None:
+    rows = {f"u{n}": json.loads(json.dumps(row).replace("0.wav", f"{n}.wav")) for n in NAMES}
+    for n in NAMES:
+        if "key" in row:
+            rows[f"u{n}"]["key"] = n
+    got, summary = of_table(folder / "t.json", json.dumps(rows))
+    assert summary.left_out == []
+    assert {(u.text, Path(u.audio).stem) for u in got} == {("w", n) for n in NAMES}
+
+
+@pytest.mark.parametrize(
+    ("span", "hint"), [("0;15", True), ("2000;3000", True), ("5;11", False), ("9;60", True), ("0;99.5", False)]
+)
+def test_what_may_be_milliseconds(span: str, hint: bool, folder: Path) -> None:
+    short = "a.wav" if span == "0;15" else "long.wav"
+    rows = [f"{short};x;{span};train", "b.wav;x;0;1;train", "c.wav;x;0;1;dev"]
+    _, summary = of_table(folder / "t.csv", "\n".join(["path;text;start;end;split", *rows]))
+    (left_out,) = summary.left_out
+    assert ("start_ms" in left_out) == hint
 
 
 def test_an_end_alone(folder: Path) -> None:

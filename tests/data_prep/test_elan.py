@@ -413,3 +413,10 @@ def test_one_speaker_on_two_tiers(tmp_path: Path, prepared: Any, record: Callabl
     assert len(summary.left_out) == 2
     assert any("'Ana'" in note for note in summary.notes)
     assert len(summary.notes) == 3  # the name, the text that is there twice, and what overlaps
+
+
+def test_tiers_without_texts(folder: Path, tmp_path: Path) -> None:
+    for path in folder.rglob("*.eaf"):
+        eaf(path, tx=[(0.1, 0.3, "")])
+    with pytest.raises(InputError, match=wording("no-annotation-has-a-text")):
+        elan.prepare(folder, tmp_path / "out")

@@ -89,6 +89,8 @@ def test_segments(folder: Path) -> None:
         "s3": (0.0, 1.0),
         "s4": (1.5, 0.5),
     }
+    (beyond,) = [line for line in summary.left_out if "2.500 s" in line]
+    assert "segments, line 5" in beyond
     for key in ("s5", "s6", "s7", "s8", "s9", "s0", "s1"):
         assert any(key in line or f"line {key[1]}" in line for line in summary.left_out)
     assert len(summary.notes) == 1

@@ -292,7 +292,7 @@ def test_open_quotes_are_found_where_they_open(content: str, line: str, folder: 
         ("https://example.org/a.wav", wording("is-an-address")),
         ("sox a.wav -t wav - |", wording("is-a-command")),
         ("data.ark:99", "Kaldi"),
-        ("{data_root}/a.wav", "data_root"),
+        ("{data_root}/x.wav", "data_root"),
         ("aa.wav", "'a.wav'"),
         ({"bytes": "a.wav"}, "path"),
     ],
