@@ -199,15 +199,13 @@ class _Reader:
 
     def _first_channel(self, rows: Sequence[Row]) -> int | None:
         """From where channels count: 0, or 1 where no row says 0, and one the number of its file's channels."""
-        numbered = [(int(number), row) for row in rows if (number := _number(row.plain("channel")))]
+        numbered = [(int(label), row) for row in rows if (label := _number(row.plain("channel")))]
         if any(number == 0 for number, _ in numbered):
             return 0
         for number, row in numbered:
             with suppress(InputError):
-                channels = audio_info(_audio(row.path(), self.folders)).channels
-                if number == channels:
-                    if channels > 1:
-                        self.notes.say(f"{row.origin}: channel {number} of {channels}: channels count from 1")
+                if number == audio_info(_audio(row.path(), self.folders)).channels:
+                    self.notes.say(f"{row.origin}: channel {number} of {number}: channels count from 1")
                     return 1
         return None
 

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import soundfile
 from helpers import speechlike
@@ -20,10 +21,11 @@ NAMES = "abcdef"
 
 @pytest.fixture(scope="module")
 def recordings(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Recordings of a second, and a long one of ten."""
+    """Recordings of a second, one with two channels, and a long one of ten."""
     folder = tmp_path_factory.mktemp("recordings")
     for seed, name in enumerate(NAMES):
         soundfile.write(folder / f"{name}.wav", speechlike(1.0, 8000, seed), 8000)
+    soundfile.write(folder / "two.wav", np.stack([speechlike(1.0, 8000, seed) for seed in (7, 8)], 1), 8000)
     soundfile.write(folder / "long.wav", speechlike(10.0, 8000, 9), 8000)
     return folder
 
@@ -166,7 +168,7 @@ def test_samples_are_no_seconds(header: str, folder: Path) -> None:
 
 
 def test_several_texts_of_one_recording_need_times(folder: Path) -> None:
-    with pytest.raises(InputError, match="--column start=von"):
+    with pytest.raises(InputError, match=r"start=von\b"):
         of_table(folder / "t.csv", of_long("von;bis;note", "0;1;", "2;3;x", "4;5;"))
     rest = "".join(f"{n}.wav,x\n" for n in "cdef")
     got, summary = of_table(folder / "t.csv", "path,text\na.wav,one\na.wav,two\n" + rest)
@@ -249,3 +251,22 @@ def test_an_end_alone(folder: Path) -> None:
     got, summary = of_table(folder / "t.csv", "path,text,end,duration\nlong.wav,x,1,\nlong.wav,y,2,1\n" + rest)
     assert rows_left_out(summary) == [2]
     assert [(u.start, u.duration) for u in got] == [(0, 0.5), (0, 0.5), (0, 0.5), (1, 1)]
+
+
+@pytest.mark.parametrize(
+    ("labels", "channels", "left_out"),
+    [
+        (["two 1", "two 2", "a 1"], [0, 1, None], 0),  # 2 of two channels: they count from 1
+        (["two 1", "a 1.0", "b"], [0, None, None], 0),  # 1 of one channel: so, too
+        (["two 1.0", "two 2.0", "a"], [0, 1, None], 0),
+        (["two 0", "two 1", "a 0"], [0, 1, None], 0),
+        (["two 1", "a", "b"], [None, None], 1),  # the first or the second?
+        (["two 0", "a 1", "b"], [0, None], 1),  # a mono file has no second one
+        (["two 1", "two 2", "a B"], [0, 1], 1),
+    ],
+)
+def test_from_where_channels_count(labels: list[str], channels: list[int | None], left_out: int, folder: Path) -> None:
+    rows = [f"{n}.wav,{i},{label},train" for i, each in enumerate(labels) for n, _, label in [each.partition(" ")]]
+    got, summary = of_table(folder / "t.csv", "\n".join(["path,text,channel,split", *rows, "f.wav,x,,dev"]))
+    assert len(summary.left_out) == left_out
+    assert [u.channel for u in got[:-1]] == channels

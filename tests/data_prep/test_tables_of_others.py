@@ -216,27 +216,6 @@ def test_channels(folder: Path) -> None:
         shutil.rmtree(folder / "out")
 
 
-@pytest.mark.parametrize(
-    ("labels", "channels", "left_out"),
-    [
-        (["two 1", "two 2", "a 1"], [0, 1, None], 0),  # 2 of two channels: they count from 1
-        (["two 1", "a 1.0", "b"], [0, None, None], 0),  # 1 of one channel: so, too
-        (["two 1.0", "two 2.0", "a"], [0, 1, None], 0),
-        (["two 0", "two 1", "a 0"], [0, 1, None], 0),
-        (["two 1", "a", "b"], [None, None], 1),  # the first or the second?
-        (["two 0", "a 1", "b"], [0, None], 1),  # a mono file has no second one
-        (["two 1", "two 2", "a B"], [0, 1], 1),
-    ],
-)
-def test_from_where_channels_count(labels: list[str], channels: list[int | None], left_out: int, folder: Path) -> None:
-    rows = [f"{n}.wav,{i},{label},train" for i, each in enumerate(labels) for n, _, label in [each.partition(" ")]]
-    (folder / "t.csv").write_text("\n".join(["path,text,channel,split", *rows, "f.wav,x,,dev"]))
-    summary = prepare(folder / "t.csv", folder / "out")
-    got = sorted(utterances(summary.folder).values(), key=lambda u: u.text)[:-1]
-    assert len(summary.left_out) == left_out
-    assert [u.channel for u in got] == channels
-
-
 # ------------------------------------------------------------------------------------------------ what is refused
 
 
