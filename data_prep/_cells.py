@@ -85,11 +85,13 @@ class Row:
         """The text; "" where there is none. A word that may stand for an empty cell is told.
 
         Raises:
-            InputError: It is what programs write into an empty cell, or no text.
+            InputError: It is what programs write into empty and broken cells, or no text.
         """
         text = self._text("text")
         if _ERROR.fullmatch(text) or (_MISSING.fullmatch(text) and not (self.cells.is_json and text == "nan")):
-            raise InputError(f"its text {text!r} is what programs write into an empty cell", remedy="write the text")
+            raise InputError(
+                f"its text {text!r} is what programs write into empty and broken cells", remedy="write the text"
+            )
         if _MAYBE_MISSING.fullmatch(text):
             self.cells.notes.count(f"texts {text!r}, which may be an empty cell, are taken as words", self.origin)
         return text

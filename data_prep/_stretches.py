@@ -56,7 +56,7 @@ def _note_recording(sources: Sequence[Source], notes: Notes) -> None:
         if source.speaker and others > least:
             notes.count(f"utterances that others talk over for more than {OVERLAP:.0%} of them, kept", _place(source))
         elif sum(shares.values()) > least:
-            what = f"utterances of which more than {OVERLAP:.0%} is in another one, of nobody else by name, kept"
+            what = f"utterances of which another one of no other named speaker has more than {OVERLAP:.0%}, kept"
             notes.count(what, _place(source))
 
 

@@ -113,6 +113,7 @@ def prepare(
     _check_found(rows, [source for source, _ in labelled], table, notes)
     labelled = _told_apart(labelled, columns_of_times(content, taken), problems)
     sources, labels = [source for source, _ in labelled], [label for _, label in labelled]
+    notes.tell()
     with telling(problems):
         if not sources:
             raise InputError(f"no row can be used: {problems[0] if problems else 'there is none'}", where=table)
