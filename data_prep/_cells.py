@@ -14,7 +14,7 @@ from asr.utils.errors import InputError
 from data_prep._columns import TIMES, Column
 from data_prep._manifest import OVERRUN, Notes
 from data_prep._rows import Table
-from data_prep._times import Thousands, clock, is_time, without_spaces
+from data_prep._times import Thousands, clock, without_spaces
 
 _ERROR = re.compile(r"#[¡¿]?[A-ZÀ-Ý0-9/]+[!?]|#N/?[ADV]|Err:\d{3}")  # of spreadsheets, in several languages
 _MISSING = re.compile(rf"nan|<NA>|NaT|{_ERROR.pattern}")  # no word of a language
@@ -43,13 +43,10 @@ class Cells:
 
 
 def columns_of_times(table: Table, taken: Mapping[str, Column]) -> list[str]:
-    """Returns the columns that are not taken and hold nothing but times, of which no two are all the same."""
-    names = []
-    for name in set(table.header) - {"", *(column.name for column in taken.values())}:
-        values = {str(row.get(name) or "").strip() for _, row in table.rows} - {""}
-        if len(values) > 1 and all(map(is_time, values)):
-            names.append(name)
-    return sorted(names, key=table.header.index)
+    """Returns the columns that are not taken and hold nothing but times, which are not all the same."""
+    used = {"", *(column.name for column in taken.values())}
+    free = (name for name in dict.fromkeys(table.header) if name not in used)
+    return [name for name in free if table.holds_times(name) and table.varies(name)]
 
 
 @dataclass(frozen=True)

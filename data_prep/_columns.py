@@ -72,7 +72,7 @@ def find_columns(table: Table, columns: Mapping[str, str], path: Path, notes: No
     elsewhere = {column.name for ours, column in taken.items() if ours != "id"}  # what names a file may be its id, too
     free = [name for name in table.header if name not in elsewhere]
     guessed: list[str] = []
-    meanings = _meanings(free)
+    meanings = _meanings(free, table)
     for ours in COLUMNS:
         if ours in taken:
             continue
@@ -140,14 +140,16 @@ def _meaning(name: str) -> tuple[str, float]:
     return "", 1.0
 
 
-def _meanings(names: Iterable[str]) -> dict[str, tuple[str, float]]:
+def _meanings(names: Iterable[str], table: Table) -> dict[str, tuple[str, float]]:
     """What each of the names in a header stands for, beside the others."""
     meanings = {name: _meaning(name) for name in names}
     by_key = {_key(name): name for name in meanings}
     for needed, beside in _BESIDE:
         for unit, scale in _UNITS.items():
             if by_key.keys() >= {key + unit for key in needed}:
-                meanings |= {by_key[key + unit]: (ours, scale) for key, ours in beside.items()}
+                these = {by_key[key + unit]: (ours, scale) for key, ours in beside.items()}
+                if all(ours not in TIMES or table.holds_times(name) for name, (ours, _) in these.items()):
+                    meanings |= these
     return meanings
 
 

@@ -18,6 +18,7 @@ from asr.utils.errors import InputError
 from asr.utils.files import UTF16, has_utf16_mark, is_utf16, read_bytes, read_text
 from asr.utils.unicode import plain_name
 from data_prep._manifest import Notes
+from data_prep._times import is_time
 
 SUFFIXES = (".csv", ".tsv", ".tab", ".txt", ".psv", ".json", ".jsonl", ".ndjson", ".list")
 _MOST_BYTES = 1 << 30
@@ -36,6 +37,17 @@ class Table:
     def used(self, name: str) -> bool:
         """Whether a column holds anything."""
         return any(str(row.get(name) or "").strip() for _, row in self.rows)
+
+    def holds_times(self, name: str) -> bool:
+        """Whether a column holds nothing but times."""
+        return self.used(name) and all(map(is_time, self._values(name)))
+
+    def varies(self, name: str) -> bool:
+        """Whether not all that a column holds is the same."""
+        return len(self._values(name)) > 1
+
+    def _values(self, name: str) -> set[str]:
+        return {text for _, row in self.rows if (text := str(row.get(name) or "").strip())}
 
 
 def read_table(path: Path, notes: Notes) -> Table:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path, PureWindowsPath
 
@@ -111,7 +111,7 @@ def prepare(
         except InputError as e:
             problems.append(left_out_line(str(e), row.origin))
     _check_found(rows, [source for source, _ in labelled], table, notes)
-    labelled = _told_apart(labelled, columns_of_times(content, taken), problems)
+    labelled = _told_apart(labelled, lambda: columns_of_times(content, taken), problems)
     sources, labels = [source for source, _ in labelled], [label for _, label in labelled]
     notes.tell()
     with telling(problems):
@@ -236,16 +236,18 @@ def _number(label: str) -> str:
 
 
 def _told_apart(
-    labelled: Sequence[tuple[Source, str]], times: Sequence[str], problems: list[str]
+    labelled: Sequence[tuple[Source, str]], times: Callable[[], Sequence[str]], problems: list[str]
 ) -> list[tuple[Source, str]]:
     """All but those rows of a recording that have no times and differ in their texts; these join the problems."""
     texts: dict[tuple[Path, int | None], set[str]] = {}
     for source, _ in labelled:
         if source.duration is None:
             texts.setdefault((source.audio, source.channel), set()).add(source.text)
+    if all(len(several) == 1 for several in texts.values()):
+        return list(labelled)
+    may_be = " or ".join(f"--column start={name}" for name in times()[:4])
+    remedy = f"name the columns of times, as {may_be}" if may_be else "give it start and end, or leave one text"
     kept = []
-    may_be = " or ".join(f"--column start={name}" for name in times[:4])
-    remedy = f"name the columns of times, as {may_be}" if times else "give it start and end, or leave one text"
     for source, label in labelled:
         several = texts.get((source.audio, source.channel), set()) if source.duration is None else set()
         if len(several) > 1:

@@ -75,6 +75,12 @@ def test_marks_that_part_thousands(
     assert any("2000" in note for note in summary.notes) == told
 
 
+def test_marks_in_columns_that_the_user_names(folder: Path) -> None:
+    table = of_long("von;bis", "0;1.500", "2.000;3.500", "4.000;5.000")
+    got, _ = of_table(folder / "t.csv", table, columns={"start_ms": "von", "end_ms": "bis"})
+    assert [u.start for u in got] == [0, 2, 4]
+
+
 def test_marks_that_may_be_either(folder: Path) -> None:
     spans = ("0;1000", "2,000;3000", "4000;5,000", "4000;5000", "6000;7000,5")
     got, summary = of_table(folder / "t.csv", of_long("start_ms;end_ms", *spans))
@@ -159,6 +165,13 @@ def test_names_of_times(header: str, folder: Path) -> None:
     got, summary = of_table(folder / "t.csv", of_long(header, "0;1", "2;3.5", "4;5"))
     assert [(u.start, u.duration) for u in got] == [(0, 1), (2, 1.5), (4, 1)]
     assert summary.left_out == []
+
+
+def test_names_that_mean_times_only_where_they_hold_some(folder: Path) -> None:
+    rows = "".join(f"{n}.wav,{n},de,en\n" for n in NAMES)
+    got, summary = of_table(folder / "t.csv", "path,text,from,to\n" + rows)
+    assert [u.duration for u in got] == [1.0] * len(NAMES)
+    assert any("from, to" in note for note in summary.notes)
 
 
 @pytest.mark.parametrize("header", ["start_sample;end_sample", "SegmentStartFrame;SegmentEndFrame"])
