@@ -34,12 +34,13 @@ from data_prep._manifest import (
 )
 from data_prep._selection import Selection, names_of
 from data_prep._splits import check_split, split_sources
+from data_prep._stretches import OVERLAP, shared_seconds
 
 log = logging.getLogger(__name__)
 
 VIDEO = (".mp4", ".m4v", ".mov", ".mkv", ".avi", ".mpg", ".mpeg", ".m2ts", ".wmv", ".flv", ".3gp", ".webm", ".ogv")
 _SHOWN = 10  # symbols
-OVERLAP = 0.25  # of an utterance, that may be of other speakers, too
+_ANOTHER_TEXT = "the same speaker has another text at the same time: leave one, or rename the tier"
 
 
 def prepare_annotations(
@@ -112,8 +113,8 @@ def prepare_annotations(
     problems = [left_out_line("is a link to nothing", path) for path in listed if path not in files]
     read_files = _read_all(files, read, problems)
     selection = Selection(read_files.values(), tier, type, translation, where=folder)
-    sources = _with_own_ids(_sources(read_files, root, recordings, selection, keep_overlaps, problems))
     notes = Notes()
+    sources = _with_own_ids(_sources(read_files, root, recordings, selection, keep_overlaps, problems, notes))
     _note_symbols(read_files, notes)
     with telling(problems):
         if not sources:
@@ -132,6 +133,7 @@ def _sources(
     selection: Selection,
     keep_overlaps: bool,
     problems: list[str],
+    notes: Notes,
 ) -> list[Source]:
     """The utterances of all files; what cannot be used joins the problems."""
     sources: list[Source] = []
@@ -142,6 +144,10 @@ def _sources(
         except InputError as e:
             problems.append(left_out_line(str(e), path))
             continue
+        names = Counter(tier.name for tier in selection.chosen(annotated.tiers))
+        for name in [name for name, n in names.items() if n > 1]:
+            notes.count(f"files of several tiers {name!r}: rename them where they are of several speakers", str(path))
+        found = _without_repeats(found, problems, notes)
         sources += found if keep_overlaps else _alone(found, problems)
     return sources
 
@@ -339,24 +345,32 @@ def _joined(tier: Tier) -> Iterator[Annotation]:
         yield Annotation(start, end, text, first.number, first.id, first.owner)
 
 
+def _without_repeats(sources: Sequence[Source], problems: list[str], notes: Notes) -> list[Source]:
+    """Utterances of a file, each stretch of a speaker once: the same text on it again is passed over, and counted;
+    others are left out with the first, for nobody knows which is right."""
+    of_stretch: dict[tuple[str, float, float], list[Source]] = {}
+    for source in sources:
+        key = (source.speaker, round(source.start, 3), round(source.duration or 0.0, 3))
+        of_stretch.setdefault(key, []).append(source)
+    kept = []
+    for several in of_stretch.values():
+        if len({source.text for source in several}) > 1 and several[0].speaker:
+            problems += [left_out_line(_ANOTHER_TEXT, source.origin) for source in several]
+            continue
+        kept.append(several[0])
+        for source in several[1:]:
+            notes.count(
+                "annotations that stand there already, with the same times and text, passed over", source.origin
+            )
+    return kept
+
+
 def _alone(sources: list[Source], problems: list[str]) -> Iterator[Source]:
     """Utterances of a file, in their order, but for those that another speaker talks over for more than a part."""
-    ordered = sorted(sources, key=lambda source: source.start)
-    running: list[Source] = []
-    over: dict[int, dict[str, float]] = {}
-    for source in ordered:
-        running = [each for each in running if each.start + (each.duration or 0) > source.start]
-        for other in running:
-            if other.speaker != source.speaker:
-                end = min(other.start + (other.duration or 0), source.start + (source.duration or 0))
-                for one, two in ((source, other), (other, source)):
-                    shares = over.setdefault(id(one), {})
-                    shares[two.speaker] = shares.get(two.speaker, 0.0) + end - source.start
-        running.append(source)
-    for source in sources:
-        shares = over.get(id(source), {})
-        loudest = max(shares, key=lambda speaker: shares[speaker], default="")
-        if loudest and shares[loudest] > OVERLAP * (source.duration or 0):
+    for source, shares in zip(sources, shared_seconds(sources), strict=True):
+        others = {speaker: share for speaker, share in shares.items() if speaker != source.speaker}
+        loudest = max(others, key=lambda speaker: others[speaker], default="")
+        if loudest and others[loudest] > OVERLAP * (source.duration or 0):
             problems.append(left_out_line(f"{loudest} speaks at the same time", source.origin))
         else:
             yield source

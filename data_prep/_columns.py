@@ -14,7 +14,7 @@ from data_prep._rows import Table
 
 COLUMNS = ("path", "text", "id", "speaker", "start", "end", "duration", "channel", "split")
 _NEEDED = ("path", "text")
-_TIMES = ("start", "end", "duration")
+TIMES = ("start", "end", "duration")
 _UNITS = {
     **dict.fromkeys(("", "s", "sec", "secs", "second", "seconds", "ins", "insec", "inseconds"), 1.0),
     **dict.fromkeys(("ms", "msec", "msecs", "millis", "millisecond", "milliseconds", "inms", "inmilliseconds"), 0.001),
@@ -27,12 +27,25 @@ _OTHER_NAMES = {
     " rawtext normalizedtext normalizedtranscript normalizedtranscription",
     "id": "uttid utteranceid key",
     "speaker": "speakerid speakername spk spkid spkr clientid",
-    "start": "begin starttime begintime startoffset offset onset tmin",
-    "end": "stop endtime stoptime endoffset tmax",
+    "start": "begin starttime begintime startoffset offset onset tmin xmin tstart timestart segmentstart segmentbegin"
+    " segstart utterancestart",
+    "end": "stop endtime stoptime endoffset tmax xmax tend timeend segmentend segend utteranceend finish finishtime",
     "duration": "dur",
-    "channel": "audiochannel",
+    "channel": "audiochannel channelselector",
     "split": "",
 }
+# Names that say something only beside others: what must all be there, and what they are then.
+_BESIDE: tuple[tuple[frozenset[str], Mapping[str, str]], ...] = (
+    (frozenset({"onset", "offset"}), {"offset": "end"}),
+    (frozenset({"from", "to"}), {"from": "start", "to": "end"}),
+    (frozenset({"key", "source", "target"}), {"source": "path", "target": "text"}),  # of FunASR
+    (frozenset({"wav", "words"}), {"words": "text"}),  # of SpeechBrain
+)
+_EDGE, _SAMPLE = (
+    r"(?:start|begin|onset|from|end|stop|finish|offset)(?:ing)?",
+    r"(?:samples?|frames?)(?:no|nr|index|idx)?",
+)
+_SAMPLES = re.compile(rf"(?:segment)?(?:{_EDGE}{_SAMPLE}|{_SAMPLE}{_EDGE})")
 
 
 @dataclass(frozen=True)
@@ -59,11 +72,12 @@ def find_columns(table: Table, columns: Mapping[str, str], path: Path, notes: No
     elsewhere = {column.name for ours, column in taken.items() if ours != "id"}  # what names a file may be its id, too
     free = [name for name in table.header if name not in elsewhere]
     guessed: list[str] = []
+    meanings = _meanings(free, table)
     for ours in COLUMNS:
         if ours in taken:
             continue
         same = [name for name in free if name.casefold() == ours]
-        others = [name for name in dict.fromkeys(free) if _meaning(name)[0] == ours and table.used(name)]
+        others = [name for name in dict.fromkeys(free) if meanings[name][0] == ours and table.used(name)]
         if len(same) > 1:
             raise InputError(f"has {same[0]!r} {len(same)} times", where=path, remedy="rename one")
         if not same and len(others) > 1:
@@ -71,7 +85,7 @@ def find_columns(table: Table, columns: Mapping[str, str], path: Path, notes: No
             raise InputError(f"{ours} may be {names}", where=path, remedy=f"say which: --column {ours}=NAME")
         if same or others:
             name = (same or others)[0]
-            taken[ours] = Column(name, 1.0 if same else _meaning(name)[1])
+            taken[ours] = Column(name, 1.0 if same else meanings[name][1])
             free.remove(name)
             guessed += [] if same else [f"{name} for {ours}{' in milliseconds' * (taken[ours].scale != 1)}"]
         elif ours in _NEEDED:
@@ -84,6 +98,13 @@ def find_columns(table: Table, columns: Mapping[str, str], path: Path, notes: No
     if guessed:
         notes.say(f"{path}: columns taken: {', '.join(guessed)}")
     used = {column.name for column in taken.values()}
+    samples = [name for name in free if _SAMPLES.fullmatch(_key(name)) and table.used(name)]
+    if len(samples) > 1 and "start" not in taken:
+        raise InputError(
+            f"{' and '.join(samples)} count samples, not seconds",
+            where=path,
+            remedy="divide them by the sample rate, and call them start and end",
+        )
     if unused := _shown(name for name in dict.fromkeys(free) if table.used(name) and name not in used):
         notes.say(f"{path}: columns not used: {unused}")
     return taken
@@ -95,28 +116,45 @@ def _as_told(header: list[str], columns: Mapping[str, str], path: Path) -> dict[
     there = {name.casefold(): name for name in header}
     for ours, theirs in columns.items():
         base, scale = _meaning(ours)
-        if ours not in COLUMNS and not (base in _TIMES and ours.startswith(f"{base}_")):
+        if ours not in COLUMNS and not (base in TIMES and ours.startswith(f"{base}_")):
             raise InputError(f"{ours!r} is none of {', '.join(COLUMNS)}", where="--column")
         name = there.get(plain_name(theirs).casefold())
         if name is None:
             raise InputError(f"has no column {theirs!r}, only {', '.join(filter(None, header))}", where=path)
         if header.count(name) > 1:
             raise InputError(f"has {name!r} {header.count(name)} times", where=path, remedy="rename one")
-        own_scale = _meaning(name)[1] if _meaning(name)[0] in _TIMES else 1.0
+        own_scale = _meaning(name)[1] if _meaning(name)[0] in TIMES else 1.0
         taken[base] = Column(name, scale if ours not in COLUMNS else own_scale)
     return taken
 
 
 def _meaning(name: str) -> tuple[str, float]:
     """Which of our columns a name stands for, if any, and in which unit."""
-    key = re.sub(r"[\W_]+", "", plain_name(name).casefold())
+    key = _key(name)
     for ours, others in _OTHER_NAMES.items():
         for other in (ours, *others.split()):
             if key == other:
                 return ours, 1.0
-            if ours in _TIMES and key.startswith(other) and key[len(other) :] in _UNITS:
+            if ours in TIMES and key.startswith(other) and key[len(other) :] in _UNITS:
                 return ours, _UNITS[key[len(other) :]]
     return "", 1.0
+
+
+def _meanings(names: Iterable[str], table: Table) -> dict[str, tuple[str, float]]:
+    """What each of the names in a header stands for, beside the others."""
+    meanings = {name: _meaning(name) for name in names}
+    by_key = {_key(name): name for name in meanings}
+    for needed, beside in _BESIDE:
+        for unit, scale in _UNITS.items():
+            if by_key.keys() >= {key + unit for key in needed}:
+                these = {by_key[key + unit]: (ours, scale) for key, ours in beside.items()}
+                if all(ours not in TIMES or table.holds_times(name) for name, (ours, _) in these.items()):
+                    meanings |= these
+    return meanings
+
+
+def _key(name: str) -> str:
+    return re.sub(r"[\W_]+", "", plain_name(name).casefold())
 
 
 def _shown(names: Iterable[str]) -> str:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePath, PureWindowsPath
+from urllib.parse import unquote
 
 from asr.utils.errors import InputError
 from asr.utils.files import find_path, is_there, no_such_file
@@ -89,19 +90,38 @@ def find_audio(path: str, folders: Sequence[Path]) -> Path:
         InputError: There is none; the nearest name in the first folder is told, or what is no path, but an address, a
             command, a part of an archive.
     """
-    path = path.replace("\\", "/") if "\\" in path and not is_there(folders[0] / path) else path
-    for folder in folders:
-        if is_there(there := find_path(folder / path)):
-            return there
-    if PureWindowsPath(path).drive or Path(path).is_absolute():
-        parts = PureWindowsPath(path).parts[1:]
-        ends = [parts[n:] for n in range(len(parts)) if ".." not in parts[n:]]
-        ways = (find_path(folder.joinpath(*end)) for end in ends for folder in folders)
-        for there in ways:
-            if is_there(there):
+    for way in _ways(path, folders[0]):
+        for folder in folders:
+            if is_there(there := find_path(folder / way)):
                 return there
+        if PureWindowsPath(way).drive or Path(way).is_absolute():
+            parts = PureWindowsPath(way).parts[1:]
+            ends = [parts[n:] for n in range(len(parts)) if ".." not in parts[n:]]
+            ways = (find_path(folder.joinpath(*end)) for end in ends for folder in folders)
+            for there in ways:
+                if is_there(there):
+                    return there
     _check_path(path)
     raise no_such_file(folders[0] / path)
+
+
+def _ways(path: str, folder: Path) -> Iterator[str]:
+    """A path as it stands there, and what it means if there is none such: one of Windows, of a home, a file: address,
+    one of Label Studio's, one with a gap for the folder; at last without what addresses write as %20."""
+    path = path.replace("\\", "/") if "\\" in path and not is_there(folder / path) else path
+    yield path
+    if path.startswith("~/"):
+        yield str(Path(path).expanduser())
+    for pattern in (
+        r"file:(?://(?:localhost)?)?(?=/)",
+        r".*/data/local-files/?\?d=",
+        r"(?:\{\w+\}|\$\w+|\$\{\w+\}|~)(?=/)",
+    ):
+        if match := re.match(pattern, path, re.IGNORECASE):
+            path = "/" + path[match.end() :].lstrip("/")
+            yield re.sub("^/(?=[A-Za-z]:/)", "", path)
+    if (decoded := unquote(path)) != path:
+        yield re.sub("^/(?=[A-Za-z]:/)", "", decoded)
 
 
 def _check_path(path: str) -> None:

@@ -29,6 +29,7 @@ from asr.utils.errors import InputError
 from asr.utils.files import UTF8, atomic_path, data_home, is_there, no_such_file, read_text, write_json, write_jsonl
 from asr.utils.unicode import on_one_line, plain_name
 from data_prep._files import is_folder
+from data_prep._stretches import note_stretches
 
 log = logging.getLogger(__name__)
 
@@ -36,6 +37,7 @@ FORMAT = 1  # of corpus.json
 OVERRUN = 0.1  # seconds that an utterance may lie outside its recording
 _ROUNDED = 0.001  # seconds, that are not worth telling
 _SHOWN = 10  # pairs of speakers
+_SHORT = 0.02  # seconds, in which nobody says anything
 Progress = Callable[[int, int], None]  # done, in all
 
 
@@ -53,6 +55,8 @@ class Source:
     translation: str = ""
     channel: int | None = None  # from 0; None: all of them, averaged
     length: float | None = None  # seconds that the whole file lasts, where its list says so
+    times: str = ""  # where its times stand, if not at its origin
+    unit_known: bool = True  # whether its times can be nothing but seconds
 
     def __post_init__(self) -> None:
         for name in ("id", "speaker"):
@@ -193,6 +197,7 @@ def write_corpus(
     _check_ids(rows)
     rows_out: dict[str, list[dict[str, Any]]] = {split: [] for split in splits}
     seconds = dict.fromkeys(splits, 0.0)
+    kept: list[Source] = []
     infos: dict[Path, AudioInfo | InputError] = {}
     paths = list(dict.fromkeys(source.audio for _, source in rows))
     with ThreadPoolExecutor(os.cpu_count() or 1) as pool:  # decoding happens outside the interpreter's lock
@@ -207,6 +212,7 @@ def write_corpus(
             problems.append(left_out_line(str(e), source.origin))
             continue
         rows_out[split].append(row)
+        kept.append(replace(source, start=row["start"], duration=row["duration"]))
         seconds[split] += row["duration"]
     for split, found in rows_out.items() or [("any split", [])]:
         if not found:
@@ -219,6 +225,7 @@ def write_corpus(
                     where=settings.get("folder", out_dir),
                     remedy="each split needs one at least: add some, or name another folder",
                 )
+    note_stretches(kept, notes)
     for one, other in names_that_look_the_same(source.speaker for _, source in rows)[:_SHOWN]:
         notes.say(f"speakers {one!r} and {other!r} are taken for two: write one name where they are one person")
     notes.tell()
@@ -319,12 +326,17 @@ def span(source: Source, length: float) -> tuple[float, float]:
     end = length if source.duration is None else source.start + source.duration
     start = max(source.start, 0.0)
     if not (source.start > -OVERRUN and start < min(end, length) and end < length + OVERRUN):
-        milliseconds = float(end).is_integer() and length < end <= 1000 * length
-        raise InputError(
-            f"is at {source.start:.3f} to {end:.3f} s, the recording is {length:.3f} s long",
-            remedy="if these are milliseconds, call them so: start_ms, end_ms" if milliseconds else "",
-        )
+        what = f"is at {source.start:.3f} to {end:.3f} s, the recording is {length:.3f} s long"
+        remedy = f"its times are in {source.times}" if source.times else ""
+        if not source.unit_known and float(end).is_integer() and 5 * length < end <= 1000 * length:
+            remedy = "if these are milliseconds, call them so: start_ms, end_ms"
+        raise InputError(what, remedy=remedy)
     return start, min(end, length)
+
+
+def backwards(start: float, end: float) -> str:
+    """What is wrong with a segment that ends where it begins, or before."""
+    return f"begins and ends at {start:g} s" if start == end else f"ends at {end:g} s, before it begins at {start:g} s"
 
 
 def _cut(source: Source, info: AudioInfo | InputError, notes: Notes) -> dict[str, Any]:
@@ -341,7 +353,7 @@ def _cut(source: Source, info: AudioInfo | InputError, notes: Notes) -> dict[str
         raise InputError(
             f"{source.id} is channel {source.channel}, the audio has {info.channels}",
             where=source.audio,
-            remedy="channels count from 0",
+            remedy="the first is channel 0",
         )
     channel = channels if info.channels > 1 and source.channel is None else source.channel or 0
     recording = source.id if source.duration is None and not start else path.stem
@@ -388,6 +400,8 @@ def _note(source: Source, info: AudioInfo, notes: Notes) -> None:
         notes.count(f"utterances that overrun their recording by less than {OVERRUN} s, cut at its end", where)
     if source.start < -_ROUNDED:
         notes.count("utterances that begin before their recording, cut at its beginning", where)
+    if (end - source.start) < _SHORT:
+        notes.count(f"utterances of less than {_SHORT} s: are their times in another unit?", where)
     if source.length is None:
         return
     differing = abs(source.length - info.duration)

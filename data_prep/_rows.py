@@ -18,6 +18,7 @@ from asr.utils.errors import InputError
 from asr.utils.files import UTF16, has_utf16_mark, is_utf16, read_bytes, read_text
 from asr.utils.unicode import plain_name
 from data_prep._manifest import Notes
+from data_prep._times import is_time
 
 SUFFIXES = (".csv", ".tsv", ".tab", ".txt", ".psv", ".json", ".jsonl", ".ndjson", ".list")
 _MOST_BYTES = 1 << 30
@@ -31,10 +32,22 @@ class Table:
 
     header: list[str]
     rows: list[tuple[int, dict[str, Any]]] = field(default_factory=list)
+    is_json: bool = False
 
     def used(self, name: str) -> bool:
         """Whether a column holds anything."""
         return any(str(row.get(name) or "").strip() for _, row in self.rows)
+
+    def holds_times(self, name: str) -> bool:
+        """Whether a column holds nothing but times."""
+        return self.used(name) and all(map(is_time, self._values(name)))
+
+    def varies(self, name: str) -> bool:
+        """Whether not all that a column holds is the same."""
+        return len(self._values(name)) > 1
+
+    def _values(self, name: str) -> set[str]:
+        return {text for _, row in self.rows if (text := str(row.get(name) or "").strip())}
 
 
 def read_table(path: Path, notes: Notes) -> Table:
@@ -96,6 +109,7 @@ def _csv_table(text: str, path: Path, *, csv_named: bool, spreadsheet: bool, not
     body = body if "\n" in body else body.replace("\r", "\n")  # of old Macs
     told = re.match(r"sep=(.)\r?\n", body)  # how Excel is told
     body = body[told.end() :] if told else body
+    body = _without_comments(body, path, notes)
     above = text[: len(text) - len(body)].count("\n")  # lines that are no part of the table
     delimiter = told[1] if told else _delimiter(body, csv_named)
     dialect: dict[str, Any] = {"delimiter": delimiter, "skipinitialspace": True}
@@ -128,6 +142,19 @@ def _csv_table(text: str, path: Path, *, csv_named: bool, spreadsheet: bool, not
     if longer:
         notes.say(f"{path}: {len(longer):,} rows go over several lines, as their quotes say, the first at {longer[0]}")
     return table
+
+
+def _without_comments(body: str, path: Path, notes: Notes) -> str:
+    """A table without remarks above its header, which begin with #; a header behind a # is one, where a row follows."""
+    first, _, rest = body.partition("\n")
+    skipped = 0
+    while first.startswith("#") and rest.strip() and not _AUDIO.search(rest.partition("\n")[0]):
+        first, _, rest = rest.lstrip("\r\n").partition("\n")
+        skipped += 1
+    if skipped:
+        notes.say(f"{path}: remarks above the header, behind a #, are passed over: {skipped:,}")
+        body = first + "\n" + rest
+    return body.lstrip("# ") if body.startswith("#") else body
 
 
 def _holds_rows(text: str, delimiter: str) -> bool:
@@ -197,12 +224,16 @@ def _json_table(text: str, path: Path) -> Table:
     header = list(dict.fromkeys(name for _, row in rows for name in row))
     if not header:
         raise InputError("is empty", where=path, remedy='each line is an object: {"path": ..., "text": ...}')
-    return Table(header, rows)
+    return Table(header, rows, is_json=True)
 
 
 def _json_values(text: str, path: Path) -> Iterator[tuple[int, Any]]:
     """The values that stand one after another, and the line at which each begins."""
-    decoder = json.JSONDecoder(parse_int=str, parse_float=str)  # the word that stands there
+    decoder = json.JSONDecoder(
+        parse_int=str,  # the word that stands there
+        parse_float=str,
+        parse_constant=lambda word: None if word == "NaN" else word,
+    )
     at, number = 0, 1
     while rest := re.compile(r"\S").search(text, at):
         number += text.count("\n", at, rest.start())

@@ -72,8 +72,10 @@ class Selection:
 
 def _common_top(files: Collection[AnnotationFile], tiers: Sequence[Tier], where: Path) -> str:
     """The name of the one tier with texts that all files have at the top."""
-    tops = Counter(tier.name for tier in tiers if not tier.parent)
+    tops = Counter(name for each in files for name in {tier.name for tier in each.tiers if not tier.parent})
     spoken = {tier.name for tier in tiers if any(annotation.text for annotation in tier.annotations)}
+    if not spoken:
+        raise InputError(f"no annotation has a text: {names_of(tiers)}", where=where)
     common = [name for name, count in tops.items() if count == len(files) and name in spoken]
     if len(common) != 1:
         remedy = f"name it: --tier; {names_of(tiers)}"

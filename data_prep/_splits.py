@@ -163,7 +163,7 @@ def split_sources(
         where: Where they are from.
     """
     speakers = {source.speaker for source in sources if source.speaker}
-    unnamed = sum(not source.speaker for source in sources)
+    unnamed = [source.origin for source in sources if not source.speaker]
     by = split_by
     if by == "auto":
         by = "column" if any(labels) else "speaker" if speakers else "random"
@@ -187,9 +187,9 @@ def split_sources(
         return {name: found for name, found in splits.items() if found or name != "test"}
     if by == "speaker":
         if unnamed:
-            raise InputError(
-                f"{unnamed} rows name no speaker", where=where, remedy="name them, or use --split-by random"
-            )
+            several = f"{len(unnamed):,} rows name" if len(unnamed) > 1 else "1 row names"
+            what = f"{several} no speaker, the first is {unnamed[0] or 'not said'}"
+            raise InputError(what, where=where, remedy="name them, or use --split-by random")
         if len(speakers) < 3:
             raise InputError(
                 f"{len(speakers)} speakers cannot be split into train, dev and test",

@@ -10,10 +10,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from asr.audio.reader import audio_info
+from asr.data.names import is_no_name
 from asr.utils.errors import InputError
 from asr.utils.files import files_sha256
 from asr.utils.unicode import plain_name
@@ -24,6 +25,7 @@ from data_prep._manifest import (
     Source,
     Summary,
     already_prepared,
+    backwards,
     check_source,
     left_out_line,
     telling,
@@ -111,6 +113,7 @@ class _Segment:
     start: float = 0.0
     duration: float | None = None
     channel: int | None = None
+    origin: str = ""
 
 
 class _Part:
@@ -119,6 +122,7 @@ class _Part:
     def __init__(self, folder: Path, notes: Notes) -> None:
         self.folder, self.notes = folder, notes
         self.left_out: list[str] = []
+        self.contradicted: dict[str, str] = {}  # utterances of two speakers, and what is wrong
 
     def sources(self) -> list[Source]:
         """The utterances that can be used; the others join those left out."""
@@ -137,6 +141,8 @@ class _Part:
                 if key in origins:
                     raise InputError(f"{key} is there already: {origins[key]}")
                 origins[key] = origin
+                if key in self.contradicted:
+                    raise InputError(self.contradicted[key])
                 if segment is None or segment.recording not in recordings:
                     raise InputError(f"{key} is not in {listed}, or its recording cannot be used")
                 channel = channels.get(segment.recording) if segment.channel is None else segment.channel
@@ -149,6 +155,7 @@ class _Part:
                     duration=segment.duration,
                     origin=origin,
                     channel=channel,
+                    times=segment.origin,
                 )
                 check_source(source)
                 sources[key] = source
@@ -206,20 +213,34 @@ class _Part:
             try:
                 if key in segments:
                     raise InputError(f"{key} is there already")
-                segments[key] = _segment(rest)
+                segments[key] = replace(_segment(rest), origin=origin)
             except InputError as e:
                 self._leave_out(str(e), origin)
         return segments
 
     def _speakers(self) -> dict[str, str]:
         """The speaker of each utterance; none where each utterance has one of its own name, which says nothing."""
-        speakers = {key: rest for _, key, rest in self._lines("utt2spk")}
-        if not speakers:
-            speakers = {plain_name(key): name for _, name, rest in self._lines("spk2utt") for key in rest.split()}
+        listed = [(origin, key, plain_name(rest)) for origin, key, rest in self._lines("utt2spk")]
+        of_speakers = [
+            (origin, plain_name(key), speaker)
+            for origin, speaker, rest in self._lines("spk2utt")
+            for key in rest.split()
+        ]
+        speakers: dict[str, str] = {}
+        for origin, key, speaker in listed or of_speakers:
+            if speakers.setdefault(key, speaker) != speaker:
+                self.contradicted.setdefault(
+                    key, f"{key} has two speakers, {speakers[key]!r} and {speaker!r}: {origin}"
+                )
+        for origin, key, speaker in of_speakers if listed else ():
+            if speakers.get(key, speaker) != speaker:
+                self.notes.count("utterances whose speaker in spk2utt is not that of utt2spk, which is taken", origin)
         if len(speakers) > 1 and all(key == plain_name(name) for key, name in speakers.items()):
             self.notes.say(f"{self.folder / 'utt2spk'}: each utterance is its own speaker: they are taken as unknown")
             return {}
-        return speakers
+        for name in sorted({name for name in speakers.values() if is_no_name(name)}):
+            self.notes.say(f"{self.folder}: speaker {name!r} is taken as none")
+        return {key: "" if is_no_name(name) else name for key, name in speakers.items()}
 
 
 def _segment(rest: str) -> _Segment:
@@ -233,7 +254,7 @@ def _segment(rest: str) -> _Segment:
     if end == -1:
         return _Segment(plain_name(recording), start, None, channel)
     if not start < end < float("inf"):
-        raise InputError(f"ends at {end} s, before it begins at {start} s")
+        raise InputError(backwards(start, end))
     return _Segment(plain_name(recording), start, end - start, channel)
 
 

@@ -9,18 +9,18 @@ are taken, and told; `columns` says which is which. Tables are as spreadsheets w
 
 from __future__ import annotations
 
-import json
 import re
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path, PureWindowsPath
-from typing import Any
 
+from asr.audio.reader import audio_info
 from asr.utils.errors import InputError
 from asr.utils.files import files_sha256, is_there, no_such_file
 from asr.utils.unicode import plain_name
-from data_prep._columns import Column, find_columns
+from data_prep._cells import Cells, Row, columns_of_times
+from data_prep._columns import find_columns
 from data_prep._files import find_audio
 from data_prep._manifest import (
     OVERRUN,
@@ -29,6 +29,7 @@ from data_prep._manifest import (
     Source,
     Summary,
     already_prepared,
+    backwards,
     check_source,
     left_out_line,
     telling,
@@ -94,25 +95,25 @@ def prepare(
         return done
     content = read_table(table, notes)
     taken = find_columns(content, columns, table, notes)
-    rows = [_Row(values, taken, number) for number, values in content.rows]
+    rows = Cells(content, taken, table, notes).rows
     folders = [table.parent]
     if any(name.casefold() == "client_id" for name in content.header):  # of Common Voice
         folders += [table.with_name("clips"), table.with_name("audios")]
     _refuse_tarred(content, rows, folders, table)
-    counts_from_0 = any(str(row.value("channel")).strip() == "0" for row in rows)
-    sources: list[Source] = []
-    labels: list[str] = []
+    reader = _Reader(rows, folders, notes)
     problems: list[str] = []
+    labelled: list[tuple[Source, str]] = []
     for row in rows:
-        origin = f"{table}, row {row.number}"
         try:
-            source = _source(row, folders, origin, counts_from_0, notes)
+            source = reader.source(row)
             check_source(source)
-            labels.append(_label(row))
-            sources.append(source)
+            labelled.append((source, _label(row)))
         except InputError as e:
-            problems.append(left_out_line(str(e), origin))
-    _check_found(rows, sources, table, notes)
+            problems.append(left_out_line(str(e), row.origin))
+    _check_found(rows, [source for source, _ in labelled], table, notes)
+    labelled = _told_apart(labelled, lambda: columns_of_times(content, taken), problems)
+    sources, labels = [source for source, _ in labelled], [label for _, label in labelled]
+    notes.tell()
     with telling(problems):
         if not sources:
             raise InputError(f"no row can be used: {problems[0] if problems else 'there is none'}", where=table)
@@ -120,7 +121,7 @@ def prepare(
     return write_corpus(out_dir, splits, settings, left_out=problems, notes=notes, progress=progress)
 
 
-def _refuse_tarred(content: Table, rows: Sequence[_Row], folders: Sequence[Path], table: Path) -> None:
+def _refuse_tarred(content: Table, rows: Sequence[Row], folders: Sequence[Path], table: Path) -> None:
     """A manifest of NeMo's archives names files within them.
 
     Raises:
@@ -128,88 +129,133 @@ def _refuse_tarred(content: Table, rows: Sequence[_Row], folders: Sequence[Path]
     """
     if "shard_id" in content.header and rows:
         try:
-            find_audio(rows[0].text("path"), folders)
+            find_audio(rows[0].path(), folders)
         except InputError:
             what = "is a manifest of audio in tar archives (shard_id)"
             raise InputError(what, where=table, remedy="unpack them beside it") from None
 
 
-def _label(row: _Row) -> str:
+def _label(row: Row) -> str:
     label = row.text("split").lower()
     return _SPLITS.get(label, label)
 
 
-@dataclass(frozen=True)
-class _Row:
-    """A row, by our names of columns."""
+class _Reader:
+    """What makes utterances of rows, knowing all of them: how many a file has, and from where channels count."""
 
-    values: Mapping[str, Any]
-    columns: Mapping[str, Column]
-    number: int  # of its line
+    def __init__(self, rows: Sequence[Row], folders: Sequence[Path], notes: Notes) -> None:
+        self.folders, self.notes = folders, notes
+        self.of_path = Counter(PureWindowsPath(str(row.value("path"))) for row in rows)  # ./A.wav is a.wav
+        self.first_channel = self._first_channel(rows)
 
-    def value(self, name: str) -> Any:
-        return self.values.get(self.columns[name].name) if name in self.columns else None
-
-    def text(self, name: str) -> str:
-        """A value as text.
+    def source(self, row: Row) -> Source:
+        """The utterance of a row.
 
         Raises:
-            InputError: It is a list, an object, or one of JSON's true and false.
+            InputError: It has no text, no recording, or times that cannot be.
         """
-        value = self.value(name)
-        if value is None:
-            return ""
-        if not isinstance(value, str):
-            shown = json.dumps(value, ensure_ascii=False)[:100]
-            raise InputError(
-                f"{name} {shown} is not a text", remedy="put it in quotes" if value in (True, False) else ""
-            )
-        return value.strip()
-
-    def seconds(self, name: str) -> float | None:
-        """A time in seconds; None where there is none."""
-        text = self.text(name)
+        path, text = row.path(), row.spoken()
+        if not path or not PureWindowsPath(path).name:
+            raise InputError("has no path")
         if not text:
-            return None
-        try:
-            seconds = _clock(text) * self.columns[name].scale
-        except (ValueError, OverflowError):
-            raise InputError(f"{name} {text!r} is not a number of seconds") from None
-        if not -OVERRUN < seconds < float("inf"):
-            raise InputError(f"{name} {text!r} is not a time in a file")
-        return seconds
+            raise InputError("has no text")
+        start, end, duration = (row.seconds(name) for name in ("start", "end", "duration"))
+        segment = start is not None or end is not None
+        if segment:
+            start, end = self._span(row, start, end, duration)
+        channel = self._channel(row)
+        name = f"{PureWindowsPath(path).stem}-{row.number}" if segment else _id(path)
+        return Source(
+            id=row.text("id") or (name if channel is None or segment else f"{name}-{channel}"),
+            audio=_audio(path, self.folders),
+            text=text,
+            speaker=row.text("speaker"),
+            start=start or 0.0,
+            duration=None if end is None or start is None else end - start,
+            origin=row.origin,
+            channel=channel,
+            length=None if segment else duration,
+            unit_known=any(
+                row.cells.columns[name].scale != 1 for name in ("start", "end") if name in row.cells.columns
+            ),
+        )
+
+    def _span(self, row: Row, start: float | None, end: float | None, duration: float | None) -> tuple[float, float]:
+        """Where a segment begins and ends, of which one or the other is known."""
+        if start is None and end is not None and duration is not None:
+            start = end - duration
+        if start is None:
+            if self.of_path[PureWindowsPath(str(row.value("path")))] > 1:
+                raise InputError("has an end, but neither start nor duration")
+            start = 0.0
+        if end is None:
+            if duration is None:
+                raise InputError("has a start, but neither end nor duration")
+            end = start + duration
+        elif duration is not None and abs(end - start - duration) > OVERRUN:
+            self.notes.count("rows whose duration is not that from start to end, which are taken", row.origin)
+        if end <= start:
+            raise InputError(backwards(start, end))
+        return start, end
+
+    def _first_channel(self, rows: Sequence[Row]) -> int | None:
+        """From where channels count: 0, or 1 where no row says 0, and one the number of its file's channels."""
+        numbered = [(int(label), row) for row in rows if (label := _number(row.plain("channel")))]
+        if any(number == 0 for number, _ in numbered):
+            return 0
+        for number, row in numbered:
+            with suppress(InputError):
+                if number == audio_info(_audio(row.path(), self.folders)).channels:
+                    self.notes.say(f"{row.origin}: channel {number} of {number}: channels count from 1")
+                    return 1
+        return None
+
+    def _channel(self, row: Row) -> int | None:
+        """The channel of a row: a number, or A and B, or left and right.
+
+        Raises:
+            InputError: It is none.
+        """
+        label = row.text("channel").lower()
+        if label in _CHANNELS:
+            return _CHANNELS[label]
+        if not (number := _number(label)):
+            raise InputError(f"channel {label!r} is none", remedy="channels are 0 and 1, or A and B, or left and right")
+        if self.first_channel is None:
+            raise InputError(
+                f"channel {label}: no row has channel 0 or the last one: it is not clear from where they count",
+                remedy="write 0 and 1, or A and B, or left and right",
+            )
+        return int(number) - self.first_channel
 
 
-def _source(row: _Row, folders: Sequence[Path], origin: str, counts_from_0: bool, notes: Notes) -> Source:
-    path, text = row.text("path"), row.text("text")
-    if not path or not PureWindowsPath(path).name:
-        raise InputError("has no path")
-    if not text:
-        raise InputError("has no text")
-    start, end, duration = (row.seconds(name) for name in ("start", "end", "duration"))
-    if start is not None and end is None and duration is not None:
-        end = start + duration
-    segment = start is not None or end is not None
-    start = start or 0.0
-    if end is not None and duration is not None and abs(end - start - duration) > OVERRUN:
-        notes.count("rows whose duration is not that from start to end, which are taken", origin)
-    if end is not None and end <= start:
-        raise InputError(f"ends at {end} s, before it begins at {start} s")
-    if segment and end is None:
-        raise InputError("has a start, but neither end nor duration")
-    channel = _channel(row, counts_from_0)
-    name = f"{PureWindowsPath(path).stem}-{row.number}" if segment else _id(path)
-    return Source(
-        id=row.text("id") or (name if channel is None or segment else f"{name}-{channel}"),
-        audio=_audio(path, folders),
-        text=text,
-        speaker=row.text("speaker"),
-        start=start,
-        duration=None if end is None else end - start,
-        origin=origin,
-        channel=channel,
-        length=None if segment else duration,
-    )
+def _number(label: str) -> str:
+    """The digits of a whole number that is written as one, or as pandas does (1.0); else ""."""
+    match = re.fullmatch(r"(\d{1,3})(?:\.0)?", label, re.ASCII)
+    return match[1] if match else ""
+
+
+def _told_apart(
+    labelled: Sequence[tuple[Source, str]], times: Callable[[], Sequence[str]], problems: list[str]
+) -> list[tuple[Source, str]]:
+    """All but those rows of a recording that have no times and differ in their texts; these join the problems."""
+    texts: dict[tuple[Path, int | None], set[str]] = {}
+    for source, _ in labelled:
+        if source.duration is None:
+            texts.setdefault((source.audio, source.channel), set()).add(source.text)
+    if all(len(several) == 1 for several in texts.values()):
+        return list(labelled)
+    may_be = " or ".join(f"--column start={name}" for name in times()[:4])
+    remedy = f"name the columns of times, as {may_be}" if may_be else "give it start and end, or leave one text"
+    kept = []
+    for source, label in labelled:
+        several = texts.get((source.audio, source.channel), set()) if source.duration is None else set()
+        if len(several) > 1:
+            what = f"is one of {len(several):,} texts of {source.audio.name}, and has no times"
+            problems.append(left_out_line(str(InputError(what, where=source.origin, remedy=remedy)), ""))
+        else:
+            kept.append((source, label))
+    return kept
 
 
 def _audio(path: str, folders: Sequence[Path]) -> Path:
@@ -220,35 +266,16 @@ def _audio(path: str, folders: Sequence[Path]) -> Path:
     return find_audio(path, folders)
 
 
-def _channel(row: _Row, counts_from_0: bool) -> int | None:
-    """The channel of a row: 0, 1, ..., or A and B, or left and right.
-
-    Raises:
-        InputError: It is none.
-    """
-    label = row.text("channel").lower()
-    if label in _CHANNELS:
-        return _CHANNELS[label]
-    if not re.fullmatch(r"\d{1,3}", label, re.ASCII):
-        raise InputError(f"channel {label!r} is none", remedy="channels are 0 and 1, or A and B, or left and right")
-    if not counts_from_0:
-        raise InputError(
-            f"channel {label}: no row has channel 0, from which they count here",
-            remedy="write 0 and 1, or A and B, or left and right",
-        )
-    return int(label)
-
-
-def _check_found(rows: Sequence[_Row], sources: Sequence[Source], table: Path, notes: Notes) -> None:
+def _check_found(rows: Sequence[Row], sources: Sequence[Source], table: Path, notes: Notes) -> None:
     """No two paths may have become one file, where one was not found as it stands there. Other letter case is told.
 
     Raises:
         InputError: Two have.
     """
-    of_row = {f"{table}, row {row.number}": row for row in rows}
+    of_row = {row.origin: row for row in rows}
     paths: dict[Path, str] = {}
     for source in sources:
-        there = plain_name(of_row[source.origin].text("path")).replace("\\", "/")
+        there = plain_name(of_row[source.origin].path()).replace("\\", "/")
         first = paths.setdefault(source.audio, there)
         if first != there and not all(is_there(table.parent / each) for each in (first, there)):
             raise InputError(
@@ -265,16 +292,3 @@ def _id(path: str) -> str:
     """Of a relative path all, of one from another machine's drive its name."""
     whole = PureWindowsPath(path)
     return PureWindowsPath(whole.name if whole.drive else whole).with_suffix("").as_posix().replace("/", "-")
-
-
-def _clock(text: str) -> float:
-    """Seconds: 3.5, 3,5, 02:03.5, 1:02:03.5 or 1:02:03,500."""
-    *larger, last = text.split(":")
-    if len(larger) > 2 or not all(re.fullmatch(r"\d+", part, re.ASCII) for part in larger):
-        raise ValueError(text)
-    if not re.fullmatch(r"-?\d+([.,]\d*)?([eE][-+]?\d+)?" if not larger else r"\d+([.,]\d*)?", last, re.ASCII):
-        raise ValueError(text)
-    seconds = float(last.replace(",", "."))
-    for place, part in enumerate(reversed(larger), 1):
-        seconds += int(part) * 60**place
-    return seconds

@@ -302,6 +302,7 @@ _WORDING = {
     "neither-utf-8-nor-utf": "neither UTF-8 nor UTF-16",
     "never-seen-in-training-x": "never seen in training: 'x', 'ɔ́'",
     "new-1-references-have-no": "new: 1 references have no hypothesis",
+    "no-annotation-has-a-text": "no annotation has a text",
     "no-annotation-can-be-used": "no annotation can be used",
     "no-characters": "no characters",
     "no-checkpoint-can-be-read": "no checkpoint can be read.*anew",

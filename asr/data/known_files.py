@@ -65,6 +65,7 @@ _TEXTS = tuple(
     )
 )
 _ROOT = regex.compile(r"(?:<\?.*?\?>\s*|<!--.*?-->\s*|<![^>]*>\s*)*<([\w.-]+)", regex.DOTALL)
+_SHORT_CLASS = regex.compile(r'(?:File type\s*=\s*)?"ooTextFile[\w ]*"\s+"([\w ]+)"')
 _CLASS = regex.compile(r'(?:Object class\s*=\s*)"([\w ]+)"')
 
 
@@ -78,7 +79,7 @@ def kind_of(data: bytes) -> Kind:
     head = data[:4000].removeprefix(codecs.BOM_UTF8)
     text = head.decode("utf-16" if has_utf16_mark(head) else "utf-8", "replace").lstrip()
     if text.startswith(('File type = "ooTextFile', '"ooTextFile')):
-        what = _CLASS.search(text) or regex.match(r'"ooTextFile[\w ]*"\s+"([\w ]+)"', text)
+        what = _CLASS.search(text) or _SHORT_CLASS.match(text)
         name = what[1].split()[0] if what else "object"
         return TEXTGRID if name == "TextGrid" else Kind(f"a {name} of Praat", "save the TextGrid alone")
     if text.startswith('"Praat chronological TextGrid'):

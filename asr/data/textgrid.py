@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import regex
@@ -30,7 +31,7 @@ def read_textgrid(path: str | Path) -> AnnotationFile:
     Raises:
         InputError: It cannot be read, or is no TextGrid in text form.
     """
-    tokens = _tokens(_text(path))
+    tokens = _Tokens(_text(path))
     symbols: Counter[str] = Counter()
     try:
         kinds = [next(tokens), next(tokens)]
@@ -45,7 +46,8 @@ def read_textgrid(path: str | Path) -> AnnotationFile:
     except StopIteration:
         raise InputError("ends before its tiers do", where=path, remedy="save it again in Praat") from None
     except ValueError as e:
-        raise InputError(f"is no whole TextGrid ({e})", where=path, remedy="save it again in Praat") from e
+        where = f"{path}, line {tokens.line}"
+        raise InputError(f"is no whole TextGrid ({e})", where=where, remedy="save it again in Praat") from e
     return AnnotationFile(tuple(tiers), symbols=symbols)
 
 
@@ -63,14 +65,29 @@ def _text(path: str | Path) -> str:
         ) from e
 
 
-def _tokens(text: str) -> Iterator[str]:
+class _Tokens:
     """Numbers, flags and texts, these without their quotes."""
-    for match in _TOKEN.finditer(text):
-        quoted, flag, number, _ = match.groups()
-        if quoted is not None:
-            yield quoted[1:-1].replace('""', '"')
-        elif flag is not None or number is not None:
-            yield flag or number
+
+    def __init__(self, text: str) -> None:
+        self._text, self._matches, self._at = text, _TOKEN.finditer(text), 0
+
+    def __iter__(self) -> Iterator[str]:
+        return self
+
+    def __next__(self) -> str:
+        for match in self._matches:
+            quoted, flag, number, _ = match.groups()
+            self._at = match.start()
+            if quoted is not None:
+                return str(quoted[1:-1].replace('""', '"'))
+            if flag is not None or number is not None:
+                return str(flag or number)
+        raise StopIteration
+
+    @property
+    def line(self) -> int:
+        """That of the token last given, from 1."""
+        return len(self._text[: self._at + 1].splitlines())
 
 
 def _tier(tokens: Iterator[str], begin: float, symbols: Counter[str]) -> Tier:
@@ -87,14 +104,14 @@ def _tier(tokens: Iterator[str], begin: float, symbols: Counter[str]) -> Tier:
 
 
 def _time(token: str) -> float:
-    value = float(token)
-    if not abs(value) < 1e9:
-        raise ValueError(f"{token[:40]} is no time")
-    return value
+    with suppress(ValueError):
+        value = float(token)
+        if abs(value) < 1e9:
+            return value
+    raise ValueError(f"{token[:40]} is no time")
 
 
 def _count(token: str) -> int:
-    value = int(token)
-    if not 0 <= value <= 10_000_000:
+    if not regex.fullmatch(r"\d{1,7}", token):
         raise ValueError(f"{token[:40]} is no number of tiers or annotations")
-    return value
+    return int(token)

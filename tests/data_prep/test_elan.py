@@ -397,3 +397,26 @@ def test_files_of_other_programs_are_named(tmp_path: Path, record: Callable[...,
         (tmp_path / name).write_text(content)
         with pytest.raises(InputError, match=kind):
             textgrid.prepare(tmp_path / name, tmp_path / "out")
+
+
+def test_one_speaker_on_two_tiers(tmp_path: Path, prepared: Any, record: Callable[..., Path]) -> None:
+    """Two tiers of one name: what stands there twice is taken once; two texts of one time are left out."""
+    record(tmp_path / "in" / "a.wav", SAID)
+    tiers = [LINES, [LINES[0], (0.4, 0.6, "zwei"), (0.8, 1.0, "neun")]]
+    body = " ".join(
+        f'"IntervalTier" "Ana" 0 2 {len(each)} ' + " ".join(f'{start} {end} "{text}"' for start, end, text in each)
+        for each in tiers
+    )
+    (tmp_path / "in" / "a.TextGrid").write_text(f'"ooTextFile" "TextGrid" 0 2 <exists> 2 {body}', encoding="utf-8")
+    summary = textgrid.prepare(tmp_path / "in", tmp_path / "out", tier=["Ana"], split_by="random")
+    assert {text for text, _ in everything(prepared, tmp_path / "out").values()} == {"eins zwei", "vier", "neun"}
+    assert len(summary.left_out) == 2
+    assert any("'Ana'" in note for note in summary.notes)
+    assert len(summary.notes) == 3  # the name, the text that is there twice, and what overlaps
+
+
+def test_tiers_without_texts(folder: Path, tmp_path: Path) -> None:
+    for path in folder.rglob("*.eaf"):
+        eaf(path, tx=[(0.1, 0.3, "")])
+    with pytest.raises(InputError, match=wording("no-annotation-has-a-text")):
+        elan.prepare(folder, tmp_path / "out")

@@ -89,6 +89,8 @@ def test_segments(folder: Path) -> None:
         "s3": (0.0, 1.0),
         "s4": (1.5, 0.5),
     }
+    (beyond,) = [line for line in summary.left_out if "2.500 s" in line]
+    assert "segments, line 5" in beyond
     for key in ("s5", "s6", "s7", "s8", "s9", "s0", "s1"):
         assert any(key in line or f"line {key[1]}" in line for line in summary.left_out)
     assert len(summary.notes) == 1
@@ -136,6 +138,42 @@ def test_utterances_that_are_their_own_speakers_say_nothing(folder: Path) -> Non
     made = data(folder, "two", wav_scp=SCP, text=TEXT, spk2utt="x ua ub\ny uc ud\nz ue uf\n")
     prepare(made, folder / "out2")
     assert {u.speaker for u in utterances(folder / "out2").values()} == {"x", "y", "z"}
+
+
+@pytest.mark.parametrize(
+    ("files", "left_out", "noted"),
+    [
+        ({"utt2spk": SPEAKERS + "ub x\n"}, ["ub"], False),
+        ({"utt2spk": SPEAKERS + "ub y\n"}, [], False),
+        ({"spk2utt": "x ua ub\ny ub uc\nz ud ue uf\n"}, ["ub"], False),
+        ({"utt2spk": SPEAKERS, "spk2utt": "x ua ud ub\ny ue\nz uc uf\n"}, [], True),
+        ({"utt2spk": SPEAKERS.replace(" x", " <unk>")}, [], True),
+    ],
+)
+def test_speakers_that_contradict(files: dict[str, str], left_out: list[str], noted: bool, folder: Path) -> None:
+    summary = prepare(data(folder, wav_scp=SCP, text=TEXT, **files), folder / "out")
+    assert [name for name in ("ua", "ub", "uc") if any(f" {name} " in line for line in summary.left_out)] == left_out
+    assert bool(summary.notes) == noted
+    assert len(utterances(folder / "out")) == 6 - len(left_out)
+
+
+def test_the_same_stretch_twice_and_overlaps_are_told(folder: Path) -> None:
+    segments = {"s1": "r 0 1", "s2": "r 0.002 1", "s3": "r 0 0.999", "s4": "r 1 1.9", "s5": "r 1.1 2"}
+    texts = {"s1": "x", "s2": "x", "s3": "other", "s4": "y", "s5": "z"}
+    speakers = {"s1": "a", "s2": "a", "s3": "a", "s4": "b", "s5": "c"}
+    made = data(
+        folder,
+        wav_scp="r wav dir/a.wav\n",
+        **{
+            name: "".join(f"{key} {value}\n" for key, value in each.items())
+            for name, each in (("segments", segments), ("text", texts), ("utt2spk", speakers))
+        },
+    )
+    summary = prepare(made, folder / "out")
+    assert len(utterances(folder / "out")) == 5
+    same, another, over = summary.notes
+    assert (": 1, " in same, ": 1, " in another, ": 2, " in over) == (True, True, True)
+    assert ("text, line 2" in same, "text, line 3" in another, "text, line " in over) == (True, True, True)
 
 
 def test_what_is_no_data_folder(folder: Path) -> None:

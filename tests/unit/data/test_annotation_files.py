@@ -229,10 +229,20 @@ def test_what_is_no_textgrid(tmp_path: Path, text: str, message: str) -> None:
     assert str(path) in str(error.value)
 
 
-def test_a_textgrid_of_an_old_praat(tmp_path: Path) -> None:
+@pytest.mark.parametrize("file_type", ["", "File type = ", "File type="])
+def test_a_textgrid_of_an_old_praat(file_type: str, tmp_path: Path) -> None:
     text = '"ooTextFile short"\r"TextGrid"\r\r0\r1 ! the end\r<exists>\r1\r"IntervalTier"\r"a"\r0\r1\r1\r0\r1\r"x"\r'
+    text = file_type + text
     (tmp_path / "a.TextGrid").write_bytes(text.encode())
     assert spans(read_textgrid(tmp_path / "a.TextGrid").tiers[0]) == [(0.0, 1.0, "x")]
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+def test_a_time_that_is_none_names_its_line(end: str, tmp_path: Path) -> None:
+    text = end.join(['"ooTextFile"', '"TextGrid"', "0 1", "<exists> 1", '"IntervalTier" "a" 0 1', "1", "0", '"x"'])
+    (tmp_path / "a.TextGrid").write_bytes(text.encode())
+    with pytest.raises(InputError, match="line 8"):
+        read_textgrid(tmp_path / "a.TextGrid")
 
 
 def test_a_textgrid_in_an_old_encoding(tmp_path: Path) -> None:

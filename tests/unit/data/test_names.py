@@ -9,7 +9,7 @@ from helpers import speechlike
 
 from asr.data.check import check_data
 from asr.data.cuts import Utterance, read_cuts
-from asr.data.names import names_that_look_the_same
+from asr.data.names import is_no_name, names_that_look_the_same
 from asr.models.config import ModelConfig
 
 
@@ -22,10 +22,21 @@ from asr.models.config import ModelConfig
         (["Ana Lu", "ana\u00a0lu"], [("Ana Lu", "ana lu")]),
         (["Ștefan", "Ştefan"], [("Ştefan", "Ștefan")]),
         (["s1", "s2", ""], []),
+        (["Ana B", "Ana_B", "Ana-B"], [("Ana B", "Ana-B"), ("Ana B", "Ana_B")]),
+        (["1", "01", "1.0", "１", "10", "2"], [("01", "1"), ("01", "1.0"), ("01", "１")]),
+        (["s1-1", "s11", "s1", "s01"], [("s01", "s1")]),
     ],
 )
 def test_names_that_look_the_same(names: list[str], pairs: list[tuple[str, str]]) -> None:
     assert names_that_look_the_same(names) == pairs
+
+
+@pytest.mark.parametrize(
+    ("name", "none"),
+    [("nan", True), ("N/A", True), ("-", True), ("??", True), ("Nat", False), ("", False), ("X-", False)],
+)
+def test_names_that_are_none(name: str, none: bool) -> None:
+    assert is_no_name(name) == none
 
 
 def test_speakers_of_both_sides_whatever_their_spelling(tmp_path: Path) -> None:
