@@ -18,6 +18,7 @@ from asr.utils.errors import InputError
 
 FRAME = 0.01  # seconds
 _PAD = 0.25  # seconds around what is loud: the ends of words are quiet
+_EMPTY = 1e-5  # a sample of a gap: of a gate, or of a recorder that was off
 _GAP = 1.0  # seconds of silence that always part two pieces
 _LONG_PAUSE = 5.0  # seconds of silence that part even what is short enough to be one piece
 _QUIETEST = -75.0  # dB of full scale: what lies under it is no background but nothing
@@ -105,7 +106,10 @@ class Segmenter:
             raise error
 
     def _pauses(self, samples: Samples) -> bool:
-        """Whether there is a pause so long that a recogniser would hear things in it."""
+        """Whether there is a pause so long, or a gap so empty, that a recogniser would hear things in it."""
+        sound = np.concatenate([[-1], np.flatnonzero(np.abs(samples) > _EMPTY), [len(samples)]])
+        if len(sound) > 2 and np.diff(sound).max() > _GAP * self.rate:
+            return True
         levels = smoothed_levels(samples, self._frame)
         loud, sure = _loud(levels, levels)
         quiet = _runs(~loud)

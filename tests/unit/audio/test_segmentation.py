@@ -285,3 +285,12 @@ def test_a_short_word_that_comes_at_once_is_speech() -> None:
         loud = np.flatnonzero(np.abs(spoken) > 0.05 * np.abs(spoken).max())
         (piece,) = Segmenter(RATE, vad=True).pieces([spoken[loud[0] : loud[-1]]])
         assert piece.start == 0
+
+
+@pytest.mark.parametrize(("before", "after"), [(2.0, 0.0), (0.0, 3.0), (4.0, 4.0)])
+def test_gaps_of_zeros_are_no_part_of_a_piece(before: float, after: float) -> None:
+    speech = speechlike(2.0, RATE, seed=1)
+    samples = np.concatenate([np.zeros(round(before * RATE)), speech, np.zeros(round(after * RATE))]).astype(np.float32)
+    (piece,) = Segmenter(RATE, vad=False).pieces(iter([samples]))
+    assert piece.start == pytest.approx(max(0.0, before), abs=0.5)
+    assert len(piece.samples) / RATE == pytest.approx(2.0, abs=0.7)
