@@ -43,10 +43,15 @@ def check(
     DATA/.audio_facts.jsonl.
     """
     configure_torch()
+    from asr.audio.augment import check_folders
     from asr.data.check import cache_path, check_data, read_splits, report_page, report_text
+    from asr.models.hub import find_model
     from asr.utils.files import write_text
 
     wanted = training_config(words, preset)
+    if wanted.init_from:
+        find_model(wanted.init_from)
+    check_folders(wanted.augment, wanted.model.features.sample_rate)
     splits = read_splits(data)
     report = check_data(
         splits,

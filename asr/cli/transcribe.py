@@ -324,7 +324,7 @@ def _limited(threads: int | None) -> int | None:
 def _check_model(transcriber: Transcriber, model: str, language: str | None) -> None:
     """Refuses a model of another language, and warns where it writes phones."""
     known = transcriber.model.config.text.language
-    if language and known and language.lower().split("-")[0] != known.lower().split("-")[0]:
+    if language and known and language.lower().replace("_", "-").partition("-")[0] != known.lower().partition("-")[0]:
         raise InputError(f"is of the language {known}, not {language}", where=model, remedy="`asr models` lists others")
     if transcriber.decoding.units:
         others = [kind for kind in transcriber.model.heads if kind != "phones"]

@@ -58,8 +58,8 @@ class TextConfig(Config):
     def __post_init__(self) -> None:
         super().__post_init__()
         require(
-            regex.fullmatch(r"([A-Za-z]{2,8}(-[A-Za-z0-9]{1,8})*)?", self.language) is not None,
-            f"language {self.language!r} is no tag of a language, such as en or zh-Hant",
+            regex.fullmatch(r"([A-Za-z]{2,3}(-[A-Za-z0-9]{1,8})*)?", self.language) is not None,
+            f"language {self.language!r} is no tag of a language, such as en, tr or zh-Hant",
         )
         require("" not in self.replace, "replace: an empty text cannot be replaced")
         require(regex.fullmatch(r"[\p{P}\p{S}]*", self.letters) is not None, f"letters {self.letters!r}: has others")

@@ -220,7 +220,7 @@ def read_config(
             raise InputError(f"{word!r} is not of the form key=value", where="command line")
         value = parse_word(text, where=f"command line: {word!r}")
         if value is None:
-            raise InputError(f"{word!r} has no value", where="command line")
+            raise InputError(f"{word!r} has no value", where="command line", remedy=f"{key}='' is an empty one")
         for part in reversed(key.split(".")):
             value = {part: value}
         values = _merged(values, value)
@@ -286,6 +286,8 @@ def _reason(cls: type, error: Any) -> str:
             owner = inner_type or next((s.type for s in settings(owner) if s.name == part), cls)
         close = difflib.get_close_matches(str(error["loc"][-1]), [s.name for s in settings(owner)], 1)
         return f"{path}: there is no such setting" + (f"; did you mean {close[0]!r}?" if close else "")
+    if error["input"] is None and kind.startswith("string"):
+        return f"{path}: has no value; leave it out, or write '' for none"
     value = reprlib.repr(error["input"])
     if kind == "literal_error":
         return f"{path}: {value} is none of {error['ctx']['expected'].replace(' or ', ', ')}"

@@ -92,9 +92,9 @@ def test_numbers_that_are_none_and_endless() -> None:
         ("flag: 01", "flag: 01"),
         ("flag: 2", "flag: 2"),
         ("text: true", "text: True"),  # quotes are asked for
-        ("text: ~", "text: None"),
-        ("text:", "text: None"),
-        ("text: # x", "text: None"),
+        ("text: ~", "text: has"),
+        ("text:", "text: has"),
+        ("text: # x", "text: has"),
         ("texts: {a: false}", "texts.a: False"),
         ("names: no", "names: 'no'"),
         ("texts: no", "texts: 'no'"),
