@@ -43,15 +43,10 @@ def check(
     DATA/.audio_facts.jsonl.
     """
     configure_torch()
-    from asr.audio.augment import check_folders
     from asr.data.check import cache_path, check_data, read_splits, report_page, report_text
-    from asr.models.hub import find_model
     from asr.utils.files import write_text
 
     wanted = training_config(words, preset)
-    if wanted.init_from:
-        find_model(wanted.init_from)
-    check_folders(wanted.augment, wanted.model.features.sample_rate)
     splits = read_splits(data)
     report = check_data(
         splits,
@@ -90,11 +85,16 @@ class _Tried:
     def attempt(
         self, config: TrainConfig, splits: dict[str, list[Utterance]], seconds: float | None, *, examples: bool
     ) -> None:
+        from asr.audio.augment import check_folders
         from asr.data.check import augmented_examples
+        from asr.models.hub import find_model
         from asr.train.time_estimate import estimate_time
 
         training, dev = splits["train"], splits.get("dev", [])
         try:
+            if config.init_from:
+                find_model(config.init_from)
+            check_folders(config.augment, config.model.features.sample_rate)
             if dev and seconds != 0:
                 self.estimate = estimate_time(config, training, dev, **given(seconds=seconds))
             if examples:
