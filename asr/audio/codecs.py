@@ -41,6 +41,7 @@ class Stream:
     frames: int | None  # as the header says; None where it does not
     format: str
     tracks: int = 1  # sound tracks in the file, of which this is one
+    missing: str = ""  # why it is not there to its end: an InputError behind the last block
     tolerance: float = 0.0  # seconds by which a codec's header may differ from what it decodes to
 
     def blocks(self, first: int) -> Iterator[npt.NDArray[np.float32]]:
@@ -48,14 +49,19 @@ class Stream:
 
 
 class _SoundfileStream(Stream):
-    def __init__(self, sound: Any, file: Part, name: str) -> None:
-        self.sound, self.file, self.name = sound, file, name
+    def __init__(self, sound: Any, container: Container, name: str) -> None:
+        self.sound, self.file, self.name, self.missing = sound, container.file, name, container.missing
         self.rate, self.channels = sound.samplerate, sound.channels
         self.format = f"{sound.format}/{sound.subtype}"
         # libsndfile gives a length of 2**63 - 1 where a format has none.
         self.frames = sound.frames if 0 <= sound.frames < 1 << 48 else None
 
     def blocks(self, first: int) -> Iterator[npt.NDArray[np.float32]]:
+        yield from self._blocks(first)
+        if self.missing:
+            raise cut(self.name, self.missing)
+
+    def _blocks(self, first: int) -> Iterator[npt.NDArray[np.float32]]:
         import soundfile
 
         skip = 0
@@ -213,7 +219,7 @@ def decoder_of(f: BinaryIO, name: str, streamed: bool, track: int | None = None)
         try:
             sound = soundfile.SoundFile(file)
             check_rate(sound.samplerate, name)
-            return _SoundfileStream(sound, file, name)
+            return _SoundfileStream(sound, container, name)
         except (soundfile.LibsndfileError, RuntimeError, TypeError):
             file.seek(0)
     if form:

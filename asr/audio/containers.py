@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import os
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import BinaryIO, Literal, NamedTuple
 
 from asr.audio.ends import BOXES, announced, check_sphere, end_of, missing_of, streams_of_ogg
-from asr.audio.faults import SLACK, cut, tell_once
+from asr.audio.faults import SLACK, check_rate, tell_once
 from asr.audio.mpeg import FRAME, ends_within_frame, frames_at, has_length, syncsafe, without_tags
 from asr.audio.parts import Part
 from asr.audio.riff import behind_chunks, chunks, find_wave
@@ -131,7 +131,7 @@ def find_container(f: BinaryIO, name: str, streamed: bool) -> Container:
         streamed: Whether it came through a pipe: its writer could not know its length.
 
     Raises:
-        InputError: It is empty, no sound, or cut short.
+        InputError: It is empty, or no sound.
     """
     begin = f.tell()
     return _container(Part(f, begin, f.seek(0, os.SEEK_END)), name, streamed)
@@ -155,10 +155,9 @@ def _container(file: Part, name: str, streamed: bool) -> Container:
     if kind.format == "nistsphere":
         check_sphere(file, name)
     file, missing = _to_its_end(file, kind.format, name)
-    if missing and kind.soundfile:
-        raise cut(name, missing)
-    if kind.format == "ogg" and streams_of_ogg(file) > 1:  # of which libsndfile reads the first, as its header does
-        return Container(Kind("ogg"), file, exact=False)
+    # Of several streams libsndfile reads the first, as its header does; of one that is cut, nothing.
+    if kind.format == "ogg" and (missing or streams_of_ogg(file) > 1):
+        return Container(Kind("ogg"), file, False, missing)
     return Container(kind, file, kind.format not in _ENDLESS, missing)
 
 
@@ -304,7 +303,8 @@ def _riff(file: Part, kind: Kind, name: str, streamed: bool) -> Container:
     wave = find_wave(file)
     if wave is None:
         return Container(kind, file)  # which both decoders refuse
-    wave.check(file, name, streamed)
+    check_rate(wave.rate, name)
+    missing = wave.missing(file, streamed)
     if len(wave.pieces) > 1:
         tell_once(f"{name}: its samples are in {len(wave.pieces)} pieces, which are read one after another")
     if goes_on(file, wave.end, name, wave.order):
@@ -316,9 +316,9 @@ def _riff(file: Part, kind: Kind, name: str, streamed: bool) -> Container:
         at = _behind_tags(samples, 0) if samples.peek(0, 3) == b"ID3" else 0
         own = _kind_at(samples, at)
     if own is not None and own.format in _FRAMES:  # an MP3, whatever the header calls it
-        return _container(samples.part(at), name, streamed)
+        return replace(_container(samples.part(at), name, streamed), missing=missing)
     # libsndfile knows of plain samples alone how many there are; the length of what FFmpeg decodes is a guess.
-    return Container(kind, file if wave.regular else wave.as_all_write_it(file), exact=False)
+    return Container(kind, file if wave.regular else wave.as_all_write_it(file), False, missing)
 
 
 def _to_its_end(file: Part, format: str, name: str) -> tuple[Part, str]:

@@ -6,7 +6,7 @@ import struct
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-from asr.audio.faults import SLACK, check_rate, cut_short
+from asr.audio.faults import SLACK
 from asr.audio.parts import Part
 
 _UNKNOWN_SIZE = 0xFFFFFFFF  # a WAV that was written to a pipe does not know its own length
@@ -47,17 +47,22 @@ class Wave:
         return self._number(24) if code == EXTENSIBLE and size >= 22 and len(self.form) >= 26 else code
 
     @property
+    def rate(self) -> int:
+        """Hz."""
+        return int(struct.unpack(f"{self.order}I", self.form[4:8])[0])
+
+    @property
     def bytes_per_second(self) -> int:
         return int(struct.unpack(f"{self.order}I", self.form[8:12])[0])
 
-    def check(self, file: Part, name: str, streamed: bool) -> None:
-        """Raises an InputError where the rate is none, or samples that the header claims are not there."""
-        check_rate(struct.unpack(f"{self.order}I", self.form[4:8])[0], name)
+    def missing(self, file: Part, streamed: bool) -> str:
+        """Why not all samples that the header claims are there; '' where they are, or nobody knows."""
         there = self.samples(file).size
         unknown = self.claimed == _UNKNOWN_SIZE or (streamed and self.claimed >= STREAMED_SIZE)
-        if self.claimed > there + SLACK and not unknown:
-            per_second = self.bytes_per_second or 1
-            raise cut_short(name, there / per_second, self.claimed / per_second)
+        if self.claimed <= there + SLACK or unknown:
+            return ""
+        per_second = self.bytes_per_second or 1
+        return f"its header announces {self.claimed / per_second:,.2f} s, {there / per_second:,.2f} s are there"
 
     def samples(self, file: Part) -> Part:
         """What is there of the samples."""

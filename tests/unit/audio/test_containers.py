@@ -15,7 +15,7 @@ import soundfile
 from helpers import speechlike
 from wording import wording
 
-from asr.audio.reader import Samples, Selected, audio_info, read_audio
+from asr.audio.reader import Samples, Selected, audio_info, read_audio, read_blocks
 from asr.utils.errors import InputError
 
 RATE = 16000
@@ -272,6 +272,24 @@ def test_a_sphere_that_is_cut_or_packed_is_told_so() -> None:
     for coding in ("shorten", "wavpack"):
         with pytest.raises(InputError, match=coding):
             read_audio(sphere(NOISE, f"pcm,embedded-{coding}-v2.00"), RATE)
+
+
+@pytest.mark.parametrize("name", ["wav", "aiff", "au", "caf", "w64", "sph", "ogg"])
+def test_of_a_file_that_is_cut_what_is_there_is_read_first(name: str) -> None:
+    speech = speechlike(20.0 if name == "ogg" else 3.0, RATE)
+    out = io.BytesIO()
+    subtype = "VORBIS" if name == "ogg" else "PCM_16"
+    soundfile.write(out, speech, RATE, format={"sph": "NIST"}.get(name, name).upper(), subtype=subtype)
+    half = out.getvalue()[: len(out.getvalue()) // 2]
+    blocks = read_blocks(half, RATE, seconds=0.1)
+    pieces: list[Samples] = []
+    with pytest.raises(InputError, match=wording("is-cut-short")):
+        pieces.extend(blocks)
+    got = np.concatenate(pieces)
+    assert 0.25 * len(speech) < len(got) < 0.75 * len(speech)
+    assert np.corrcoef(got, speech[: len(got)])[0, 1] > 0.9
+    with pytest.raises(InputError):
+        audio_info(half)
 
 
 LENGTHS = {
