@@ -23,6 +23,7 @@ _PACKETS = ((0, _MPEG_TS), (4, _MPEG_TS + 4))  # of broadcasts; of cameras and B
 _MOST_JUNK = 1 << 25  # bytes that are searched for the beginning of sound; a tag holds pictures
 _A_FRAME = 1 << 12  # bytes: what begins within a frame is a cut, not junk
 _MOST_HEADER = 1 << 16  # bytes of an HTTP answer's header
+_MOST_PADDING = 1 << 16  # bytes, all the same
 _READ_AHEAD = 1 << 17  # bytes that a decoder may have read before it needed them
 _MPEG_CODES = (0x50, 0x55)  # of WAV
 
@@ -252,8 +253,8 @@ def _behind(file: Part, end: int, order: str) -> Behind:
     file = without_tags(file)
     if end >= file.size - SLACK:
         return Behind("", end)
-    end = behind_chunks(file, end, order)
-    at = _behind_tags(file, end)
+    chunked = behind_chunks(file, end, order)
+    at = _behind_tags(file, chunked)
     if file.peek(at, 1) == b"\0" and not _kind_at(file, at):  # behind an odd length
         at += 1
     if at >= file.size - SLACK:
@@ -261,7 +262,8 @@ def _behind(file: Part, end: int, order: str) -> Behind:
     kind = _kind_at(file, at)
     if kind and kind.format != "mpegts":  # which samples may begin like
         return Behind("file", at)
-    return Behind("" if _is_text(file.peek(at, 512)) else "samples", at)
+    padding = file.size - at < _MOST_PADDING and len(set(file.peek(at, _MOST_PADDING))) == 1
+    return Behind("" if chunked > end or padding or _is_text(file.peek(at, 512)) else "samples", at)
 
 
 def goes_on(file: Part, end: int, name: str, order: str = "<") -> bool:

@@ -79,16 +79,19 @@ class Wave:
         there = samples.size
         chunks = [(b"fmt ", self.form), *([(b"fact", self.fact)] if self.fact else [])]
         body = b"".join(tag + self._packed(len(data)) + data + bytes(len(data) & 1) for tag, data in chunks)
-        size = 4 + len(body) + 8 + there
+        size, announced = 4 + len(body) + 8 + there, there
         start = b"RIFX" if self.order == ">" else b"RIFF"
-        head = start + self._packed(size) + b"WAVE" + body + b"data" + self._packed(there)
+        if size > _UNKNOWN_SIZE:  # the sizes stand in a chunk of their own (EBU Tech 3306)
+            start, body = b"RF64", struct.pack("<4sIQQQI", b"ds64", 28, size + 36, there, 0, 0) + body
+            size = announced = _UNKNOWN_SIZE
+        head = start + self._packed(size) + b"WAVE" + body + b"data" + self._packed(announced)
         return samples.part(0, there, head)
 
     def _number(self, at: int) -> int:
         return int(struct.unpack(f"{self.order}H", self.form[at : at + 2])[0])
 
     def _packed(self, size: int) -> bytes:
-        return struct.pack(f"{self.order}I", min(size, _UNKNOWN_SIZE))
+        return struct.pack(f"{self.order}I", size)
 
 
 def chunks(file: Part, order: str = "<") -> Iterator[tuple[bytes, int, int, bool]]:

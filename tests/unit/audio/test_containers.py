@@ -7,6 +7,7 @@ import random
 import struct
 from collections.abc import Callable
 from fractions import Fraction
+from pathlib import Path
 
 import av
 import numpy as np
@@ -232,6 +233,36 @@ def test_samples_behind_what_the_header_announces_are_read_and_told(
     assert got.shape == SPEECH.shape
     assert np.abs(got - SPEECH).max() < 1e-3
     assert caplog.text.count(what) == len(caplog.records) == 1 + (what == "the second piece too small")
+
+
+def test_a_wav_of_more_than_four_gigabytes_whose_size_began_anew_is_read_to_its_end(tmp_path: Path) -> None:
+    path, size = tmp_path / "long.wav", (1 << 32) + (1 << 16)
+    with path.open("wb") as f:
+        f.write(riff(FMT, chunk(b"data", PCM, size=1 << 16))[:44])
+        f.seek(44 + (1 << 16))
+        f.write(PCM)
+        f.seek(44 + size - len(PCM))  # a hole before it takes no place on the disk
+        f.write(PCM)
+    assert audio_info(path).duration == size / 2 / RATE
+    np.testing.assert_allclose(read_audio(path, RATE, start=size / 2 / RATE - 1.5), SPEECH, atol=1e-3)
+
+
+PADDED = {
+    "zeros": riff(FMT, DATA) + bytes(5000),
+    "ones": riff(FMT, DATA) + b"\xff" * 5000,
+    "text": riff(FMT, DATA) + b"<xmp>nothing</xmp>\n" * 50,
+    "an unknown chunk": riff(FMT, DATA, chunk(b"abcd", NOISE[:5001])),
+    "a known chunk of a wrong size": riff(FMT, DATA, chunk(b"LIST", ODD * 20, size=50)),
+}
+
+
+@pytest.mark.parametrize("source", [bytes, Pipe])
+@pytest.mark.parametrize("what", PADDED)
+def test_what_is_no_sound_behind_a_wav_is_passed_over(
+    what: str, source: Callable[[bytes], bytes | Pipe], caplog: pytest.LogCaptureFixture
+) -> None:
+    assert len(read_audio(source(PADDED[what]), RATE, name=f"{what} {source.__name__}")) == len(SPEECH)
+    assert not caplog.records
 
 
 JOINED = ("wav", "flac", "aiff", "au", "caf", "w64", "sph", "m4a", "wv")
