@@ -266,13 +266,18 @@ def _behind(file: Part, end: int, order: str) -> Behind:
     return Behind("" if chunked > end or padding or _is_text(file.peek(at, 512)) else "samples", at)
 
 
-def goes_on(file: Part, end: int, name: str, order: str = "<") -> bool:
-    """Whether samples go on behind the end that a header announces. That is told, and so is another file there."""
+def goes_on(file: Part, end: int, name: str, order: str = "<", whole: bool = True) -> bool:
+    """Whether samples go on behind the end that a header announces. That is told, and so is another file there.
+
+    Args:
+        order: That of bytes: < or >.
+        whole: Whether the file is there to its end.
+    """
     what, at = _behind(file, end, order)
     if what == "file":
-        _tell_another(file, at, name)
+        _tell_another(file, at, name, whole)
     elif what:
-        tell_once(f"{name}: its header announces too little: {file.size - at:,} bytes follow, which are read, too")
+        tell_once(f"{name}: its header announces too little: {_count(file, at, whole)} follow, which are read, too")
     return what == "samples"
 
 
@@ -284,8 +289,12 @@ def tell_joined_flac(file: Part, last: int, name: str) -> None:
         _tell_another(file, begin + behind, name)
 
 
-def _tell_another(file: Part, at: int, name: str) -> None:
-    tell_once(f"{name}: another file follows behind its end ({file.size - at:,} bytes), which is not read")
+def _tell_another(file: Part, at: int, name: str, whole: bool = True) -> None:
+    tell_once(f"{name}: another file follows behind its end ({_count(file, at, whole)}), which is not read")
+
+
+def _count(file: Part, at: int, whole: bool) -> str:
+    return f"{file.size - at:,} bytes{'' if whole else ' or more'}"
 
 
 def _riff(file: Part, kind: Kind, name: str, streamed: bool) -> Container:

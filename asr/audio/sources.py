@@ -117,7 +117,9 @@ class _PipedWav(Stream):
                 return None if length >= STREAMED_SIZE else length // self.size
             if tag in FORMS:
                 break
-        return None if goes_on(Part(io.BytesIO(self.ahead), 0, len(self.ahead)), skipped, self.name) else 0
+        whole = len(self.ahead) < _LOOKED_AT
+        ahead = Part(io.BytesIO(self.ahead), 0, len(self.ahead))
+        return None if goes_on(ahead, skipped, self.name, whole=whole) else 0
 
 
 def _piped_wav(f: BinaryIO, name: str) -> tuple[_PipedWav | None, bytes]:
