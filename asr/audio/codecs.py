@@ -16,7 +16,7 @@ from typing import Any, BinaryIO, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from asr.audio.containers import Container, find_container
+from asr.audio.containers import Container, find_container, tell_joined_flac
 from asr.audio.faults import check_rate, cut, tell_once
 from asr.audio.parts import Part
 from asr.utils.errors import InputError
@@ -41,6 +41,7 @@ class Stream:
     frames: int | None  # as the header says; None where it does not
     format: str
     tracks: int = 1  # sound tracks in the file, of which this is one
+    missing: str = ""  # why it is not there to its end: an InputError behind the last block
     tolerance: float = 0.0  # seconds by which a codec's header may differ from what it decodes to
 
     def blocks(self, first: int) -> Iterator[npt.NDArray[np.float32]]:
@@ -48,14 +49,19 @@ class Stream:
 
 
 class _SoundfileStream(Stream):
-    def __init__(self, sound: Any, name: str) -> None:
-        self.sound, self.name = sound, name
+    def __init__(self, sound: Any, container: Container, name: str) -> None:
+        self.sound, self.file, self.name, self.missing = sound, container.file, name, container.missing
         self.rate, self.channels = sound.samplerate, sound.channels
         self.format = f"{sound.format}/{sound.subtype}"
         # libsndfile gives a length of 2**63 - 1 where a format has none.
         self.frames = sound.frames if 0 <= sound.frames < 1 << 48 else None
 
     def blocks(self, first: int) -> Iterator[npt.NDArray[np.float32]]:
+        yield from self._blocks(first)
+        if self.missing:
+            raise cut(self.name, self.missing)
+
+    def _blocks(self, first: int) -> Iterator[npt.NDArray[np.float32]]:
         import soundfile
 
         skip = 0
@@ -66,8 +72,9 @@ class _SoundfileStream(Stream):
                 self.sound.seek(first)
             except soundfile.LibsndfileError:
                 return
+        left = None if self.frames is None else max(0, self.frames - first)
         while True:
-            error = None
+            error, at = None, self.file.tell()
             block: npt.NDArray[np.float32] = np.full(
                 (max(1, BLOCK_SAMPLES // self.channels), self.channels), np.nan, np.float32
             )
@@ -78,9 +85,14 @@ class _SoundfileStream(Stream):
                 error = e
                 untouched = np.isnan(block).any(axis=1)
                 block = block[: untouched.argmax()] if untouched.any() else block
+            if left is not None and self.sound.format == "FLAC":  # of which libsndfile reads another behind it, too
+                block, left = block[:left], max(0, left - len(block))
             if len(block) > skip:
                 yield block[skip:]
             skip = max(0, skip - len(block))
+            if left == 0:
+                tell_joined_flac(self.file, at, self.name)
+                return
             if self.frames is None and error is not None and error.code != _PAST_END:
                 raise InputError(f"is damaged or cut short ({error})", where=self.name, remedy="copy it again")
             if error is not None or not len(block):
@@ -207,7 +219,7 @@ def decoder_of(f: BinaryIO, name: str, streamed: bool, track: int | None = None)
         try:
             sound = soundfile.SoundFile(file)
             check_rate(sound.samplerate, name)
-            return _SoundfileStream(sound, name)
+            return _SoundfileStream(sound, container, name)
         except (soundfile.LibsndfileError, RuntimeError, TypeError):
             file.seek(0)
     if form:

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import os
 import re
-from dataclasses import dataclass
-from typing import BinaryIO, NamedTuple
+from dataclasses import dataclass, replace
+from typing import BinaryIO, Literal, NamedTuple
 
-from asr.audio.faults import SLACK, cut, tell_once
+from asr.audio.ends import BOXES, announced, check_sphere, end_of, missing_of, streams_of_ogg
+from asr.audio.faults import SLACK, check_rate, tell_once
 from asr.audio.mpeg import FRAME, ends_within_frame, frames_at, has_length, syncsafe, without_tags
 from asr.audio.parts import Part
-from asr.audio.riff import chunks, find_wave
+from asr.audio.riff import behind_chunks, chunks, find_wave
 from asr.utils.errors import InputError
 
 _MPEG_TS = 188  # bytes of a packet, each of which begins with G
@@ -22,9 +23,12 @@ _PACKETS = ((0, _MPEG_TS), (4, _MPEG_TS + 4))  # of broadcasts; of cameras and B
 _MOST_JUNK = 1 << 25  # bytes that are searched for the beginning of sound; a tag holds pictures
 _A_FRAME = 1 << 12  # bytes: what begins within a frame is a cut, not junk
 _MOST_HEADER = 1 << 16  # bytes of an HTTP answer's header
-_LARGEST_PAGE = 66_000  # bytes of Ogg, and a few
-_ANY_SIZE = 0xFFFFFFFF
+_MOST_PADDING = 1 << 16  # bytes, all the same
+_READ_AHEAD = 1 << 17  # bytes that a decoder may have read before it needed them
 _MPEG_CODES = (0x50, 0x55)  # of WAV
+
+
+_READ_ON = ("au", "w64", "nistsphere")  # behind the end that their header announces
 
 
 class Kind(NamedTuple):
@@ -70,9 +74,6 @@ _MAGIC = {
     b"nut/multimedia container\0": Kind("nut"),
     b"\x06\x0e\x2b\x34\x02\x05\x01\x01": Kind("mxf"),
 }
-_BOXES = (b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip", b"pnot", b"moof", b"styp", b"sidx")  # of MP4
-_BOXES_BEHIND = (*_BOXES, b"meta", b"uuid", b"udta", b"mfra", b"mdia", b"pdin")
-_CAF_CHUNKS = b"desc|data|pakt|kuki|chan|free|info|midi|strg|mark|regn|inst|umid|edct|peak|ovvw|uuid|LMKS".split(b"|")
 _FRAMES = ("mp3", "aac", "loas", "ac3", "eac3", "amr", "dts")  # without a container
 # What tells so little of its length that FFmpeg guesses it from the bit rate.
 _ENDLESS = (*_FRAMES, "asf", "mpeg", "mpegts", "flv", "rm", "dss", "nut")
@@ -131,7 +132,7 @@ def find_container(f: BinaryIO, name: str, streamed: bool) -> Container:
         streamed: Whether it came through a pipe: its writer could not know its length.
 
     Raises:
-        InputError: It is empty, no sound, or cut short.
+        InputError: It is empty, or no sound.
     """
     begin = f.tell()
     return _container(Part(f, begin, f.seek(0, os.SEEK_END)), name, streamed)
@@ -152,11 +153,12 @@ def _container(file: Part, name: str, streamed: bool) -> Container:
         if ends_within_frame(file):
             tell_once(f"{name}: ends within a frame: it may have been cut short")
         return Container(kind, file, kind.format == "mp3" and has_length(file))
-    missing = _missing(file, kind.format)
-    if missing and kind.soundfile:
-        raise cut(name, missing)
-    if kind.format == "ogg" and _streams_of_ogg(file) > 1:  # of which libsndfile reads the first, as its header does
-        return Container(Kind("ogg"), file, exact=False)
+    if kind.format == "nistsphere":
+        check_sphere(file, name)
+    file, missing = _to_its_end(file, kind.format, name)
+    # Of several streams libsndfile reads the first, as its header does; of one that is cut, nothing.
+    if kind.format == "ogg" and (missing or streams_of_ogg(file) > 1):
+        return Container(Kind("ogg"), file, False, missing)
     return Container(kind, file, kind.format not in _ENDLESS, missing)
 
 
@@ -231,7 +233,7 @@ def _kind_at(file: Part, at: int) -> Kind | None:
     for magic, kind in _MAGIC.items():
         if head.startswith(magic):
             return kind
-    if head[4:8] in _BOXES:
+    if head[4:8] in BOXES:
         return Kind("mp4")
     frames = frames_at(file, at)
     return Kind(frames) if frames else None
@@ -240,11 +242,66 @@ def _kind_at(file: Part, at: int) -> Kind | None:
 # What is in it, and whether all of it is there.
 
 
+class Behind(NamedTuple):
+    """What follows behind the end that a header announces, and where: a file, samples, or nothing that is sound."""
+
+    what: Literal["file", "samples", ""]
+    at: int
+
+
+def _behind(file: Part, end: int, order: str) -> Behind:
+    file = without_tags(file)
+    if end >= file.size - SLACK:
+        return Behind("", end)
+    chunked = behind_chunks(file, end, order)
+    at = _behind_tags(file, chunked)
+    if file.peek(at, 1) == b"\0" and not _kind_at(file, at):  # behind an odd length
+        at += 1
+    if at >= file.size - SLACK:
+        return Behind("", at)
+    kind = _kind_at(file, at)
+    if kind and kind.format != "mpegts":  # which samples may begin like
+        return Behind("file", at)
+    padding = file.size - at < _MOST_PADDING and len(set(file.peek(at, _MOST_PADDING))) == 1
+    return Behind("" if chunked > end or padding or _is_text(file.peek(at, 512)) else "samples", at)
+
+
+def goes_on(file: Part, end: int, name: str, order: str = "<", whole: bool = True) -> bool:
+    """Whether samples go on behind the end that a header announces. That is told, and so is another file there.
+
+    Args:
+        order: That of bytes: < or >.
+        whole: Whether the file is there to its end.
+    """
+    what, at = _behind(file, end, order)
+    if what == "file":
+        _tell_another(file, at, name, whole)
+    elif what:
+        tell_once(f"{name}: its header announces too little: {_count(file, at, whole)} follow, which are read, too")
+    return what == "samples"
+
+
+def tell_joined_flac(file: Part, last: int, name: str) -> None:
+    """Tells whether another FLAC follows one whose last block was read from a place on, or a little before it."""
+    begin = max(0, last - _READ_AHEAD)
+    behind = file.peek(begin, _MOST_JUNK).find(b"fLaC\0\0\0\x22", 0 if begin else 4)
+    if behind >= 0:
+        _tell_another(file, begin + behind, name)
+
+
+def _tell_another(file: Part, at: int, name: str, whole: bool = True) -> None:
+    tell_once(f"{name}: another file follows behind its end ({_count(file, at, whole)}), which is not read")
+
+
+def _count(file: Part, at: int, whole: bool) -> str:
+    return f"{file.size - at:,} bytes{'' if whole else ' or more'}"
+
+
 def _riff(file: Part, kind: Kind, name: str, streamed: bool) -> Container:
     form = file.peek(8, 4)
     if form == b"AVI ":
         claimed = int.from_bytes(file.peek(4, 4), "little")
-        return Container(Kind("avi"), file, missing=_announced(8 + claimed, file.size) if claimed < 0x7F000000 else "")
+        return Container(Kind("avi"), file, missing=announced(8 + claimed, file.size) if claimed < 0x7F000000 else "")
     if form == b"QLCM":
         return Container(Kind("qcp"), file)
     if form != b"WAVE":
@@ -257,110 +314,39 @@ def _riff(file: Part, kind: Kind, name: str, streamed: bool) -> Container:
     wave = find_wave(file)
     if wave is None:
         return Container(kind, file)  # which both decoders refuse
-    wave.check(file, name, streamed)
-    if wave.more:
-        tell_once(f"{name}: its samples are in several pieces (WAVs joined?), of which the first is read")
-    samples = file.part(wave.at, min(file.size, wave.at + wave.claimed))
+    check_rate(wave.rate, name)
+    missing = wave.missing(file, streamed)
+    if len(wave.pieces) > 1:
+        tell_once(f"{name}: its samples are in {len(wave.pieces)} pieces, which are read one after another")
+    if goes_on(file, wave.end, name, wave.order):
+        wave = wave.read_on(without_tags(file))
+    samples = wave.samples(file)
     if wave.code in _MPEG_CODES:
         at, own = _sound(samples, name)
     else:
         at = _behind_tags(samples, 0) if samples.peek(0, 3) == b"ID3" else 0
         own = _kind_at(samples, at)
     if own is not None and own.format in _FRAMES:  # an MP3, whatever the header calls it
-        return _container(samples.part(at), name, streamed)
+        return replace(_container(samples.part(at), name, streamed), missing=missing)
     # libsndfile knows of plain samples alone how many there are; the length of what FFmpeg decodes is a guess.
-    return Container(kind, file if wave.regular else wave.as_all_write_it(file), exact=False)
+    return Container(kind, file if wave.regular else wave.as_all_write_it(file), False, missing)
 
 
-def _announced(claimed: int, there: int) -> str:
-    return f"its header announces {claimed:,} bytes, {there:,} are there" if claimed > there + SLACK else ""
-
-
-def _missing(file: Part, format: str) -> str:
-    """Why a file is not there to its end; '' where it is, or does not say how long it is."""
-    if format == "ogg":
-        return _missing_of_ogg(file)
-    if format == "flv":  # behind each tag stands its length
-        last = file.size - 4 - int.from_bytes(file.peek(file.size - 4, 4), "big")
-        whole = last >= 9 and file.peek(last, 1)[0] & 0x1F in (8, 9, 18)
-        return "" if whole or file.size < 14 else "its last piece is not whole"
-    head = file.peek(0, 64)
-    claimed = 0
-    if format == "aiff":
-        claimed = 8 + int.from_bytes(head[4:8], "big")
-    elif format == "au":
-        data = int.from_bytes(head[8:12], "big")
-        claimed = 0 if data == _ANY_SIZE else int.from_bytes(head[4:8], "big") + data
-    elif format == "w64":
-        claimed = int.from_bytes(head[16:24], "little")
-        claimed = 0 if claimed >= 1 << 62 else claimed
-    elif format == "caf":
-        claimed = _end_of_caf(file)
-    elif format == "mp4":
-        claimed = _end_of_mp4(file)
-    elif format == "matroska":
-        claimed = _end_of_matroska(file)
-    elif format == "asf":
-        head = file.peek(0, 1 << 14)
-        at = head.find(b"\xa1\xdc\xab\x8c\x47\xa9\xcf\x11\x8e\xe4\x00\xc0\x0c\x20\x53\x65")  # file properties
-        if at >= 0 and len(head) > at + 92 and not head[at + 88] & 1:  # it was not sent as it was recorded
-            claimed = int.from_bytes(head[at + 40 : at + 48], "little")
-    return _announced(claimed, file.size)
-
-
-def _end_of_mp4(file: Part) -> int:
-    """Where the last of an MP4's boxes ends."""
-    at = 0
-    while at + 8 <= file.size:
-        head = file.peek(at, 16)
-        size = int.from_bytes(head[:4], "big")
-        if size == 1:
-            size = int.from_bytes(head[8:], "big")
-        if size < 8 or head[4:8] not in _BOXES_BEHIND:  # 0: to the end of the file; or something else behind it
-            break
-        at += size
-    return at
-
-
-def _end_of_caf(file: Part) -> int:
-    at = 8
-    while at + 12 <= file.size:
-        head = file.peek(at, 12)
-        size = int.from_bytes(head[4:], "big", signed=True)
-        if size < 0 or head[:4] not in _CAF_CHUNKS:  # -1: to the end of the file
-            break
-        at += 12 + size
-    return at
-
-
-def _end_of_matroska(file: Part) -> int:
-    """Where the Segment ends; 0 where it does not say."""
-    head = file.peek(0, 1 << 12)
-    at = head.find(b"\x18\x53\x80\x67")
-    if at < 0 or len(head) < at + 12 or not head[at + 4]:
-        return 0
-    width = 9 - head[at + 4].bit_length()
-    size = int.from_bytes(head[at + 4 : at + 4 + width], "big") & ((1 << 7 * width) - 1)
-    return 0 if size == (1 << 7 * width) - 1 else at + 4 + width + size
-
-
-def _missing_of_ogg(file: Part) -> str:
-    """The last page of an Ogg file must be whole: its length is in its header (RFC 3533, section 6)."""
-    tail = file.peek(max(0, file.size - _LARGEST_PAGE), _LARGEST_PAGE)
-    page = tail.rfind(b"OggS")
-    header = tail[page : page + 27] if page >= 0 else b""
-    segments = tail[page + 27 : page + 27 + header[26]] if len(header) == 27 else b""
-    whole = len(header) == 27 and len(segments) == header[26] and page + 27 + header[26] + sum(segments) <= len(tail)
-    return "" if whole else "its last page is not whole"
-
-
-def _streams_of_ogg(file: Part) -> int:
-    """How many streams an Ogg file holds, beside or behind each other; two where there are more."""
-    at = begun = 0
-    while at + 27 <= file.size and begun < 2:
-        page = file.peek(at, 27 + 255)
-        if page[:4] != b"OggS":
-            break
-        begun += bool(page[5] & 2)
-        at += 27 + page[26] + sum(page[27 : 27 + page[26]])
-    return begun
+def _to_its_end(file: Part, format: str, name: str) -> tuple[Part, str]:
+    """The file without another that is joined to it, and why it is not there to its end; '' where it is."""
+    if missing := missing_of(file, format):
+        return file, missing
+    end = end_of(file, format)
+    if not end or format == "matroska" or end >= file.size - SLACK:  # of joined Matroskas all are read
+        return file, ""
+    what, at = _behind(file, end, "<")
+    if what == "file":
+        _tell_another(file, at, name)
+        return file.part(0, end), ""
+    if format in _READ_ON and goes_on(file, end, name) and format == "au":
+        return file.part(12, head=file.peek(0, 8) + b"\xff" * 4), ""
+    if what and format in ("aiff", "caf"):
+        tell_once(
+            f"{name}: {file.size - at:,} bytes follow behind the end that its header announces, which are not read"
+        )
+    return file, ""

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import io
 import os
-from typing import BinaryIO
+from collections.abc import Sequence
+from typing import BinaryIO, cast
 
 
 class Part:
@@ -55,3 +56,30 @@ class Part:
         return Part(
             self.file, self.begin + begin - skipped, self.begin + (self.size if end is None else end) - skipped, head
         )
+
+    def joined(self, stretches: Sequence[tuple[int, int]]) -> Part:
+        """Returns stretches of this stretch, from where to where each, one behind another."""
+        if len(stretches) == 1:
+            return self.part(*stretches[0])
+        return Part(cast(BinaryIO, _Joined(self, stretches)), 0, sum(end - begin for begin, end in stretches))
+
+
+class _Joined:
+    def __init__(self, file: Part, stretches: Sequence[tuple[int, int]]) -> None:
+        self.file, self.stretches, self.at = file, stretches, 0
+
+    def seek(self, at: int) -> None:
+        self.at = at
+
+    def read(self, count: int) -> bytes:
+        data = b""
+        first = 0  # of a stretch, behind those before
+        for begin, end in self.stretches:
+            inside = self.at - first
+            if 0 <= inside < end - begin:
+                data += self.file.peek(begin + inside, min(count - len(data), end - begin - inside))
+                self.at = first + end - begin
+            if len(data) >= count:
+                break
+            first += end - begin
+        return data

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from asr.audio.codecs import Samples, Stream
-from asr.audio.faults import MAX_RATE, MIN_RATE, cut_short, no_samples
+from asr.audio.faults import MAX_RATE, MIN_RATE, cut, cut_short, no_samples
 from asr.audio.mixing import mixed
 from asr.audio.sources import AudioSource, Selected, is_pipe, open_stream
 from asr.utils.errors import InputError
@@ -104,6 +104,8 @@ def read_blocks(
 def audio_info(source: AudioSource, *, name: str | None = None) -> AudioInfo:
     """Duration, rate and channels from the header; the audio is decoded only where the header has no length."""
     with open_stream(source, name) as (stream, label):
+        if stream.missing:
+            raise cut(label, stream.missing)
         if stream.frames is None:
             frames = sum(len(block) for block in stream.blocks(0))
         else:

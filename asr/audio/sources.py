@@ -19,9 +19,10 @@ import numpy as np
 import numpy.typing as npt
 
 from asr.audio.codecs import BLOCK_SAMPLES, Stream, check_track, decoder_of
-from asr.audio.faults import SLACK, check_rate
+from asr.audio.containers import goes_on
+from asr.audio.faults import SLACK, check_rate, tell_once
 from asr.audio.parts import Part
-from asr.audio.riff import STREAMED_SIZE
+from asr.audio.riff import FORMS, STREAMED_SIZE, chunks
 from asr.utils.errors import InputError
 from asr.utils.files import no_such_file
 from asr.utils.unicode import on_one_line
@@ -44,6 +45,7 @@ class Selected:
 # Bytes that recorders announce before they know: arecord, FFmpeg, SoX, with the header or without.
 _UNFINISHED = {*range(0x7FFFFF00, 0x80000101), *range(0xFFFFFF00, 0x100000000)}
 _MOST_HEADER = 1 << 20  # bytes
+_LOOKED_AT = 1 << 16  # bytes behind the end that a header announces
 _MOST_IN_MEMORY = 1 << 25  # bytes of a pipe that are not put on disk
 
 
@@ -60,23 +62,24 @@ class _PipedWav(Stream):
         (3, 8): ("<f8", 0, 1),
     }
 
-    def __init__(
-        self, file: BinaryIO, code: int, width: int, rate: int, channels: int, frames: int | None, claimed: int
-    ) -> None:
-        self.file, self.width, self.kind = file, width, self.KINDS[code, width]
-        self.claimed = claimed  # bytes, by the header
+    def __init__(self, file: BinaryIO, name: str, form: tuple[int, ...], claimed: int) -> None:
+        code, channels, rate, _, bits = form
+        width = bits // 8
+        frames = None if claimed >= STREAMED_SIZE or claimed == 0 else claimed // (width * channels)
+        self.file, self.name, self.width, self.kind = file, name, width, self.KINDS[code, width]
+        self.claimed, self.size = claimed, width * channels  # bytes, by the header; bytes a frame
+        self.ahead = b""  # read already
         self.rate, self.channels, self.frames, self.format = rate, channels, frames, "WAV/pipe"
-        self.tolerance = SLACK / (width * channels * rate)
+        self.tolerance = SLACK / (self.size * rate)
 
     def blocks(self, first: int) -> Iterator[npt.NDArray[np.float32]]:
         kind, zero, scale = self.kind
-        size = self.width * self.channels
+        size = self.size
         left = self.frames
-        read = getattr(self.file, "read1", self.file.read)  # what is there, without waiting for more
         rest = b""
-        while left is None or left > 0:
+        while left != 0 or (left := self._frames_behind()) != 0:
             most = max(1, BLOCK_SAMPLES // self.channels)
-            got = read(size * (most if left is None else min(most, left)) - len(rest))
+            got = self._read(size * (most if left is None else min(most, left)) - len(rest))
             if not got:
                 return
             data, rest = rest + got, b""
@@ -93,6 +96,30 @@ class _PipedWav(Stream):
             if len(block) > first:
                 yield block[first:]
             first = max(0, first - len(block))
+
+    def _read(self, count: int) -> bytes:
+        """What is there, without waiting for more."""
+        if not self.ahead:
+            return getattr(self.file, "read1", self.file.read)(count)
+        data, self.ahead = self.ahead[:count], self.ahead[count:]
+        return data
+
+    def _frames_behind(self) -> int | None:
+        """How many frames follow behind those that the header announces; None: all that comes are some."""
+        self.ahead += self.file.read(_LOOKED_AT)
+        skipped = self.claimed % self.size
+        skipped += self.claimed & 1  # a byte behind an odd length
+        behind = Part(io.BytesIO(self.ahead), skipped, len(self.ahead), bytes(12))
+        for tag, at, length, _ in chunks(behind):
+            if tag == b"data" and length:
+                tell_once(f"{self.name}: its samples are in several pieces, which are read one after another")
+                self.ahead, self.claimed = behind.peek(at, behind.size), length
+                return None if length >= STREAMED_SIZE else length // self.size
+            if tag in FORMS:
+                break
+        whole = len(self.ahead) < _LOOKED_AT
+        ahead = Part(io.BytesIO(self.ahead), 0, len(self.ahead))
+        return None if goes_on(ahead, skipped, self.name, whole=whole) else 0
 
 
 def _piped_wav(f: BinaryIO, name: str) -> tuple[_PipedWav | None, bytes]:
@@ -112,8 +139,7 @@ def _piped_wav(f: BinaryIO, name: str) -> tuple[_PipedWav | None, bytes]:
             if (code, bits // 8) not in _PipedWav.KINDS or align != channels * (bits // 8) or not channels:
                 break
             check_rate(rate, name)
-            frames = None if length >= STREAMED_SIZE or length == 0 else length // align
-            return _PipedWav(f, code, bits // 8, rate, channels, frames, length), head
+            return _PipedWav(f, name, form, length), head
         if length > _MOST_HEADER:
             break
         body = f.read(length + (length & 1))

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import io
-import logging
 import random
 import struct
 from collections.abc import Callable
 from fractions import Fraction
+from pathlib import Path
 
 import av
 import numpy as np
 import pytest
 import soundfile
 from helpers import speechlike
+from wording import wording
 
-from asr.audio.reader import Samples, Selected, audio_info, read_audio
+from asr.audio.reader import Samples, Selected, audio_info, read_audio, read_blocks
 from asr.utils.errors import InputError
 
 RATE = 16000
@@ -202,10 +203,124 @@ def test_an_mp3_in_riff_is_read_whole(kind: str, name: str, count: int, capfd: p
     assert capfd.readouterr().err == ""
 
 
-@pytest.mark.parametrize("parts", [(FMT, DATA, DATA), (FMT, DATA, riff(FMT, DATA))], ids=["two pieces", "two files"])
-def test_samples_that_are_not_read_are_told(parts: tuple[bytes, ...], caplog: pytest.LogCaptureFixture) -> None:
-    assert len(read_audio(riff(*parts), RATE, name=str(len(parts[-1])))) == len(SPEECH)
-    assert [record.levelno for record in caplog.records] == [logging.WARNING]
+class Pipe(io.BytesIO):
+    """Bytes that can only be read on."""
+
+    def seekable(self) -> bool:
+        return False
+
+
+HALF = len(PCM) // 3 // 2 * 2
+FIRST, SECOND = chunk(b"data", PCM[:HALF]), chunk(b"data", PCM[HALF:])
+AU = plain("AU")
+GO_ON = {
+    "two pieces": riff(FMT, FIRST, SECOND),
+    "a chunk between": riff(FMT, FIRST, chunk(b"LIST", ODD), SECOND),
+    "a list of pieces": riff(FMT, chunk(b"LIST", b"wavl" + FIRST + SECOND)),
+    "data too small": riff(FMT, chunk(b"data", PCM, size=HALF)),
+    "all sizes too small": riff(FMT, chunk(b"data", PCM[:HALF])) + PCM[HALF:],
+    "the second piece too small": riff(FMT, FIRST, chunk(b"data", PCM[HALF:], size=4000)),
+    "AU": AU[:8] + struct.pack(">I", HALF) + AU[12:],
+}
+
+
+@pytest.mark.parametrize("source", [bytes, Pipe])
+@pytest.mark.parametrize("what", GO_ON)
+def test_samples_behind_what_the_header_announces_are_read_and_told(
+    what: str, source: Callable[[bytes], bytes | Pipe], caplog: pytest.LogCaptureFixture
+) -> None:
+    got = read_audio(source(GO_ON[what]), RATE, name=f"{what} {source.__name__}")
+    assert got.shape == SPEECH.shape
+    assert np.abs(got - SPEECH).max() < 1e-3
+    assert caplog.text.count(what) == len(caplog.records) == 1 + (what == "the second piece too small")
+
+
+def test_a_wav_of_more_than_four_gigabytes_whose_size_began_anew_is_read_to_its_end(tmp_path: Path) -> None:
+    path, size = tmp_path / "long.wav", (1 << 32) + (1 << 16)
+    with path.open("wb") as f:
+        f.write(riff(FMT, chunk(b"data", PCM, size=1 << 16))[:44])
+        f.seek(44 + (1 << 16))
+        f.write(PCM)
+        f.seek(44 + size - len(PCM))  # a hole before it takes no place on the disk
+        f.write(PCM)
+    assert audio_info(path).duration == size / 2 / RATE
+    np.testing.assert_allclose(read_audio(path, RATE, start=size / 2 / RATE - 1.5), SPEECH, atol=1e-3)
+
+
+PADDED = {
+    "zeros": riff(FMT, DATA) + bytes(5000),
+    "ones": riff(FMT, DATA) + b"\xff" * 5000,
+    "text": riff(FMT, DATA) + b"<xmp>nothing</xmp>\n" * 50,
+    "an unknown chunk": riff(FMT, DATA, chunk(b"abcd", NOISE[:5001])),
+    "a known chunk of a wrong size": riff(FMT, DATA, chunk(b"LIST", ODD * 20, size=50)),
+}
+
+
+@pytest.mark.parametrize("source", [bytes, Pipe])
+@pytest.mark.parametrize("what", PADDED)
+def test_what_is_no_sound_behind_a_wav_is_passed_over(
+    what: str, source: Callable[[bytes], bytes | Pipe], caplog: pytest.LogCaptureFixture
+) -> None:
+    assert len(read_audio(source(PADDED[what]), RATE, name=f"{what} {source.__name__}")) == len(SPEECH)
+    assert not caplog.records
+
+
+JOINED = ("wav", "flac", "aiff", "au", "caf", "w64", "sph", "m4a", "wv")
+
+
+@pytest.mark.parametrize("source", [bytes, Pipe])
+@pytest.mark.parametrize("name", JOINED)
+def test_a_file_that_is_joined_to_another_is_told(
+    name: str, source: Callable[[bytes], bytes | Pipe], caplog: pytest.LogCaptureFixture
+) -> None:
+    one = (
+        coded({"m4a": "mp4"}.get(name, name), {"m4a": "aac"}.get(name, "wavpack"), SPEECH)
+        if name in ("m4a", "wv")
+        else sphere(PCM)
+        if name == "sph"
+        else plain(name.upper())
+    )
+    whole = read_audio(source(one), RATE, name=f"{name} {source.__name__}")
+    assert not caplog.records
+    got = read_audio(source(one + one), RATE, name=f"{name} {source.__name__}")
+    np.testing.assert_array_equal(got, whole)
+    assert caplog.text.count(f"{name} {source.__name__}: ") == len(caplog.records) == 1
+
+
+def sphere(samples: bytes, coding: str = "pcm") -> bytes:
+    fields = (
+        f"channel_count -i 1\nsample_rate -i {RATE}\nsample_n_bytes -i 2\nsample_sig_bits -i 16\n"
+        f"sample_byte_format -s2 01\nsample_coding -s{len(coding)} {coding}\n"
+        f"sample_count -i {len(PCM) // 2}\nend_head\n"
+    )
+    return b"NIST_1A\n   1024\n" + fields.encode().ljust(1008) + samples
+
+
+def test_a_sphere_that_is_cut_or_packed_is_told_so() -> None:
+    np.testing.assert_allclose(read_audio(sphere(PCM), RATE), SPEECH, atol=1e-3)
+    with pytest.raises(InputError, match=wording("is-cut-short")):
+        read_audio(sphere(PCM[:HALF]), RATE)
+    for coding in ("shorten", "wavpack"):
+        with pytest.raises(InputError, match=coding):
+            read_audio(sphere(NOISE, f"pcm,embedded-{coding}-v2.00"), RATE)
+
+
+@pytest.mark.parametrize("name", ["wav", "aiff", "au", "caf", "w64", "sph", "ogg"])
+def test_of_a_file_that_is_cut_what_is_there_is_read_first(name: str) -> None:
+    speech = speechlike(20.0 if name == "ogg" else 3.0, RATE)
+    out = io.BytesIO()
+    subtype = "VORBIS" if name == "ogg" else "PCM_16"
+    soundfile.write(out, speech, RATE, format={"sph": "NIST"}.get(name, name).upper(), subtype=subtype)
+    half = out.getvalue()[: len(out.getvalue()) // 2]
+    blocks = read_blocks(half, RATE, seconds=0.1)
+    pieces: list[Samples] = []
+    with pytest.raises(InputError, match=wording("is-cut-short")):
+        pieces.extend(blocks)
+    got = np.concatenate(pieces)
+    assert 0.25 * len(speech) < len(got) < 0.75 * len(speech)
+    assert np.corrcoef(got, speech[: len(got)])[0, 1] > 0.9
+    with pytest.raises(InputError):
+        audio_info(half)
 
 
 LENGTHS = {
