@@ -171,8 +171,8 @@ def _before_units(rows: Sequence[Row], doubtful: set[int], path: str | Path) -> 
     """How many numbers stand before the units in the same column, by lines that have some."""
     runs = {row.line: _leading(row.units) if row.line in doubtful else 0 for row in rows if row.columns}
     units = {unit for row in rows for unit in row.units[runs.get(row.line, 0) :]}
-    if wrong := next(filter(_is_decimal, units), None):
-        row = next(row for row in rows if wrong in row.units)
+    wrong = min(filter(_is_decimal, units), default=None)
+    if row := next((row for row in rows if wrong in row.units), None):
         _fail(row, f"{wrong!r} is no unit", path, "numbers stand between a word and its units")
     led = [row for row in rows if runs.get(row.line)]
     if not led:
