@@ -186,10 +186,10 @@ def _check_tags(rows: Sequence[Row], path: str | Path) -> None:
     pronounced = [row for row in rows if len(row.units) > 1]
     first = {row.units[0] for row in pronounced}
     others = {unit for row in pronounced for unit in row.units[1:]}
-    if not pronounced or first & others or not all(tag.isupper() and len(tag) > 1 for tag in first - {"PRP$", "WP$"}):
+    if not pronounced or first & others or not all(re.fullmatch("[A-Z]{2,}[$]?", tag) for tag in first):
         return
     named = all(map(_TAGS.fullmatch, first)) and first != {"UH"}  # which is a phone, too
-    strange = len(rows) > len(first) and not any(unit.isupper() and len(unit) > 1 for unit in others)
+    strange = len(pronounced) > len(first) and not any(unit.isupper() and len(unit) > 1 for unit in others)
     if named or strange:
         what = f"{pronounced[0].units[0]!r} behind {pronounced[0].word!r} seems to be a part of speech, not a unit"
         fail(pronounced[0].line, what, path, f"leave it out; {OURS}")
