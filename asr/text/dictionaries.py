@@ -49,7 +49,7 @@ _APART = {
     "\u2014",
     "\u2192",
 }  # between columns
-_BETWEEN = {",", ";", "|", "/", "||", "//"}  # between pronunciations
+_BETWEEN = {",", ";", "|", "/", "||", "//", "~", "--"}  # between pronunciations
 # Parts of speech as the Penn Treebank and Universal Dependencies name them.
 _TAGS = re.compile(
     "CC|CD|DT|EX|FW|IN|JJ[RS]?|LS|MD|NNP?S?|PDT|POS|PRP[$]?|RB[RS]?|RP|SYM|TO|VB[DGNPZ]?|WDT|WP[$]?|WRB|UH|"
@@ -130,7 +130,9 @@ def _rows(lines: Lines, path: str | Path) -> list[Row]:
         known = _MARK.fullmatch(word) or units.issuperset(others)
         rows.append(_by_spaces(n, line, path) if others and known and "\t" not in line else _by_tabs(n, line, path))
     several = [row.columns for row in rows if len(row.columns) > 1]
-    if not any(columns[0] for columns in several) and any(len(columns[1]) > 1 for columns in several):
+    known = {unit for row in rows if len(row.columns) == 1 for unit in row.units}
+    behind = {unit for columns in several for unit in columns[1]}
+    if not any(columns[0] for columns in several) and (known & behind or any(len(c[1]) > 1 for c in several)):
         # two tabs between columns, as BEEP has them
         rows = [row._replace(columns=tuple(filter(None, row.columns)) or row.columns) for row in rows]
     phrases = [row for row in rows if " " in row.word]

@@ -95,6 +95,7 @@ LETTERS = [("one", "o n e"), ("two", "t w o")]
         ("palabra\ttranscripción fonética\none\tw ʌ n\n", [ONE[0]]),
         ("ortho\tphon\tlemme\none\tw ʌ n\tone\n", [ONE[0]]),
         ("# BEEP\none\t\tw ʌ n\ntwo\t\tt u\n", ONE),
+        ("a\t\tʌ\none\tw ʌ n\n", [("a", "ʌ"), ONE[0]]),
         ("a\tt͡ʃ\nb\tt͜ʃ\n", [("a", "t͡ʃ"), ("b", "t͡ʃ")]),
         ("one\tw ʌ n\t0.5\ntwo\tt u\t0.25\n", ONE),
         # white space, ends of lines, characters that nobody sees
