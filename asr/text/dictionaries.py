@@ -130,9 +130,9 @@ def _rows(lines: Lines, path: str | Path) -> list[Row]:
         known = _MARK.fullmatch(word) or units.issuperset(others)
         rows.append(_by_spaces(n, line, path) if others and known and "\t" not in line else _by_tabs(n, line, path))
     several = [row.columns for row in rows if len(row.columns) > 1]
-    known = {unit for row in rows if len(row.columns) == 1 for unit in row.units}
+    usual = {unit for row in rows if len(row.columns) == 1 for unit in row.units}
     behind = {unit for columns in several for unit in columns[1]}
-    if not any(columns[0] for columns in several) and (known & behind or any(len(c[1]) > 1 for c in several)):
+    if not any(columns[0] for columns in several) and (usual & behind or any(len(c[1]) > 1 for c in several)):
         # two tabs between columns, as BEEP has them
         rows = [row._replace(columns=tuple(filter(None, row.columns)) or row.columns) for row in rows]
     phrases = [row for row in rows if " " in row.word]
