@@ -109,7 +109,8 @@ class CtcBeamDecoder:
         with ThreadPoolExecutor(1) as pool:  # reading a large model takes as long as all the rest
             reading = pool.submit(lambda: read_ngram(lm) if isinstance(lm, str | Path) else lm)
             unit, listed = self.options.lm_unit, _lexicon(lexicon)
-            self._words = read_vocabulary(self.tokens, listed, hot_phrases(hotwords), unit, reading.result)
+            phrases, names = hot_phrases(hotwords), (_name(lexicon, "lexicon"), _name(lm, "lm"))
+            self._words = read_vocabulary(self.tokens, listed, phrases, unit, reading.result, *names)
             self.lm = reading.result()
         self.vocabulary, self.unsayable = self._words.words, self._words.unsayable
         self._word_lm = WordLm(self.lm, self.vocabulary, limited=lexicon is not None)
@@ -342,6 +343,11 @@ class CtcBeamDecoder:
 
 def _processors() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _name(file: Any, other: str) -> str:
+    """The name of a file for messages, another for what is none."""
+    return str(file) if isinstance(file, str | Path) else other
 
 
 def _lexicon(lexicon: Any) -> Lexicon | None:

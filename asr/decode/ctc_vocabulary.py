@@ -66,8 +66,12 @@ def read_vocabulary(
     hotwords: Mapping[str, float | None],
     lm_unit: LmUnit,
     lm: Callable[[], NgramModel | None],
+    where: str = "lexicon",
+    lm_where: str = "lm",
 ) -> CtcVocabulary:
     """The vocabulary of a lexicon; without one, that of the language model, which `lm` waits for; and of hot words.
+
+    `where` and `lm_where` name the lexicon and the model in messages.
 
     Raises:
         InputError: Parts do not fit each other.
@@ -89,6 +93,7 @@ def read_vocabulary(
         said = list(lexicon.pronunciations)
     elif not by_token and (model := lm()) is not None:
         said = [(word, word) for word in model.words if word not in _NO_WORDS]
+        _check_words(said, lm_where, pieces=pieces)
     listed = {word for word, _ in said}
     phrases: _Phrases = {
         tuple(_phrase_units(phrase, tokens, names) if by_token else phrase.split()): boost
@@ -112,12 +117,27 @@ def read_vocabulary(
         spelled.append(spelling)
         of_word.append(ids[word])
     unsayable = {word: units for word, units in lacking.items() if word not in ids}
+    if lexicon is not None and not words:
+        word, units = next(iter(unsayable.items()))
+        raise InputError(
+            f"none of its {len(listed):,} words can be said with the model's tokens: {word!r} needs {' '.join(units)}",
+            where=where,
+            remedy="write it in the model's units (tokens.txt), in the same case",
+        )
     _report_unsayable(words, unsayable, phrases, lexicon, len(listed))
     trie = build_trie(spelled, of_word)
     known = {tuple(ids[word] for word in phrase): b for phrase, b in phrases.items() if ids.keys() >= set(phrase)}
     arrays = _arrays(trie, kinds, spellings, len(words), mode, spells=lexicon is None and not by_token)
     by_number = {number: letter for letter, number in letters.items()}
     return CtcVocabulary(words, unsayable, known, pieces, by_number, trie, arrays)
+
+
+def _check_words(said: Sequence[tuple[str, Sequence[str]]], where: str, *, pieces: bool) -> None:
+    """Refuses a language model of pieces where its words are those that can be found."""
+    marked = [word for word, _ in said if word.startswith(WORD_MARK)]
+    if 10 * len(marked) > len(said):
+        what = f"{len(marked):,} of its {len(said):,} words are pieces, such as {marked[0]!r}"
+        raise InputError(what, where=where, remedy="give one of words" + ", or lm_unit=token" * pieces)
 
 
 def _kind(token: str, i: int) -> int:
@@ -188,13 +208,6 @@ def _report_unsayable(
     listed: int,
 ) -> None:
     """Tells of words that the tokens cannot say."""
-    if lexicon is not None and not words:
-        word, units = next(iter(unsayable.items()))
-        raise InputError(
-            f"none of its {listed:,} words can be said with the model's tokens: {word!r} needs {' '.join(units)}",
-            where="lexicon",
-            remedy="write it in the model's units (tokens.txt), in the same case",
-        )
     hot = [word for phrase in phrases for word in phrase if word in unsayable]
     known = {word for phrase in phrases for word in phrase}
     if words and not hot:

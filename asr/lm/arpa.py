@@ -91,8 +91,12 @@ def read_arpa(lines: Lines, path: str | Path) -> NgramModel:
             words = [decoded(word, place_of(path, table.line, row)) for row, word in enumerate(index)]
             words = _usual_names(words, path)
             _add_unk_alias(index, path)
+            if "<s>" not in words:
+                log.warning("%s: has no <s>: the first words of sentences are scored without context", path)
     if line != b"\\end\\":
         lines.fail(f"\\end\\ has to stand here, not {shown(line)}")
+    if lines.filled_line() is not None:
+        log.warning("%s: what stands behind \\end\\, from line %d on, is not read", path, lines.number)
     lines.skip()
     return build_ngram(words, [_finite(table, path) for table in tables], path)
 

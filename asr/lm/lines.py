@@ -66,6 +66,7 @@ class Lines:
     def __init__(self, file: IO[bytes], where: str | Path) -> None:
         self.number = 0  # of the line read last
         self._file, self._where = file, where
+        self._old_mac = False  # whether \r ends lines
         self._whole, self._at, self._rest = b"", 0, b""  # whole lines, where the next begins, a line's beginning
 
     def where(self, row: int = 0) -> str:
@@ -143,6 +144,10 @@ class Lines:
     def _take(self, data: bytes) -> None:
         """Parts what was read, and what was left of it before, into whole lines and the rest."""
         text = self._rest + data
+        if not self.number and not self._whole and b"\n" not in text and b"\r" in text[:-1]:
+            self._old_mac = True
+        if self._old_mac:
+            text = text.replace(b"\r", b"\n")
         end = text.rfind(b"\n") + 1
         self._whole, self._at, self._rest = text[:end], 0, text[end:]
 

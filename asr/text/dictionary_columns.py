@@ -14,7 +14,8 @@ from typing import NamedTuple, NoReturn
 from asr.utils.errors import InputError
 from asr.utils.unicode import graphemes
 
-_NUMBER = re.compile(r"@?[-+]?(?:[0-9]+(?:[.,][0-9]*)?|[.,][0-9]+)(?:[eE][-+]?[0-9]+)?")  # Julius writes @ before it
+_NUMBER = re.compile(r"@?[-+]?(?:[0-9]+(?:[.,][0-9]*)?|[.,][0-9]+)(?:[eE][-+]?[0-9]+)?%?")  # Julius writes @ before it
+_NO_NUMBER = re.compile(r"[-+]?(?:nan|inf|infinity)%?|-", re.I)  # in the place of one
 _INTEGER = re.compile(r"[0-9]+")
 _MOST = 4  # numbers in a line
 SOURCES = {"user", "cmudict", "espeak", "compound", "number", "letters", "guess"}  # as `asr lexicon` names them
@@ -62,6 +63,7 @@ def drop_numbers(rows: Sequence[Row], path: str | Path, tell: Tell) -> list[Row]
         InputError: It cannot be told whether numbers are units, or lines have different columns.
     """
     _refuse_counts(rows, path)
+    rows = _with_numbers(rows)
     rows = _without_last(rows, path, tell)
     doubtful = {row.line for row in rows if not (row.is_spelled or row.is_ours)}
     counts = _in_columns([row for row in rows if row.line in doubtful], path)
@@ -102,6 +104,31 @@ def _refuse_counts(rows: Sequence[Row], path: str | Path) -> None:
 
     if rows and all(map(is_counted, rows)) and any(len(row.units[0]) > 1 for row in rows):
         _fail(rows[0], f"has numbers before words, such as {rows[0].word!r}", path, "give the words alone")
+    last = [row for row in rows if len(row.columns) == 1 and row.units and _INTEGER.fullmatch(row.units[-1])]
+    before = {unit for row in last for unit in row.units[:-1]}
+    if not before or len(last) < len(rows) or all(len(row.units) > 1 for row in rows) or any(map(_is_number, before)):
+        return
+    if any(len(row.units[-1]) > 1 for row in rows) or all(len(unit) > 2 for unit in before):  # no tones
+        _fail(last[0], f"has words and their counts, such as {last[0].units[-1]!r}", path, "give the words alone")
+
+
+def _with_numbers(rows: Sequence[Row]) -> list[Row]:
+    """Rows with 0.0 for nan and the like, where all others have a number such as 0.5 before their units."""
+    pronounced = [row for row in rows if any(row.columns) and not row.is_ours]
+    first = {row.line: next(filter(None, row.columns))[0] for row in pronounced}
+    missing = {n for n, text in first.items() if _NO_NUMBER.fullmatch(text)}
+    if not missing or len(missing) == len(first) or not all(_is_number(first[n]) for n in first.keys() - missing):
+        return list(rows)
+    if not any(_is_decimal(first[n]) for n in first.keys() - missing):
+        return list(rows)
+    columns = {
+        row.line: tuple(
+            tuple("0.0" if _NO_NUMBER.fullmatch(text) else text for text in column) for column in row.columns
+        )
+        for row in pronounced
+        if row.line in missing
+    }
+    return [row._replace(columns=columns.get(row.line, row.columns)) for row in rows]
 
 
 def _without_last(rows: Sequence[Row], path: str | Path, tell: Tell) -> list[Row]:
@@ -144,8 +171,8 @@ def _before_units(rows: Sequence[Row], doubtful: set[int], path: str | Path) -> 
     """How many numbers stand before the units in the same column, by lines that have some."""
     runs = {row.line: _leading(row.units) if row.line in doubtful else 0 for row in rows if row.columns}
     units = {unit for row in rows for unit in row.units[runs.get(row.line, 0) :]}
-    if wrong := next(filter(_is_decimal, units), None):
-        row = next(row for row in rows if wrong in row.units)
+    wrong = min(filter(_is_decimal, units), default=None)
+    if row := next((row for row in rows if wrong in row.units), None):
         _fail(row, f"{wrong!r} is no unit", path, "numbers stand between a word and its units")
     led = [row for row in rows if runs.get(row.line)]
     if not led:

@@ -594,6 +594,17 @@ def test_words_that_the_tokens_cannot_say_are_told(caplog: pytest.LogCaptureFixt
     assert list(decoder.unsayable) == ["añb", "c"]
 
 
+def test_a_language_model_of_pieces_is_none_of_words(tmp_path: Path) -> None:
+    (tmp_path / "lm.arpa").write_text(
+        "\\data\\\nngram 1=4\n\n\\1-grams:\n-1 <unk>\n-99 <s>\n-1 </s>\n-1 \u2581ab\n\n\\end\\\n"
+    )
+    for tokens in (["<blank>", SPACE, "a", "b"], ["<blank>", "\u2581ab", "b"]):
+        with pytest.raises(InputError, match="\u2581ab") as error:
+            CtcBeamDecoder(tokens, lm=tmp_path / "lm.arpa")
+        assert str(error.value).startswith(str(tmp_path / "lm.arpa"))
+    CtcBeamDecoder(["<blank>", "\u2581ab", "b"], lm=tmp_path / "lm.arpa", lm_unit="token")
+
+
 def test_a_language_model_in_another_case_is_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     ngrams = {("<unk>",): (-1.0, 0.0), ("<s>",): (-99.0, 0.0), ("</s>",): (-1.0, 0.0)}
     lm = model_of(TinyLM(1, {**ngrams, ("AB",): (-1.0, 0.0), ("BA",): (-1.0, 0.0), ("a",): (-1.0, 0.0)}), tmp_path)

@@ -206,6 +206,7 @@ def test_hot_words_that_a_lexicon_of_phones_lacks_are_guessed(tmp_path: Path, ca
 
 def test_the_vocabulary_is_one_the_model_can_say(folder: Path, tmp_path: Path) -> None:
     (tmp_path / "lexicon.txt").write_text("xyz\n")
-    with pytest.raises(InputError, match=wording("none-of-its-1-words-2")):
+    with pytest.raises(InputError, match=wording("none-of-its-1-words-2")) as error:
         build_search(load_model(folder), lexicon=tmp_path / "lexicon.txt")
+    assert str(error.value).startswith(f"{tmp_path / 'lexicon.txt'}: ")
     assert set("".join(WORDS)) <= set(load_model(folder).tokenizer.tokens)

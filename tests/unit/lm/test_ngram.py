@@ -405,9 +405,10 @@ def test_unk_in_capitals(arpa: Path) -> None:
     assert read_ngram(arpa).unk == 0
 
 
-def test_a_model_without_sentence_marks(tmp_path: Path) -> None:
+def test_a_model_without_sentence_marks(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     (tmp_path / "lm.arpa").write_text(unigrams("-1 <unk>", "-0.5 a"))
     model = read_ngram(tmp_path / "lm.arpa")
+    assert "<s>" in caplog.text
     assert (model.bos, model.eos, model.start) == (-1, -1, 0)
     assert model.score("a x") == pytest.approx(-1.5)
     result = model.perplexity(["", "a x", "a", ""])
@@ -498,7 +499,7 @@ def test_the_binary_is_mapped_not_copied(arpa: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("pack", [lambda b: b, gzip.compress, lzma.compress])
-@pytest.mark.parametrize("ends", ["\n", "\r\n"])
+@pytest.mark.parametrize("ends", ["\n", "\r\n", "\r"])
 @pytest.mark.parametrize("chunk", [1, 7, 64, 1 << 20])
 def test_packed_by_content_in_pieces_of_any_size(
     tmp_path: Path, arpa: Path, monkeypatch: pytest.MonkeyPatch, pack: Callable[[bytes], bytes], ends: str, chunk: int
@@ -531,8 +532,9 @@ def test_harmless_variants(tmp_path: Path, arpa: Path) -> None:
         ([("<s>", "<S>"), ("</s>", "</S>")], [], "<S>"),
         ([("<unk>", "<UNKNOWN>")], [], "<UNKNOWN>"),
         ([("ngram 3=2", "ngram 3=2\nngram 4=0")], None, ""),
+        ([("\\end\\\n", "\\end\\\n\n\\data\\\n")], [], "\\end\\"),
     ],
-    ids=range(7),
+    ids=range(8),
 )
 def test_what_other_programs_write(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, changes: list, same_as: list | None, told: str
