@@ -229,15 +229,7 @@ def write_corpus(
     for one, other in names_that_look_the_same(source.speaker for _, source in rows)[:_SHOWN]:
         notes.say(f"speakers {one!r} and {other!r} are taken for two: write one name where they are one person")
     notes.tell()
-    normalizer, labels = TextNormalizer(), Counter[str]()
-    for _, source in rows:
-        normalizer(source.text)
-        labels.update(labels_in(source.text))
-    if labels:
-        named = ", ".join(f"{label!r} ({n:,})" for label, n in labels.most_common(_SHOWN))
-        notes.say(f"texts: labels are learnt as words: {named}")
-    for line in normalizer.losses():
-        notes.say(f"texts: {line}")
+    _note_texts((source.text for _, source in rows), notes)
     counts = {split: len(found) for split, found in rows_out.items()}
     with atomic_path(out_dir) as folder:
         folder.mkdir(parents=True)
@@ -289,6 +281,19 @@ def check_source(source: Source) -> None:
     ):
         if any("\ud800" <= c <= "\udfff" for c in ("" if value.isascii() else value)):
             raise InputError(f"the {name} of {source.id} is not UTF-8", remedy=remedy)
+
+
+def _note_texts(texts: Iterable[str], notes: Notes) -> None:
+    """Tells what training will leave out of texts, and labels that it will take for words."""
+    normalizer, labels = TextNormalizer(), Counter[str]()
+    for text in texts:
+        normalizer(text)
+        labels.update(labels_in(text))
+    if labels:
+        named = ", ".join(f"{label!r} ({n:,})" for label, n in labels.most_common(_SHOWN))
+        notes.say(f"texts: labels are learnt as words: {named}")
+    for line in normalizer.losses():
+        notes.say(f"texts: {line}")
 
 
 def _check_ids(rows: Sequence[tuple[str, Source]]) -> None:

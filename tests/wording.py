@@ -202,7 +202,7 @@ _WORDING = {
     "is-a-binary-textgrid": "is a binary TextGrid",
     "is-a-command": "is a command, which is never run",
     "is-a-neural-model-which": "is a neural model, which CTC's search cannot ask; --rescore",
-    "is-a-spreadsheet": "is a spreadsheet",
+    "is-a-spreadsheet": "as spreadsheets",
     "is-an-address": "is an address",
     "is-an-input": "is an input",
     "is-another-network": "is another network",

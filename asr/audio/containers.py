@@ -17,6 +17,7 @@ from asr.audio.mpeg import FRAME, ends_within_frame, frames_at, has_length, sync
 from asr.audio.parts import Part
 from asr.audio.riff import behind_chunks, chunks, find_wave
 from asr.utils.errors import InputError
+from asr.utils.kinds import foreign_kind
 
 _MPEG_TS = 188  # bytes of a packet, each of which begins with G
 _PACKETS = ((0, _MPEG_TS), (4, _MPEG_TS + 4))  # of broadcasts; of cameras and Blu-rays, with a time before each
@@ -83,16 +84,6 @@ _BEGINNINGS = re.compile(
     re.DOTALL,
 )
 _NO_SOUND = {
-    b"PK\x03\x04": "a ZIP archive",
-    b"\x1f\x8b": "a gzip archive",
-    b"7z\xbc\xaf\x27\x1c": "a 7z archive",
-    b"Rar!": "a RAR archive",
-    b"\xfd7zXZ": "an xz archive",
-    b"BZh": "a bzip2 archive",
-    b"%PDF": "a PDF document",
-    b"\x89PNG": "a picture (PNG)",
-    b"\xff\xd8\xff": "a picture (JPEG)",
-    b"GIF8": "a picture (GIF)",
     b"MThd": "MIDI, which is notes",
     b"#EXTM3U": "a playlist",
     b"[playlist]": "a playlist",
@@ -100,9 +91,6 @@ _NO_SOUND = {
     b"\x02#!SILK": "SILK, a codec of voice messages that is not known",
     b"\x03ds2": "DS2, a codec of dictation machines that is not known",
     b"ADIF": "AAC in ADIF, which is not known",
-    b"version https://git-lfs": "a pointer of Git LFS: `git lfs pull` fetches the file itself",
-    b"\xd0\xcf\x11\xe0": "a document of Office",
-    b"\x7fELF": "a program",
     b"<!DOCTYPE": "a page in HTML",
     b"<html": "a page in HTML",
     b"<?xml": "a text in XML",
@@ -173,7 +161,8 @@ def _sound(file: Part, name: str) -> tuple[int, Kind | None]:
     if at == file.size and at:
         what = "holds nothing but " + ("tags" if file.peek(0, 1).strip(b"\0") else "zeros")
         raise InputError(what, where=name, remedy="record or copy it again")
-    if what := next((what for magic, what in _NO_SOUND.items() if file.peek(at, 32).lstrip().startswith(magic)), ""):
+    head = file.peek(at, 32).lstrip()
+    if what := foreign_kind(head) or next((what for magic, what in _NO_SOUND.items() if head.startswith(magic)), ""):
         raise InputError(f"is no sound, but {what}", where=name, remedy="name the recording itself")
     if first and file.peek(0, 3) == b"ID3":  # its size is wrong
         first = 10

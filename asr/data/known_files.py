@@ -9,6 +9,7 @@ import regex
 
 from asr.utils.errors import InputError
 from asr.utils.files import has_utf16_mark
+from asr.utils.kinds import foreign_kind, is_archive
 
 
 class Kind(NamedTuple):
@@ -25,23 +26,10 @@ _UNPACK = "unpack it"
 ELAN = Kind("an ELAN file", "asr prepare elan FOLDER")
 _TO_ELAN = "import it into ELAN, then `asr prepare elan`"
 _SUBTITLES = "have it made a table with the columns path, start, end and text"
-_BYTES = (
-    (b"PK\x03\x04", Kind("a spreadsheet (Excel, OpenDocument) or another ZIP archive", _CSV)),
-    (b"\xd0\xcf\x11\xe0", Kind("an old Excel or Word file", _CSV)),
-    (b"PAR1", Kind("a Parquet file", _CSV)),
-    (b"ARROW1", Kind("an Arrow file", _CSV)),
-    (b"SQLite format 3", Kind("an SQLite database", _CSV)),
-    (b"%PDF", Kind("a PDF", _CSV)),
-    (b"{\\rtf", Kind("a text with formatting (RTF)", "save it as plain text")),
-    (b"\x1f\x8b", Kind("a gzip archive", _UNPACK)),
-    (b"BZh", Kind("a bzip2 archive", _UNPACK)),
-    (b"\xfd7zXZ", Kind("an xz archive", _UNPACK)),
-    (b"7z\xbc\xaf", Kind("a 7z archive", _UNPACK)),
-    (b"Rar!", Kind("a RAR archive", _UNPACK)),
-    (b"version https://git-lfs", Kind("a pointer of Git LFS", "fetch the file itself: git lfs pull")),
-    (b"ooBinaryFile\x08TextGrid", Kind("a binary TextGrid", "in Praat: Save as text file...")),
-    (b"ooBinaryFile", Kind("a binary file of Praat", "in Praat: Save as text file...")),
-)
+_PRAAT = {
+    b"ooBinaryFile\x08TextGrid": Kind("a binary TextGrid", "in Praat: Save as text file..."),
+    b"ooBinaryFile": Kind("a binary file of Praat", "in Praat: Save as text file..."),
+}
 _ROOTS = {
     "ANNOTATION_DOCUMENT": ELAN,
     "preferences": Kind("a file of ELAN's preferences (.pfsx)", "name the .eaf file"),
@@ -73,7 +61,9 @@ def kind_of(data: bytes) -> Kind:
     """Returns what a file is, by the bytes at its beginning; an empty kind where it may be anything."""
     if data[257:262] == b"ustar":
         return Kind("a tar archive", _UNPACK)
-    for beginning, kind in _BYTES:
+    if foreign := foreign_kind(data):
+        return Kind(foreign, _UNPACK if is_archive(data) else _CSV)
+    for beginning, kind in _PRAAT.items():
         if data.startswith(beginning):
             return kind
     head = data[:4000].removeprefix(codecs.BOM_UTF8)

@@ -10,8 +10,32 @@ from asr.utils.files import UTF16
 
 _LONGEST = 64  # bytes of a beginning that are looked at
 
+# What files are that hold neither text nor sound, by how they begin.
+_ARCHIVES = {
+    b"\x1f\x8b": "a gzip archive",
+    b"\xfd7zXZ": "an xz archive",
+    b"BZh": "a bzip2 archive",
+    b"\x28\xb5\x2f\xfd": "a zstd archive",
+    b"\x1f\x9d": "an archive of compress",
+    b"7z\xbc\xaf\x27\x1c": "a 7z archive",
+    b"Rar!": "a RAR archive",
+}
+_DOCUMENTS = {
+    b"PK\x03\x04": "a ZIP archive, as spreadsheets (Excel, OpenDocument), Word files and models of PyTorch are",
+    b"\xd0\xcf\x11\xe0": "an old Excel or Word file",
+    b"{\\rtf": "a text with formatting (RTF)",
+    b"%PDF": "a PDF",
+    b"PAR1": "a Parquet file",
+    b"ARROW1": "an Arrow file",
+    b"SQLite format 3": "a database of SQLite",
+    b"\x89HDF": "an HDF5 file",
+    b"\x89PNG": "a picture (PNG)",
+    b"\xff\xd8\xff": "a picture (JPEG)",
+    b"GIF8": "a picture (GIF)",
+    b"\x7fELF": "a program",
+    b"version https://git-lfs": "a pointer of Git LFS, in whose place `git lfs pull` fetches the file itself",
+}
 _ARPA = "give the ARPA file that it was made of"
-_UNPACK = "unpack it first"
 # Beginnings of files, what such a file is, and the remedy; the first that fits counts.
 _BEGINNINGS: tuple[tuple[bytes, str, str], ...] = (
     (b"mmap lm http://kheafield.com/code", "is a KenLM binary", _ARPA),
@@ -30,18 +54,6 @@ _BEGINNINGS: tuple[tuple[bytes, str, str], ...] = (
     (b"\0B", "is a binary of Kaldi", "give the text that it was made of"),
     (b"rnnlm file format", "is a model of the RNNLM toolkit", "train one of our own: `asr lm train-neural`"),
     (b"\xac\xed\0\x05", "is a file of Java, as Berkeley LM writes it", _ARPA),
-    (b"\x1f\x8b", "is packed by gzip", _UNPACK),
-    (b"\xfd7zXZ\0", "is packed by xz", _UNPACK),
-    (b"BZh", "is packed by bzip2", _UNPACK),
-    (b"\x28\xb5\x2f\xfd", "is packed by zstd", _UNPACK),
-    (b"\x1f\x9d", "is packed by compress", _UNPACK),
-    (b"7z\xbc\xaf\x27\x1c", "is packed by 7-Zip", _UNPACK),
-    (b"Rar!", "is packed by RAR", _UNPACK),
-    (b"PK\x03\x04", "is a zip archive, as spreadsheets and models of PyTorch are", "give the text that it was made of"),
-    (b"SQLite format 3\0", "is a database of SQLite", "give the text that it was made of"),
-    (b"\x89HDF", "is an HDF5 file", "give the text that it was made of"),
-    (b"%PDF", "is a PDF", "give the text that it was made of"),
-    (b"version https://git-lfs", "is a pointer of Git LFS, not the file itself", "fetch it: `git lfs pull`"),
     (b"#!MLF!#", "is a label file of HTK", ""),
 )
 
@@ -55,9 +67,22 @@ def read_beginning(path: str | Path) -> bytes:
         return b""
 
 
+def foreign_kind(beginning: bytes) -> str:
+    """Returns what a file is that holds neither text nor sound ("a PDF"), by its first bytes; "" where it may."""
+    kinds = {**_ARCHIVES, **_DOCUMENTS}
+    return next((kind for mark, kind in kinds.items() if beginning.startswith(mark)), "")
+
+
+def is_archive(beginning: bytes) -> bool:
+    """Returns whether a file has to be unpacked before it can be read."""
+    return beginning.startswith(tuple(_ARCHIVES))
+
+
 def kind_of(beginning: bytes) -> tuple[str, str] | None:
     """Returns what a file is by its first bytes, and the remedy; None where it is none of the known kinds."""
     text = beginning.removeprefix(codecs.BOM_UTF8).lstrip()
+    if foreign := foreign_kind(text):
+        return f"is {foreign}", "unpack it first" if is_archive(text) else "give the text that it was made of"
     for mark, what, remedy in _BEGINNINGS:
         if beginning.startswith(mark) or text.startswith(mark):
             return what, remedy

@@ -19,6 +19,7 @@ from asr.evaluate.texts.lines import parse_lines
 from asr.evaluate.texts.tables import is_id_like, refuse_table, table_of
 from asr.utils.errors import InputError
 from asr.utils.files import find_path, has_utf16_mark, is_there, is_utf16, no_such_file, read_bytes, read_text
+from asr.utils.kinds import foreign_kind
 from asr.utils.unicode import plain_name
 
 _MOST_BYTES = 1 << 30
@@ -33,18 +34,7 @@ _RECORDING = regex.compile(
 _XML = regex.compile(r"<(?:[?!]|(?:html|tt|transcript|trans|body|text|system)\b[^<>]*>\s*<)", regex.I)
 _SEGMENTS = regex.compile(r"\s*\S+\s+(?:\S+\s+)?\d+\.\d+\s+-?\d+(?:\.\d+)?(?:\s.*)?")
 _AS_TEXT = "save its texts as a table (CSV with a first line id,text) or as SubRip"
-# How files begin that hold no texts to be read, and what they are.
-_BYTES = {
-    b"%PDF": "a PDF",
-    b"PK\x03\x04": "a ZIP archive, as Word and Excel files are",
-    b"\xd0\xcf\x11\xe0": "an old Word or Excel file",
-    b"{\\rtf": "an RTF document",
-    b"BZh": "compressed (bzip2)",
-    b"\xfd7zXZ": "compressed (xz)",
-    b"\x28\xb5\x2f\xfd": "compressed (zstd)",
-    b"PAR1": "a Parquet table",
-    b"ARROW1": "an Arrow table",
-    b"SQLite format 3": "a database",
+_SOUND = {
     b"RIFF": "sound (WAV)",
     b"fLaC": "sound (FLAC)",
     b"OggS": "sound (Ogg)",
@@ -162,7 +152,7 @@ def _source(path: str | Path) -> Source:
             raise InputError(f"cannot be unpacked ({e})", where=path) from e
         if len(data) > _MOST_BYTES:
             raise InputError(f"holds more than {_MOST_BYTES:,} bytes, which such a file never does", where=path)
-    kind = next((kind for mark, kind in _BYTES.items() if data.startswith(mark)), "")
+    kind = foreign_kind(data) or next((kind for mark, kind in _SOUND.items() if data.startswith(mark)), "")
     kind = kind or ("sound or film (MP4)" if data[4:8] == b"ftyp" else "")
     if kind:
         raise InputError(f"is no text, but {kind}", where=path, remedy=_AS_TEXT)
