@@ -105,8 +105,14 @@ def align(
 
 def _lines(text: Path) -> dict[int, str]:
     """The lines of a file that hold something, by their numbers."""
-    from asr.utils.files import read_text
+    from asr.data.known_files import kind_of
+    from asr.utils.files import read_bytes, read_text
 
+    beginning = read_bytes(text)[:4000]
+    what = kind_of(beginning).name or ("JSON" if beginning.lstrip().startswith((b'{"', b"[{")) else "")
+    if what:
+        remedy = "save what is said, a segment a line"
+        raise InputError(f"is {what}, not plain text", where=text, remedy=remedy)
     lines = {n: line for n, line in enumerate(read_text(text).splitlines(), 1) if line.strip()}
     if not lines:
         raise InputError("has no text", where=text)

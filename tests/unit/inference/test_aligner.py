@@ -259,6 +259,22 @@ def run(folder: Path, *arguments: object, text: str = "a.txt") -> Result:
     return CliRunner().invoke(app, [*map(str, words)])
 
 
+@pytest.mark.parametrize(
+    ("name", "text", "kind"),
+    [
+        ("b.srt", "1\n00:00:00,000 --> 00:00:01,000\ncat act\n", "SubRip"),
+        ("b.vtt", "WEBVTT\n\n00:00.000 --> 00:01.000\ncat act\n", "WebVTT"),
+        ("b.json", '{"text": "cat act"}', "JSON"),
+    ],
+)
+def test_what_is_no_plain_text_is_not_aligned(folder: Path, name: str, text: str, kind: str) -> None:
+    (folder / name).write_text(text)
+    refused = run(folder, text=name)
+    assert refused.exit_code == 2
+    assert kind in str(refused.exception)
+    assert name in str(refused.exception)
+
+
 def test_from_the_command_line(folder: Path, tmp_path: Path) -> None:
     done = run(folder)
     assert done.exit_code == 0, done.output
