@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
+from select import select as wait_for
 from typing import Any, BinaryIO, ClassVar, Literal, TypeAlias, cast
 
 import numpy as np
@@ -45,6 +46,7 @@ class Selected:
 # Bytes that recorders announce before they know: arecord, FFmpeg, SoX, with the header or without.
 _UNFINISHED = {*range(0x7FFFFF00, 0x80000101), *range(0xFFFFFF00, 0x100000000)}
 _MOST_HEADER = 1 << 20  # bytes
+_PATIENCE = 0.2  # seconds for which what may follow behind a whole file in a pipe is waited for
 _LOOKED_AT = 1 << 16  # bytes behind the end that a header announces
 _MOST_IN_MEMORY = 1 << 25  # bytes of a pipe that are not put on disk
 
@@ -106,7 +108,10 @@ class _PipedWav(Stream):
 
     def _frames_behind(self) -> int | None:
         """How many frames follow behind those that the header announces; None: all that comes are some."""
-        self.ahead += self.file.read(_LOOKED_AT)
+        while len(self.ahead) < _LOOKED_AT and _is_ready(self.file):
+            if not (got := getattr(self.file, "read1", self.file.read)(_LOOKED_AT - len(self.ahead))):
+                break
+            self.ahead += got
         skipped = self.claimed % self.size
         skipped += self.claimed & 1  # a byte behind an odd length
         behind = Part(io.BytesIO(self.ahead), skipped, len(self.ahead), bytes(12))
@@ -120,6 +125,14 @@ class _PipedWav(Stream):
         whole = len(self.ahead) < _LOOKED_AT
         ahead = Part(io.BytesIO(self.ahead), 0, len(self.ahead))
         return None if goes_on(ahead, skipped, self.name, whole=whole) else 0
+
+
+def _is_ready(file: BinaryIO) -> bool:
+    """Whether something comes through a pipe now, or its end: who writes may keep it open behind a whole WAV."""
+    try:
+        return bool(wait_for([file], [], [], _PATIENCE)[0])
+    except (OSError, ValueError, TypeError):  # it has no number that can be asked
+        return True
 
 
 def _piped_wav(f: BinaryIO, name: str) -> tuple[_PipedWav | None, bytes]:

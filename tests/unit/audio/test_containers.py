@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import io
+import os
 import random
 import struct
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from fractions import Fraction
 from pathlib import Path
 
@@ -430,3 +432,16 @@ def test_a_track_that_is_not_there(track: int) -> None:
         assert len(read_audio(Selected(source, track=1), RATE)) == len(SPEECH)
         with pytest.raises(InputError, match=f" {track}"):
             read_audio(Selected(source, track=track), RATE)
+
+
+def test_a_whole_wav_in_a_pipe_that_stays_open_is_not_waited_for(tmp_path: Path) -> None:
+    samples = speechlike(0.5, 8000)
+    soundfile.write(tmp_path / "a.wav", samples, 8000, subtype="PCM_16")
+    reading, writing = os.pipe()
+    os.write(writing, (tmp_path / "a.wav").read_bytes())
+    with os.fdopen(reading, "rb") as pipe, ThreadPoolExecutor(1) as pool:
+        task = pool.submit(read_audio, pipe, 8000)
+        try:
+            assert len(task.result(timeout=30)) == len(samples)
+        finally:
+            os.close(writing)
