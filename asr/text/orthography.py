@@ -124,7 +124,7 @@ class WordMarks:
         own = "".join(map(regex.escape, letters))
         letter = rf"[\p{{L}}\p{{M}}\p{{N}}{_LETTERS}{own}]"
         spaced = rf"[{letter}--[{SPACELESS}]]"
-        self._letter, self._spaced = regex.compile(letter, regex.V1), regex.compile(spaced, regex.V1)
+        self._spaced = regex.compile(spaced, regex.V1)
 
         between, joined, beside = (letter, letter), (spaced, spaced), (letter, "|")
         hebrew = r"\p{Hebrew}\p{M}*", r"\p{Hebrew}"
@@ -163,7 +163,7 @@ class WordMarks:
         for pattern, one in self._made_one:
             for character, n in Counter(pattern.findall(text)).items():
                 changes[f"wrote {character!r} as {one!r}"] += n
-            text = pattern.sub(one, text)
+            text = pattern.sub(one.replace("\\", r"\\"), text)
         return text
 
     def drop_punctuation(self, text: str, dropped: list[Dropped]) -> str:
@@ -198,7 +198,8 @@ class WordMarks:
         closing = {each.characters[0] for each in edges if each.word.endswith(each.characters[0])}
         pairs = {mark for pair in _QUOTES if pair[0] in opening and pair[1] in closing for mark in pair}
         for each in dropped:
-            yield Dropped(each.characters, each.near) if each in edges and each.characters[0] in pairs else each
+            quoted = each.place == "edge" and each.characters[0] in pairs
+            yield Dropped(each.characters, each.near) if quoted else each
 
 
 def _first_word(text: str) -> str:

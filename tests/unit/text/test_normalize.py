@@ -216,6 +216,7 @@ def test_what_is_replaced_is_as_the_user_wants_it() -> None:
     assert normalize("a’b c´d e'f", replace={"'": "’"}) == "a’b c’d e’f"
     assert normalize("a’b c´d", replace={"’": ""}) == "ab c'd"
     assert normalize("a‐b c-d", replace={"-": " "}) == "a b c d"
+    assert normalize("a’b", replace={"'": "\\"}, punctuation="remove", letters="\\") == "a\\b"
 
 
 def test_marks_made_one_and_words_parted_are_counted() -> None:
