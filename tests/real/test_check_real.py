@@ -1,4 +1,4 @@
-"""`asr check` on real speech: nothing on LibriSpeech, what is true on other corpora, planted faults among thousands."""
+"""`asr check` on real speech: no warning on LibriSpeech, what is true elsewhere, planted faults among thousands."""
 
 from __future__ import annotations
 
@@ -51,9 +51,14 @@ def kinds(report: Report) -> dict[str, set[str]]:
     return {finding.kind: {example.name for example in finding.examples} for finding in report.findings}
 
 
-def test_librispeech_has_no_finding(libri: Splits, cache: Path) -> None:
+# Apostrophes behind words, of possessives, are told: elsewhere they are letters.
+POSSESSIVES = {"dropped-at-edges": {repr("'")}, "dropped-characters": {repr("'")}}
+
+
+def test_librispeech_has_no_warning(libri: Splits, cache: Path) -> None:
     report = check_data(libri, ModelConfig(), batch_seconds=100, cache=cache)
-    assert kinds(report) == {}
+    assert kinds(report) == POSSESSIVES
+    assert {finding.severity for finding in report.findings} == {"note"}
     assert report.splits["train"].utterances == 1043
     assert report.splits["train"].seconds / 3600 == pytest.approx(3.66, abs=0.01)
     started = time.monotonic()
@@ -133,7 +138,8 @@ def test_faults_planted_in_librispeech(libri: Splits, cache: Path, tmp_path: Pat
     expected["mixed-scripts"] = {"а"}
     i = next(at)
     train[i] = replace(train[i], text=f"{train[i].text} DON’T")
-    expected["look-alikes"] = {"’"}
+    expected["marks-made-one"] = {f"wrote '’' as {chr(39)!r}"}
+    expected |= {**POSSESSIVES, "dropped-characters": {repr("'"), repr("-")}}
 
     dev[3] = replace(dev[3], speaker=train[0].speaker)
     expected["shared-speakers"] = {train[0].speaker}
@@ -158,7 +164,7 @@ def test_swapped_texts_stand_out_where_their_lengths_differ(libri: Splits, cache
     for i, j in zip(chosen[:50], chosen[50:], strict=True):
         train[i], train[j] = replace(train[i], text=train[j].text), replace(train[j], text=train[i].text)
     found = kinds(check_data({**libri, "train": train}, ModelConfig(), cache=cache))
-    told = set().union(*found.values())
+    told = set().union(*(ids for kind, ids in found.items() if kind not in POSSESSIVES))
     grown = {train[i].id: len(train[i].text) / len(libri["train"][i].text) for i in chosen}
     assert told <= grown.keys()
     plain = {key for key, ratio in grown.items() if ratio > 2 or ratio < 0.4}

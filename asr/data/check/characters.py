@@ -122,7 +122,8 @@ def _dropped(normalizer: TextNormalizer, total: int, told: Container[str]) -> It
     ):
         cases = [(c, each) for c, each in words.items() if c not in told and c not in _SOFT]
         count = sum(each.total() for _, each in cases)
-        often = kind != "dropped-within-words" and count >= max(_RARE, total / 1000)
+        share = {"parted-words": 0.001, "dropped-at-edges": 0.01}.get(kind, 1.0)  # of words: more is no slip
+        often = count >= max(_RARE, share * total)
         yield from found(
             kind,
             "warning" if often else "note",
