@@ -32,23 +32,23 @@ class Wave:
 
     @property
     def claimed(self) -> int:
-        """Bytes of samples, as the header says."""
+        """Returns how many bytes of samples the header announces."""
         return sum(size for _, size in self.pieces)
 
     @property
     def end(self) -> int:
-        """Where the samples end, as the header says."""
+        """Returns the byte at which the samples end, as the header says."""
         return sum(self.pieces[-1])
 
     @property
     def code(self) -> int:
-        """Of the codec."""
+        """Returns the number that the format chunk gives the codec."""
         code, size = self._number(0), self._number(16) if len(self.form) >= 18 else 0
         return self._number(24) if code == EXTENSIBLE and size >= 22 and len(self.form) >= 26 else code
 
     @property
     def rate(self) -> int:
-        """Hz."""
+        """Returns the sample rate, Hz."""
         return int(struct.unpack(f"{self.order}I", self.form[4:8])[0])
 
     @property
@@ -56,7 +56,7 @@ class Wave:
         return int(struct.unpack(f"{self.order}I", self.form[8:12])[0])
 
     def missing(self, file: Part, streamed: bool) -> str:
-        """Why not all samples that the header claims are there; '' where they are, or nobody knows."""
+        """Returns why samples that the header announces are missing; '' where none are, or where nobody knows."""
         there = self.samples(file).size
         unknown = self.claimed == _UNKNOWN_SIZE or (streamed and self.claimed >= STREAMED_SIZE)
         if self.claimed <= there + SLACK or unknown:
@@ -65,11 +65,11 @@ class Wave:
         return f"its header announces {self.claimed / per_second:,.2f} s, {there / per_second:,.2f} s are there"
 
     def samples(self, file: Part) -> Part:
-        """What is there of the samples."""
+        """Returns those of the announced samples that are in the file."""
         return file.joined([(at, min(file.size, at + size)) for at, size in self.pieces])
 
     def read_on(self, file: Part) -> Wave:
-        """The wave whose samples go on to the end of the file."""
+        """Returns a wave whose samples go on to the end of the file."""
         *before, (at, _) = self.pieces
         return replace(self, pieces=(*before, (at, file.size - at)), regular=False)
 
@@ -112,7 +112,7 @@ def chunks(file: Part, order: str = "<") -> Iterator[tuple[bytes, int, int, bool
 
 
 def find_wave(file: Part) -> Wave | None:
-    """What a WAV holds; None where that cannot be found."""
+    """Returns the format and the pieces of samples of a WAV; None where these cannot be found."""
     order = ">" if file.peek(0, 4) == b"RIFX" else "<"
     form, fact, long_data = b"", b"", 0
     data: list[tuple[int, int]] = []
@@ -150,7 +150,10 @@ def find_wave(file: Part) -> Wave | None:
 
 
 def behind_chunks(file: Part, at: int, order: str = "<") -> int:
-    """Where the chunks that begin at a place end: known ones, or of any name where they reach the file's."""
+    """Returns the byte at which the chunks that begin at a place end.
+
+    Chunks of any name count where they reach the end of the file, else known ones alone.
+    """
     if any(_reach_the_end(file, at + pad, order) for pad in (0, 1)):
         return file.size
     while pads := [pad for pad in (0, 1) if file.peek(at + pad, 4) in _CHUNKS]:

@@ -138,7 +138,11 @@ def numbers_of(text: str | None, where: str, kind: Callable[[str], Any] = float)
 
 
 def channel_of(text: str | None) -> Literal["mix", "each"] | int:
-    """What --channel says."""
+    """Returns the channel that a value of --channel names.
+
+    Raises:
+        InputError: It is neither mix, each nor a number.
+    """
     word = "mix" if text is None else text.strip().lower()
     if word.isdecimal():
         return int(word)

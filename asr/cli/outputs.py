@@ -231,7 +231,10 @@ def formats_of(words: list[str], to_files: bool) -> list[str]:
 
 
 def outputs_of(inputs: list[tuple[str, Path]], folder: Path) -> dict[str, Path]:
-    """Where each input's text goes, without the format's suffix: its name, with its own suffix where two would meet."""
+    """Returns the path of each input's output, without the format's suffix.
+
+    An input keeps its own suffix where two outputs would have the same path.
+    """
 
     def names(keep_suffix: bool) -> Iterator[tuple[str, Path]]:
         for path, base in inputs:

@@ -164,7 +164,7 @@ def read_text(path: str | Path, *, limit: int = 1 << 30) -> str:
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as e:
-        if kind := _sound(data):
+        if kind := sound_kind(data):
             raise InputError(f"is no text, but sound ({kind})", where=path, remedy="name the text") from e
         utf16 = is_utf16(data)
         line = data.count(b"\n", 0, e.start) + 1
@@ -237,9 +237,10 @@ def _listed(folder: str, changed: int) -> tuple[str, ...]:
     return tuple(sorted(path.name for path in Path(folder).iterdir()))
 
 
-def _sound(data: bytes) -> str:
-    """The kind of a sound file, by how it begins."""
+def sound_kind(data: bytes) -> str:
+    """Returns the kind of a sound file ("WAV"), by how it begins; "" where it is none of the usual ones."""
     marks = {b"RIFF": "WAV", b"fLaC": "FLAC", b"OggS": "Ogg", b"ID3": "MP3", b"\xff\xfb": "MP3", b"FORM": "AIFF"}
+    marks[b"caff"] = "CAF"
     if data[4:8] == b"ftyp":
         return "MP4"
     return next((kind for mark, kind in marks.items() if data.startswith(mark)), "")

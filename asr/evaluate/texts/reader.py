@@ -18,7 +18,16 @@ from asr.evaluate.texts.documents import list_of_texts, parse_json
 from asr.evaluate.texts.lines import parse_lines
 from asr.evaluate.texts.tables import is_id_like, refuse_table, table_of
 from asr.utils.errors import InputError
-from asr.utils.files import find_path, has_utf16_mark, is_there, is_utf16, no_such_file, read_bytes, read_text
+from asr.utils.files import (
+    find_path,
+    has_utf16_mark,
+    is_there,
+    is_utf16,
+    no_such_file,
+    read_bytes,
+    read_text,
+    sound_kind,
+)
 from asr.utils.kinds import foreign_kind
 from asr.utils.unicode import plain_name
 
@@ -34,14 +43,6 @@ _RECORDING = regex.compile(
 _XML = regex.compile(r"<(?:[?!]|(?:html|tt|transcript|trans|body|text|system)\b[^<>]*>\s*<)", regex.I)
 _SEGMENTS = regex.compile(r"\s*\S+\s+(?:\S+\s+)?\d+\.\d+\s+-?\d+(?:\.\d+)?(?:\s.*)?")
 _AS_TEXT = "save its texts as a table (CSV with a first line id,text) or as SubRip"
-_SOUND = {
-    b"RIFF": "sound (WAV)",
-    b"fLaC": "sound (FLAC)",
-    b"OggS": "sound (Ogg)",
-    b"ID3": "sound (MP3)",
-    b"FORM": "sound (AIFF)",
-    b"caff": "sound (CAF)",
-}
 _BEGINNINGS = {
     "[Script Info]": "subtitles of Advanced SubStation Alpha",
     "#!MLF!#": "an HTK master label file",
@@ -152,8 +153,8 @@ def _source(path: str | Path) -> Source:
             raise InputError(f"cannot be unpacked ({e})", where=path) from e
         if len(data) > _MOST_BYTES:
             raise InputError(f"holds more than {_MOST_BYTES:,} bytes, which such a file never does", where=path)
-    kind = foreign_kind(data) or next((kind for mark, kind in _SOUND.items() if data.startswith(mark)), "")
-    kind = kind or ("sound or film (MP4)" if data[4:8] == b"ftyp" else "")
+    sound = sound_kind(data)
+    kind = foreign_kind(data) or (f"sound ({sound})" if sound else "")
     if kind:
         raise InputError(f"is no text, but {kind}", where=path, remedy=_AS_TEXT)
     wide = has_utf16_mark(data)
