@@ -22,7 +22,7 @@ _PURPOSE = re.compile(  # whole words: not `new-testament`
 
 
 def _purpose(part: str) -> str | None:
-    """What the name of a part, or else of a folder around it, says that it is for."""
+    """Returns the split that the name of a part, or else of a folder around it, stands for."""
     matches = (_PURPOSE.search(name) for name in reversed(part.split("/")))
     return next((match.lastgroup for match in matches if match), None)
 
@@ -30,7 +30,7 @@ def _purpose(part: str) -> str | None:
 def splits_of_parts(
     parts: Iterable[str], chosen: Mapping[str, str | None], corpus_dir: Path, train: Sequence[str] = ()
 ) -> dict[str, list[str]]:
-    """The parts of each split."""
+    """Returns the parts of each split."""
     waiting = sorted(parts)
     splits: dict[str, list[str]] = {"train": []}
     named_parts = [("train", part) for part in sorted(set(train))]

@@ -55,7 +55,7 @@ class Selection:
         )
 
     def translations(self, tiers: Iterable[Tier]) -> dict[str, str]:
-        """Of each annotation that has one the translation, by the annotation's id."""
+        """Returns the translations of annotations, by the annotations' ids."""
         found: dict[str, str] = {}
         for each in (annotation for tier in tiers if self._translates(tier) for annotation in tier.annotations):
             if each.parent:

@@ -172,7 +172,7 @@ class _Part:
         self.left_out.append(left_out_line(what, origin))
 
     def _lines(self, name: str) -> Iterator[tuple[str, str, str]]:
-        """Of each line of a file, if it is there: where it is from, its first word as a plain name, and the rest."""
+        """Yields the place, the first word as a plain name, and the rest of each line of a file, if it is there."""
         path = self.folder / name
         for number, line in read_lines(path) if path.is_file() else ():
             key, _, rest = re.sub(r"[ \t]+", " ", line.strip(" \t"), count=1).partition(" ")
