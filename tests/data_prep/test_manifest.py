@@ -364,6 +364,7 @@ def test_what_training_will_leave_out_of_the_texts_is_told(tmp_path: Path) -> No
     labels, parted, dropped = summary.notes
     assert "'[noise]' (1), 'sil' (1)" in labels
     assert all(piece in parted for piece in ("'?'", "2", "'ba?a'"))
+    assert "model.text.letters='?'" in parted
     assert all(f"'{character}' {n}" in dropped for character, n in {"?": 2, ",": 1, ".": 1}.items())
     assert "˥" not in dropped
     assert json.loads((tmp_path / "out" / "corpus.json").read_text())["notes"] == summary.notes
